@@ -1,0 +1,106 @@
+//! The gate between overflow checks and funds checks where risk speaks.
+//!
+//! The ledger asks; what answers (limits, rules, models) is another crate's matter. A verdict is
+//! journaled with its payment, and replay feeds the recorded one back.
+
+use std::{fmt, str};
+
+use crate::{Amount, Payment, Timestamp};
+
+/// What risk says of a payment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RiskDecision {
+    /// Not asked: the payment failed earlier, or its operation is not judged.
+    #[default]
+    NotJudged = 0,
+    /// Let it through.
+    Approve = 1,
+    /// Hold the money until a person has looked.
+    Review = 2,
+    /// Refuse it.
+    Decline = 3,
+}
+
+/// Name of the limit or rule that decided: at most 31 bytes of text, kept in line.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct RuleName {
+    len: u8,
+    bytes: [u8; Self::LEN_MAX],
+}
+
+impl RuleName {
+    /// Longest name, in bytes.
+    pub const LEN_MAX: usize = 31;
+
+    /// The name, unless it is longer than [`Self::LEN_MAX`] bytes.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; Self::LEN_MAX];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        Some(Self { len: name.len() as u8, bytes })
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("made from a str")
+    }
+}
+
+impl fmt::Debug for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+/// A decision, and which limit or rule made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Verdict {
+    /// What risk says.
+    pub decision: RiskDecision,
+    /// Which limit or rule said so; empty when approved.
+    pub rule: RuleName,
+}
+
+impl Verdict {
+    /// Let it through.
+    pub const APPROVE: Self = Self {
+        decision: RiskDecision::Approve,
+        rule: RuleName { len: 0, bytes: [0; RuleName::LEN_MAX] },
+    };
+}
+
+/// Judges payments in sequence order and keeps what it needs to know of earlier ones.
+///
+/// Its state must be a function of the payments observed, so that a replay of the journal
+/// rebuilds it.
+pub trait Gate {
+    /// Judges a PAY or AUTHORIZE of `amount` minor units that nothing but its funds can stop.
+    fn judge(&mut self, payment: &Payment, amount: Amount, at: Timestamp) -> Verdict;
+
+    /// The payment that was judged last was accepted.
+    fn observe(&mut self, payment: &Payment, amount: Amount, at: Timestamp);
+
+    /// What is observed from here on may be taken back.
+    fn begin_group(&mut self);
+
+    /// What was observed since [`Gate::begin_group`] stays, or is taken back.
+    fn end_group(&mut self, keep: bool);
+}
+
+/// A gate without a policy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApproveAll;
+
+impl Gate for ApproveAll {
+    fn judge(&mut self, _: &Payment, _: Amount, _: Timestamp) -> Verdict {
+        Verdict::APPROVE
+    }
+
+    fn observe(&mut self, _: &Payment, _: Amount, _: Timestamp) {}
+
+    fn begin_group(&mut self) {}
+
+    fn end_group(&mut self, _: bool) {}
+}

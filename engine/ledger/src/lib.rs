@@ -1,0 +1,28 @@
+//! The double-entry ledger: consumes validated commands in sequence, produces outcomes and events.
+//!
+//! Guarantees: outcomes are a function of the ordered input alone; per currency, debits equal
+//! credits after every batch; a known payment id never moves money twice. This crate does no I/O,
+//! reads no clock, draws no random number, iterates no hash map, uses no float and no unsafe.
+//!
+//! A payment's way through it: [`Payment`] → [`Ledger::decide`] (resolve, judge, post) →
+//! [`Decision`], which carries the [`PaymentEvent`] that the journal records and that
+//! [`Ledger::apply`] replays. [`naive`] is the same semantics as a short, slow specification.
+
+mod account;
+mod currency;
+mod event;
+mod gate;
+mod outcome;
+mod payment;
+mod units;
+
+pub use account::{
+    Account, AccountChange, AccountFlags, AccountOutcome, AccountRejectReason, AccountSpec,
+    AccountState, Balances,
+};
+pub use currency::{AmountError, Currency};
+pub use event::{AccountEvent, Event, HoldExpired, PaymentEvent};
+pub use gate::{ApproveAll, Gate, RiskDecision, RuleName, Verdict};
+pub use outcome::{Outcome, RejectReason, Status};
+pub use payment::{Operation, Payment, PaymentFlags, context_digest};
+pub use units::{AccountId, Amount, Code, EventSeq, LedgerId, OwnerId, PaymentId, Timestamp};

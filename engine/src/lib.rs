@@ -1,0 +1,3 @@
+//! The I/O shell around the pure ledger.
+
+pub mod feed;

@@ -1,0 +1,23 @@
+//! Compiles the .proto files with protox (no system protoc) into messages, services and the
+//! descriptor set that reflection serves.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(
+        ["proto/millrace/v1/payment.proto", "proto/millrace/v1/account.proto"],
+        ["proto"],
+    )?;
+    let out_dir = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out_dir.join("millrace_descriptors.bin"), descriptors.encode_to_vec())?;
+    // The two messages of the hot path are written by hand (`src/payment.rs`, `src/outcome.rs`).
+    tonic_prost_build::configure()
+        .extern_path(".millrace.v1.Payment", "crate::payment::Payment")
+        .extern_path(".millrace.v1.PaymentOutcome", "crate::outcome::PaymentOutcome")
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
