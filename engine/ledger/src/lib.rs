@@ -9,20 +9,32 @@
 //! [`Ledger::apply`] replays. [`naive`] is the same semantics as a short, slow specification.
 
 mod account;
+mod admin;
+mod apply;
 mod currency;
+mod decide;
 mod event;
 mod gate;
+mod index;
+pub mod naive;
 mod outcome;
 mod payment;
+mod post;
+mod resolve;
+mod state;
+mod store;
 mod units;
 
 pub use account::{
     Account, AccountChange, AccountFlags, AccountOutcome, AccountRejectReason, AccountSpec,
     AccountState, Balances,
 };
+pub use apply::Divergence;
 pub use currency::{AmountError, Currency};
+pub use decide::Decision;
 pub use event::{AccountEvent, Event, HoldExpired, PaymentEvent};
 pub use gate::{ApproveAll, Gate, RiskDecision, RuleName, Verdict};
 pub use outcome::{Outcome, RejectReason, Status};
 pub use payment::{Operation, Payment, PaymentFlags, context_digest};
+pub use state::{HoldState, Ledger, LedgerTotals, PaymentView};
 pub use units::{AccountId, Amount, Code, EventSeq, LedgerId, OwnerId, PaymentId, Timestamp};

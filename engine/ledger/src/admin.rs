@@ -1,0 +1,152 @@
+//! Administrative commands: consumes account specs and changes, produces account events.
+//!
+//! Guarantees that an account is opened once, and that asking twice changes nothing.
+
+use crate::{
+    Account, AccountChange, AccountEvent, AccountId, AccountOutcome, AccountRejectReason,
+    AccountSpec, AccountState, Amount, Balances, Ledger, LedgerId, LedgerTotals,
+    state::{AccountOrigin, AccountRow},
+};
+
+impl Ledger {
+    /// Opens an account. Opening it again with the same content changes nothing; its credit limit
+    /// may have been changed since and is not compared.
+    pub fn create_account(&mut self, spec: &AccountSpec) -> (AccountOutcome, Option<AccountEvent>) {
+        if let Some(reason) = id_reason(spec) {
+            return (AccountOutcome::Rejected(reason), None);
+        }
+        if let Some(slot) = self.account_slot(spec.id) {
+            return match difference(spec, &self.account_at(slot).spec) {
+                Some(reason) => (AccountOutcome::Rejected(reason), None),
+                None => (AccountOutcome::Unchanged, None),
+            };
+        }
+        if let Some(reason) = spec.defect.into_iter().chain(static_reason(spec)).min() {
+            return (AccountOutcome::Rejected(reason), None);
+        }
+        let slot = self.open_account(spec);
+        let account = self.account_at(slot);
+        let event = AccountEvent { seq: self.take_seq(), change: None, account };
+        (AccountOutcome::Created, Some(event))
+    }
+
+    /// Changes an account.
+    pub fn update_account(
+        &mut self,
+        id: AccountId,
+        change: AccountChange,
+    ) -> (AccountOutcome, Option<AccountEvent>) {
+        let Some(slot) = self.account_slot(id) else {
+            return (AccountOutcome::Rejected(AccountRejectReason::AccountUnknown), None);
+        };
+        let account = self.account_at(slot);
+        match changed(&account, change) {
+            Err(reason) => (AccountOutcome::Rejected(reason), None),
+            Ok(after) if after == account => (AccountOutcome::Unchanged, None),
+            Ok(after) => {
+                self.set_account(slot, &after);
+                let seq = self.take_seq();
+                let event = AccountEvent { seq, change: Some(change), account: after };
+                (AccountOutcome::Updated, Some(event))
+            }
+        }
+    }
+
+    pub(crate) fn open_account(&mut self, spec: &AccountSpec) -> u32 {
+        let slot = u32::try_from(self.accounts.len()).expect("fewer than 2^32 accounts");
+        let totals_slot = self.totals_slot(spec.ledger);
+        self.accounts.push(AccountRow {
+            id: spec.id,
+            balances: Balances::default(),
+            credit_limit: spec.credit_limit.0,
+            ledger: spec.ledger,
+            totals_slot,
+            code: spec.code,
+            flags: spec.flags,
+            state: AccountState::Open,
+        });
+        self.origins.push(AccountOrigin { owner: spec.owner, tenant: spec.tenant });
+        let accounts = &self.accounts;
+        self.account_index.insert(spec.id.0, slot, |other| accounts[other as usize].id.0);
+        slot
+    }
+
+    pub(crate) fn set_account(&mut self, slot: u32, account: &Account) {
+        let row = &mut self.accounts[slot as usize];
+        row.state = account.state;
+        row.credit_limit = account.spec.credit_limit.0;
+    }
+
+    fn totals_slot(&mut self, ledger: LedgerId) -> u32 {
+        let slot = self.totals.iter().position(|totals| totals.ledger == ledger);
+        slot.unwrap_or_else(|| {
+            self.totals.push(LedgerTotals { ledger, ..LedgerTotals::default() });
+            self.totals.len() - 1
+        }) as u32
+    }
+}
+
+/// The account after the change.
+pub(crate) fn changed(
+    account: &Account,
+    change: AccountChange,
+) -> Result<Account, AccountRejectReason> {
+    let mut after = *account;
+    let closed = account.state == AccountState::Closed;
+    match change {
+        AccountChange::Freeze | AccountChange::SetCreditLimit(_) if closed => {
+            return Err(AccountRejectReason::AccountClosed);
+        }
+        AccountChange::Freeze => after.state = AccountState::Frozen,
+        AccountChange::Reopen => after.state = AccountState::Open,
+        AccountChange::Close if account.is_empty() => after.state = AccountState::Closed,
+        AccountChange::Close => return Err(AccountRejectReason::AccountNotEmpty),
+        AccountChange::SetCreditLimit(limit)
+            if limit != Amount::ZERO && !account.spec.flags.limits() =>
+        {
+            return Err(AccountRejectReason::CreditLimitWithoutFlag);
+        }
+        AccountChange::SetCreditLimit(limit) => after.spec.credit_limit = limit,
+    }
+    Ok(after)
+}
+
+/// What is wrong with the request or the id, checked before the account is looked up.
+fn id_reason(spec: &AccountSpec) -> Option<AccountRejectReason> {
+    use AccountRejectReason as R;
+    if let Some(reason) = spec.defect.filter(|reason| *reason <= R::OwnerIdMalformed) {
+        return Some(reason);
+    }
+    match spec.id {
+        AccountId::ZERO => Some(R::AccountIdZero),
+        AccountId::MAX => Some(R::AccountIdMax),
+        _ => None,
+    }
+}
+
+/// The first field in which an existing account differs from what is asked.
+fn difference(asked: &AccountSpec, existing: &AccountSpec) -> Option<AccountRejectReason> {
+    use AccountRejectReason as R;
+    [
+        (asked.ledger != existing.ledger, R::ExistsLedgerDiffers),
+        (asked.code != existing.code, R::ExistsCodeDiffers),
+        (asked.tenant != existing.tenant, R::ExistsTenantDiffers),
+        (asked.owner != existing.owner, R::ExistsOwnerDiffers),
+        (asked.flags != existing.flags, R::ExistsFlagsDiffer),
+    ]
+    .into_iter()
+    .find_map(|(differs, reason)| differs.then_some(reason))
+}
+
+/// What is wrong with a new account, whatever the ledger holds.
+fn static_reason(spec: &AccountSpec) -> Option<AccountRejectReason> {
+    use AccountRejectReason as R;
+    [
+        (spec.flags.0 & 3 == 3, R::FlagsExclusive),
+        (spec.ledger == LedgerId(0), R::LedgerZero),
+        (spec.code.0 == 0, R::CodeZero),
+        (spec.credit_limit != Amount::ZERO && !spec.flags.limits(), R::CreditLimitWithoutFlag),
+    ]
+    .into_iter()
+    .find_map(|(applies, reason)| applies.then_some(reason))
+}
