@@ -1,3 +1,26 @@
-//! The I/O shell around the pure ledger.
+//! The I/O shell around the pure ledger: consumes submissions, produces durable events.
+//!
+//! Guarantees: nothing is released (no reply, no read, no event) before the batch that it belongs
+//! to is durable, in the order in which it was decided; a failed write stops the engine.
+//!
+//! Reading order: [`submission`] → `sequence` (decide, batch by batch) → `record` and `frame`
+//! (encode) → `commit` (write, sync, release) → [`feed`]; [`pipeline`] wires them up, and
+//! [`recover`] brings back the state after a stop.
 
+mod commit;
+pub mod error;
 pub mod feed;
+mod frame;
+mod lock;
+pub mod pipeline;
+mod record;
+pub mod recover;
+mod segment;
+mod sequence;
+pub mod submission;
+
+pub use error::JournalError;
+pub use feed::{Feed, FeedBatch, FeedEvent, FeedReader};
+pub use pipeline::{Engine, EngineConfig};
+pub use recover::RecoveryReport;
+pub use submission::{AccountReply, Command, PaymentReply, SubmitError, Submitter};

@@ -267,7 +267,7 @@ impl Ledger {
         }
     }
 
-    /// BLAKE3 over accounts, payments, sequence and time: equal for equal histories.
+    /// BLAKE3 over accounts, payments and sequence: equal for equal histories.
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
@@ -303,7 +303,6 @@ impl Ledger {
                 .for_each(&mut put);
         }
         put(self.last_seq.0.into());
-        put(self.time.0.into());
         *hasher.finalize().as_bytes()
     }
 

@@ -20,12 +20,12 @@ struct CountingGate {
 impl Gate for CountingGate {
     fn judge(&mut self, payment: &Payment, amount: Amount, _: Timestamp) -> Verdict {
         let count = self.count_of.get(&payment.debit).copied().unwrap_or(0);
-        let decision = match (count % 5, amount.0 % 7) {
-            (4, 3) => RiskDecision::Decline,
-            (4, _) => RiskDecision::Review,
+        let decision = match (count % 3, amount.0 % 7) {
+            (2, 3) => RiskDecision::Decline,
+            (2, _) => RiskDecision::Review,
             _ => return Verdict::APPROVE,
         };
-        Verdict { decision, rule: RuleName::new("fifth").expect("short") }
+        Verdict { decision, rule: RuleName::new("every-third").expect("short") }
     }
 
     fn observe(&mut self, payment: &Payment, _: Amount, _: Timestamp) {

@@ -1,0 +1,90 @@
+//! Commit: consumes decided batches in order, makes each durable, then releases it: replies first,
+//! then the feed.
+//!
+//! Guarantees that nothing is released before it is durable. A failed write or sync ends the loop
+//! with its error: nothing of that batch or a later one is ever released, and it is not retried,
+//! because after a failed sync nobody knows what the disk holds.
+
+use crossbeam_channel::{Receiver, Sender};
+use millrace_ledger::{Account, EventSeq, PaymentView, Timestamp};
+
+use crate::{
+    AccountReply, Feed, JournalError, PaymentReply, frame::FrameBuffer, segment::SegmentWriter,
+    submission::Reply,
+};
+
+/// Where batches are made durable.
+pub(crate) trait Log: Send + 'static {
+    /// Writes a frame and waits until it is durable.
+    fn append(
+        &mut self,
+        frame: &mut FrameBuffer,
+        first_seq: EventSeq,
+        time: Timestamp,
+    ) -> Result<(), JournalError>;
+}
+
+impl Log for SegmentWriter {
+    fn append(
+        &mut self,
+        frame: &mut FrameBuffer,
+        first_seq: EventSeq,
+        time: Timestamp,
+    ) -> Result<(), JournalError> {
+        Self::append(self, frame, first_seq, time)
+    }
+}
+
+/// An answer that waits for its batch to be durable.
+#[derive(Debug)]
+pub(crate) enum Release {
+    Payments(Reply<Vec<PaymentReply>>, Vec<PaymentReply>),
+    Accounts(Reply<Vec<AccountReply>>, Vec<AccountReply>),
+    Account(Reply<AccountReply>, AccountReply),
+    FoundAccounts(Reply<Vec<Option<Account>>>, Vec<Option<Account>>),
+    FoundPayment(Reply<Option<PaymentView>>, Box<Option<PaymentView>>),
+}
+
+impl Release {
+    fn send(self) {
+        // Whoever does not wait any more will ask again: outcomes are kept by id.
+        match self {
+            Self::Payments(reply, replies) => drop(reply.send(Ok(replies))),
+            Self::Accounts(reply, replies) => drop(reply.send(Ok(replies))),
+            Self::Account(reply, outcome) => drop(reply.send(Ok(outcome))),
+            Self::FoundAccounts(reply, found) => drop(reply.send(Ok(found))),
+            Self::FoundPayment(reply, found) => drop(reply.send(Ok(*found))),
+        }
+    }
+}
+
+/// A decided batch. Without events it needs no frame, but its answers wait their turn.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) frame: FrameBuffer,
+    pub(crate) first_seq: EventSeq,
+    pub(crate) time: Timestamp,
+    pub(crate) releases: Vec<Release>,
+}
+
+/// Runs until there are no more batches. Spent batches go back through `spares`.
+pub(crate) fn run(
+    mut log: impl Log,
+    batches: &Receiver<Batch>,
+    spares: &Sender<Batch>,
+    feed: &Feed,
+) -> Result<(), JournalError> {
+    for mut batch in batches {
+        let event_count = batch.frame.event_count();
+        if event_count > 0 {
+            log.append(&mut batch.frame, batch.first_seq, batch.time)?;
+        }
+        batch.releases.drain(..).for_each(Release::send);
+        if event_count > 0 {
+            feed.advance(EventSeq(batch.first_seq.0 + u64::from(event_count) - 1));
+        }
+        // The sequencer may be gone already.
+        drop(spares.try_send(batch));
+    }
+    Ok(())
+}

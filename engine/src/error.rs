@@ -1,0 +1,107 @@
+//! What can be wrong with a journal, in words that an operator can act on.
+
+use std::{io, path::PathBuf};
+
+use millrace_ledger::{Divergence, EventSeq};
+
+/// Why the journal can't be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system refused something.
+    #[error("{what} {}: {source}. {}", path.display(), remedy(source))]
+    Io {
+        /// What was tried, as in "can't write".
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process uses the directory.
+    #[error(
+        "the data directory {} is in use by another millrace process. Stop that process, or give \
+         this one a directory of its own (data_dir)",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The journal was written by a later version.
+    #[error(
+        "{} has journal format version {found}, and this millrace reads up to {supported}. Start \
+         the millrace that wrote it, or a later one",
+        path.display()
+    )]
+    NewerVersion {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The latest version that is understood here.
+        supported: u32,
+    },
+    /// Bytes inside the journal are not what was written.
+    #[error(
+        "the journal is damaged: {} at offset {offset}: {what}. Nothing was changed. Restore this \
+         segment from a copy; acknowledged payments after this point would be lost without it",
+        path.display()
+    )]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Where in the segment.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A segment is not the one that follows.
+    #[error(
+        "{} does not continue the journal: {what}. Nothing was changed. Put the segment that \
+         starts with event {expected} back in its place",
+        path.display()
+    )]
+    WrongSegment {
+        /// The segment.
+        path: PathBuf,
+        /// What does not fit.
+        what: &'static str,
+        /// The first event of the segment that belongs here.
+        expected: EventSeq,
+    },
+    /// Events are well-formed but don't follow from each other: a defect of this program.
+    #[error("{}: {divergence}. Nothing was changed. Please report this as a defect", path.display())]
+    Diverged {
+        /// The segment.
+        path: PathBuf,
+        /// What does not fit.
+        divergence: Divergence,
+    },
+}
+
+impl JournalError {
+    /// Wraps an I/O error with what was tried and where.
+    pub(crate) fn io(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "Give the user that runs millrace write access to it, or choose another data_dir"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "Free space on the file system, then start again: nothing acknowledged is lost"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "Mount it writable, or choose another data_dir",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "Choose another data_dir, or move that file away"
+        }
+        _ => "Check the disk and the path, then start again: nothing acknowledged is lost",
+    }
+}

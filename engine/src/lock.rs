@@ -1,0 +1,48 @@
+//! One process per data directory: an advisory lock that dies with its holder.
+
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
+
+use crate::JournalError;
+
+/// Holds the directory until dropped, or until the process dies however it does.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    pub(crate) fn take(directory: &Path) -> Result<Self, JournalError> {
+        let path = directory.join("LOCK");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(JournalError::io("can't open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(JournalError::InUse { path: directory.to_owned() })
+            }
+            Err(TryLockError::Error(source)) => Err(JournalError::io("can't lock", &path)(source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_until_the_first_lets_go() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let first = DirectoryLock::take(directory.path()).expect("free");
+        let second = DirectoryLock::take(directory.path());
+        assert!(matches!(second, Err(JournalError::InUse { .. })), "{second:?}");
+        drop(first);
+        DirectoryLock::take(directory.path()).expect("free again");
+    }
+}

@@ -1,0 +1,315 @@
+//! Segments: the files that frames are appended to. Consumes sealed frames, produces durable bytes.
+//!
+//! A segment is preallocated and named after its first event. It starts with a header:
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 8 | magic `MLRSEG\r\n` |
+//! | 8 | 4 | format version, 1 |
+//! | 12 | 4 | zero |
+//! | 16 | 16 | journal id: random, the same in all segments of a journal |
+//! | 32 | 8 | sequence of the first event |
+//! | 40 | 32 | hash of the last frame of the segment before; zeros in the first |
+//! | 72 | 4 | CRC-32C of bytes 0 to 71 |
+//! | 76 | 52 | zero |
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use millrace_ledger::{EventSeq, Timestamp};
+
+use crate::{
+    JournalError,
+    frame::{FrameBuffer, FrameHash, FrameHeader, HEADER_LEN, NoHeader},
+};
+
+const MAGIC: [u8; 8] = *b"MLRSEG\r\n";
+const VERSION: u32 = 1;
+/// Where a segment's first frame starts.
+pub(crate) const FIRST_FRAME: u64 = 128;
+const SUFFIX: &str = "segment";
+
+/// Random; tells the segments of one journal from those of another.
+pub(crate) type JournalId = [u8; 16];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) journal: JournalId,
+    pub(crate) first_seq: EventSeq,
+    pub(crate) previous: FrameHash,
+}
+
+impl SegmentHeader {
+    fn encode(&self) -> [u8; FIRST_FRAME as usize] {
+        let mut header = [0; FIRST_FRAME as usize];
+        header[0..8].copy_from_slice(&MAGIC);
+        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        header[16..32].copy_from_slice(&self.journal);
+        header[32..40].copy_from_slice(&self.first_seq.0.to_le_bytes());
+        header[40..72].copy_from_slice(&self.previous.0);
+        let checksum = crc32c::crc32c(&header[..72]);
+        header[72..76].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+
+    fn decode(header: &[u8; FIRST_FRAME as usize], path: &Path) -> Result<Self, JournalError> {
+        let checksum = crc32c::crc32c(&header[..72]).to_le_bytes();
+        if header[0..8] != MAGIC || header[72..76] != checksum {
+            let what = "its first 128 bytes are no segment header";
+            return Err(JournalError::Damaged { path: path.to_owned(), offset: 0, what });
+        }
+        let version = u32::from_le_bytes(header[8..12].try_into().expect("4 bytes"));
+        if version > VERSION {
+            return Err(JournalError::NewerVersion {
+                path: path.to_owned(),
+                found: version,
+                supported: VERSION,
+            });
+        }
+        Ok(Self {
+            journal: header[16..32].try_into().expect("16 bytes"),
+            first_seq: EventSeq(u64::from_le_bytes(header[32..40].try_into().expect("8 bytes"))),
+            previous: FrameHash(header[40..72].try_into().expect("32 bytes")),
+        })
+    }
+}
+
+/// The segments of a directory, in order, each with the first event that its name says.
+pub(crate) fn list(directory: &Path) -> Result<Vec<(EventSeq, PathBuf)>, JournalError> {
+    let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
+    let mut segments = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(JournalError::io("can't list", directory))?.path();
+        let named = path.extension().is_some_and(|suffix| suffix == SUFFIX);
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if let Some(first) = stem.filter(|_| named).and_then(|stem| stem.parse().ok()) {
+            segments.push((EventSeq(first), path));
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+/// What was found at a place in a segment.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A whole frame: its header, its hash, and its body.
+    Frame(FrameHeader, FrameHash, Bytes),
+    /// Nothing was written here, or the segment ends.
+    End,
+    /// Something that is no whole frame.
+    Broken(&'static str),
+    /// A frame of a later version.
+    Newer(u32),
+}
+
+/// Reads frames of one segment.
+#[derive(Debug)]
+pub(crate) struct SegmentReader {
+    file: File,
+    pub(crate) path: PathBuf,
+    pub(crate) header: SegmentHeader,
+    pub(crate) len: u64,
+}
+
+impl SegmentReader {
+    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
+        let file = File::open(path).map_err(JournalError::io("can't open", path))?;
+        let len = file.metadata().map_err(JournalError::io("can't read", path))?.len();
+        let mut header = [0; FIRST_FRAME as usize];
+        match file.read_exact_at(&mut header, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let what = "it is shorter than a segment header";
+                return Err(JournalError::Damaged { path: path.to_owned(), offset: 0, what });
+            }
+            result => result.map_err(JournalError::io("can't read", path))?,
+        }
+        let header = SegmentHeader::decode(&header, path)?;
+        Ok(Self { file, path: path.to_owned(), header, len })
+    }
+
+    /// Reads what stands at `offset`, body and all.
+    pub(crate) fn read(&self, offset: u64) -> Result<Found, JournalError> {
+        let (header, bytes) = match self.read_header(offset)? {
+            Ok(header) => header,
+            Err(found) => return Ok(found),
+        };
+        let body_offset = offset + HEADER_LEN as u64;
+        if body_offset + header.body_len() as u64 > self.len {
+            return Ok(Found::Broken("a frame goes past the end of the file"));
+        }
+        let body = self.bytes(body_offset, header.body_len())?;
+        if *blake3::hash(&body).as_bytes() != header.body_hash {
+            return Ok(Found::Broken("a frame's body does not match its hash"));
+        }
+        Ok(Found::Frame(header, FrameHash::of(&bytes), body.into()))
+    }
+
+    /// Reads `len` bytes at `offset`, whatever they are.
+    pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>, JournalError> {
+        let mut bytes = vec![0; len];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(JournalError::io("can't read", &self.path))?;
+        Ok(bytes)
+    }
+
+    /// Reads the header at `offset` alone; where there is none, what there is instead.
+    pub(crate) fn read_header(
+        &self,
+        offset: u64,
+    ) -> Result<Result<(FrameHeader, [u8; HEADER_LEN]), Found>, JournalError> {
+        let mut bytes = [0; HEADER_LEN];
+        if offset + HEADER_LEN as u64 > self.len {
+            return Ok(Err(Found::End));
+        }
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(JournalError::io("can't read", &self.path))?;
+        Ok(match FrameHeader::decode(&bytes) {
+            Ok(header) => Ok((header, bytes)),
+            Err(NoHeader::Blank) => Err(Found::End),
+            Err(NoHeader::NewerVersion(version)) => Err(Found::Newer(version)),
+            Err(NoHeader::Invalid) => Err(Found::Broken("there is no frame header")),
+        })
+    }
+}
+
+/// Appends frames durably, one segment after the other.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    directory: PathBuf,
+    segment_bytes: u64,
+    journal: JournalId,
+    file: File,
+    path: PathBuf,
+    offset: u64,
+    len: u64,
+    last: FrameHash,
+}
+
+impl SegmentWriter {
+    /// Starts a journal in an empty directory.
+    pub(crate) fn create(directory: &Path, segment_bytes: u64) -> Result<Self, JournalError> {
+        let mut journal = [0; 16];
+        rustix::rand::getrandom(&mut journal, rustix::rand::GetRandomFlags::empty()).map_err(
+            |error| JournalError::io("can't name a journal in", directory)(error.into()),
+        )?;
+        let header =
+            SegmentHeader { journal, first_seq: EventSeq::FIRST, previous: FrameHash::default() };
+        let (file, path, len) = create_segment(directory, &header, segment_bytes)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            segment_bytes,
+            journal,
+            file,
+            path,
+            offset: FIRST_FRAME,
+            len,
+            last: FrameHash::default(),
+        })
+    }
+
+    /// Goes on at the end of the segment that recovery read last.
+    pub(crate) fn resume(
+        directory: &Path,
+        segment_bytes: u64,
+        segment: &SegmentReader,
+        offset: u64,
+        last: FrameHash,
+    ) -> Result<Self, JournalError> {
+        let path = segment.path.clone();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(JournalError::io("can't write", &path))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            segment_bytes,
+            journal: segment.header.journal,
+            file,
+            path,
+            offset,
+            len: segment.len,
+            last,
+        })
+    }
+
+    /// Overwrites what follows the last frame with zeros, so that a torn frame can't be mistaken
+    /// for a part of a later one.
+    pub(crate) fn blank_rest(&mut self) -> Result<(), JournalError> {
+        let error = |error| JournalError::io("can't write", &self.path)(error);
+        self.file.set_len(self.offset).map_err(error)?;
+        self.file.set_len(self.len).map_err(error)?;
+        preallocate(&self.file, self.offset, self.len).map_err(error)?;
+        self.file.sync_all().map_err(error)
+    }
+
+    /// Writes a frame and waits until it is durable.
+    ///
+    /// # Errors
+    /// When the system refuses. Nothing may be released then, and nothing written any more.
+    pub(crate) fn append(
+        &mut self,
+        frame: &mut FrameBuffer,
+        first_seq: EventSeq,
+        time: Timestamp,
+    ) -> Result<(), JournalError> {
+        let (bytes, hash) = frame.seal(first_seq, time, self.last);
+        if self.offset + bytes.len() as u64 > self.len {
+            let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
+            let at_least = FIRST_FRAME + bytes.len() as u64;
+            let len = self.segment_bytes.max(at_least);
+            (self.file, self.path, self.len) = create_segment(&self.directory, &header, len)?;
+            self.offset = FIRST_FRAME;
+        }
+        self.file
+            .write_all_at(bytes, self.offset)
+            .map_err(JournalError::io("can't write", &self.path))?;
+        self.file.sync_data().map_err(JournalError::io("can't sync", &self.path))?;
+        self.offset += bytes.len() as u64;
+        self.last = hash;
+        Ok(())
+    }
+}
+
+/// Makes a segment under a temporary name, and gives it its own once it is durable: a segment is
+/// there with a whole header, or not at all.
+fn create_segment(
+    directory: &Path,
+    header: &SegmentHeader,
+    len: u64,
+) -> Result<(File, PathBuf, u64), JournalError> {
+    let path = directory.join(format!("{:020}.{SUFFIX}", header.first_seq.0));
+    let unfinished = path.with_extension("unfinished");
+    let error = |error| JournalError::io("can't create", &path)(error);
+    let file = File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(&unfinished)
+        .map_err(error)?;
+    preallocate(&file, 0, len).map_err(error)?;
+    file.write_all_at(&header.encode(), 0).map_err(error)?;
+    file.sync_all().map_err(error)?;
+    fs::rename(&unfinished, &path).map_err(error)?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(error)?;
+    Ok((file, path, len))
+}
+
+/// Reserves the space now, so that a full disk shows before a payment depends on it. A file
+/// system that can't reserve gets a file of the right length.
+fn preallocate(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let mode = rustix::fs::FallocateFlags::empty();
+    match rustix::fs::fallocate(file, mode, from, to - from) {
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(to),
+        result => Ok(result?),
+    }
+}

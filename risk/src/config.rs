@@ -1,0 +1,67 @@
+//! What an analyst writes: limits, in the `[risk]` part of the configuration.
+
+use serde::Deserialize;
+
+/// The risk policy. Without limits everything is approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RiskConfig {
+    /// Each payment is checked against all of them. Decline wins over review; among limits of
+    /// one action, the first that is listed names the reason.
+    pub limits: Vec<LimitConfig>,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitConfig {
+    /// Names the limit in verdicts; at most 31 bytes.
+    pub name: String,
+    /// What is measured.
+    pub measure: Measure,
+    /// Three-letter ISO 4217 code. Needed for amounts and sums; left out, a count is of payments
+    /// in any currency.
+    pub currency: Option<String>,
+    /// The action is taken above this: decimal text of the currency (`"50000.00"`) for amounts
+    /// and sums, a whole number (`"20"`) for counts.
+    pub above: String,
+    /// What is done then.
+    pub action: Action,
+}
+
+/// What a limit measures. Hours are the 60 minutes up to the payment's event time, to the minute,
+/// the payment itself included; only payments that were accepted count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// The amount of the payment.
+    PaymentAmount,
+    /// The number of the payer's payments in an hour.
+    PayerCountPerHour,
+    /// The sum of the payer's payments in an hour.
+    PayerSumPerHour,
+}
+
+/// What is done with a payment above a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Hold the money until a person has looked.
+    Review,
+    /// Refuse it.
+    Decline,
+}
+
+/// What is wrong with a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("risk limit {name:?}: {field} {value:?} {reason}")]
+pub struct RiskConfigError {
+    /// The limit's name.
+    pub name: String,
+    /// The field at fault.
+    pub field: &'static str,
+    /// What it says.
+    pub value: String,
+    /// What is wrong with that.
+    pub reason: String,
+}
