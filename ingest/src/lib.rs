@@ -1,1 +1,16 @@
-//! placeholder
+//! The gRPC front door: consumes requests, produces outcomes that are durable.
+//!
+//! A payment's way: [`server`] (the stack) → `payment_service` → `convert` (validate once) →
+//! `admit` (deadline, bounded queue) → the engine → `convert` (outcome to wire). `status` is the
+//! one place where refusals of whole requests become gRPC statuses.
+
+mod account_service;
+mod admit;
+mod context;
+mod convert;
+mod error_layer;
+mod payment_service;
+pub mod server;
+mod status;
+
+pub use server::{IngestConfig, serve};

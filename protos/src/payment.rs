@@ -9,7 +9,10 @@ use prost::{
     encoding::{self, DecodeContext, WireType},
 };
 
-use crate::{v1::PaymentFlag, wire};
+use crate::{
+    v1::{Operation, PaymentFlag},
+    wire,
+};
 
 /// A field that was present but can't be what it claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum Malformed {
     /// A flag that this version doesn't know.
     Flag = 16,
 }
+
+/// Which fields are [`Malformed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MalformedFields(u8);
 
 /// One payment as sent. An id of 0 is an absent id; see `payment.proto` for the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,20 +61,34 @@ pub struct Payment {
     pub timeout_seconds: u32,
     /// The encoded [`crate::v1::PaymentContext`], not yet looked into.
     pub context: Bytes,
-    malformed: u8,
+    /// Fields that were sent in a form that can't be read. Only decoding sets any.
+    pub malformed: MalformedFields,
 }
 
 impl Payment {
+    /// A payment that follows up on another one: its id and its original's, as sent.
+    #[must_use]
+    pub fn follow_up(operation: Operation, payment_id: &[u8], original_id: &[u8]) -> Self {
+        let id = |bytes: &[u8]| match bytes {
+            [] => Some(0),
+            bytes => bytes.try_into().ok().map(u128::from_be_bytes),
+        };
+        let mut payment = Self { operation: operation as i32, ..Self::default() };
+        payment.set_id(Malformed::PaymentId, id(payment_id));
+        payment.set_id(Malformed::OriginalPaymentId, id(original_id));
+        payment
+    }
+
     /// Whether the field was sent in a form that can't be read.
     #[must_use]
     pub fn is_malformed(&self, field: Malformed) -> bool {
-        self.malformed & field as u8 != 0
+        self.malformed.0 & field as u8 != 0
     }
 
     /// Whether any field was sent in a form that can't be read.
     #[must_use]
     pub fn has_malformed(&self) -> bool {
-        self.malformed != 0
+        self.malformed.0 != 0
     }
 
     /// Whether the flag is set.
@@ -93,15 +114,15 @@ impl Payment {
         };
         *slot = id.unwrap_or(0);
         match id {
-            Some(_) => self.malformed &= !(field as u8),
-            None => self.malformed |= field as u8,
+            Some(_) => self.malformed.0 &= !(field as u8),
+            None => self.malformed.0 |= field as u8,
         }
     }
 
     fn set_flag(&mut self, number: u64) {
         match i32::try_from(number).ok().and_then(|n| PaymentFlag::try_from(n).ok()) {
             Some(flag) => self.flags |= 1 << flag as u32,
-            None => self.malformed |= Malformed::Flag as u8,
+            None => self.malformed.0 |= Malformed::Flag as u8,
         }
     }
 
@@ -276,7 +297,7 @@ mod tests {
                 flags: flags << 1,
                 timeout_seconds: numbers.3,
                 context: context.encode_to_vec().into(),
-                malformed: 0,
+                malformed: MalformedFields::default(),
             }
         }
     }

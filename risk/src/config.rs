@@ -1,11 +1,15 @@
 //! What an analyst writes: limits, in the `[risk]` part of the configuration.
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// The risk policy. Without limits everything is approved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RiskConfig {
+    /// Accounts whose payments are neither judged nor counted: an operator's own funding and
+    /// liquidity accounts. UUIDs.
+    pub exempt_payers: Vec<Uuid>,
     /// Each payment is checked against all of them. Decline wins over review; among limits of
     /// one action, the first that is listed names the reason.
     pub limits: Vec<LimitConfig>,

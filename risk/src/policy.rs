@@ -17,6 +17,8 @@ const NS_PER_MIN: u64 = 60_000_000_000;
 pub struct Policy {
     limits: Vec<Limit>,
     needs_window: bool,
+    /// Sorted; mostly empty or very short.
+    exempt_payers: Vec<AccountId>,
     profiles: HashMap<AccountId, Profile, FixedState>,
     /// Profiles as they were before the group that is open, latest last.
     before_group: Vec<(AccountId, Option<Profile>)>,
@@ -30,7 +32,11 @@ impl Policy {
     /// When a limit makes no sense.
     pub fn new(config: &RiskConfig) -> Result<Self, RiskConfigError> {
         let limits = Limit::compile(config)?;
+        let exempt = config.exempt_payers.iter().map(|id| AccountId(id.as_u128()));
+        let mut exempt_payers: Vec<_> = exempt.collect();
+        exempt_payers.sort_unstable();
         Ok(Self {
+            exempt_payers,
             needs_window: limits.iter().any(Limit::needs_window),
             limits,
             profiles: HashMap::default(),
@@ -38,10 +44,17 @@ impl Policy {
             in_group: false,
         })
     }
+
+    fn is_exempt(&self, payment: &Payment) -> bool {
+        self.exempt_payers.binary_search(&payment.debit).is_ok()
+    }
 }
 
 impl Gate for Policy {
     fn judge(&mut self, payment: &Payment, amount: Amount, at: Timestamp) -> Verdict {
+        if self.is_exempt(payment) {
+            return Verdict::APPROVE;
+        }
         let window = match self.needs_window {
             false => Window::default(),
             true => self
@@ -56,7 +69,7 @@ impl Gate for Policy {
     }
 
     fn observe(&mut self, payment: &Payment, amount: Amount, at: Timestamp) {
-        if !self.needs_window {
+        if !self.needs_window || self.is_exempt(payment) {
             return;
         }
         if self.in_group {
@@ -180,6 +193,23 @@ mod tests {
         policy.observe(&payment(2), Amount(7), Timestamp(0));
         policy.end_group(true);
         assert_eq!(policy.profiles.len(), 2);
+    }
+
+    #[test]
+    fn an_exempt_payer_is_neither_judged_nor_counted() {
+        let exempt = "exempt_payers = [\"00000000-0000-0000-0000-000000000007\"]";
+        let mut policy = policy(&format!("{exempt}\n{LIMITS}")).expect("valid limits");
+        let huge = |payer| Payment {
+            debit: AccountId(payer),
+            ledger: LedgerId(203),
+            ..Payment::default()
+        };
+        let verdict = policy.judge(&huge(7), Amount(1 << 60), Timestamp(0));
+        assert_eq!(verdict, Verdict::APPROVE);
+        policy.observe(&huge(7), Amount(1 << 60), Timestamp(0));
+        assert!(policy.profiles.is_empty());
+        let verdict = policy.judge(&huge(8), Amount(1 << 60), Timestamp(0));
+        assert_eq!(verdict.decision, RiskDecision::Decline);
     }
 
     #[test]

@@ -1,0 +1,141 @@
+//! The context of a payment: consumes its encoded form, checks it once, produces what the ledger
+//! and risk need of it. The bytes themselves go to the journal as they are.
+
+use millrace_ledger::Timestamp;
+use prost::encoding::{self, DecodeContext, WireType};
+
+/// Longest context, in encoded bytes.
+const CONTEXT_LEN_MAX: usize = 1_024;
+
+/// The context is not what `payment.proto` says it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MalformedContext;
+
+/// Checks a context without copying it. Returns the event time, if there is one.
+pub(crate) fn check(context: &[u8]) -> Result<Option<Timestamp>, MalformedContext> {
+    if context.len() > CONTEXT_LEN_MAX {
+        return Err(MalformedContext);
+    }
+    let mut rest = context;
+    let mut event_time = None;
+    while !rest.is_empty() {
+        let (tag, wire_type) = encoding::decode_key(&mut rest).map_err(|_| MalformedContext)?;
+        match (tag, wire_type) {
+            (1, WireType::Varint) => {
+                let channel = encoding::decode_varint(&mut rest).map_err(|_| MalformedContext)?;
+                if channel > 7 {
+                    return Err(MalformedContext);
+                }
+            }
+            (2..=6, WireType::LengthDelimited) => check_text(tag, take(&mut rest)?)?,
+            (7, WireType::LengthDelimited) => event_time = Some(timestamp(take(&mut rest)?)?),
+            (1..=7, _) => return Err(MalformedContext),
+            // A later version's field: kept, not looked at.
+            _ => encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default())
+                .map_err(|_| MalformedContext)?,
+        }
+    }
+    Ok(event_time)
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], MalformedContext> {
+    let len = encoding::decode_varint(rest).map_err(|_| MalformedContext)?;
+    let len = usize::try_from(len).map_err(|_| MalformedContext)?;
+    let (taken, after) = rest.split_at_checked(len).ok_or(MalformedContext)?;
+    *rest = after;
+    Ok(taken)
+}
+
+fn check_text(tag: u32, text: &[u8]) -> Result<(), MalformedContext> {
+    let text = std::str::from_utf8(text).map_err(|_| MalformedContext)?;
+    let fits = text.is_empty()
+        || match tag {
+            2 => text.len() <= 64,
+            3 => text.parse::<std::net::IpAddr>().is_ok(),
+            4 => text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
+            5 => text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit()),
+            _ => text.len() <= 140,
+        };
+    if fits { Ok(()) } else { Err(MalformedContext) }
+}
+
+/// A `google.protobuf.Timestamp` from 1970 on.
+fn timestamp(mut encoded: &[u8]) -> Result<Timestamp, MalformedContext> {
+    let (mut seconds, mut nanos) = (0, 0);
+    while !encoded.is_empty() {
+        let (tag, wire_type) = encoding::decode_key(&mut encoded).map_err(|_| MalformedContext)?;
+        let field = match (tag, wire_type) {
+            (1, WireType::Varint) => &mut seconds,
+            (2, WireType::Varint) => &mut nanos,
+            _ => return Err(MalformedContext),
+        };
+        *field = encoding::decode_varint(&mut encoded).map_err(|_| MalformedContext)?;
+    }
+    if nanos >= 1_000_000_000 {
+        return Err(MalformedContext);
+    }
+    let ns = seconds.checked_mul(1_000_000_000).and_then(|ns| ns.checked_add(nanos));
+    ns.map(Timestamp).ok_or(MalformedContext)
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_protos::v1::PaymentContext;
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+
+    fn encoded(change: impl FnOnce(&mut PaymentContext)) -> Vec<u8> {
+        let mut context = PaymentContext {
+            channel: 2,
+            device_id: "d-1".to_owned(),
+            ip_address: "2001:db8::1".to_owned(),
+            country_code: "CZ".to_owned(),
+            merchant_category_code: "5411".to_owned(),
+            reference: "účet 7".to_owned(),
+            event_time: Some(prost_types::Timestamp { seconds: 1_522_540_831, nanos: 5 }),
+        };
+        change(&mut context);
+        context.encode_to_vec()
+    }
+
+    #[test]
+    fn a_whole_context_passes_and_tells_its_time() {
+        assert_eq!(check(&encoded(|_| {})), Ok(Some(Timestamp(1_522_540_831_000_000_005))));
+        assert_eq!(check(&[]), Ok(None));
+    }
+
+    #[test]
+    fn each_field_out_of_its_bounds_is_refused() {
+        type Change = fn(&mut PaymentContext);
+        let changes: [(&str, Change); 10] = [
+            ("channel", |context| context.channel = 8),
+            ("device", |context| context.device_id = "x".repeat(65)),
+            ("ip", |context| context.ip_address = "1.2.3".to_owned()),
+            ("country", |context| context.country_code = "cz".to_owned()),
+            ("country length", |context| context.country_code = "CZE".to_owned()),
+            ("category", |context| context.merchant_category_code = "54x1".to_owned()),
+            ("reference", |context| context.reference = "x".repeat(141)),
+            ("before 1970", |context| context.event_time.as_mut().unwrap().seconds = -1),
+            ("nanos", |context| context.event_time.as_mut().unwrap().nanos = 1_000_000_000),
+            ("year", |context| context.event_time.as_mut().unwrap().seconds = 1 << 40),
+        ];
+        for (name, change) in changes {
+            assert_eq!(check(&encoded(change)), Err(MalformedContext), "{name}");
+        }
+        assert_eq!(check(&[0x32, 2, 0xff, 0xfe]), Err(MalformedContext), "not UTF-8");
+        assert_eq!(check(&[0x10, 1]), Err(MalformedContext), "device as a number");
+        assert_eq!(check(&[0; CONTEXT_LEN_MAX + 1]), Err(MalformedContext), "too long");
+    }
+
+    proptest! {
+        /// What passes is what the generated message reads, too.
+        #[test]
+        fn nothing_passes_that_does_not_decode(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            if check(&bytes).is_ok() {
+                prop_assert!(PaymentContext::decode(&bytes[..]).is_ok());
+            }
+        }
+    }
+}

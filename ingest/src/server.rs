@@ -1,0 +1,128 @@
+//! The server: the gRPC stack as one list, and the order in which it stops.
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use millrace_engine::Submitter;
+use millrace_protos::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        account_service_server::AccountServiceServer, payment_service_server::PaymentServiceServer,
+    },
+};
+use serde::Deserialize;
+use tokio::{net::TcpListener, sync::watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic_reflection::server::Builder as ReflectionBuilder;
+
+use crate::{
+    account_service::Accounts, admit::Admission, error_layer::ErrorInfoLayer,
+    payment_service::Payments,
+};
+
+/// How the front door listens and how much it lets in.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngestConfig {
+    /// Address and port of the gRPC server. Default 127.0.0.1:7400.
+    pub listen: SocketAddr,
+    /// Largest message, in mebibytes. Default 16.
+    pub message_max_mib: usize,
+    /// Requests that one connection may have under way. Default 4096.
+    pub connection_requests_max: u32,
+    /// How long a request waits for room in the queue before it is refused, in milliseconds.
+    /// Default 1000.
+    pub queue_wait_max_ms: u64,
+    /// How long requests under way may take to finish when the server stops, in milliseconds.
+    /// Default 10000.
+    pub drain_max_ms: u64,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            message_max_mib: 16,
+            connection_requests_max: 4_096,
+            queue_wait_max_ms: 1_000,
+            drain_max_ms: 10_000,
+        }
+    }
+}
+
+/// Serves until `shutdown` is ready, then drains in this order:
+///
+/// 1. health says `NOT_SERVING`, so that balancers look elsewhere;
+/// 2. no new connection is taken, and connections are told to go away (GOAWAY);
+/// 3. streams take no further request, and new requests are refused as `DRAINING`;
+/// 4. requests under way are answered, for at most `drain_max_ms`.
+///
+/// The engine is stopped by the caller afterwards, so everything that was sequenced is answered.
+///
+/// # Errors
+/// When the server can't be set up or its listener fails.
+pub async fn serve(
+    config: &IngestConfig,
+    listener: TcpListener,
+    submitter: Submitter,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (drain, draining) = watch::channel(false);
+    let admission = Admission {
+        submitter,
+        queue_wait_max: Duration::from_millis(config.queue_wait_max_ms),
+        draining: draining.clone(),
+    };
+    let message_max = config.message_max_mib << 20;
+    let payments = PaymentServiceServer::new(Payments { admission: admission.clone() })
+        .max_decoding_message_size(message_max);
+    let accounts =
+        AccountServiceServer::new(Accounts { admission }).max_decoding_message_size(message_max);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<PaymentServiceServer<Payments>>().await;
+    health.set_serving::<AccountServiceServer<Accounts>>().await;
+    let reflection = ReflectionBuilder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+
+    let begin_drain = async move {
+        shutdown.await;
+        health.set_not_serving::<PaymentServiceServer<Payments>>().await;
+        health.set_not_serving::<AccountServiceServer<Accounts>>().await;
+        drain.send_replace(true);
+    };
+    let server = Server::builder()
+        // A payment is small and waits for nobody's buffer.
+        .tcp_nodelay(true)
+        // Dead peers are noticed, so that their streams don't hold up a drain.
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        // Windows that hold a few full batches: the queue does the limiting.
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .max_concurrent_streams(config.connection_requests_max)
+        // Every error that leaves here tells its reason.
+        .layer(ErrorInfoLayer)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(accounts)
+        .add_service(payments)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), begin_drain);
+
+    let drain_max = Duration::from_millis(config.drain_max_ms);
+    let out_of_patience = async move {
+        let mut draining = draining;
+        // Without a drain there is no end to patience.
+        if draining.wait_for(|draining| *draining).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(drain_max).await;
+    };
+    tokio::select! {
+        result = server => Ok(result?),
+        () = out_of_patience => {
+            tracing::warn!("requests were still under way after drain_max_ms; they are cut off");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The audit log: consumes every event, produces one JSON line each in `<dir>/audit.jsonl`, and
+//! guarantees that no line can be changed, dropped or moved without the chain of hashes showing it.
+//!
+//! # A line
+//!
+//! | field | in | meaning |
+//! |---|---|---|
+//! | `seq` | all | position in the journal, dense from 1 |
+//! | `time` | all | time of the batch, RFC 3339, UTC, nanoseconds |
+//! | `event` | all | `PAYMENT`, `HOLD_EXPIRED` or `ACCOUNT` |
+//! | `payment`, `original` | payments, expiries | ids; `original` where the payment names one |
+//! | `operation`, `status` | payments | as in `millrace.v1`, without the enum's prefix |
+//! | `reason` | refused payments | reject reason, without the enum's prefix |
+//! | `ledger`, `currency`, `code` | payments, accounts | `currency` where ISO 4217 knows the ledger |
+//! | `requested_minor` | payments | what was asked for; left out for "all that is left" |
+//! | `amount_minor` | payments, expiries | what moved, is held, or was released |
+//! | `debit`, `credit` | payments, expiries | account ids, where known |
+//! | `flags`, `timeout_s` | payments | where set |
+//! | `risk`, `rule` | judged payments | decision; the rule that made it, where one did |
+//! | `debit_balances`, `credit_balances` | payments, expiries | counters after the event, where known |
+//! | `change`, `account`, `owner`, `tenant`, `state`, `credit_limit_minor`, `balances` | accounts | the account after the event |
+//! | `prev`, `hash` | all | the chain |
+//!
+//! Money is a count of minor units as a decimal **string**, always: counters have 128 bits, JSON
+//! numbers are exact to 53. Personal context (reference, device, address) is not in the log.
+//!
+//! # The chain
+//!
+//! `hash` is SHA-256 over the 32 bytes of `prev` and then the bytes of the line before `,"prev":`.
+//! The first line's `prev` is 32 zero bytes; every other line's is the `hash` of the line before.
+//! So an auditor needs no program of ours:
+//!
+//! ```python
+//! import hashlib, sys
+//! prev = bytes(32)
+//! for number, line in enumerate(open(sys.argv[1], "rb"), 1):
+//!     content, _, chain = line.rstrip(b"\n").rpartition(b',"prev":')
+//!     hash = hashlib.sha256(prev + content).digest()
+//!     if chain != b'"%s","hash":"%s"}' % (prev.hex().encode(), hash.hex().encode()):
+//!         sys.exit(f"line {number} was changed, or lines before it are missing")
+//!     prev = hash
+//! print("intact; head", prev.hex())
+//! ```
+//!
+//! Cutting whole lines off the end leaves a valid, shorter chain: compare the head hash and the
+//! last sequence with a copy kept elsewhere, or with the journal.
+
+mod config;
+mod line;
+mod sink;
+mod verify;
+
+pub use config::AuditConfig;
+pub use sink::AuditSink;
+pub use verify::{AuditError, AuditReport, verify};
+
+/// Name of the log within the sink's directory.
+pub const FILE_NAME: &str = "audit.jsonl";

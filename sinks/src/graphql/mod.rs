@@ -1,0 +1,39 @@
+//! The read model: consumes every event, produces tables of accounts and payments in an embedded
+//! store, and answers GraphQL queries from them. Guarantees that a query sees the state after some
+//! event, never a mixture, and that a restart continues where the store stands.
+//!
+//! The way of an event: [`GraphqlSink`] projects it (`project`), encodes rows (`row`) and commits
+//! them with the cursor as one batch (`tables`). The way of a query: [`serve`] takes it over HTTP
+//! (`server`), the schema resolves it (`schema`, `types`), and [`ReadStore`] reads a snapshot.
+//!
+//! # Tables
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `payments` | position in the journal | the payment as decided, and its context; never changes |
+//! | `payment_ids` | payment id | position, and what later events change: hold state, amount left |
+//! | `postings` | account id, first position | positions of up to 1,024 payments of the account |
+//! | `accounts` | account id | what opened it, its state |
+//! | `balances` | account id | its four counters, and the event after which they hold |
+//! | `meta` | `cursor`, `format` | next event and its batch's time; version of this layout |
+//!
+//! Positions are big-endian, so that they sort. The server has no access control of its own: keep
+//! it on a loopback address, or behind a gateway that has.
+
+mod config;
+mod page;
+mod project;
+mod read;
+mod row;
+mod schema;
+mod server;
+mod sink;
+mod tables;
+mod types;
+
+pub use config::GraphqlConfig;
+pub use read::{AccountView, LedgerConservation, PaymentView, ReadError, ReadStore};
+pub use row::{PaymentState, PaymentStateRow};
+pub use schema::{FIRST_DEFAULT, FIRST_MAX, schema_definition};
+pub use server::serve;
+pub use sink::GraphqlSink;

@@ -1,0 +1,46 @@
+//! The page to explore with: GraphiQL and all that it needs, from this binary and not the net.
+
+use axum::{
+    extract::Path,
+    http::{HeaderName, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+
+const PAGE: &str = include_str!("../../assets/graphiql/index.html");
+/// Nothing comes from elsewhere; styles are set by script.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; font-src 'self' data:; frame-ancestors 'none'";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+const ASSETS: [(&str, &str, &[u8]); 6] = [
+    ("react.js", SCRIPT, include_bytes!("../../assets/graphiql/react.production.min.js")),
+    ("react-dom.js", SCRIPT, include_bytes!("../../assets/graphiql/react-dom.production.min.js")),
+    ("graphiql.js", SCRIPT, include_bytes!("../../assets/graphiql/graphiql.min.js")),
+    ("graphiql.css", STYLE, include_bytes!("../../assets/graphiql/graphiql.min.css")),
+    ("page.js", SCRIPT, include_bytes!("../../assets/graphiql/page.js")),
+    ("page.css", STYLE, include_bytes!("../../assets/graphiql/page.css")),
+];
+
+type Headers = [(HeaderName, &'static str); 3];
+
+pub(super) async fn page() -> (Headers, Html<&'static str>) {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, Html(PAGE))
+}
+
+pub(super) async fn asset(Path(name): Path<String>) -> Response {
+    let Some((_, kind, content)) = ASSETS.iter().find(|(file, ..)| *file == name) else {
+        return (StatusCode::NOT_FOUND, "no such file\n").into_response();
+    };
+    let headers: Headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "max-age=3600"),
+    ];
+    (headers, *content).into_response()
+}

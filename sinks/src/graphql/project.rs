@@ -1,0 +1,243 @@
+//! Projects events onto rows: consumes the events of one apply, produces one batch of rows.
+//! Guarantees that each key is written once per batch, with what holds after its last event.
+
+use std::collections::HashMap;
+
+use fjall::OwnedWriteBatch;
+use millrace_engine::feed::FeedEvent;
+use millrace_ledger::{
+    AccountEvent, Balances, Event, EventSeq, HoldExpired, Operation, PaymentEvent, PaymentId,
+    RejectReason, Status, Timestamp,
+};
+
+use super::{
+    row::{self, PaymentState, PaymentStateRow},
+    tables::{Tables, posting_key},
+};
+use crate::SinkError;
+
+/// Most payments in one row of table `postings`, so that reading a page reads little more.
+const POSTINGS_PER_ROW: usize = 1_024;
+
+/// The rows of one apply, in the making.
+pub(super) struct Projection<'a> {
+    tables: &'a Tables,
+    batch: OwnedWriteBatch,
+    /// States that this apply made or changed, by payment.
+    states: HashMap<PaymentId, PaymentStateRow, foldhash::fast::RandomState>,
+    touches: Vec<Touch>,
+    /// Rows of table `accounts` that this apply made or changed.
+    accounts: HashMap<u128, AccountRow, foldhash::fast::RandomState>,
+    buffer: Vec<u8>,
+}
+
+/// An event touched an account. Sorted, these give an account's postings and its last balances.
+#[derive(Clone, Copy)]
+struct Touch {
+    account: u128,
+    seq: u64,
+    /// Whether it is a payment, which the account's list names.
+    listed: bool,
+    /// Unknown or unchanged where it is refused.
+    balances: Option<Balances>,
+}
+
+#[derive(Clone, Copy)]
+struct AccountRow {
+    account: millrace_ledger::Account,
+    opened_at: EventSeq,
+    opened_time: Timestamp,
+}
+
+impl<'a> Projection<'a> {
+    pub(super) fn new(tables: &'a Tables, events: usize) -> Self {
+        Self {
+            tables,
+            batch: tables.batch(events * 4),
+            states: HashMap::with_capacity_and_hasher(events, Default::default()),
+            touches: Vec::with_capacity(events * 2),
+            accounts: HashMap::default(),
+            buffer: Vec::with_capacity(256),
+        }
+    }
+
+    pub(super) fn add(&mut self, event: &FeedEvent, time: Timestamp) -> Result<(), SinkError> {
+        match &event.event {
+            Event::Payment(payment) => self.add_payment(payment, time, &event.context),
+            Event::HoldExpired(expired) => self.add_expiry(expired),
+            Event::Account(account) => self.add_account(account, time),
+        }
+    }
+
+    fn add_payment(
+        &mut self,
+        event: &PaymentEvent,
+        time: Timestamp,
+        context: &[u8],
+    ) -> Result<(), SinkError> {
+        self.buffer.clear();
+        row::put_payment(&mut self.buffer, event, time, context);
+        self.batch.insert(&self.tables.payments, event.seq.0.to_be_bytes(), &self.buffer[..]);
+        self.note_state(event)?;
+        if event.outcome.is_accepted() {
+            self.follow_up(event)?;
+        }
+        let payment = &event.payment;
+        let balances = event.balances.filter(|_| event.outcome.is_accepted());
+        self.touch(payment.debit.0, event.seq, balances.map(|both| both[0]));
+        if payment.credit != payment.debit {
+            self.touch(payment.credit.0, event.seq, balances.map(|both| both[1]));
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, account: u128, seq: EventSeq, balances: Option<Balances>) {
+        if account != 0 {
+            self.touches.push(Touch { account, seq: seq.0, listed: true, balances });
+        }
+    }
+
+    /// The payment's own state. A refusal that leaves the id free never hides a payment that has
+    /// the id: a reused id is refused, and that refusal is an event of the same id.
+    fn note_state(&mut self, event: &PaymentEvent) -> Result<(), SinkError> {
+        let id = event.payment.id;
+        let amount = event.outcome.amount.0;
+        let (state, left) = match event.outcome.status {
+            Status::Held => (PaymentState::HoldOpen, amount),
+            Status::Voided => (PaymentState::Released, 0),
+            Status::Settled if event.payment.operation == Operation::Refund => {
+                (PaymentState::Settled, 0)
+            }
+            Status::Settled => (PaymentState::Settled, amount),
+            Status::Rejected(reason) if reason.burns_id() => (PaymentState::Refused, 0),
+            Status::Rejected(_) => (PaymentState::RefusedIdFree, 0),
+        };
+        if state == PaymentState::RefusedIdFree {
+            let known = self.state(id)?.is_some_and(|row| row.state != PaymentState::RefusedIdFree);
+            if known || id == PaymentId::ZERO {
+                return Ok(());
+            }
+        }
+        self.states
+            .insert(id, PaymentStateRow { seq: event.seq, state, amount, left, released: 0 });
+        Ok(())
+    }
+
+    /// What an accepted capture, void or refund changes of its original.
+    fn follow_up(&mut self, event: &PaymentEvent) -> Result<(), SinkError> {
+        if !event.payment.operation.needs_original() {
+            return Ok(());
+        }
+        let mut original = self.known_state(event.payment.original)?;
+        let amount = event.outcome.amount.0;
+        original.left = original.left.saturating_sub(amount);
+        match event.payment.operation {
+            Operation::Capture if original.left == 0 => {
+                original.state = PaymentState::HoldCaptured;
+            }
+            Operation::Void => {
+                original.state = PaymentState::HoldVoided;
+                original.released = amount;
+            }
+            _ => {}
+        }
+        self.states.insert(event.payment.original, original);
+        Ok(())
+    }
+
+    fn add_expiry(&mut self, event: &HoldExpired) -> Result<(), SinkError> {
+        let mut hold = self.known_state(event.payment)?;
+        hold.state = PaymentState::HoldExpired;
+        hold.left = hold.left.saturating_sub(event.released.0);
+        hold.released = event.released.0;
+        self.states.insert(event.payment, hold);
+        for (account, balances) in [event.debit, event.credit].into_iter().zip(event.balances) {
+            let balances = Some(balances);
+            self.touches.push(Touch {
+                account: account.0,
+                seq: event.seq.0,
+                listed: false,
+                balances,
+            });
+        }
+        Ok(())
+    }
+
+    fn add_account(&mut self, event: &AccountEvent, time: Timestamp) -> Result<(), SinkError> {
+        let id = event.account.spec.id;
+        let opened = match (event.change, self.accounts.get(&id.0)) {
+            (None, _) => (event.seq, time),
+            (Some(_), Some(row)) => (row.opened_at, row.opened_time),
+            (Some(_), None) => {
+                let key = id.0.to_be_bytes();
+                let stored = self.tables.accounts.get(key);
+                let stored = stored.map_err(self.tables.failed("read an account"))?;
+                let read = stored.map(|stored| row::account(id, &stored)).transpose();
+                let read = read.map_err(|_| self.tables.damaged(&format!("account {id}")))?;
+                read.map_or((event.seq, time), |(_, seq, time)| (seq, time))
+            }
+        };
+        let row = AccountRow { account: event.account, opened_at: opened.0, opened_time: opened.1 };
+        self.accounts.insert(id.0, row);
+        let balances = Some(event.account.balances);
+        self.touches.push(Touch { account: id.0, seq: event.seq.0, listed: false, balances });
+        Ok(())
+    }
+
+    fn known_state(&self, id: PaymentId) -> Result<PaymentStateRow, SinkError> {
+        self.state(id)?.ok_or_else(|| self.tables.damaged(&format!("payment {id}, which is gone")))
+    }
+
+    fn state(&self, id: PaymentId) -> Result<Option<PaymentStateRow>, SinkError> {
+        if let Some(row) = self.states.get(&id) {
+            return Ok(Some(*row));
+        }
+        let stored = self.tables.payment_ids.get(id.0.to_be_bytes());
+        let stored = stored.map_err(self.tables.failed("read a payment"))?;
+        let read = stored.map(|stored| PaymentStateRow::read(&stored)).transpose();
+        read.map_err(|_| self.tables.damaged(&format!("payment {id}")))
+    }
+
+    /// The finished batch.
+    pub(super) fn finish(mut self) -> OwnedWriteBatch {
+        for (id, state) in &self.states {
+            self.buffer.clear();
+            state.put(&mut self.buffer);
+            self.batch.insert(&self.tables.payment_ids, id.0.to_be_bytes(), &self.buffer[..]);
+        }
+        for (id, row) in &self.accounts {
+            self.buffer.clear();
+            row::put_account(&mut self.buffer, &row.account, row.opened_at, row.opened_time);
+            self.batch.insert(&self.tables.accounts, id.to_be_bytes(), &self.buffer[..]);
+        }
+        let mut touches = std::mem::take(&mut self.touches);
+        touches.sort_unstable_by_key(|touch| (touch.account, touch.seq));
+        for of_account in touches.chunk_by(|a, b| a.account == b.account) {
+            self.finish_account(of_account);
+        }
+        self.batch
+    }
+
+    fn finish_account(&mut self, touches: &[Touch]) {
+        let account = touches[0].account;
+        let seqs: Vec<_> =
+            touches.iter().filter(|touch| touch.listed).map(|touch| touch.seq).collect();
+        for row_seqs in seqs.chunks(POSTINGS_PER_ROW) {
+            self.buffer.clear();
+            row::put_steps(&mut self.buffer, row_seqs);
+            let key = posting_key(account, row_seqs[0]);
+            self.batch.insert(&self.tables.postings, key, &self.buffer[..]);
+        }
+        let last = touches.iter().rev().find_map(|touch| Some((touch.seq, touch.balances?)));
+        if let Some((seq, balances)) = last {
+            self.buffer.clear();
+            row::put_balances(&mut self.buffer, EventSeq(seq), &balances);
+            self.batch.insert(&self.tables.balances, account.to_be_bytes(), &self.buffer[..]);
+        }
+    }
+}
+
+const _: () = assert!(
+    (RejectReason::IdReusedOperationDiffers as u8) < (RejectReason::DebitAccountUnknown as u8),
+    "a reused id is refused without burning it",
+);

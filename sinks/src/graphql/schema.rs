@@ -1,0 +1,180 @@
+//! The schema: consumes queries, produces what the store holds, and guarantees that one query
+//! reads a bounded number of rows.
+
+use async_graphql::{
+    Context, EmptyMutation, EmptySubscription, Error, ErrorExtensions as _, Object, Result, Schema,
+    connection::{Connection, Edge},
+};
+use millrace_ledger::{AccountId, PaymentId};
+use uuid::Uuid;
+
+use super::{
+    read::{ReadError, ReadStore},
+    types::{self, Account, Conservation, Payment, Status},
+};
+use crate::text::rfc3339;
+
+/// Items of a page when a query does not say.
+pub const FIRST_DEFAULT: i32 = 50;
+/// Most items of a page.
+pub const FIRST_MAX: i32 = 200;
+/// Deepest nesting. The introspection query of common tools needs 15.
+const DEPTH_MAX: usize = 16;
+/// Most fields of an answer, where a look-up counts as five.
+const COMPLEXITY_MAX: usize = 20_000;
+
+pub(super) type ReadSchema = Schema<Query, EmptyMutation, EmptySubscription>;
+pub(super) type PaymentConnection = Connection<String, Payment>;
+type AccountConnection = Connection<String, Account>;
+
+/// The schema that answers from this store.
+pub(super) fn schema(store: ReadStore) -> ReadSchema {
+    Schema::build(Query, EmptyMutation, EmptySubscription)
+        .limit_depth(DEPTH_MAX)
+        .limit_complexity(COMPLEXITY_MAX)
+        .data(store)
+        .finish()
+}
+
+/// The schema in the GraphQL schema definition language.
+#[must_use]
+pub fn schema_definition() -> String {
+    Schema::new(Query, EmptyMutation, EmptySubscription).sdl()
+}
+
+/// Everything that can be asked.
+pub(super) struct Query;
+
+#[Object]
+impl Query {
+    /// The payment with this id; null when it is unknown.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn payment(&self, ctx: &Context<'_>, id: Uuid) -> Result<Option<Payment>> {
+        payment(ctx, PaymentId(id.as_u128())).await
+    }
+
+    /// Payments, accepted and refused, newest first: all, or those of an account, on either side.
+    #[graphql(complexity = "page_complexity(first, child_complexity)")]
+    async fn payments(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only payments that debit or credit this account.")] account: Option<Uuid>,
+        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+    ) -> Result<PaymentConnection> {
+        payments(ctx, account.map(types::account_id), after, first).await
+    }
+
+    /// The account with this id; null when it is unknown.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn account(&self, ctx: &Context<'_>, id: Uuid) -> Result<Option<Account>> {
+        account(ctx, types::account_id(id)).await
+    }
+
+    /// Accounts in the order of their ids.
+    #[graphql(complexity = "page_complexity(first, child_complexity)")]
+    async fn accounts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A cursor: only accounts behind it.")] after: Option<String>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+    ) -> Result<AccountConnection> {
+        let limit = page_size(first)?;
+        let behind = after.as_deref().map(|cursor| {
+            let id = Uuid::parse_str(cursor).map_err(|_| bad_cursor(cursor));
+            id.map(types::account_id)
+        });
+        let behind = behind.transpose()?;
+        let mut found = read(ctx, move |store| store.accounts(behind, limit + 1)).await?;
+        let mut page = Connection::new(behind.is_some(), found.len() > limit);
+        found.truncate(limit);
+        page.edges.extend(found.into_iter().map(|view| {
+            Edge::new(Uuid::from_u128(view.account.spec.id.0).to_string(), Account(view))
+        }));
+        Ok(page)
+    }
+
+    /// How far the read model is.
+    async fn status(&self, ctx: &Context<'_>) -> Result<Status> {
+        let store = ctx.data::<ReadStore>()?;
+        let applied_seq = store.applied_seq();
+        Ok(Status {
+            applied_seq: applied_seq.to_string(),
+            applied_time: (applied_seq.0 != 0).then(|| rfc3339(store.applied_time())),
+        })
+    }
+
+    /// Sums over all accounts, by ledger: money is conserved where debits equal credits. Reads
+    /// every account.
+    #[graphql(complexity = "10_000 + child_complexity")]
+    async fn conservation(&self, ctx: &Context<'_>) -> Result<Vec<Conservation>> {
+        let sums = read(ctx, ReadStore::conservation).await?;
+        Ok(sums.into_iter().map(Conservation::from).collect())
+    }
+}
+
+pub(super) async fn payment(ctx: &Context<'_>, id: PaymentId) -> Result<Option<Payment>> {
+    Ok(read(ctx, move |store| store.payment(id)).await?.map(Payment))
+}
+
+pub(super) async fn account(ctx: &Context<'_>, id: AccountId) -> Result<Option<Account>> {
+    Ok(read(ctx, move |store| store.account(id)).await?.map(Account))
+}
+
+pub(super) async fn payments(
+    ctx: &Context<'_>,
+    account: Option<AccountId>,
+    after: Option<String>,
+    first: Option<i32>,
+) -> Result<PaymentConnection> {
+    let limit = page_size(first)?;
+    let before = after
+        .as_deref()
+        .map(|cursor| types::position(cursor).ok_or_else(|| bad_cursor(cursor)))
+        .transpose()?;
+    let mut found = read(ctx, move |store| store.payments(account, before, limit + 1)).await?;
+    let mut page = Connection::new(before.is_some(), found.len() > limit);
+    found.truncate(limit);
+    page.edges
+        .extend(found.into_iter().map(|view| Edge::new(view.event.seq.to_string(), Payment(view))));
+    Ok(page)
+}
+
+/// What a page counts against the limit: each item counts in full.
+pub(super) fn page_complexity(first: Option<i32>, child_complexity: usize) -> usize {
+    let items = first.unwrap_or(FIRST_DEFAULT).clamp(1, FIRST_MAX) as usize;
+    items.saturating_mul(5_usize.saturating_add(child_complexity))
+}
+
+fn page_size(first: Option<i32>) -> Result<usize> {
+    let first = first.unwrap_or(FIRST_DEFAULT);
+    if (1..=FIRST_MAX).contains(&first) {
+        return Ok(first as usize);
+    }
+    Err(coded(format!("first is {first}; give 1 to {FIRST_MAX}"), "FIRST_OUT_OF_RANGE"))
+}
+
+fn bad_cursor(cursor: &str) -> Error {
+    let text = format!("{cursor:?} is not a cursor of this list; take one from a page's edges");
+    coded(text, "CURSOR_MALFORMED")
+}
+
+fn coded(text: String, code: &'static str) -> Error {
+    Error::new(text).extend_with(|_, extensions| extensions.set("code", code))
+}
+
+/// Reads on a thread that may block: the store may have to go to disk.
+async fn read<T: Send + 'static>(
+    ctx: &Context<'_>,
+    query: impl FnOnce(&ReadStore) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T> {
+    let store = ctx.data::<ReadStore>()?.clone();
+    let answer = tokio::task::spawn_blocking(move || query(&store)).await;
+    let error = match answer {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!(error, "a query failed");
+    Err(coded(error, "READ_FAILED"))
+}

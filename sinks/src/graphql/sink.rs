@@ -1,0 +1,72 @@
+//! The read model's sink: consumes batches of events, writes their rows, and guarantees that rows
+//! and cursor are one durable commit.
+
+use std::{path::Path, sync::Arc};
+
+use millrace_engine::feed::FeedBatch;
+use millrace_ledger::EventSeq;
+
+use super::{
+    GraphqlConfig,
+    project::Projection,
+    read::{Applied, ReadStore},
+    tables::{Place, Tables},
+};
+use crate::{Sink, SinkError, line_file::create_dir, sink::is_due};
+
+const NAME: &str = "graphql";
+
+/// Keeps the read model.
+pub struct GraphqlSink {
+    tables: Tables,
+    place: Place,
+    applied: Arc<Applied>,
+}
+
+impl GraphqlSink {
+    /// Opens the store in `dir`, and goes on from where it stands.
+    ///
+    /// # Errors
+    /// When the store can't be opened, is in use, or is of another format.
+    pub fn open(dir: &Path, config: &GraphqlConfig) -> Result<(Self, ReadStore), SinkError> {
+        create_dir(dir)?;
+        let tables = Tables::open(dir, config.cache_mib)?;
+        let place = tables.place()?;
+        let applied = Arc::new(Applied::default());
+        applied.set(place);
+        let store = ReadStore::new(tables.clone(), Arc::clone(&applied));
+        Ok((Self { tables, place, applied }, store))
+    }
+}
+
+impl Sink for GraphqlSink {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn next_seq(&self) -> EventSeq {
+        self.place.next_seq
+    }
+
+    fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError> {
+        let events = batches.iter().map(|batch| batch.events.len()).sum();
+        let mut projection = Projection::new(&self.tables, events);
+        let mut place = self.place;
+        for batch in batches {
+            for event in &batch.events {
+                if !is_due(NAME, place.next_seq, event.event.seq())? {
+                    continue;
+                }
+                projection.add(event, batch.time)?;
+                place = Place { next_seq: place.next_seq.next(), time: batch.time };
+            }
+        }
+        if place == self.place {
+            return Ok(());
+        }
+        self.tables.commit(projection.finish(), place)?;
+        self.place = place;
+        self.applied.set(place);
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! The tables of the read model: opens them, and guarantees that rows and cursor are committed as
+//! one batch, durably.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
+
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _,
+    Snapshot,
+};
+use millrace_ledger::{EventSeq, Timestamp};
+
+use super::row;
+use crate::{SinkError, runner::yield_to_payments};
+
+/// Version of the layout of the tables.
+const FORMAT: u32 = 1;
+const CURSOR: &str = "cursor";
+const FORMAT_KEY: &str = "format";
+
+/// All tables. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Tables {
+    path: PathBuf,
+    database: Database,
+    pub(crate) payments: Keyspace,
+    pub(crate) payment_ids: Keyspace,
+    pub(crate) postings: Keyspace,
+    pub(crate) accounts: Keyspace,
+    pub(crate) balances: Keyspace,
+    meta: Keyspace,
+}
+
+/// A place in the feed: the next event, and the time of the last one's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) next_seq: EventSeq,
+    pub(crate) time: Timestamp,
+}
+
+impl Tables {
+    pub(crate) fn open(path: &Path, cache_mib: u64) -> Result<Self, SinkError> {
+        let failed = |source| SinkError::Store {
+            action: "open",
+            path: path.to_owned(),
+            source: Box::new(source),
+        };
+        // The store's own threads inherit the priority of the thread that opens it.
+        let tables = thread::scope(|scope| {
+            let opening = scope.spawn(|| {
+                yield_to_payments();
+                Self::open_database(path, cache_mib)
+            });
+            opening.join().expect("opening the store does not panic")
+        });
+        let tables = match tables {
+            Err(fjall::Error::Locked) => return Err(SinkError::InUse { path: path.to_owned() }),
+            tables => tables.map_err(failed)?,
+        };
+        tables.check_format()?;
+        Ok(tables)
+    }
+
+    fn open_database(path: &Path, cache_mib: u64) -> fjall::Result<Self> {
+        let database = Database::builder(path).cache_size(cache_mib << 20).open()?;
+        let table = |name| database.keyspace(name, KeyspaceCreateOptions::default);
+        Ok(Self {
+            path: path.to_owned(),
+            payments: table("payments")?,
+            payment_ids: table("payment_ids")?,
+            postings: table("postings")?,
+            accounts: table("accounts")?,
+            balances: table("balances")?,
+            meta: table("meta")?,
+            database,
+        })
+    }
+
+    fn check_format(&self) -> Result<(), SinkError> {
+        let format = self.meta.get(FORMAT_KEY).map_err(self.failed("read its format"))?;
+        let Some(format) = format else {
+            let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+            batch.insert(&self.meta, FORMAT_KEY, FORMAT.to_be_bytes());
+            return batch.commit().map_err(self.failed("write its format"));
+        };
+        let found = format.as_ref().try_into().map_or(0, u32::from_be_bytes);
+        if found != FORMAT {
+            let path = self.path.clone();
+            return Err(SinkError::StoreFormat { path, found, expected: FORMAT });
+        }
+        Ok(())
+    }
+
+    /// Where the tables stand.
+    pub(crate) fn place(&self) -> Result<Place, SinkError> {
+        let row = self.meta.get(CURSOR).map_err(self.failed("read its cursor"))?;
+        let Some(row) = row else {
+            return Ok(Place { next_seq: EventSeq::FIRST, time: Timestamp(0) });
+        };
+        let place = row.split_at_checked(8).and_then(|(next_seq, time)| {
+            Some(Place {
+                next_seq: EventSeq(row::position(next_seq).ok()?),
+                time: Timestamp(row::position(time).ok()?),
+            })
+        });
+        place.ok_or_else(|| self.damaged("cursor"))
+    }
+
+    pub(crate) fn batch(&self, capacity: usize) -> OwnedWriteBatch {
+        OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
+    }
+
+    /// Commits rows and place together, durably.
+    pub(crate) fn commit(&self, mut rows: OwnedWriteBatch, place: Place) -> Result<(), SinkError> {
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&place.next_seq.0.to_be_bytes());
+        value[8..].copy_from_slice(&place.time.0.to_be_bytes());
+        rows.insert(&self.meta, CURSOR, value);
+        rows.durability(Some(PersistMode::SyncData)).commit().map_err(self.failed("commit"))
+    }
+
+    /// What one query reads: all tables as of one commit.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    pub(crate) fn failed(
+        &self,
+        action: &'static str,
+    ) -> impl FnOnce(fjall::Error) -> SinkError + use<> {
+        let path = self.path.clone();
+        move |source| SinkError::Store { action, path, source: Box::new(source) }
+    }
+
+    pub(crate) fn damaged(&self, row: &str) -> SinkError {
+        SinkError::Damaged {
+            path: self.path.clone(),
+            place: format!("the row {row}"),
+            problem: row::RowError.to_string(),
+            remedy: "Move the directory away and start again: it is rebuilt from the journal",
+        }
+    }
+}
+
+/// Key of a row of table `postings`.
+pub(crate) fn posting_key(account: u128, first: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&account.to_be_bytes());
+    key[16..].copy_from_slice(&first.to_be_bytes());
+    key
+}
+
+/// Reads one row of a snapshot.
+pub(crate) fn get(
+    snapshot: &Snapshot,
+    table: &Keyspace,
+    key: impl AsRef<[u8]>,
+) -> fjall::Result<Option<fjall::Slice>> {
+    snapshot.get(table, key)
+}

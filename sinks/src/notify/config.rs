@@ -1,0 +1,98 @@
+//! Settings of notifications.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of notifications.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotifyConfig {
+    /// Whether anybody is told anything. Default: true.
+    pub enabled: bool,
+    /// Where messages go. Default: `file`.
+    pub transport: Transport,
+    /// The first rule that fits an event decides; an event that none fits tells nobody. Default:
+    /// one rule per kind, any amount, with the built-in template.
+    pub rules: Vec<RuleConfig>,
+}
+
+impl Default for NotifyConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            transport: Transport::File,
+            rules: EventKind::ALL.map(RuleConfig::any).to_vec(),
+        }
+    }
+}
+
+/// Where messages go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// `notifications.jsonl` in the sink's directory, exactly once.
+    File,
+    /// Standard output, at least once.
+    Stdout,
+}
+
+/// Which events tell whom what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleConfig {
+    /// The kind of event.
+    pub on: EventKind,
+    /// Three letters of ISO 4217: only events in this currency. Default: any.
+    #[serde(default)]
+    pub currency: Option<String>,
+    /// Only events of at least this much, as decimal text in `currency`. Default: any amount.
+    #[serde(default)]
+    pub minimum: Option<String>,
+    /// Template text: the first line is the subject, the rest the body. Default: built in.
+    #[serde(default)]
+    pub template: Option<String>,
+}
+
+impl RuleConfig {
+    /// All events of this kind, with the built-in template.
+    #[must_use]
+    pub fn any(kind: EventKind) -> Self {
+        Self { on: kind, currency: None, minimum: None, template: None }
+    }
+}
+
+/// What an event means to the holders of its accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Money moved.
+    Settled,
+    /// Money was reserved.
+    Held,
+    /// A hold was released on request.
+    Voided,
+    /// A payment was refused.
+    Rejected,
+    /// Money moved back.
+    Refunded,
+    /// A hold's time-out passed.
+    Expired,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Settled, Self::Held, Self::Voided, Self::Rejected, Self::Refunded, Self::Expired];
+
+    /// As in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Settled => "settled",
+            Self::Held => "held",
+            Self::Voided => "voided",
+            Self::Rejected => "rejected",
+            Self::Refunded => "refunded",
+            Self::Expired => "expired",
+        }
+    }
+}

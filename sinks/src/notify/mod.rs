@@ -1,0 +1,45 @@
+//! Notifications: consumes every event, produces messages to the holders of the accounts that it
+//! touches, and guarantees that each message is written once to the file.
+//!
+//! The first rule that fits an event (kind, currency, least amount) names the template. Who is
+//! told:
+//!
+//! | kind | event | told |
+//! |---|---|---|
+//! | `settled` | a payment or capture moved money | payer, payee |
+//! | `refunded` | a refund moved money back | payer (of the refund), payee |
+//! | `held` | money was reserved | payer |
+//! | `voided` | a hold was released on request | payer |
+//! | `expired` | a hold's time-out passed | payer |
+//! | `rejected` | a payment was refused | payer |
+//!
+//! The payer is the holder of the account that the event debits. Accounts that were not open at
+//! the time of the event are told nothing.
+//!
+//! # Files
+//!
+//! | file | content | role |
+//! |---|---|---|
+//! | `notifications.jsonl` | one line per message; the lines of an event carry `n` of `of` | effect and cursor of the `file` transport |
+//! | `accounts.jsonl` | one line per account: when it was opened, its ledger, its owner | what events do not repeat |
+//! | `cursor` | next event and the lengths of the other files | a hint, and the cursor of the `stdout` transport |
+//!
+//! The `file` transport is exactly once: on start, an incomplete group of lines is cut, and the
+//! event after the last line is the next; the cursor only saves reading events again that told
+//! nobody anything. To rotate, stop, move `notifications.jsonl` away, start. The `stdout`
+//! transport is at least once: after a crash, the messages since the last cursor come again.
+
+mod config;
+mod cursor;
+mod directory;
+mod occasion;
+mod outlet;
+mod rules;
+mod sink;
+mod template;
+
+pub use config::{EventKind, NotifyConfig, RuleConfig, Transport};
+pub use sink::NotifySink;
+
+/// Name of the file that the `file` transport writes within the sink's directory.
+pub const FILE_NAME: &str = "notifications.jsonl";

@@ -1,0 +1,252 @@
+//! The notification sink: consumes batches of events, writes the messages that the rules ask for,
+//! and guarantees that all messages of one event are written together.
+
+use std::path::Path;
+
+use millrace_engine::feed::FeedBatch;
+use millrace_ledger::{AccountId, Amount, Currency, Event, EventSeq, LedgerId};
+
+use super::{
+    NotifyConfig,
+    cursor::{Cursor, Place},
+    directory::{Directory, Holder},
+    occasion::{Occasion, Role},
+    outlet::Outlet,
+    rules::Rules,
+    template::{Facts, Message},
+};
+use crate::{
+    Sink, SinkError,
+    line_file::create_dir,
+    sink::is_due,
+    text::{put_json_string, put_number, rfc3339},
+};
+
+const NAME: &str = "notify";
+/// Messages are handed to the transport in pieces of about this size.
+const WRITE_BYTES: usize = 256 * 1024;
+/// Events between two hints; fewer would cost a sync of their own too often.
+const HINT_EVENTS: u64 = 65_536;
+
+/// Tells the holders of accounts what happened.
+#[derive(Debug)]
+pub struct NotifySink {
+    outlet: Outlet,
+    directory: Directory,
+    rules: Rules,
+    cursor: Cursor,
+    buffer: Vec<u8>,
+    next_seq: EventSeq,
+}
+
+impl NotifySink {
+    /// Checks the rules, opens the files in `dir`, cuts what is incomplete, and goes on from there.
+    ///
+    /// # Errors
+    /// When a rule or template makes no sense, or a file can't be used.
+    pub fn open(dir: &Path, config: &NotifyConfig) -> Result<Self, SinkError> {
+        let rules = Rules::compile(&config.rules)?;
+        create_dir(dir)?;
+        let outlet = Outlet::open(dir, config.transport)?;
+        Self::resume(dir, rules, outlet)
+    }
+
+    /// Where both the file and the cursor name a place, the later one counts, because both are
+    /// durable. But a file that is shorter than the cursor knows it lost lines, and then only the
+    /// file counts; an empty file was rotated away, and then only the cursor does.
+    fn resume(dir: &Path, rules: Rules, mut outlet: Outlet) -> Result<Self, SinkError> {
+        let cursor = Cursor::open(dir)?;
+        let directory = Directory::open(dir, cursor.place.accounts_bytes)?;
+        let hinted = EventSeq(cursor.place.next_seq);
+        let next_seq = match outlet.resume()? {
+            None => hinted,
+            Some(in_file) if outlet.len() < cursor.place.notifications_bytes => {
+                tracing::warn!(
+                    next_seq = in_file.0,
+                    hinted = hinted.0,
+                    "the notifications lost their tail; writing it again",
+                );
+                in_file
+            }
+            Some(in_file) => in_file.max(hinted),
+        };
+        Ok(Self { outlet, directory, rules, cursor, buffer: Vec::new(), next_seq })
+    }
+
+    fn save_place(&mut self) -> Result<(), SinkError> {
+        let since_hint = self.next_seq.0 - self.cursor.place.next_seq.min(self.next_seq.0);
+        if matches!(self.outlet, Outlet::File(_)) && since_hint < HINT_EVENTS {
+            return Ok(());
+        }
+        self.cursor.save(Place {
+            next_seq: self.next_seq.0,
+            notifications_bytes: self.outlet.len(),
+            accounts_bytes: self.directory.len(),
+        })
+    }
+
+    /// Appends the event's messages to the buffer.
+    fn tell(&mut self, occasion: &Occasion) -> Result<(), SinkError> {
+        let holder_of = |role| {
+            let (account, _) = occasion.accounts(role);
+            self.directory.holder(account, occasion.seq).map(|holder| (role, holder))
+        };
+        let told = occasion.told().iter().copied().filter_map(holder_of);
+        let of = told.clone().count();
+        let Some((_, first)) = told.clone().next() else { return Ok(()) };
+        let Some(rule) = self.rules.find(occasion.kind, first.ledger, occasion.amount) else {
+            return Ok(());
+        };
+        let wording = Wording::of(occasion, first.ledger);
+        for (index, (role, holder)) in told.enumerate() {
+            let parties = Parties::of(occasion, role, holder);
+            let facts = wording.facts(occasion, role, &parties);
+            let message = self.rules.render(rule, &facts)?;
+            put_line(&mut self.buffer, &facts, &message, index + 1, of);
+        }
+        Ok(())
+    }
+}
+
+impl Sink for NotifySink {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn next_seq(&self) -> EventSeq {
+        self.next_seq
+    }
+
+    fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError> {
+        self.outlet.begin()?;
+        self.directory.begin()?;
+        self.buffer.clear();
+        let mut next_seq = self.next_seq;
+        for batch in batches {
+            for event in &batch.events {
+                if !is_due(NAME, next_seq, event.event.seq())? {
+                    continue;
+                }
+                next_seq = next_seq.next();
+                if let Event::Account(account) = &event.event {
+                    self.directory.note(account);
+                } else if let Some(occasion) = Occasion::of(&event.event, batch.time) {
+                    self.tell(&occasion)?;
+                }
+                if self.buffer.len() >= WRITE_BYTES {
+                    self.outlet.append(&self.buffer)?;
+                    self.buffer.clear();
+                }
+            }
+        }
+        // Accounts first: a message that is durable never knows more than they do.
+        self.directory.commit()?;
+        self.outlet.append(&self.buffer)?;
+        self.outlet.commit()?;
+        self.next_seq = next_seq;
+        self.save_place()
+    }
+}
+
+/// Text that both parties' messages share.
+struct Wording {
+    payment: String,
+    original: String,
+    amount: String,
+    currency: String,
+    reason: String,
+    reason_code: String,
+    time: String,
+}
+
+/// Text that tells one party's message from the other's.
+struct Parties {
+    account: String,
+    owner: String,
+    counterparty: String,
+}
+
+impl Wording {
+    fn of(occasion: &Occasion, ledger: LedgerId) -> Self {
+        let currency = Currency::of_ledger(ledger);
+        let amount = match (occasion.amount, currency) {
+            (Amount::ALL, _) => "all".to_owned(),
+            (amount, Some(currency)) => currency.format(amount),
+            (amount, None) => amount.0.to_string(),
+        };
+        let reason_code = occasion.reason.map(|reason| reason.upper_snake_name());
+        let reason_code = reason_code.unwrap_or_default();
+        Self {
+            payment: occasion.payment.to_string(),
+            original: named(occasion.original.0),
+            amount,
+            currency: currency.map_or_else(|| ledger.0.to_string(), |known| known.code.to_owned()),
+            reason: reason_code.to_lowercase().replace('_', " "),
+            reason_code,
+            time: rfc3339(occasion.time),
+        }
+    }
+
+    fn facts<'a>(&'a self, occasion: &'a Occasion, role: Role, parties: &'a Parties) -> Facts<'a> {
+        Facts {
+            kind: occasion.kind.name(),
+            role: role.name(),
+            account: &parties.account,
+            owner: &parties.owner,
+            counterparty: &parties.counterparty,
+            payment: &self.payment,
+            original: &self.original,
+            operation: occasion.operation,
+            amount: &self.amount,
+            currency: &self.currency,
+            reason: &self.reason,
+            reason_code: &self.reason_code,
+            seq: occasion.seq.0,
+            time: &self.time,
+        }
+    }
+}
+
+impl Parties {
+    fn of(occasion: &Occasion, role: Role, holder: Holder) -> Self {
+        let (account, counterparty) = occasion.accounts(role);
+        Self {
+            account: account.to_string(),
+            owner: named(holder.owner.0),
+            counterparty: named(counterparty.0),
+        }
+    }
+}
+
+/// An absent id is no text.
+fn named(id: u128) -> String {
+    if id == 0 { String::new() } else { AccountId(id).to_string() }
+}
+
+fn put_line(out: &mut Vec<u8>, facts: &Facts<'_>, message: &Message, n: usize, of: usize) {
+    out.extend_from_slice(b"{\"seq\":");
+    put_number(out, facts.seq);
+    out.extend_from_slice(b",\"n\":");
+    put_number(out, n);
+    out.extend_from_slice(b",\"of\":");
+    put_number(out, of);
+    for (label, text) in [
+        (",\"time\":", facts.time),
+        (",\"kind\":", facts.kind),
+        (",\"payment\":", facts.payment),
+        (",\"to\":{\"role\":", facts.role),
+        (",\"account\":", facts.account),
+    ] {
+        out.extend_from_slice(label.as_bytes());
+        put_json_string(out, text);
+    }
+    if !facts.owner.is_empty() {
+        out.extend_from_slice(b",\"owner\":");
+        put_json_string(out, facts.owner);
+    }
+    out.extend_from_slice(b"},\"subject\":");
+    put_json_string(out, &message.subject);
+    out.extend_from_slice(b",\"body\":");
+    put_json_string(out, &message.body);
+    out.extend_from_slice(b"}\n");
+}

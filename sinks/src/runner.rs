@@ -1,0 +1,233 @@
+//! Drives one sink: consumes the feed from the sink's cursor on, hands the sink what is there, and
+//! guarantees that payments never wait for it.
+//!
+//! Stopping is prompt: the batch in hand is finished, the rest of the feed is left for the next
+//! start, where the sink's cursor continues.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use millrace_engine::{
+    JournalError,
+    feed::{Feed, FeedBatch, FeedReader},
+};
+use millrace_ledger::EventSeq;
+
+use crate::Sink;
+
+/// Most events that one apply gets, give or take a frame.
+const APPLY_EVENTS: usize = 32_768;
+/// How long a stop may go unnoticed while the feed is idle.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// Waits before the tries that follow a failed one.
+const BACKOFF_MS: [u64; 5] = [100, 200, 400, 800, 1_600];
+/// Lowest priority of the ordinary scheduler.
+const NICE: i32 = 19;
+
+/// A running sink.
+#[derive(Debug)]
+pub struct SinkHandle {
+    name: &'static str,
+    progress: Arc<Progress>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the sink's thread tells the rest of the process.
+#[derive(Debug, Default)]
+struct Progress {
+    applied_seq: AtomicU64,
+    stop: AtomicBool,
+    error: Mutex<Option<String>>,
+}
+
+impl SinkHandle {
+    /// What the sink is called.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The last event that the sink durably processed; 0 when there is none.
+    #[must_use]
+    pub fn applied_seq(&self) -> EventSeq {
+        EventSeq(self.progress.applied_seq.load(Ordering::Acquire))
+    }
+
+    /// Why the sink stopped by itself, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.progress.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets the sink finish the batch in hand and end.
+    pub fn stop(&self) {
+        self.progress.stop.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    /// Waits until the sink has ended.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic was logged and is in `error` already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for SinkHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Where batches come from: the feed, or a script in tests.
+trait Source: Send + 'static {
+    type Reader;
+
+    fn reader(&self, from: EventSeq) -> Self::Reader;
+
+    fn next(
+        reader: &mut Self::Reader,
+        timeout: Duration,
+    ) -> Result<Option<FeedBatch>, JournalError>;
+}
+
+impl Source for Feed {
+    type Reader = FeedReader;
+
+    fn reader(&self, from: EventSeq) -> FeedReader {
+        Self::reader(self, from)
+    }
+
+    fn next(reader: &mut FeedReader, timeout: Duration) -> Result<Option<FeedBatch>, JournalError> {
+        reader.next(timeout)
+    }
+}
+
+/// Runs the sink on a thread of its own until it is stopped or fails.
+///
+/// # Panics
+/// When the operating system refuses a thread.
+#[must_use]
+pub fn spawn(sink: Box<dyn Sink>, feed: Feed) -> SinkHandle {
+    spawn_from(sink, feed)
+}
+
+fn spawn_from(sink: Box<dyn Sink>, source: impl Source) -> SinkHandle {
+    let name = sink.name();
+    let progress = Arc::new(Progress::default());
+    progress.note_applied(sink.as_ref());
+    let shared = Arc::clone(&progress);
+    let thread = thread::Builder::new()
+        .name(format!("sink-{name}"))
+        .spawn(move || {
+            yield_to_payments();
+            let _guard = PanicNote(&shared, name);
+            if let Err(error) = run(sink, &source, &shared) {
+                tracing::error!(sink = name, %error, "the sink stopped");
+                shared.note_error(error);
+            }
+        })
+        .expect("the operating system has a thread to spare");
+    SinkHandle { name, progress, thread: Some(thread) }
+}
+
+/// Gives this thread, and those that it starts, the lowest priority. Where that is refused, the
+/// sink runs all the same.
+pub(crate) fn yield_to_payments() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::debug!(%error, "could not lower the priority of a sink");
+    }
+}
+
+fn run(mut sink: Box<dyn Sink>, source: &impl Source, progress: &Progress) -> Result<(), String> {
+    let mut failures = 0;
+    while !progress.stopped() {
+        let Err(failure) = follow(sink.as_mut(), source, progress, &mut failures) else {
+            return Ok(());
+        };
+        let Some(&wait_ms) = BACKOFF_MS.get(failures).filter(|_| failure.transient) else {
+            return Err(failure.text);
+        };
+        failures += 1;
+        tracing::warn!(sink = sink.name(), error = failure.text, wait_ms, failures, "trying again");
+        thread::park_timeout(Duration::from_millis(wait_ms));
+    }
+    Ok(())
+}
+
+struct Failure {
+    text: String,
+    transient: bool,
+}
+
+/// Reads and applies from the sink's cursor on, until it is stopped or something fails.
+fn follow<S: Source>(
+    sink: &mut dyn Sink,
+    source: &S,
+    progress: &Progress,
+    failures: &mut usize,
+) -> Result<(), Failure> {
+    let unreadable = |error: JournalError| Failure {
+        transient: matches!(error, JournalError::Io { .. }),
+        text: error.to_string(),
+    };
+    let mut reader = source.reader(sink.next_seq());
+    let mut batches = Vec::new();
+    while !progress.stopped() {
+        batches.clear();
+        let mut events = 0;
+        let mut wait = IDLE_WAIT;
+        while let Some(batch) = S::next(&mut reader, wait).map_err(unreadable)? {
+            events += batch.events.len();
+            batches.push(batch);
+            if events >= APPLY_EVENTS {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        if batches.is_empty() {
+            continue;
+        }
+        sink.apply(&batches).map_err(|error| Failure {
+            transient: error.is_transient(),
+            text: error.to_string(),
+        })?;
+        *failures = 0;
+        progress.note_applied(sink);
+    }
+    Ok(())
+}
+
+impl Progress {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn note_applied(&self, sink: &dyn Sink) {
+        self.applied_seq.store(sink.next_seq().0.saturating_sub(1), Ordering::Release);
+    }
+
+    fn note_error(&self, error: String) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// Tells of a panic, which would else be a thread that silently is no more.
+struct PanicNote<'a>(&'a Progress, &'static str);
+
+impl Drop for PanicNote<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.note_error(format!("the {} sink panicked; its log says where", self.1));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A small history of a bank, built by hand: consumes commands, produces batches as the feed
+//! hands them out, with balances that are right.
+
+#![allow(dead_code)] // every test file uses a part of it
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millrace_engine::feed::{FeedBatch, FeedEvent};
+use millrace_ledger::{
+    Account, AccountChange, AccountEvent, AccountFlags, AccountId, AccountSpec, AccountState,
+    Amount, Balances, Code, Event, EventSeq, HoldExpired, LedgerId, Operation, Outcome, OwnerId,
+    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName, Status,
+    Timestamp, Verdict,
+};
+use millrace_protos::v1::{Channel, PaymentContext};
+use prost::Message as _;
+
+/// 2026-11-20T08:30:00Z.
+pub(crate) const START_NS: u64 = 1_795_163_400_000_000_000;
+pub(crate) const CZK: u32 = 203;
+
+/// Events so far, and the balances after them.
+#[derive(Default)]
+pub(crate) struct History {
+    pub(crate) events: Vec<FeedEvent>,
+    accounts: BTreeMap<AccountId, Account>,
+}
+
+pub(crate) fn account(number: u128) -> AccountId {
+    AccountId(0x0192_0000_0000_7000_8000_0000_0000_0000 + number)
+}
+
+pub(crate) fn payment(number: u128) -> PaymentId {
+    PaymentId(0x0193_0000_0000_7000_8000_0000_0000_0000 + number)
+}
+
+impl History {
+    fn push(&mut self, event: Event, context: Bytes) {
+        self.events.push(FeedEvent { event, context });
+    }
+
+    fn seq(&self) -> EventSeq {
+        EventSeq(self.events.len() as u64 + 1)
+    }
+
+    pub(crate) fn open(&mut self, number: u128, ledger: u32) {
+        let spec = AccountSpec {
+            id: account(number),
+            ledger: LedgerId(ledger),
+            code: Code(100),
+            tenant: 7,
+            owner: if number == 1 { OwnerId(0xabc) } else { OwnerId::ZERO },
+            flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+            credit_limit: Amount(5_000),
+            defect: None,
+        };
+        let opened = Account { spec, state: AccountState::Open, balances: Balances::default() };
+        self.accounts.insert(spec.id, opened);
+        let event = AccountEvent { seq: self.seq(), change: None, account: opened };
+        self.push(Event::Account(event), Bytes::new());
+    }
+
+    pub(crate) fn freeze(&mut self, number: u128) {
+        let account = self.accounts.get_mut(&account(number)).expect("is open");
+        account.state = AccountState::Frozen;
+        let account = *account;
+        let event = AccountEvent { seq: self.seq(), change: Some(AccountChange::Freeze), account };
+        self.push(Event::Account(event), Bytes::new());
+    }
+
+    fn command(&self, id: u128, operation: Operation, debit: u128, credit: u128) -> Payment {
+        let (debit, credit) = (account(debit), account(credit));
+        Payment {
+            id: payment(id),
+            debit,
+            credit,
+            ledger: self.accounts.get(&debit).map_or(LedgerId(CZK), |debit| debit.spec.ledger),
+            code: Code(1),
+            operation,
+            ..Payment::default()
+        }
+    }
+
+    /// Records the payment; the balances are those after `change`.
+    fn decide(
+        &mut self,
+        payment: Payment,
+        status: Status,
+        minor: u128,
+        verdict: Verdict,
+        change: impl FnOnce(&mut Balances, &mut Balances),
+    ) {
+        let mut both = [payment.debit, payment.credit]
+            .map(|id| self.accounts.get(&id).map(|account| account.balances));
+        if let [Some(debit), Some(credit)] = &mut both {
+            change(debit, credit);
+        }
+        for (id, balances) in [payment.debit, payment.credit].into_iter().zip(both) {
+            if let (Some(account), Some(balances)) = (self.accounts.get_mut(&id), balances) {
+                account.balances = balances;
+            }
+        }
+        let balances = match both {
+            [Some(debit), Some(credit)] => Some([debit, credit]),
+            _ => None,
+        };
+        let outcome = Outcome { status, amount: Amount(minor) };
+        let event = PaymentEvent { seq: self.seq(), payment, outcome, verdict, balances };
+        let context = PaymentContext {
+            channel: Channel::CardPresent as i32,
+            country_code: "CZ".into(),
+            device_id: "terminal-9".into(),
+            ip_address: "192.0.2.7".into(),
+            reference: "coffee \"to go\"".into(),
+            ..PaymentContext::default()
+        };
+        self.push(Event::Payment(event), context.encode_to_vec().into());
+    }
+
+    pub(crate) fn pay(&mut self, id: u128, debit: u128, credit: u128, minor: u128) {
+        let mut payment = self.command(id, Operation::Pay, debit, credit);
+        payment.amount = Amount(minor);
+        self.decide(payment, Status::Settled, minor, Verdict::APPROVE, |debit, credit| {
+            debit.debits_posted += minor;
+            credit.credits_posted += minor;
+        });
+    }
+
+    pub(crate) fn authorize(
+        &mut self,
+        id: u128,
+        debit: u128,
+        credit: u128,
+        minor: u128,
+        timeout_s: u32,
+    ) {
+        let mut payment = self.command(id, Operation::Authorize, debit, credit);
+        payment.amount = Amount(minor);
+        payment.timeout_s = timeout_s;
+        self.decide(payment, Status::Held, minor, Verdict::APPROVE, |debit, credit| {
+            debit.debits_pending += minor;
+            credit.credits_pending += minor;
+        });
+    }
+
+    pub(crate) fn review(&mut self, id: u128, debit: u128, credit: u128, minor: u128) {
+        let mut payment = self.command(id, Operation::Pay, debit, credit);
+        payment.amount = Amount(minor);
+        let rule = RuleName::new("night, \"large\"").expect("is short");
+        let verdict = Verdict { decision: RiskDecision::Review, rule };
+        self.decide(payment, Status::Held, minor, verdict, |debit, credit| {
+            debit.debits_pending += minor;
+            credit.credits_pending += minor;
+        });
+    }
+
+    /// Captures all that is left when `all`.
+    pub(crate) fn capture(
+        &mut self,
+        id: u128,
+        hold: u128,
+        sides: (u128, u128),
+        minor: u128,
+        all: bool,
+    ) {
+        let mut capture = self.command(id, Operation::Capture, sides.0, sides.1);
+        capture.original = payment(hold);
+        capture.amount = if all { Amount::ALL } else { Amount(minor) };
+        self.decide(capture, Status::Settled, minor, Verdict::default(), |debit, credit| {
+            debit.debits_pending -= minor;
+            debit.debits_posted += minor;
+            credit.credits_pending -= minor;
+            credit.credits_posted += minor;
+        });
+    }
+
+    pub(crate) fn void(&mut self, id: u128, hold: u128, sides: (u128, u128), released: u128) {
+        let mut void = self.command(id, Operation::Void, sides.0, sides.1);
+        void.original = payment(hold);
+        void.amount = Amount::ALL;
+        self.decide(void, Status::Voided, released, Verdict::default(), |debit, credit| {
+            debit.debits_pending -= released;
+            credit.credits_pending -= released;
+        });
+    }
+
+    /// `sides` are those of the payment; the refund goes the other way.
+    pub(crate) fn refund(&mut self, id: u128, original: u128, sides: (u128, u128), minor: u128) {
+        let mut refund = self.command(id, Operation::Refund, sides.1, sides.0);
+        refund.original = payment(original);
+        refund.amount = Amount(minor);
+        self.decide(refund, Status::Settled, minor, Verdict::default(), |debit, credit| {
+            debit.debits_posted += minor;
+            credit.credits_posted += minor;
+        });
+    }
+
+    pub(crate) fn expire(&mut self, hold: u128, sides: (u128, u128), released: u128) {
+        let (debit, credit) = (account(sides.0), account(sides.1));
+        let payer = self.accounts.get_mut(&debit).expect("is open");
+        payer.balances.debits_pending -= released;
+        let payer = payer.balances;
+        let payee = self.accounts.get_mut(&credit).expect("is open");
+        payee.balances.credits_pending -= released;
+        let balances = [payer, payee.balances];
+        let event = HoldExpired {
+            seq: self.seq(),
+            payment: payment(hold),
+            debit,
+            credit,
+            released: Amount(released),
+            balances,
+        };
+        self.push(Event::HoldExpired(event), Bytes::new());
+    }
+
+    pub(crate) fn reject(
+        &mut self,
+        id: u128,
+        debit: u128,
+        credit: u128,
+        minor: u128,
+        reason: RejectReason,
+    ) {
+        let mut payment = self.command(id, Operation::Pay, debit, credit);
+        payment.amount = Amount(minor);
+        let verdict = match reason {
+            RejectReason::RiskDeclined => Verdict {
+                decision: RiskDecision::Decline,
+                rule: RuleName::new("velocity").expect("is short"),
+            },
+            _ => Verdict::default(),
+        };
+        self.decide(payment, Status::Rejected(reason), 0, verdict, |_, _| {});
+    }
+
+    /// A refused capture that names its hold only.
+    pub(crate) fn reject_capture(&mut self, id: u128, hold: u128, reason: RejectReason) {
+        let capture = Payment {
+            id: payment(id),
+            original: payment(hold),
+            amount: Amount::ALL,
+            operation: Operation::Capture,
+            flags: PaymentFlags::LINKED,
+            ..Payment::default()
+        };
+        self.decide(capture, Status::Rejected(reason), 0, Verdict::default(), |_, _| {});
+    }
+
+    /// The events in batches of `size`, a second apart.
+    pub(crate) fn batches(&self, size: usize) -> Vec<FeedBatch> {
+        let batches = self.events.chunks(size).enumerate();
+        batches
+            .map(|(index, events)| FeedBatch {
+                time: Timestamp(START_NS + index as u64 * 1_000_000_000),
+                events: events.to_vec(),
+            })
+            .collect()
+    }
+
+    pub(crate) fn balances(&self, number: u128) -> Balances {
+        self.accounts[&account(number)].balances
+    }
+}
+
+/// Every kind of event, once or more.
+pub(crate) fn bank() -> History {
+    let mut bank = History::default();
+    bank.open(1, CZK);
+    bank.open(2, CZK);
+    bank.pay(1, 1, 2, 245_200);
+    bank.authorize(2, 1, 2, 10_000, 3_600);
+    bank.capture(3, 2, (1, 2), 4_000, false);
+    bank.capture(4, 2, (1, 2), 6_000, true);
+    bank.authorize(5, 1, 2, 2_500, 0);
+    bank.void(6, 5, (1, 2), 2_500);
+    bank.authorize(7, 2, 1, 900, 60);
+    bank.expire(7, (2, 1), 900);
+    bank.refund(8, 1, (1, 2), 45_200);
+    bank.review(9, 1, 2, 77_700);
+    bank.reject(10, 1, 2, u128::MAX / 3, RejectReason::InsufficientFunds);
+    bank.reject(11, 1, 9, 100, RejectReason::CreditAccountUnknown);
+    bank.reject(12, 8, 2, 100, RejectReason::DebitAccountUnknown);
+    bank.reject(1, 1, 2, 1, RejectReason::IdReusedAmountDiffers);
+    bank.reject(13, 1, 2, 100, RejectReason::RiskDeclined);
+    bank.reject_capture(14, 99, RejectReason::OriginalUnknown);
+    bank.open(3, 392);
+    bank.freeze(2);
+    bank.pay(15, 2, 1, 1);
+    bank.pay(16, 1, 2, 2);
+    bank
+}
