@@ -1,1 +1,79 @@
-fn main() {}
+//! Composition root and command line of Millrace: consumes arguments and configuration, wires the
+//! crates together. No logic of payments lives here.
+
+mod commands;
+mod config;
+mod pipeline;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Every request allocates and frees small pieces across threads; measured in
+/// `docs/decisions/0007-allocator.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Parser)]
+#[command(
+    name = "millrace",
+    version,
+    about = "A payment pipeline: gRPC in, double-entry ledger, durable before acknowledged, streamed to readers",
+    after_help = "\
+Examples:
+  millrace demo                         run the whole pipeline on a sample and look around
+  millrace demo --once --json --file orders.csv
+  millrace serve --config millrace.toml
+  millrace submit --file orders.csv --open-accounts
+
+RUST_LOG sets what is logged to standard error; the default is `info`."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(commands::demo::Args),
+    Serve(commands::serve::Args),
+    Submit(commands::submit::Args),
+    Account(commands::account::Args),
+    Payment(commands::payment::Args),
+    Journal(commands::journal::Args),
+    Audit(commands::audit::Args),
+}
+
+/// A command's failure: one sentence for whoever typed it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = !matches!(cli.command, Command::Serve(_));
+    let default_level = if quiet { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default_level.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => commands::demo::run(args).await,
+            Command::Serve(args) => commands::serve::run(args).await,
+            Command::Submit(args) => commands::submit::run(args).await,
+            Command::Account(args) => commands::account::run(args).await,
+            Command::Payment(args) => commands::payment::run(args).await,
+            Command::Journal(args) => commands::journal::run(&args),
+            Command::Audit(args) => commands::audit::run(&args),
+        }
+    });
+    result.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::FAILURE
+    })
+}

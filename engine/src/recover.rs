@@ -41,6 +41,8 @@ pub struct RecoveryReport {
     pub segments: usize,
     /// Frames applied.
     pub frames: u64,
+    /// Bytes of segment headers and frames.
+    pub bytes: u64,
     /// The last event; 0 in a new journal.
     pub last_seq: EventSeq,
     /// Hash of the last frame.
@@ -107,6 +109,7 @@ fn read(
         let offset = read_segment(&segment, is_last, ledger, gate, &mut report)?;
         end = Some(End { segment, offset });
         report.segments += 1;
+        report.bytes += offset;
         if said.elapsed().as_secs() >= 2 {
             said = Instant::now();
             tracing::info!(

@@ -25,5 +25,5 @@ pub use audit::{AuditConfig, AuditSink};
 pub use config::SinksConfig;
 pub use graphql::{GraphqlConfig, GraphqlSink, ReadStore};
 pub use notify::{NotifyConfig, NotifySink};
-pub use runner::{SinkHandle, spawn};
+pub use runner::{SinkHandle, spawn, yield_to_payments};
 pub use sink::{Sink, SinkError};

@@ -140,9 +140,9 @@ fn spawn_from(sink: Box<dyn Sink>, source: impl Source) -> SinkHandle {
     SinkHandle { name, progress, thread: Some(thread) }
 }
 
-/// Gives this thread, and those that it starts, the lowest priority. Where that is refused, the
-/// sink runs all the same.
-pub(crate) fn yield_to_payments() {
+/// Gives this thread, and those that it starts, the lowest priority. Where that is refused, it
+/// runs all the same. Threads that answer queries should call it when they start.
+pub fn yield_to_payments() {
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
         tracing::debug!(%error, "could not lower the priority of a sink");
     }
@@ -228,6 +228,145 @@ impl Drop for PanicNote<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.note_error(format!("the {} sink panicked; its log says where", self.1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, io, time::Instant};
+
+    use millrace_engine::feed::FeedEvent;
+    use millrace_ledger::{
+        Account, AccountEvent, AccountSpec, AccountState, Balances, Event, Timestamp,
+    };
+
+    use super::*;
+    use crate::{SinkError, sink::is_due};
+
+    /// Hands out one event per batch, up to the last.
+    struct Script {
+        last_seq: u64,
+    }
+
+    impl Source for Script {
+        type Reader = (u64, u64);
+
+        fn reader(&self, from: EventSeq) -> (u64, u64) {
+            (from.0, self.last_seq)
+        }
+
+        fn next(
+            (next_seq, last_seq): &mut (u64, u64),
+            timeout: Duration,
+        ) -> Result<Option<FeedBatch>, JournalError> {
+            if next_seq > last_seq {
+                thread::sleep(timeout.min(Duration::from_millis(1)));
+                return Ok(None);
+            }
+            let account = Account {
+                spec: AccountSpec::default(),
+                state: AccountState::Open,
+                balances: Balances::default(),
+            };
+            let event = AccountEvent { seq: EventSeq(*next_seq), change: None, account };
+            let event = FeedEvent { event: Event::Account(event), context: Vec::new().into() };
+            *next_seq += 1;
+            Ok(Some(FeedBatch { time: Timestamp(0), events: vec![event] }))
+        }
+    }
+
+    /// Counts events, and fails as it is told before each apply.
+    struct Counter {
+        next_seq: EventSeq,
+        outcomes: VecDeque<Outcome>,
+    }
+
+    enum Outcome {
+        Applies,
+        IsBusy,
+        IsDamaged,
+        Panics,
+    }
+
+    impl Sink for Counter {
+        fn name(&self) -> &'static str {
+            "counter"
+        }
+
+        fn next_seq(&self) -> EventSeq {
+            self.next_seq
+        }
+
+        fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError> {
+            match self.outcomes.pop_front().unwrap_or(Outcome::Applies) {
+                Outcome::Applies => {}
+                Outcome::IsBusy => {
+                    let busy = io::Error::from(io::ErrorKind::ResourceBusy);
+                    return Err(SinkError::io("write to", "counter")(busy));
+                }
+                Outcome::IsDamaged => {
+                    return Err(SinkError::InUse { path: "counter".into() });
+                }
+                Outcome::Panics => panic!("as the test asks"),
+            }
+            for event in batches.iter().flat_map(|batch| &batch.events) {
+                assert!(is_due("counter", self.next_seq, event.event.seq())?, "each event once");
+                self.next_seq = self.next_seq.next();
+            }
+            Ok(())
+        }
+    }
+
+    fn start(outcomes: impl IntoIterator<Item = Outcome>) -> SinkHandle {
+        let outcomes = outcomes.into_iter().collect();
+        let sink = Counter { next_seq: EventSeq(11), outcomes };
+        spawn_from(Box::new(sink), Script { last_seq: 40_000 })
+    }
+
+    /// Waits until it holds, for at most ten seconds.
+    fn eventually(holds: impl Fn() -> bool) -> bool {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(10) {
+            if holds() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
+
+    #[test]
+    fn a_sink_follows_from_its_cursor_to_the_end_and_stops_when_told() {
+        let handle = start([]);
+        assert_eq!(handle.name(), "counter");
+        assert!(handle.applied_seq() >= EventSeq(10), "known before anything is applied");
+        assert!(eventually(|| handle.applied_seq() == EventSeq(40_000)));
+        handle.stop();
+        assert_eq!(handle.error(), None);
+        handle.join();
+    }
+
+    #[test]
+    fn a_busy_disk_is_tried_again_from_the_cursor() {
+        let handle = start([Outcome::Applies, Outcome::IsBusy, Outcome::IsBusy]);
+        assert!(eventually(|| handle.applied_seq() == EventSeq(40_000)));
+        assert_eq!(handle.error(), None);
+    }
+
+    #[test]
+    fn what_no_retry_helps_stops_the_sink_and_is_told() {
+        for (outcomes, said) in [
+            (vec![Outcome::IsDamaged], "counter is in use"),
+            (vec![Outcome::Panics], "the counter sink panicked"),
+            ((0..6).map(|_| Outcome::IsBusy).collect(), "could not write to counter"),
+        ] {
+            let handle = start(outcomes);
+            assert!(eventually(|| handle.error().is_some()), "{said}");
+            let error = handle.error().expect("is there");
+            assert!(error.starts_with(said), "{error}");
+            assert_eq!(handle.applied_seq(), EventSeq(10), "{said}");
+            handle.join();
         }
     }
 }

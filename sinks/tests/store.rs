@@ -30,8 +30,7 @@ fn everything(store: &ReadStore) -> String {
     let mut text = format!("{} {:?}\n", store.applied_seq(), store.applied_time());
     for view in store.accounts(None, 1_000).expect("reads") {
         text += &format!("{view:?}\n");
-        let payments =
-            store.payments(Some(view.account.spec.id), None, 1_000).expect("reads");
+        let payments = store.payments(Some(view.account.spec.id), None, 1_000).expect("reads");
         text += &format!("{:?}\n", payments.iter().map(|view| view.event.seq).collect::<Vec<_>>());
     }
     for view in store.payments(None, None, 1_000).expect("reads") {

@@ -4,7 +4,8 @@
 //!
 //! The way of an event: [`GraphqlSink`] projects it (`project`), encodes rows (`row`) and commits
 //! them with the cursor as one batch (`tables`). The way of a query: [`serve`] takes it over HTTP
-//! (`server`), the schema resolves it (`schema`, `types`), and [`ReadStore`] reads a snapshot.
+//! (`server`), the schema resolves it (`schema` and the objects), and [`ReadStore`] reads a
+//! snapshot.
 //!
 //! # Tables
 //!
@@ -20,8 +21,12 @@
 //! Positions are big-endian, so that they sort. The server has no access control of its own: keep
 //! it on a loopback address, or behind a gateway that has.
 
+mod account_object;
 mod config;
+mod enums;
+mod money;
 mod page;
+mod payment_object;
 mod project;
 mod read;
 mod row;
@@ -29,7 +34,6 @@ mod schema;
 mod server;
 mod sink;
 mod tables;
-mod types;
 
 pub use config::GraphqlConfig;
 pub use read::{AccountView, LedgerConservation, PaymentView, ReadError, ReadStore};

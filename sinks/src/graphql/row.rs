@@ -392,3 +392,7 @@ fn decision_of(number: u8) -> Result<RiskDecision, RowError> {
         _ => return Err(RowError),
     })
 }
+
+#[cfg(test)]
+#[path = "row_tests.rs"]
+mod tests;

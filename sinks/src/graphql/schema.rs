@@ -3,14 +3,17 @@
 
 use async_graphql::{
     Context, EmptyMutation, EmptySubscription, Error, ErrorExtensions as _, Object, Result, Schema,
+    SimpleObject,
     connection::{Connection, Edge},
 };
-use millrace_ledger::{AccountId, PaymentId};
+use millrace_ledger::{AccountId, EventSeq, PaymentId};
 use uuid::Uuid;
 
 use super::{
+    account_object::Account,
+    money::Conservation,
+    payment_object::Payment,
     read::{ReadError, ReadStore},
-    types::{self, Account, Conservation, Payment, Status},
 };
 use crate::text::rfc3339;
 
@@ -42,9 +45,18 @@ pub fn schema_definition() -> String {
     Schema::new(Query, EmptyMutation, EmptySubscription).sdl()
 }
 
-/// Everything that can be asked.
+/// How far the read model is.
+#[derive(SimpleObject)]
+pub(super) struct Status {
+    /// Position of the last event that queries see, as decimal text; "0" when there is none.
+    applied_seq: String,
+    /// Time of that event's batch. RFC 3339, UTC; null when there is none.
+    applied_time: Option<String>,
+}
+
 pub(super) struct Query;
 
+/// Everything that can be asked.
 #[Object]
 impl Query {
     /// The payment with this id; null when it is unknown.
@@ -62,13 +74,13 @@ impl Query {
         #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
         #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
     ) -> Result<PaymentConnection> {
-        payments(ctx, account.map(types::account_id), after, first).await
+        payments(ctx, account.map(|id| AccountId(id.as_u128())), after, first).await
     }
 
     /// The account with this id; null when it is unknown.
     #[graphql(complexity = "5 + child_complexity")]
     async fn account(&self, ctx: &Context<'_>, id: Uuid) -> Result<Option<Account>> {
-        account(ctx, types::account_id(id)).await
+        account(ctx, AccountId(id.as_u128())).await
     }
 
     /// Accounts in the order of their ids.
@@ -82,7 +94,7 @@ impl Query {
         let limit = page_size(first)?;
         let behind = after.as_deref().map(|cursor| {
             let id = Uuid::parse_str(cursor).map_err(|_| bad_cursor(cursor));
-            id.map(types::account_id)
+            id.map(|id| AccountId(id.as_u128()))
         });
         let behind = behind.transpose()?;
         let mut found = read(ctx, move |store| store.accounts(behind, limit + 1)).await?;
@@ -130,7 +142,7 @@ pub(super) async fn payments(
     let limit = page_size(first)?;
     let before = after
         .as_deref()
-        .map(|cursor| types::position(cursor).ok_or_else(|| bad_cursor(cursor)))
+        .map(|cursor| cursor.parse().map(EventSeq).map_err(|_| bad_cursor(cursor)))
         .transpose()?;
     let mut found = read(ctx, move |store| store.payments(account, before, limit + 1)).await?;
     let mut page = Connection::new(before.is_some(), found.len() > limit);

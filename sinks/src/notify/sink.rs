@@ -250,3 +250,116 @@ fn put_line(out: &mut Vec<u8>, facts: &Facts<'_>, message: &Message, n: usize, o
     put_json_string(out, &message.body);
     out.extend_from_slice(b"}\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use millrace_engine::feed::FeedEvent;
+    use millrace_ledger::{
+        Account, AccountEvent, AccountSpec, AccountState, Balances, HoldExpired, PaymentId,
+        Timestamp,
+    };
+
+    use super::*;
+
+    /// A stream that shows what was written to it, or fails.
+    #[derive(Clone, Default)]
+    struct Stream(Arc<Mutex<(Vec<u8>, bool)>>);
+
+    impl Write for Stream {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut state = self.0.lock().unwrap();
+            if state.1 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            state.0.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn open(dir: &Path, stream: &Stream) -> NotifySink {
+        let rules = Rules::compile(&NotifyConfig::default().rules).expect("valid rules");
+        NotifySink::resume(dir, rules, Outlet::Stream(Box::new(stream.clone()))).expect("opens")
+    }
+
+    fn event(seq: u64) -> FeedBatch {
+        let event = match seq {
+            1 | 2 => {
+                let spec = AccountSpec {
+                    id: AccountId(u128::from(seq)),
+                    ledger: LedgerId(203),
+                    ..AccountSpec::default()
+                };
+                let balances = Balances::default();
+                let account = Account { spec, state: AccountState::Open, balances };
+                Event::Account(AccountEvent { seq: EventSeq(seq), change: None, account })
+            }
+            _ => Event::HoldExpired(HoldExpired {
+                seq: EventSeq(seq),
+                payment: PaymentId(u128::from(seq)),
+                debit: AccountId(1),
+                credit: AccountId(2),
+                released: Amount(100),
+                balances: [Balances::default(); 2],
+            }),
+        };
+        let event = FeedEvent { event, context: Vec::new().into() };
+        FeedBatch { time: Timestamp(0), events: vec![event] }
+    }
+
+    fn told(stream: &Stream) -> Vec<u64> {
+        let text = String::from_utf8(stream.0.lock().unwrap().0.clone()).expect("text");
+        let seq =
+            |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["seq"].as_u64();
+        text.lines().map(|line| seq(line).expect("a number")).collect()
+    }
+
+    /// A stream keeps nothing, so the cursor alone says where to go on; what was written after it
+    /// comes again.
+    #[test]
+    fn a_stream_is_at_least_once() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let stream = Stream::default();
+        let mut sink = open(dir.path(), &stream);
+        sink.apply(&[event(1), event(2), event(3)]).expect("applies");
+        let cursor = std::fs::read(dir.path().join("cursor")).expect("reads");
+        sink.apply(&[event(4)]).expect("applies");
+        drop(sink);
+
+        let sink = open(dir.path(), &stream);
+        assert_eq!(sink.next_seq(), EventSeq(5));
+        drop(sink);
+
+        std::fs::write(dir.path().join("cursor"), cursor).expect("written");
+        let mut sink = open(dir.path(), &stream);
+        assert_eq!(sink.next_seq(), EventSeq(4), "as if the last cursor had not been written");
+        sink.apply(&[event(4), event(5)]).expect("applies");
+        assert_eq!(told(&stream), [3, 4, 4, 5]);
+    }
+
+    #[test]
+    fn an_attempt_that_fails_is_repeated_with_all_that_it_knew() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let stream = Stream::default();
+        let mut sink = open(dir.path(), &stream);
+        let batches = [event(1), event(2), event(3)];
+        stream.0.lock().unwrap().1 = true;
+        let error = sink.apply(&batches).expect_err("the stream is broken");
+        assert!(error.is_transient(), "{error}");
+        assert_eq!(sink.next_seq(), EventSeq(1));
+        stream.0.lock().unwrap().1 = false;
+        sink.apply(&batches).expect("applies");
+        drop(sink);
+        assert_eq!(told(&stream), [3]);
+        let accounts = std::fs::read_to_string(dir.path().join("accounts.jsonl")).expect("reads");
+        assert_eq!(accounts.lines().count(), 2, "each account once: {accounts}");
+    }
+}

@@ -1,0 +1,177 @@
+//! Closed lists that queries see, and the ledger's values that they stand for.
+
+use async_graphql::Enum;
+use millrace_ledger::{
+    AccountFlags, Operation as LedgerOperation, PaymentFlags, RiskDecision as LedgerRiskDecision,
+    Status as LedgerStatus,
+};
+use millrace_protos::v1;
+
+use super::row::PaymentState;
+
+/// What a payment does.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "LedgerOperation")]
+pub(super) enum Operation {
+    /// One debit and one credit, at once.
+    Pay,
+    /// Holds the amount until it is captured, voided, or its time-out passes.
+    Authorize,
+    /// Posts part or all of what a hold still holds.
+    Capture,
+    /// Releases all that a hold still holds.
+    Void,
+    /// Pays back part or all of a settled payment.
+    Refund,
+}
+
+/// What became of a payment.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+pub(super) enum PaymentStatus {
+    /// The money moved.
+    Settled,
+    /// The money is reserved, or was: holdState says what became of the hold.
+    Held,
+    /// This payment released a hold.
+    Voided,
+    /// Nothing moved; rejectReason says why.
+    Rejected,
+}
+
+/// Where a hold is in its life.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+pub(super) enum HoldState {
+    /// Something is left to capture.
+    Open,
+    /// All of it was captured.
+    Captured,
+    /// What was left was released on request.
+    Voided,
+    /// What was left was released by its time-out.
+    Expired,
+}
+
+/// How a payment behaves.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+pub(super) enum PaymentFlag {
+    /// Succeeds or fails together with the next payment.
+    Linked,
+    /// Moves at most what the debit account has available.
+    BalancingDebit,
+    /// Moves at most what the credit account may still receive.
+    BalancingCredit,
+}
+
+/// What risk said of a payment.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "LedgerRiskDecision")]
+pub(super) enum RiskDecision {
+    /// Not asked: the payment failed earlier, or its operation is not judged.
+    NotJudged,
+    /// Let it through.
+    Approve,
+    /// Hold the money until a person has looked.
+    Review,
+    /// Refuse it.
+    Decline,
+}
+
+/// Where an account is in its life.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "millrace_ledger::AccountState")]
+pub(super) enum AccountState {
+    /// Everything its flags allow.
+    Open,
+    /// Holds can be voided and expire, refunds may come in; nothing else moves.
+    Frozen,
+    /// Nothing moves.
+    Closed,
+}
+
+/// What an account may and may not do.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+pub(super) enum AccountFlag {
+    /// Debits may not exceed credits plus the credit limit.
+    DebitsMustNotExceedCredits,
+    /// Credits may not exceed debits plus the credit limit.
+    CreditsMustNotExceedDebits,
+    /// Keeps its balance after every event.
+    KeepsHistory,
+}
+
+/// How a payment was made.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "v1::Channel")]
+pub(super) enum Channel {
+    /// Not said.
+    Unspecified,
+    /// With a card at a terminal.
+    CardPresent,
+    /// With a card over the net or the phone.
+    CardNotPresent,
+    /// A transfer.
+    Transfer,
+    /// A standing order.
+    StandingOrder,
+    /// A direct debit.
+    DirectDebit,
+    /// Cash.
+    Cash,
+    /// Between accounts of the house.
+    Internal,
+}
+
+impl From<LedgerStatus> for PaymentStatus {
+    fn from(status: LedgerStatus) -> Self {
+        match status {
+            LedgerStatus::Settled => Self::Settled,
+            LedgerStatus::Held => Self::Held,
+            LedgerStatus::Voided => Self::Voided,
+            LedgerStatus::Rejected(_) => Self::Rejected,
+        }
+    }
+}
+
+impl HoldState {
+    /// `None` where it is no hold.
+    pub(super) fn of(state: PaymentState) -> Option<Self> {
+        match state {
+            PaymentState::HoldOpen => Some(Self::Open),
+            PaymentState::HoldCaptured => Some(Self::Captured),
+            PaymentState::HoldVoided => Some(Self::Voided),
+            PaymentState::HoldExpired => Some(Self::Expired),
+            PaymentState::RefusedIdFree
+            | PaymentState::Refused
+            | PaymentState::Settled
+            | PaymentState::Released => None,
+        }
+    }
+}
+
+impl PaymentFlag {
+    /// Those that are set.
+    pub(super) fn of(flags: PaymentFlags) -> Vec<Self> {
+        [
+            (PaymentFlags::LINKED, Self::Linked),
+            (PaymentFlags::BALANCING_DEBIT, Self::BalancingDebit),
+            (PaymentFlags::BALANCING_CREDIT, Self::BalancingCredit),
+        ]
+        .into_iter()
+        .filter_map(|(flag, name)| flags.has(flag).then_some(name))
+        .collect()
+    }
+}
+
+impl AccountFlag {
+    /// Those that are set.
+    pub(super) fn of(flags: AccountFlags) -> Vec<Self> {
+        [
+            (AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS, Self::DebitsMustNotExceedCredits),
+            (AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS, Self::CreditsMustNotExceedDebits),
+            (AccountFlags::KEEPS_HISTORY, Self::KeepsHistory),
+        ]
+        .into_iter()
+        .filter_map(|(flag, name)| flags.has(flag).then_some(name))
+        .collect()
+    }
+}

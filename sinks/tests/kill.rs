@@ -1,0 +1,126 @@
+//! Kills a process that drives all three sinks, again and again, at whatever moment it comes, and
+//! compares what they end up with to an undisturbed run.
+//!
+//! The process is this test's own binary, so it has a `main` of its own.
+
+mod common;
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::Duration,
+};
+
+use common::{CZK, History, account, bank};
+use millrace_engine::feed::FeedBatch;
+use millrace_ledger::RejectReason;
+use millrace_sinks::{
+    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, Sink, audit,
+    notify,
+};
+
+/// Names the directory to a process that is to be killed.
+const DIR_VARIABLE: &str = "MILLRACE_KILL_TEST_DIR";
+const ROUNDS: u64 = 12;
+const FILES: [&str; 3] =
+    ["audit/audit.jsonl", "notify/notifications.jsonl", "notify/accounts.jsonl"];
+
+fn main() -> ExitCode {
+    let outcome = match env::var_os(DIR_VARIABLE) {
+        Some(dir) => run_sinks(Path::new(&dir)).map(drop),
+        None => kill_again_and_again(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every kind of event, many times.
+fn history() -> Vec<FeedBatch> {
+    let mut history = bank();
+    history.open(4, CZK);
+    history.open(5, CZK);
+    for number in (1_000..40_000).step_by(10) {
+        history.authorize(number, 4, 5, 700, 60);
+        history.capture(number + 1, number, (4, 5), 300, false);
+        match number / 10 % 3 {
+            0 => history.capture(number + 2, number, (4, 5), 400, true),
+            1 => history.void(number + 2, number, (4, 5), 400),
+            _ => history.expire(number, (4, 5), 400),
+        }
+        history.refund(number + 3, number + 1, (4, 5), 200);
+        history.reject(number + 4, 5, 4, 1 << 70, RejectReason::InsufficientFunds);
+        history.open(number + 5, CZK);
+        history.pay(number + 6, 5, number + 5, 90);
+    }
+    history.batches(16)
+}
+
+/// Opens the sinks and applies all that they have not applied yet. Returns what the store says.
+fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
+    let batches = history();
+    let mut audit = AuditSink::open(&dir.join("audit"), &AuditConfig::default())?;
+    let mut notify = NotifySink::open(&dir.join("notify"), &NotifyConfig::default())?;
+    let (mut graphql, store) = GraphqlSink::open(&dir.join("graphql"), &GraphqlConfig::default())?;
+    for batch in &batches {
+        let sinks: [&mut dyn Sink; 3] = [&mut audit, &mut notify, &mut graphql];
+        for sink in sinks {
+            sink.apply(std::slice::from_ref(batch))?;
+        }
+    }
+    let mut state = format!("{} {:?}\n", store.applied_seq(), store.conservation()?);
+    for view in store.payments(None, None, usize::MAX - 1)? {
+        state += &format!("{:?} {:?}\n", view.event, view.state);
+    }
+    for number in 1..6 {
+        let listed = store.payments(Some(account(number)), None, usize::MAX - 1)?;
+        state += &format!("{:?}\n", store.account(account(number))?);
+        state += &format!("{:?}\n", listed.iter().map(|view| view.event.seq).collect::<Vec<_>>());
+    }
+    Ok(state)
+}
+
+fn kill_again_and_again() -> Result<(), Box<dyn Error>> {
+    let (undisturbed, disturbed) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut killed_midway = 0;
+    for round in 0..ROUNDS {
+        let mut process = Command::new(env::current_exe()?)
+            .env(DIR_VARIABLE, disturbed.path())
+            .stdout(Stdio::null())
+            .spawn()?;
+        thread::sleep(Duration::from_millis(40 + round * 37 % 90));
+        let still_running = process.try_wait()?.is_none();
+        process.kill()?;
+        let status = process.wait()?;
+        if still_running {
+            killed_midway += 1;
+        } else if !status.success() {
+            return Err(format!("round {round}: the sinks failed: {status}").into());
+        }
+    }
+    let expected = run_sinks(undisturbed.path())?;
+    let found = run_sinks(disturbed.path())?;
+    if found != expected {
+        return Err("the stores differ".into());
+    }
+    for name in FILES {
+        let read = |dir: &Path| fs::read(dir.join(name));
+        if read(disturbed.path())? != read(undisturbed.path())? {
+            return Err(format!("{name} differs").into());
+        }
+    }
+    let report = audit::verify(&disturbed.path().join("audit").join(audit::FILE_NAME))?;
+    assert!(report.lines > 20_000, "{report:?}");
+    assert!(FILES[1].ends_with(notify::FILE_NAME));
+    assert!(killed_midway >= ROUNDS / 2, "killed {killed_midway} times: the history is too short");
+    println!("killed {killed_midway} times; {} events as undisturbed", report.lines);
+    Ok(())
+}

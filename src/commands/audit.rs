@@ -1,0 +1,40 @@
+//! `millrace audit`: checks the audit log without changing it.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Subcommand;
+
+use crate::Failure;
+
+/// Check the audit log
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the hash chain and that no line is missing, changed or out of order
+    #[command(after_help = "Example:\n  millrace audit verify --data-dir millrace-data")]
+    Verify {
+        /// Data directory of the millrace that wrote it
+        #[arg(long, value_name = "DIR", default_value = "millrace-data")]
+        data_dir: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let Command::Verify { data_dir } = &args.command;
+    let report = millrace_sinks::audit::verify(&data_dir.join("audit").join("audit.jsonl"))?;
+    println!("  lines         {:>14}", report.lines);
+    println!("  settled       {:>14}", report.settled);
+    println!("  held          {:>14}", report.held);
+    println!("  voided        {:>14}", report.voided);
+    println!("  expired       {:>14}", report.expired);
+    for (reason, count) in &report.rejected {
+        println!("    {count:>8}  {reason}");
+    }
+    println!("  the chain is whole");
+    Ok(ExitCode::SUCCESS)
+}

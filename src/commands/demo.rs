@@ -1,0 +1,264 @@
+//! `millrace demo`: the main job, end to end, on loopback.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use millrace_client::{Connection, Mapping, SubmitOptions, Summary};
+use millrace_ledger::Currency;
+use millrace_risk::{Action, LimitConfig, Measure, RiskConfig};
+use millrace_sinks::audit::{self, AuditReport};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{report, send, send::Outgoing};
+use crate::{Failure, config::Config, pipeline::Pipeline};
+
+/// A hold that expires within so many seconds is waited for.
+const EXPIRY_WAIT_MAX_S: u32 = 5;
+
+/// Run the whole pipeline on a file of payments, show what became of them, keep serving
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace demo
+  millrace demo --once --json --file orders.csv
+  millrace demo --data-dir ./demo --file payments.csv.gz --mapping my-bank.toml
+
+Everything listens on loopback only. Without --data-dir the data are gone afterwards; with it, a
+second run continues where the first one was, and pays nothing twice. The demo's risk limits hold
+payments above 50000.00 CZK for review and decline those above 500000.00 CZK.")]
+pub(crate) struct Args {
+    /// File of payments, gzipped or not; without it, a sample that shows every kind of outcome
+    #[arg(long, value_name = "CSV")]
+    file: Option<PathBuf>,
+    /// Maps columns to payment fields; without it, the shipped one with the file's header
+    #[arg(long, value_name = "TOML")]
+    mapping: Option<PathBuf>,
+    /// Keep the data here
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Stop when the summary is printed
+    #[arg(long)]
+    once: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let outgoing = Outgoing::open(send::source(args.file), args.mapping.as_deref())?;
+    let scratch = match &args.data_dir {
+        Some(_) => None,
+        None => Some(tempfile::Builder::new().prefix("millrace-demo-").tempdir()?),
+    };
+    let mut config = Config { risk: limits(&outgoing.mapping), ..Config::default() };
+    if let Some(data_dir) = args.data_dir.or(scratch.as_ref().map(|dir| dir.path().to_owned())) {
+        config.data_dir = data_dir;
+    }
+    config.ingest.listen = free_port(config.ingest.listen)?;
+    config.sinks.graphql.listen = free_port(config.sinks.graphql.listen)?;
+    let pipeline = Pipeline::start(&config).await?;
+    // Whatever goes wrong from here on, the pipeline is stopped in order.
+    let outcome = tokio::select! {
+        outcome = show(&outgoing, &pipeline, args.json) => outcome,
+        () = pipeline.failed() => Err("a part of the pipeline stopped".into()),
+    };
+    if outcome.is_ok() && !args.once {
+        if !args.json {
+            println!("\nServing until Ctrl-C.");
+        }
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result?,
+            () = pipeline.failed() => {}
+        }
+    }
+    pipeline.stop().await?;
+    outcome
+}
+
+/// Submits the file and prints what became of it.
+async fn show(outgoing: &Outgoing, pipeline: &Pipeline, json: bool) -> Result<ExitCode, Failure> {
+    let connection = Connection::open(&format!("http://{}", pipeline.grpc)).await?;
+    let plan = outgoing.plan()?;
+    let opened = Outgoing::open_accounts(&plan, &connection).await?;
+    for fault in &opened.first_faults {
+        eprintln!("{fault}");
+    }
+    let bar = send::bar(None);
+    let sending = outgoing.send(connection, SubmitOptions::default(), bar);
+    let (summary, longest_timeout_s) = sending.await?;
+    if (1..=EXPIRY_WAIT_MAX_S).contains(&longest_timeout_s) {
+        let seconds = u64::from(longest_timeout_s);
+        tokio::time::sleep(Duration::from_millis(seconds * 1_000 + 100)).await;
+    }
+    let caught_up_after = catch_up(pipeline).await?;
+    let file = pipeline.audit_file.clone();
+    let audited = tokio::task::spawn_blocking(move || audit::verify(&file)).await?;
+    if let Err(error) = &audited {
+        eprintln!("{error}");
+    }
+    let shown = Shown { outgoing, pipeline, summary, caught_up_after, audited: audited.ok() };
+    match json {
+        true => println!("{}", shown.to_json()?),
+        false => shown.print()?,
+    }
+    if let Some(refused) = report::refused(&shown.summary) {
+        eprintln!("{refused}");
+    }
+    Ok(report::exit_code(&shown.summary))
+}
+
+/// Waits until every sink has processed what is durable.
+async fn catch_up(pipeline: &Pipeline) -> Result<Duration, Failure> {
+    let started = Instant::now();
+    let durable = pipeline.durable_seq();
+    let bar = indicatif::ProgressBar::new_spinner();
+    loop {
+        let (name, applied) = pipeline.slowest_sink();
+        if applied >= durable {
+            bar.finish_and_clear();
+            return Ok(started.elapsed());
+        }
+        if let Some(error) = pipeline.sink_error() {
+            return Err(error.into());
+        }
+        bar.set_message(format!("{name} is at event {applied} of {durable}"));
+        bar.tick();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What the demo shows.
+struct Shown<'a> {
+    outgoing: &'a Outgoing,
+    pipeline: &'a Pipeline,
+    summary: Summary,
+    caught_up_after: Duration,
+    audited: Option<AuditReport>,
+}
+
+impl Shown<'_> {
+    fn conserved(&self) -> Result<bool, Failure> {
+        Ok(self.pipeline.store.conservation()?.iter().all(|ledger| ledger.holds()))
+    }
+
+    /// Whether the chain is whole and has a line for every event.
+    fn audit_chain_ok(&self) -> bool {
+        let lines = self.audited.as_ref().map(|audited| audited.lines);
+        lines == Some(self.pipeline.durable_seq().0)
+    }
+
+    fn expired_holds(&self) -> u64 {
+        self.audited.as_ref().map_or(0, |audited| audited.expired)
+    }
+
+    fn to_json(&self) -> Result<Value, Failure> {
+        let mut fields = report::fields(&self.summary);
+        for (name, value) in [
+            ("mapping", json!(self.outgoing.mapping.name)),
+            ("expired_holds", json!(self.expired_holds())),
+            ("conserved", json!(self.conserved()?)),
+            ("audit_chain_ok", json!(self.audit_chain_ok())),
+            ("events", json!(self.pipeline.durable_seq().0)),
+            ("recovered_events", json!(self.pipeline.recovered.last_seq.0)),
+            ("read_side_caught_up_after_s", json!(self.caught_up_after.as_secs_f64())),
+            ("peak_memory_mib", json!(peak_memory_mib())),
+            ("grpc", json!(self.pipeline.grpc.to_string())),
+            ("graphql", json!(format!("http://{}", self.pipeline.graphql))),
+        ] {
+            fields.insert(name.to_owned(), value);
+        }
+        Ok(Value::Object(fields))
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let ok = |good: bool| if good { "ok" } else { "FAILED" };
+        println!(
+            "{} payments, mapping {}",
+            self.outgoing.file.source().name(),
+            self.outgoing.mapping.name
+        );
+        print!("{}", report::table(&self.summary));
+        println!("  {:<14}{:>14}", "expired holds", self.expired_holds());
+        println!(
+            "  read side caught up {:.2} s after the last answer",
+            self.caught_up_after.as_secs_f64()
+        );
+        for ledger in self.pipeline.store.conservation()? {
+            let code = Currency::of_ledger(ledger.ledger).map_or("?", |currency| currency.code);
+            let good = ok(ledger.holds());
+            println!("  money conserved ({code}): debits equal credits over all accounts: {good}");
+        }
+        println!(
+            "  audit chain over {} events: {}",
+            self.pipeline.durable_seq(),
+            ok(self.audit_chain_ok())
+        );
+        println!("\nWhere to look:");
+        println!("  GraphiQL    http://{}", self.pipeline.graphql);
+        println!(
+            "  gRPC        grpcurl -plaintext {} list millrace.v1.PaymentService",
+            self.pipeline.grpc
+        );
+        println!("  audit log   {}", self.pipeline.audit_file.display());
+        Ok(())
+    }
+}
+
+/// The demo's limits. Its funding accounts are exempt: opening balances are no payer's behaviour.
+fn limits(mapping: &Mapping) -> RiskConfig {
+    let limit = |name: &str, measure, currency: Option<&str>, above: &str, action| LimitConfig {
+        name: name.to_owned(),
+        measure,
+        currency: currency.map(str::to_owned),
+        above: above.to_owned(),
+        action,
+    };
+    let currencies = iso_currencies();
+    let funding = currencies.map(|currency| mapping.namespace().funding_account(currency));
+    RiskConfig {
+        exempt_payers: funding.map(|account| Uuid::from_u128(account.0)).collect(),
+        limits: vec![
+            limit("large-payment", Measure::PaymentAmount, Some("CZK"), "50000.00", Action::Review),
+            limit(
+                "huge-payment",
+                Measure::PaymentAmount,
+                Some("CZK"),
+                "500000.00",
+                Action::Decline,
+            ),
+            limit("many-payments", Measure::PayerCountPerHour, None, "60", Action::Review),
+            limit(
+                "much-money",
+                Measure::PayerSumPerHour,
+                Some("CZK"),
+                "1000000.00",
+                Action::Review,
+            ),
+        ],
+    }
+}
+
+fn iso_currencies() -> impl Iterator<Item = Currency> {
+    (1..1_000).filter_map(|numeric| Currency::of_ledger(millrace_ledger::LedgerId(numeric)))
+}
+
+/// The usual port if it is free, else any.
+fn free_port(usual: SocketAddr) -> io::Result<SocketAddr> {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = TcpListener::bind(usual).or_else(|_| TcpListener::bind(any))?;
+    listener.local_addr()
+}
+
+/// Peak resident memory of this process, where the system tells (Linux).
+fn peak_memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1_024)
+}

@@ -1,0 +1,52 @@
+//! `millrace serve`: runs the pipeline until it is told to stop.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Failure, config::Config, pipeline::Pipeline};
+
+/// Run the pipeline: gRPC front door, ledger, journal, audit log, notifications, GraphQL
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace serve
+  millrace serve --config configs/dev.toml --data-dir /var/lib/millrace
+
+SIGTERM and SIGINT drain: requests under way are answered, then everything stops in order.")]
+pub(crate) struct Args {
+    /// Configuration file; without one, the defaults (see configs/dev.toml)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of journal and read side, in place of the configured one
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let mut config = Config::load(args.config.as_deref())?;
+    if let Some(data_dir) = args.data_dir {
+        config.data_dir = data_dir;
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let pipeline = Pipeline::start(&config).await?;
+    if let Some((segment, offset)) = &pipeline.recovered.torn_tail {
+        tracing::warn!(segment, offset, "cut a torn frame that was never acknowledged");
+    }
+    tracing::info!(
+        grpc = %pipeline.grpc,
+        graphql = %format_args!("http://{}", pipeline.graphql),
+        data_dir = %config.data_dir.display(),
+        events = pipeline.recovered.last_seq.0,
+        "ready"
+    );
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("draining after SIGTERM"),
+        _ = interrupt.recv() => tracing::info!("draining after SIGINT"),
+        () = pipeline.failed() => tracing::error!("a part of the pipeline stopped; stopping the rest"),
+    }
+    pipeline.stop().await?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,68 @@
+//! `millrace submit`: sends a file to a running millrace.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use millrace_client::{Connection, Source, SubmitOptions};
+
+use super::{report, send, send::Outgoing};
+use crate::Failure;
+
+/// Submit the payments of a CSV file; running it again continues, and pays nothing twice
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace submit --file orders.csv
+  millrace submit --file payments.csv.gz --mapping my-bank.toml --target http://127.0.0.1:7400
+  millrace submit --file orders.csv --open-accounts --json
+
+A mapping says which column is what; configs/mappings/ has those that ship. Rows that can't be sent
+are listed, written to FILE.refused.csv, and make the exit code 2.")]
+pub(crate) struct Args {
+    /// The file, gzipped or not
+    #[arg(long, value_name = "CSV")]
+    file: PathBuf,
+    /// Maps columns to payment fields; without it, the shipped one with the file's header
+    #[arg(long, value_name = "TOML")]
+    mapping: Option<PathBuf>,
+    /// URL of the gRPC server
+    #[arg(long, default_value = "http://127.0.0.1:7400")]
+    target: String,
+    /// First open and fund the accounts that the file needs, as the mapping says
+    #[arg(long)]
+    open_accounts: bool,
+    /// Payments per request
+    #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=8_192))]
+    batch: u32,
+    /// Requests under way at most
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    in_flight: u32,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let outgoing = Outgoing::open(Source::Path(args.file), args.mapping.as_deref())?;
+    let connection = Connection::open(&args.target).await?;
+    if args.open_accounts {
+        let plan = outgoing.plan()?;
+        let opened = Outgoing::open_accounts(&plan, &connection).await?;
+        for fault in &opened.first_faults {
+            eprintln!("{fault}");
+        }
+    }
+    let options = SubmitOptions {
+        batch_rows: args.batch as usize,
+        in_flight: args.in_flight as usize,
+        ..SubmitOptions::default()
+    };
+    let (summary, _) = outgoing.send(connection, options, send::bar(None)).await?;
+    match args.json {
+        true => println!("{}", serde_json::Value::Object(report::fields(&summary))),
+        false => print!("{}", report::table(&summary)),
+    }
+    if let Some(refused) = report::refused(&summary) {
+        eprintln!("{refused}");
+    }
+    Ok(report::exit_code(&summary))
+}

@@ -1,0 +1,186 @@
+//! The configuration: consumes a TOML file, produces typed settings, checked against each other.
+//!
+//! Every key has a default; `configs/dev.toml` lists them all. An unknown key is refused.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use millrace_engine::EngineConfig;
+use millrace_ingest::IngestConfig;
+use millrace_risk::{Policy, RiskConfig, RiskConfigError};
+use millrace_sinks::SinksConfig;
+use serde::Deserialize;
+
+/// All settings of `millrace serve`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Directory of journal, audit log, notifications and read store. Default `millrace-data`.
+    pub(crate) data_dir: PathBuf,
+    /// The gRPC front door.
+    pub(crate) ingest: IngestConfig,
+    /// The ledger and its journal.
+    pub(crate) engine: EngineSettings,
+    /// The risk policy.
+    pub(crate) risk: RiskConfig,
+    /// Audit log, notifications, GraphQL.
+    pub(crate) sinks: SinksConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("millrace-data"),
+            ingest: IngestConfig::default(),
+            engine: EngineSettings::default(),
+            risk: RiskConfig::default(),
+            sinks: SinksConfig::default(),
+        }
+    }
+}
+
+/// How the engine works.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EngineSettings {
+    /// Size of a new journal segment, in mebibytes. Default 128.
+    pub(crate) segment_mib: u64,
+    /// Events after which a batch is full. Default 16384.
+    pub(crate) batch_events_max: u32,
+    /// Payments, accounts and 128-byte pieces of context that may wait. Default 65536.
+    pub(crate) queue_weight_max: u32,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { segment_mib: 128, batch_events_max: 16_384, queue_weight_max: 65_536 }
+    }
+}
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("the configuration {} can't be read: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the configuration {} is not right: {complaint}", path.display())]
+    Syntax { path: PathBuf, complaint: String },
+    #[error("the configuration is not right: {0}")]
+    Risk(#[from] RiskConfigError),
+    #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
+    OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
+    #[error(
+        "the configuration is not right: ingest.listen and sinks.graphql.listen are both {0}; \
+         give one of them another port"
+    )]
+    SameAddress(SocketAddr),
+}
+
+impl Config {
+    /// Reads a file, or takes the defaults without one.
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let path = path.to_owned();
+        match fs::read_to_string(&path) {
+            Err(source) => Err(ConfigError::Unreadable { path, source }),
+            Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Syntax {
+                path,
+                complaint: millrace_client::toml_complaint(&error),
+            }),
+        }
+    }
+
+    /// Checks what the types can't, and compiles the risk policy.
+    pub(crate) fn check(&self) -> Result<Policy, ConfigError> {
+        let bounds = |key, value, within: bool, must_be| match within {
+            true => Ok(()),
+            false => Err(ConfigError::OutOfBounds { key, value, must_be }),
+        };
+        let EngineSettings { segment_mib, batch_events_max, queue_weight_max } = self.engine;
+        let message_mib = self.ingest.message_max_mib as u64;
+        bounds(
+            "engine.segment_mib",
+            segment_mib,
+            (1..=65_536).contains(&segment_mib),
+            "1 to 65536",
+        )?;
+        bounds(
+            "engine.batch_events_max",
+            batch_events_max.into(),
+            (1..=1 << 20).contains(&batch_events_max),
+            "1 to 1048576",
+        )?;
+        bounds(
+            "engine.queue_weight_max",
+            queue_weight_max.into(),
+            (8_192..=1 << 28).contains(&queue_weight_max),
+            "8192 (one full request) to 268435456",
+        )?;
+        bounds(
+            "ingest.message_max_mib",
+            message_mib,
+            (1..=256).contains(&message_mib),
+            "1 to 256",
+        )?;
+        let (grpc, graphql) = (self.ingest.listen, self.sinks.graphql.listen);
+        if grpc == graphql && grpc.port() != 0 {
+            return Err(ConfigError::SameAddress(grpc));
+        }
+        Ok(Policy::new(&self.risk)?)
+    }
+
+    pub(crate) fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            segment_bytes: self.engine.segment_mib << 20,
+            batch_events_max: self.engine.batch_events_max,
+            queue_weight_max: self.engine.queue_weight_max,
+            ..EngineConfig::new(self.journal_dir())
+        }
+    }
+
+    pub(crate) fn journal_dir(&self) -> PathBuf {
+        self.data_dir.join("journal")
+    }
+
+    pub(crate) fn audit_dir(&self) -> PathBuf {
+        self.data_dir.join("audit")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_configurations_are_right() {
+        for name in ["dev.toml", "bench.toml"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name);
+            let config = Config::load(Some(&path)).expect(name);
+            config.check().expect(name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_nearest_known_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("millrace.toml");
+        fs::write(&path, "[ingest]\nlisten_adress = \"127.0.0.1:1\"\n").expect("written");
+        let error = Config::load(Some(&path)).expect_err("unknown key").to_string();
+        for part in ["millrace.toml", "unknown field `listen_adress`", "did you mean `listen`"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        let mut config = Config::default();
+        config.engine.queue_weight_max = 100;
+        let error = config.check().expect_err("too small").to_string();
+        assert!(error.contains("engine.queue_weight_max is 100"), "{error}");
+        let mut config = Config::default();
+        config.sinks.graphql.listen = config.ingest.listen;
+        assert!(matches!(config.check(), Err(ConfigError::SameAddress(_))));
+    }
+}

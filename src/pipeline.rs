@@ -1,0 +1,193 @@
+//! The whole pipeline in one numbered function: what is started in which order, and in which order
+//! it stops.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use millrace_engine::{Engine, JournalError, RecoveryReport};
+use millrace_ledger::EventSeq;
+use millrace_sinks::{
+    AuditSink, GraphqlSink, NotifySink, ReadStore, Sink, SinkError, SinkHandle, graphql,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::config::{Config, ConfigError};
+
+/// How long sinks may take to catch up when the pipeline stops. What is left they do after the
+/// next start.
+const SINK_DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// Why the pipeline can't start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PipelineError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(
+        "{what} can't listen on {address}: {source}. Stop what uses the port, or choose another \
+         one ({setting})"
+    )]
+    Listen { what: &'static str, address: SocketAddr, setting: &'static str, source: io::Error },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error("the {what} server stopped: {reason}")]
+    Server { what: &'static str, reason: String },
+    #[error("the engine stopped unexpectedly; see the lines above")]
+    EngineStopped,
+}
+
+/// A running pipeline.
+pub(crate) struct Pipeline {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) graphql: SocketAddr,
+    pub(crate) recovered: RecoveryReport,
+    pub(crate) store: ReadStore,
+    pub(crate) audit_file: PathBuf,
+    engine: Engine,
+    sinks: Vec<SinkHandle>,
+    stop_grpc: watch::Sender<bool>,
+    stop_graphql: watch::Sender<bool>,
+    grpc_server: JoinHandle<Result<(), String>>,
+    graphql_server: JoinHandle<io::Result<()>>,
+}
+
+impl Pipeline {
+    /// Starts everything, in this order.
+    pub(crate) async fn start(config: &Config) -> Result<Self, PipelineError> {
+        // 1. Settings are checked before anything is touched.
+        let policy = config.check()?;
+        // 2. Ports are taken first: what can fail fast fails before a long recovery.
+        let grpc_listener = listen("gRPC", "ingest.listen", config.ingest.listen).await?;
+        let graphql_listener =
+            listen("GraphQL", "sinks.graphql.listen", config.sinks.graphql.listen).await?;
+        let (grpc, graphql) = (address(&grpc_listener)?, address(&graphql_listener)?);
+        // 3. The engine recovers ledger and risk profiles from the journal.
+        let (engine, recovered) = Engine::start(&config.engine(), policy)?;
+        // 4. Sinks go on where their cursors stand, each on a thread of its own.
+        let audit = AuditSink::open(&config.audit_dir(), &config.sinks.audit)?;
+        let notify = NotifySink::open(&config.data_dir.join("notify"), &config.sinks.notify)?;
+        let (projection, store) =
+            GraphqlSink::open(&config.data_dir.join("graphql"), &config.sinks.graphql)?;
+        let sinks: [Box<dyn Sink>; 3] = [Box::new(audit), Box::new(notify), Box::new(projection)];
+        let sinks = sinks.map(|sink| millrace_sinks::spawn(sink, engine.feed())).into();
+        // 5. Reads are served before writes are taken.
+        let (stop_graphql, graphql_stopped) = watch::channel(false);
+        let graphql_server = tokio::spawn(graphql::serve(
+            graphql_listener,
+            store.clone(),
+            turned_true(graphql_stopped),
+        ));
+        // 6. The front door opens last.
+        let (stop_grpc, grpc_stopped) = watch::channel(false);
+        let (ingest, submitter) = (config.ingest.clone(), engine.submitter());
+        let grpc_server = tokio::spawn(async move {
+            let stopped = turned_true(grpc_stopped);
+            let served = millrace_ingest::serve(&ingest, grpc_listener, submitter, stopped);
+            served.await.map_err(|error| error.to_string())
+        });
+        Ok(Self {
+            grpc,
+            graphql,
+            recovered,
+            store,
+            audit_file: config.audit_dir().join("audit.jsonl"),
+            engine,
+            sinks,
+            stop_grpc,
+            stop_graphql,
+            grpc_server,
+            graphql_server,
+        })
+    }
+
+    /// The last event that is durable.
+    pub(crate) fn durable_seq(&self) -> EventSeq {
+        self.engine.feed().durable_seq()
+    }
+
+    /// The sink that is furthest behind: its name and the last event that it processed.
+    pub(crate) fn slowest_sink(&self) -> (&'static str, EventSeq) {
+        let places = self.sinks.iter().map(|sink| (sink.name(), sink.applied_seq()));
+        places.min_by_key(|(_, seq)| *seq).expect("there are three sinks")
+    }
+
+    /// Why a sink stopped by itself, if one did.
+    pub(crate) fn sink_error(&self) -> Option<String> {
+        self.sinks.iter().find_map(|sink| {
+            sink.error().map(|error| format!("the sink {} stopped: {error}", sink.name()))
+        })
+    }
+
+    /// Returns when something that must run has stopped by itself.
+    pub(crate) async fn failed(&self) {
+        while !(self.engine.has_stopped()
+            || self.grpc_server.is_finished()
+            || self.graphql_server.is_finished())
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Stops everything, in the order in which payments flow, so that what was let in comes out:
+    ///
+    /// 1. the front door drains: requests under way are answered, new ones refused;
+    /// 2. the engine decides what is queued, makes it durable, and stops;
+    /// 3. the sinks catch up, for a while, and stop at their cursors;
+    /// 4. the read side stops.
+    pub(crate) async fn stop(self) -> Result<(), PipelineError> {
+        self.stop_grpc.send_replace(true);
+        let grpc = flatten(self.grpc_server.await).and_then(|served| served);
+        let last = self.engine.feed();
+        let engine = tokio::task::spawn_blocking(move || self.engine.stop()).await;
+        let started = Instant::now();
+        while started.elapsed() < SINK_DRAIN_MAX
+            && self
+                .sinks
+                .iter()
+                .any(|sink| sink.error().is_none() && sink.applied_seq() < last.durable_seq())
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.sinks.iter().for_each(SinkHandle::stop);
+        self.sinks.into_iter().for_each(SinkHandle::join);
+        self.stop_graphql.send_replace(true);
+        let graphql = flatten(self.graphql_server.await)
+            .and_then(|served| served.map_err(|error| error.to_string()));
+        engine.map_err(|_| PipelineError::EngineStopped)??;
+        grpc.map_err(|reason| PipelineError::Server { what: "gRPC", reason })?;
+        graphql.map_err(|reason| PipelineError::Server { what: "GraphQL", reason })
+    }
+}
+
+fn flatten<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T, String> {
+    joined.map_err(|error| error.to_string())
+}
+
+async fn turned_true(mut flag: watch::Receiver<bool>) {
+    // A sender that is gone means that the pipeline is, too.
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
+async fn listen(
+    what: &'static str,
+    setting: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, PipelineError> {
+    TcpListener::bind(address).await.map_err(|source| PipelineError::Listen {
+        what,
+        address,
+        setting,
+        source,
+    })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, PipelineError> {
+    listener
+        .local_addr()
+        .map_err(|error| PipelineError::Server { what: "listening", reason: error.to_string() })
+}
