@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A reader that was asleep sleeps this much longer, so that it wakes for many batches at once.
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(10);
 
 /// A durable event with what surrounds it.
 #[derive(Clone, Debug, PartialEq, Eq)]

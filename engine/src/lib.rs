@@ -11,6 +11,8 @@ mod commit;
 pub mod error;
 pub mod feed;
 mod frame;
+#[cfg(test)]
+mod golden;
 mod lock;
 pub mod pipeline;
 mod record;

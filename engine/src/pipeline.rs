@@ -148,3 +148,143 @@ fn hash_seed(directory: &Path) -> Result<u64, JournalError> {
         .map_err(|error| JournalError::io("can't seed the index of", directory)(error.into()))?;
     Ok(u64::from_le_bytes(seed))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+        time::{Duration, Instant},
+    };
+
+    use millrace_ledger::{
+        AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, LedgerId, Payment, PaymentId,
+        Status, Timestamp,
+    };
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{
+        Command, PaymentReply,
+        frame::FrameBuffer,
+        submission::{Expired, Reply},
+    };
+
+    /// A log in memory that fails when it has taken so many frames.
+    struct FailingLog {
+        frames_left: usize,
+        events: Arc<Mutex<u64>>,
+    }
+
+    impl Log for FailingLog {
+        fn append(
+            &mut self,
+            frame: &mut FrameBuffer,
+            _: EventSeq,
+            _: Timestamp,
+        ) -> Result<(), JournalError> {
+            if self.frames_left == 0 {
+                let full = io::Error::from(io::ErrorKind::StorageFull);
+                return Err(JournalError::io("can't write", "journal")(full));
+            }
+            self.frames_left -= 1;
+            *self.events.lock().unwrap() += u64::from(frame.event_count());
+            Ok(())
+        }
+    }
+
+    fn engine(frames_left: usize) -> (Engine, Arc<Mutex<u64>>) {
+        let events = Arc::new(Mutex::new(0));
+        let log = FailingLog { frames_left, events: events.clone() };
+        let config = EngineConfig::new("unused");
+        let feed = Feed::new(Path::new("unused"), EventSeq(0));
+        let engine = Engine::start_with(&config, ApproveAll, Ledger::new(0), log, feed, None);
+        (engine, events)
+    }
+
+    async fn ask<T>(
+        engine: &Engine,
+        deadline: Option<Instant>,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Option<Result<T, Expired>> {
+        let (reply, answer) = oneshot::channel();
+        let room = Instant::now() + Duration::from_secs(1);
+        engine.submitter().submit(command(reply), deadline, room).await.ok()?;
+        answer.await.ok()
+    }
+
+    fn accounts() -> Vec<AccountSpec> {
+        let account = |id| AccountSpec {
+            id: AccountId(id),
+            ledger: LedgerId(203),
+            code: Code(1),
+            ..AccountSpec::default()
+        };
+        vec![account(1), account(2)]
+    }
+
+    async fn pay(
+        engine: &Engine,
+        id: u128,
+        deadline: Option<Instant>,
+    ) -> Option<Result<Vec<PaymentReply>, Expired>> {
+        let payment = Payment {
+            id: PaymentId(id),
+            debit: AccountId(1),
+            credit: AccountId(2),
+            amount: Amount(5),
+            ledger: LedgerId(203),
+            code: Code(1),
+            ..Payment::default()
+        };
+        let (payments, contexts) = (vec![payment], Vec::new());
+        ask(engine, deadline, |reply| Command::Payments { payments, contexts, reply }).await
+    }
+
+    /// The disk fills up at the third frame. What was answered before is durable; nothing is
+    /// answered after, and nothing is tried again.
+    #[tokio::test]
+    async fn a_failed_write_stops_the_engine_before_any_answer() {
+        let (engine, events) = engine(2);
+        let created =
+            ask(&engine, None, |reply| Command::CreateAccounts { specs: accounts(), reply });
+        assert!(created.await.expect("answered").is_ok());
+        let replies = pay(&engine, 1, None).await.expect("answered").expect("in time");
+        assert_eq!(replies[0].outcome.status, Status::Settled);
+        assert_eq!(pay(&engine, 2, None).await, None, "not durable, so not answered");
+        assert_eq!(pay(&engine, 3, None).await, None, "the engine has stopped");
+        assert_eq!(engine.feed().durable_seq(), EventSeq(3));
+        assert_eq!(*events.lock().unwrap(), 3);
+        let error = engine.stop().expect_err("tells why").to_string();
+        assert!(error.contains("Free space on the file system"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_expired_request_is_dropped_and_says_so() {
+        let (engine, events) = engine(usize::MAX);
+        let past = Instant::now();
+        assert_eq!(pay(&engine, 1, Some(past)).await, Some(Err(Expired)));
+        let soon = Instant::now() + Duration::from_secs(60);
+        assert!(pay(&engine, 1, Some(soon)).await.expect("answered").is_ok());
+        engine.stop().expect("stops");
+        assert_eq!(*events.lock().unwrap(), 1, "the dropped request left no event");
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_when_the_engine_stops_is_answered() {
+        let (engine, events) = engine(usize::MAX);
+        let mut answers = Vec::new();
+        for _ in 0..100 {
+            let (reply, answer) = oneshot::channel();
+            let command = Command::CreateAccounts { specs: accounts(), reply };
+            let room = Instant::now() + Duration::from_secs(1);
+            engine.submitter().submit(command, None, room).await.expect("there is room");
+            answers.push(answer);
+        }
+        tokio::task::spawn_blocking(|| engine.stop()).await.unwrap().expect("stops");
+        for answer in answers {
+            assert!(answer.await.expect("answered").is_ok());
+        }
+        assert_eq!(*events.lock().unwrap(), 2, "two accounts, opened once");
+    }
+}

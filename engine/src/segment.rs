@@ -1,5 +1,8 @@
 //! Segments: the files that frames are appended to. Consumes sealed frames, produces durable bytes.
 //!
+//! The next segment is made ready while the present one fills: its blocks are written with zeros,
+//! so that a sync of a frame has only the frame's bytes to write and no file system metadata.
+//!
 //! A segment is preallocated and named after its first event. It starts with a header:
 //!
 //! | offset | bytes | field |
@@ -18,9 +21,11 @@ use std::{
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    thread,
 };
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::{
@@ -191,6 +196,7 @@ pub(crate) struct SegmentWriter {
     offset: u64,
     len: u64,
     last: FrameHash,
+    preparer: Preparer,
 }
 
 impl SegmentWriter {
@@ -202,7 +208,8 @@ impl SegmentWriter {
         )?;
         let header =
             SegmentHeader { journal, first_seq: EventSeq::FIRST, previous: FrameHash::default() };
-        let (file, path, len) = create_segment(directory, &header, segment_bytes)?;
+        let blank = prepare(directory, "first.unfinished", segment_bytes, Blocks::Written)?;
+        let (file, path) = name_segment(directory, &header, blank)?;
         Ok(Self {
             directory: directory.to_owned(),
             segment_bytes,
@@ -210,8 +217,9 @@ impl SegmentWriter {
             file,
             path,
             offset: FIRST_FRAME,
-            len,
+            len: segment_bytes,
             last: FrameHash::default(),
+            preparer: Preparer::start(directory, segment_bytes),
         })
     }
 
@@ -238,6 +246,7 @@ impl SegmentWriter {
             offset,
             len: segment.len,
             last,
+            preparer: Preparer::start(directory, segment_bytes),
         })
     }
 
@@ -245,9 +254,7 @@ impl SegmentWriter {
     /// for a part of a later one.
     pub(crate) fn blank_rest(&mut self) -> Result<(), JournalError> {
         let error = |error| JournalError::io("can't write", &self.path)(error);
-        self.file.set_len(self.offset).map_err(error)?;
-        self.file.set_len(self.len).map_err(error)?;
-        preallocate(&self.file, self.offset, self.len).map_err(error)?;
+        write_zeros(&self.file, self.offset, self.len).map_err(error)?;
         self.file.sync_all().map_err(error)
     }
 
@@ -264,9 +271,18 @@ impl SegmentWriter {
         let (bytes, hash) = frame.seal(first_seq, time, self.last);
         if self.offset + bytes.len() as u64 > self.len {
             let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
-            let at_least = FIRST_FRAME + bytes.len() as u64;
-            let len = self.segment_bytes.max(at_least);
-            (self.file, self.path, self.len) = create_segment(&self.directory, &header, len)?;
+            self.len = self.segment_bytes.max(FIRST_FRAME + bytes.len() as u64);
+            let fits = self.len == self.segment_bytes;
+            let ready = if fits { self.preparer.take_ready()? } else { None };
+            let was_ready = ready.is_some();
+            let blank = match ready {
+                Some(blank) => blank,
+                None => prepare(&self.directory, "extra.unfinished", self.len, Blocks::Reserved)?,
+            };
+            (self.file, self.path) = name_segment(&self.directory, &header, blank)?;
+            if was_ready {
+                self.preparer.request();
+            }
             self.offset = FIRST_FRAME;
         }
         self.file
@@ -279,37 +295,113 @@ impl SegmentWriter {
     }
 }
 
-/// Makes a segment under a temporary name, and gives it its own once it is durable: a segment is
-/// there with a whole header, or not at all.
-fn create_segment(
-    directory: &Path,
-    header: &SegmentHeader,
-    len: u64,
-) -> Result<(File, PathBuf, u64), JournalError> {
-    let path = directory.join(format!("{:020}.{SUFFIX}", header.first_seq.0));
-    let unfinished = path.with_extension("unfinished");
+/// A segment without a header, under a temporary name.
+#[derive(Debug)]
+struct Blank {
+    file: File,
+    path: PathBuf,
+}
+
+/// How a blank segment's blocks are made ready.
+#[derive(Clone, Copy, Debug)]
+enum Blocks {
+    /// Written with zeros: slow to make, fast to sync.
+    Written,
+    /// Only reserved: fast to make, slower to sync.
+    Reserved,
+}
+
+/// Makes the next segment ready on a thread of its own, which ends with the writer.
+#[derive(Debug)]
+struct Preparer {
+    wanted: Sender<()>,
+    ready: Receiver<Result<Blank, JournalError>>,
+}
+
+impl Preparer {
+    fn start(directory: &Path, segment_bytes: u64) -> Self {
+        let (wanted, requests) = bounded(1);
+        let (blanks, ready) = bounded(1);
+        let directory = directory.to_owned();
+        let prepare_all = move || {
+            for () in requests {
+                let blank = prepare(&directory, "next.unfinished", segment_bytes, Blocks::Written);
+                if blanks.send(blank).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("segments".to_owned()).spawn(prepare_all);
+        thread.expect("the system has a thread for us");
+        let preparer = Self { wanted, ready };
+        preparer.request();
+        preparer
+    }
+
+    /// The next segment, if it is ready.
+    fn take_ready(&self) -> Result<Option<Blank>, JournalError> {
+        match self.ready.try_recv() {
+            Ok(blank) => blank.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn request(&self) {
+        // Never more than one at a time: all of them are made under one name.
+        let _ = self.wanted.try_send(());
+    }
+}
+
+fn prepare(directory: &Path, name: &str, len: u64, blocks: Blocks) -> Result<Blank, JournalError> {
+    let path = directory.join(name);
     let error = |error| JournalError::io("can't create", &path)(error);
     let file = File::options()
         .create(true)
         .truncate(true)
         .read(true)
         .write(true)
-        .open(&unfinished)
+        .open(&path)
         .map_err(error)?;
-    preallocate(&file, 0, len).map_err(error)?;
-    file.write_all_at(&header.encode(), 0).map_err(error)?;
-    file.sync_all().map_err(error)?;
-    fs::rename(&unfinished, &path).map_err(error)?;
+    reserve(&file, len).map_err(error)?;
+    if matches!(blocks, Blocks::Written) {
+        write_zeros(&file, 0, len).map_err(error)?;
+        file.sync_all().map_err(error)?;
+    }
+    Ok(Blank { file, path })
+}
+
+/// Gives a blank segment its header, and its name once that is durable: a segment is there with a
+/// whole header, or not at all.
+fn name_segment(
+    directory: &Path,
+    header: &SegmentHeader,
+    blank: Blank,
+) -> Result<(File, PathBuf), JournalError> {
+    let path = directory.join(format!("{:020}.{SUFFIX}", header.first_seq.0));
+    let error = |error| JournalError::io("can't create", &path)(error);
+    blank.file.write_all_at(&header.encode(), 0).map_err(error)?;
+    blank.file.sync_all().map_err(error)?;
+    fs::rename(&blank.path, &path).map_err(error)?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(error)?;
-    Ok((file, path, len))
+    Ok((blank.file, path))
 }
 
 /// Reserves the space now, so that a full disk shows before a payment depends on it. A file
 /// system that can't reserve gets a file of the right length.
-fn preallocate(file: &File, from: u64, to: u64) -> io::Result<()> {
-    let mode = rustix::fs::FallocateFlags::empty();
-    match rustix::fs::fallocate(file, mode, from, to - from) {
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(to),
+fn reserve(file: &File, len: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(len),
         result => Ok(result?),
     }
+}
+
+fn write_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = from;
+    while at < to {
+        let len = (to - at).min(zeros.len() as u64);
+        file.write_all_at(&zeros[..len as usize], at)?;
+        at += len;
+    }
+    Ok(())
 }

@@ -8,9 +8,9 @@
 //!
 //! | sink | effect | cursor | after a crash |
 //! |---|---|---|---|
-//! | [`audit`] | hash-chained lines in one file | the file itself | a torn last line is cut |
-//! | [`notify`] | rendered messages in a file or on standard output | the file itself, and a hint | a torn group of lines is cut |
-//! | [`graphql`] | tables that queries read | a row of the same store | the store's batch is all or nothing |
+//! | [`audit`] | hash-chained lines in one file | the file | a torn last line is cut |
+//! | [`notify`] | messages in a file or on stdout | the file, and a hint | a torn group is cut |
+//! | [`graphql`] | tables that queries read | a row of the store | a batch is all or nothing |
 
 pub mod audit;
 mod config;

@@ -156,10 +156,10 @@ async fn payments_page_newest_first() {
             assert_eq!(edge["cursor"], edge["node"]["seq"]);
             seqs.push(edge["node"]["seq"].as_str().expect("text").to_owned());
         }
-        let info = &payments["pageInfo"];
-        assert_eq!(info["hasPreviousPage"], json!(page > 1));
-        after = info["endCursor"].to_string();
-        if info["hasNextPage"] == json!(false) {
+        let place = &payments["pageInfo"];
+        assert_eq!(place["hasPreviousPage"], json!(page > 1));
+        after = place["endCursor"].to_string();
+        if place["hasNextPage"] == json!(false) {
             assert_eq!(page, 3);
             break;
         }

@@ -237,6 +237,19 @@ fn a_gap_stops_the_sink_and_changes_nothing() {
     assert_eq!(store.applied_seq(), EventSeq(22));
 }
 
+/// A kill while the store was being created left half a store once, which did not open again.
+#[test]
+fn a_store_whose_creation_was_cut_short_is_created_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let unfinished = dir.path().join("store.new");
+    std::fs::create_dir(&unfinished).expect("created");
+    std::fs::write(unfinished.join("lock"), b"").expect("written");
+    let (mut sink, store) = open(dir.path());
+    sink.apply(&bank().batches(4)).expect("applies");
+    assert_eq!(store.applied_seq(), EventSeq(22));
+    assert!(!unfinished.exists());
+}
+
 #[test]
 fn a_store_that_is_open_is_not_opened_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -90,9 +90,9 @@ async fn show(outgoing: &Outgoing, pipeline: &Pipeline, json: bool) -> Result<Ex
         eprintln!("{fault}");
     }
     let bar = send::bar(None);
-    let sending = outgoing.send(connection, SubmitOptions::default(), bar);
+    let sending = outgoing.send(connection, SubmitOptions::default(), bar, EXPIRY_WAIT_MAX_S);
     let (summary, longest_timeout_s) = sending.await?;
-    if (1..=EXPIRY_WAIT_MAX_S).contains(&longest_timeout_s) {
+    if longest_timeout_s > 0 {
         let seconds = u64::from(longest_timeout_s);
         tokio::time::sleep(Duration::from_millis(seconds * 1_000 + 100)).await;
     }

@@ -47,17 +47,21 @@ impl Outgoing {
         Ok(open_accounts(connection, plan, patience).await?)
     }
 
-    /// Sends every row. Also tells the longest time-out of a hold among them, in seconds.
+    /// Sends every row. Also tells the longest time-out of a hold among them that is at most
+    /// `timeout_max_s`, in seconds.
     pub(crate) async fn send(
         &self,
         connection: Connection,
         options: SubmitOptions,
         bar: ProgressBar,
+        timeout_max_s: u32,
     ) -> Result<(Summary, u32), Failure> {
         let longest_timeout_s = Arc::new(AtomicU32::new(0));
         let longest = Arc::clone(&longest_timeout_s);
         let rows = self.file.rows()?.inspect(move |row| {
-            if let Ok(row) = row {
+            if let Ok(row) = row
+                && row.payment.timeout_seconds <= timeout_max_s
+            {
                 longest.fetch_max(row.payment.timeout_seconds, Ordering::Relaxed);
             }
         });

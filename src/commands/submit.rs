@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         in_flight: args.in_flight as usize,
         ..SubmitOptions::default()
     };
-    let (summary, _) = outgoing.send(connection, options, send::bar(None)).await?;
+    let (summary, _) = outgoing.send(connection, options, send::bar(None), 0).await?;
     match args.json {
         true => println!("{}", serde_json::Value::Object(report::fields(&summary))),
         false => print!("{}", report::table(&summary)),

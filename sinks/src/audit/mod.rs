@@ -11,14 +11,15 @@
 //! | `payment`, `original` | payments, expiries | ids; `original` where the payment names one |
 //! | `operation`, `status` | payments | as in `millrace.v1`, without the enum's prefix |
 //! | `reason` | refused payments | reject reason, without the enum's prefix |
-//! | `ledger`, `currency`, `code` | payments, accounts | `currency` where ISO 4217 knows the ledger |
+//! | `ledger`, `currency`, `code` | payments, accounts | `currency` where ISO 4217 has it |
 //! | `requested_minor` | payments | what was asked for; left out for "all that is left" |
 //! | `amount_minor` | payments, expiries | what moved, is held, or was released |
 //! | `debit`, `credit` | payments, expiries | account ids, where known |
 //! | `flags`, `timeout_s` | payments | where set |
 //! | `risk`, `rule` | judged payments | decision; the rule that made it, where one did |
-//! | `debit_balances`, `credit_balances` | payments, expiries | counters after the event, where known |
-//! | `change`, `account`, `owner`, `tenant`, `state`, `credit_limit_minor`, `balances` | accounts | the account after the event |
+//! | `debit_balances`, `credit_balances` | payments, expiries | counters after it, where known |
+//! | `change`, `account`, `owner`, `tenant`, `state` | accounts | the account after the event |
+//! | `credit_limit_minor`, `balances` | accounts | its limit and counters after the event |
 //! | `prev`, `hash` | all | the chain |
 //!
 //! Money is a count of minor units as a decimal **string**, always: counters have 128 bits, JSON

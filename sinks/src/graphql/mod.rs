@@ -11,7 +11,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `payments` | position in the journal | the payment as decided, and its context; never changes |
+//! | `payments` | position in the journal | the payment as decided, its context; never changes |
 //! | `payment_ids` | payment id | position, and what later events change: hold state, amount left |
 //! | `postings` | account id, first position | positions of up to 1,024 payments of the account |
 //! | `accounts` | account id | what opened it, its state |

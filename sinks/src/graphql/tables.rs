@@ -2,6 +2,7 @@
 //! one batch, durably.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     thread,
 };
@@ -13,7 +14,7 @@ use fjall::{
 use millrace_ledger::{EventSeq, Timestamp};
 
 use super::row;
-use crate::{SinkError, runner::yield_to_payments};
+use crate::{SinkError, line_file::sync_dir_of, runner::yield_to_payments};
 
 /// Version of the layout of the tables.
 const FORMAT: u32 = 1;
@@ -41,13 +42,36 @@ pub(crate) struct Place {
 }
 
 impl Tables {
-    pub(crate) fn open(path: &Path, cache_mib: u64) -> Result<Self, SinkError> {
-        let failed = |source| SinkError::Store {
-            action: "open",
-            path: path.to_owned(),
-            source: Box::new(source),
-        };
-        // The store's own threads inherit the priority of the thread that opens it.
+    /// Opens the tables in `dir`, or creates them.
+    pub(crate) fn open(dir: &Path, cache_mib: u64) -> Result<Self, SinkError> {
+        let path = dir.join("store");
+        if !path.exists() {
+            Self::create(&path, cache_mib)?;
+        }
+        let tables = Self::open_at(&path, cache_mib)?;
+        tables.check_format()?;
+        Ok(tables)
+    }
+
+    /// Creates the store beside its place and moves it there when it is whole. A store whose
+    /// creation was cut short does not open again.
+    fn create(path: &Path, cache_mib: u64) -> Result<(), SinkError> {
+        let unfinished = path.with_extension("new");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(SinkError::io("remove", &unfinished))?;
+        }
+        let tables = Self::open_at(&unfinished, cache_mib)?;
+        let mut batch = tables.batch(1);
+        batch.insert(&tables.meta, FORMAT_KEY, FORMAT.to_be_bytes());
+        let batch = batch.durability(Some(PersistMode::SyncAll));
+        batch.commit().map_err(tables.failed("write its format"))?;
+        drop(tables);
+        fs::rename(&unfinished, path).map_err(SinkError::io("rename", &unfinished))?;
+        sync_dir_of(path)
+    }
+
+    /// The store's own threads inherit the priority of the thread that opens it.
+    fn open_at(path: &Path, cache_mib: u64) -> Result<Self, SinkError> {
         let tables = thread::scope(|scope| {
             let opening = scope.spawn(|| {
                 yield_to_payments();
@@ -55,12 +79,12 @@ impl Tables {
             });
             opening.join().expect("opening the store does not panic")
         });
-        let tables = match tables {
-            Err(fjall::Error::Locked) => return Err(SinkError::InUse { path: path.to_owned() }),
-            tables => tables.map_err(failed)?,
-        };
-        tables.check_format()?;
-        Ok(tables)
+        tables.map_err(|error| match error {
+            fjall::Error::Locked => SinkError::InUse { path: path.to_owned() },
+            source => {
+                SinkError::Store { action: "open", path: path.to_owned(), source: Box::new(source) }
+            }
+        })
     }
 
     fn open_database(path: &Path, cache_mib: u64) -> fjall::Result<Self> {
@@ -80,12 +104,8 @@ impl Tables {
 
     fn check_format(&self) -> Result<(), SinkError> {
         let format = self.meta.get(FORMAT_KEY).map_err(self.failed("read its format"))?;
-        let Some(format) = format else {
-            let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-            batch.insert(&self.meta, FORMAT_KEY, FORMAT.to_be_bytes());
-            return batch.commit().map_err(self.failed("write its format"));
-        };
-        let found = format.as_ref().try_into().map_or(0, u32::from_be_bytes);
+        let bytes = format.as_deref().and_then(|bytes| bytes.try_into().ok());
+        let found = bytes.map_or(0, u32::from_be_bytes);
         if found != FORMAT {
             let path = self.path.clone();
             return Err(SinkError::StoreFormat { path, found, expected: FORMAT });

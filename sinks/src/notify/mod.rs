@@ -20,9 +20,9 @@
 //!
 //! | file | content | role |
 //! |---|---|---|
-//! | `notifications.jsonl` | one line per message; the lines of an event carry `n` of `of` | effect and cursor of the `file` transport |
-//! | `accounts.jsonl` | one line per account: when it was opened, its ledger, its owner | what events do not repeat |
-//! | `cursor` | next event and the lengths of the other files | a hint, and the cursor of the `stdout` transport |
+//! | `notifications.jsonl` | a line per message, `n` of `of` per event | effect, cursor of `file` |
+//! | `accounts.jsonl` | a line per account: opening, ledger, owner | what events do not repeat |
+//! | `cursor` | next event, lengths of the other files | a hint; the cursor of `stdout` |
 //!
 //! The `file` transport is exactly once: on start, an incomplete group of lines is cut, and the
 //! event after the last line is the next; the cursor only saves reading events again that told
