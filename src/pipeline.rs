@@ -13,7 +13,7 @@ use millrace_ledger::EventSeq;
 use millrace_sinks::{
     AuditSink, GraphqlSink, NotifySink, ReadStore, Sink, SinkError, SinkHandle, graphql,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::config::{Config, ConfigError};
 
@@ -44,16 +44,76 @@ pub(crate) enum PipelineError {
 /// A running pipeline.
 pub(crate) struct Pipeline {
     pub(crate) grpc: SocketAddr,
-    pub(crate) graphql: SocketAddr,
+    /// Where queries are answered, unless that is switched off.
+    pub(crate) graphql: Option<SocketAddr>,
     pub(crate) recovered: RecoveryReport,
-    pub(crate) store: ReadStore,
+    pub(crate) store: Option<ReadStore>,
     pub(crate) audit_file: PathBuf,
     engine: Engine,
     sinks: Vec<SinkHandle>,
     stop_grpc: watch::Sender<bool>,
-    stop_graphql: watch::Sender<bool>,
     grpc_server: JoinHandle<Result<(), String>>,
-    graphql_server: JoinHandle<io::Result<()>>,
+    reads: Option<Reads>,
+}
+
+/// The GraphQL server. It has a thread of its own at the lowest priority: queries, however heavy,
+/// take nothing from payments.
+struct Reads {
+    runtime: Runtime,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Reads {
+    fn serve(store: ReadStore, listener: TcpListener) -> Result<Self, PipelineError> {
+        let failed =
+            |error: io::Error| PipelineError::Server { what: "GraphQL", reason: error.to_string() };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("graphql")
+            .on_thread_start(millrace_sinks::yield_to_payments)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        // A listener belongs to the runtime that it was made on.
+        let listener = listener.into_std().map_err(failed)?;
+        let (stop, stopped) = watch::channel(false);
+        let server = runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener)?;
+            graphql::serve(listener, store, turned_true(stopped)).await
+        });
+        Ok(Self { runtime, stop, server })
+    }
+
+    async fn stop(self) -> Result<(), String> {
+        self.stop.send_replace(true);
+        let served = flatten(self.server.await);
+        self.runtime.shutdown_background();
+        served.and_then(|served| served.map_err(|error| error.to_string()))
+    }
+}
+
+type OpenSinks = (Vec<Box<dyn Sink>>, Option<ReadStore>);
+
+/// Opens the sinks that are switched on.
+fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    let mut store = None;
+    let settings = &config.sinks;
+    if settings.audit.enabled {
+        sinks.push(Box::new(AuditSink::open(&config.audit_dir(), &settings.audit)?));
+    }
+    if settings.notify.enabled {
+        let directory = config.data_dir.join("notify");
+        sinks.push(Box::new(NotifySink::open(&directory, &settings.notify)?));
+    }
+    if settings.graphql.enabled {
+        let directory = config.data_dir.join("graphql");
+        let (projection, reads) = GraphqlSink::open(&directory, &settings.graphql)?;
+        sinks.push(Box::new(projection));
+        store = Some(reads);
+    }
+    Ok((sinks, store))
 }
 
 impl Pipeline {
@@ -63,25 +123,24 @@ impl Pipeline {
         let policy = config.check()?;
         // 2. Ports are taken first: what can fail fast fails before a long recovery.
         let grpc_listener = listen("gRPC", "ingest.listen", config.ingest.listen).await?;
-        let graphql_listener =
-            listen("GraphQL", "sinks.graphql.listen", config.sinks.graphql.listen).await?;
-        let (grpc, graphql) = (address(&grpc_listener)?, address(&graphql_listener)?);
+        let graphql_listener = match &config.sinks.graphql {
+            off if !off.enabled => None,
+            on => Some(listen("GraphQL", "sinks.graphql.listen", on.listen).await?),
+        };
+        let grpc = address(&grpc_listener)?;
+        let graphql = graphql_listener.as_ref().map(address).transpose()?;
         // 3. The engine recovers ledger and risk profiles from the journal.
         let (engine, recovered) = Engine::start(&config.engine(), policy)?;
         // 4. Sinks go on where their cursors stand, each on a thread of its own.
-        let audit = AuditSink::open(&config.audit_dir(), &config.sinks.audit)?;
-        let notify = NotifySink::open(&config.data_dir.join("notify"), &config.sinks.notify)?;
-        let (projection, store) =
-            GraphqlSink::open(&config.data_dir.join("graphql"), &config.sinks.graphql)?;
-        let sinks: [Box<dyn Sink>; 3] = [Box::new(audit), Box::new(notify), Box::new(projection)];
-        let sinks = sinks.map(|sink| millrace_sinks::spawn(sink, engine.feed())).into();
+        let (sinks, store) = open_sinks(config)?;
+        let spawn = |sink| millrace_sinks::spawn(sink, engine.feed());
+        let sinks = sinks.into_iter().map(spawn).collect();
         // 5. Reads are served before writes are taken.
-        let (stop_graphql, graphql_stopped) = watch::channel(false);
-        let graphql_server = tokio::spawn(graphql::serve(
-            graphql_listener,
-            store.clone(),
-            turned_true(graphql_stopped),
-        ));
+        let reads = store
+            .clone()
+            .zip(graphql_listener)
+            .map(|(store, listener)| Reads::serve(store, listener))
+            .transpose()?;
         // 6. The front door opens last.
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (ingest, submitter) = (config.ingest.clone(), engine.submitter());
@@ -99,9 +158,8 @@ impl Pipeline {
             engine,
             sinks,
             stop_grpc,
-            stop_graphql,
             grpc_server,
-            graphql_server,
+            reads,
         })
     }
 
@@ -111,9 +169,9 @@ impl Pipeline {
     }
 
     /// The sink that is furthest behind: its name and the last event that it processed.
-    pub(crate) fn slowest_sink(&self) -> (&'static str, EventSeq) {
+    pub(crate) fn slowest_sink(&self) -> Option<(&'static str, EventSeq)> {
         let places = self.sinks.iter().map(|sink| (sink.name(), sink.applied_seq()));
-        places.min_by_key(|(_, seq)| *seq).expect("there are three sinks")
+        places.min_by_key(|(_, seq)| *seq)
     }
 
     /// Why a sink stopped by itself, if one did.
@@ -127,7 +185,7 @@ impl Pipeline {
     pub(crate) async fn failed(&self) {
         while !(self.engine.has_stopped()
             || self.grpc_server.is_finished()
-            || self.graphql_server.is_finished())
+            || self.reads.as_ref().is_some_and(|reads| reads.server.is_finished()))
         {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -155,12 +213,13 @@ impl Pipeline {
         }
         self.sinks.iter().for_each(SinkHandle::stop);
         self.sinks.into_iter().for_each(SinkHandle::join);
-        self.stop_graphql.send_replace(true);
-        let graphql = flatten(self.graphql_server.await)
-            .and_then(|served| served.map_err(|error| error.to_string()));
+        let reads = match self.reads {
+            Some(reads) => reads.stop().await,
+            None => Ok(()),
+        };
         engine.map_err(|_| PipelineError::EngineStopped)??;
         grpc.map_err(|reason| PipelineError::Server { what: "gRPC", reason })?;
-        graphql.map_err(|reason| PipelineError::Server { what: "GraphQL", reason })
+        reads.map_err(|reason| PipelineError::Server { what: "GraphQL", reason })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The recovery decision table, row by row, on real files that are damaged in every way it names.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 use std::{
     fs,
     os::unix::fs::FileExt as _,

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn limits_that_make_no_sense_are_named() {
         let limit = |field: &str, value: &str| {
-            let mut fields = vec![
+            let mut fields = [
                 ("name", "\"a\""),
                 ("measure", "\"payment-amount\""),
                 ("currency", "\"CZK\""),

@@ -11,7 +11,10 @@ use std::{
 use millrace_client::{Connection, Mapping, SubmitOptions, Summary};
 use millrace_ledger::Currency;
 use millrace_risk::{Action, LimitConfig, Measure, RiskConfig};
-use millrace_sinks::audit::{self, AuditReport};
+use millrace_sinks::{
+    audit::{self, AuditReport},
+    graphql::LedgerConservation,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -119,11 +122,12 @@ async fn catch_up(pipeline: &Pipeline) -> Result<Duration, Failure> {
     let durable = pipeline.durable_seq();
     let bar = indicatif::ProgressBar::new_spinner();
     loop {
-        let (name, applied) = pipeline.slowest_sink();
-        if applied >= durable {
+        let Some((name, applied)) =
+            pipeline.slowest_sink().filter(|(_, applied)| *applied < durable)
+        else {
             bar.finish_and_clear();
             return Ok(started.elapsed());
-        }
+        };
         if let Some(error) = pipeline.sink_error() {
             return Err(error.into());
         }
@@ -144,7 +148,16 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn conserved(&self) -> Result<bool, Failure> {
-        Ok(self.pipeline.store.conservation()?.iter().all(|ledger| ledger.holds()))
+        Ok(self.conservation()?.iter().all(|ledger| ledger.holds()))
+    }
+
+    fn conservation(&self) -> Result<Vec<LedgerConservation>, Failure> {
+        let store = self.pipeline.store.as_ref();
+        Ok(store.map_or_else(|| Ok(Vec::new()), |store| store.conservation())?)
+    }
+
+    fn graphql(&self) -> String {
+        self.pipeline.graphql.map_or_else(String::new, |address| format!("http://{address}"))
     }
 
     /// Whether the chain is whole and has a line for every event.
@@ -169,7 +182,7 @@ impl Shown<'_> {
             ("read_side_caught_up_after_s", json!(self.caught_up_after.as_secs_f64())),
             ("peak_memory_mib", json!(peak_memory_mib())),
             ("grpc", json!(self.pipeline.grpc.to_string())),
-            ("graphql", json!(format!("http://{}", self.pipeline.graphql))),
+            ("graphql", json!(self.graphql())),
         ] {
             fields.insert(name.to_owned(), value);
         }
@@ -189,7 +202,7 @@ impl Shown<'_> {
             "  read side caught up {:.2} s after the last answer",
             self.caught_up_after.as_secs_f64()
         );
-        for ledger in self.pipeline.store.conservation()? {
+        for ledger in self.conservation()? {
             let code = Currency::of_ledger(ledger.ledger).map_or("?", |currency| currency.code);
             let good = ok(ledger.holds());
             println!("  money conserved ({code}): debits equal credits over all accounts: {good}");
@@ -200,7 +213,7 @@ impl Shown<'_> {
             ok(self.audit_chain_ok())
         );
         println!("\nWhere to look:");
-        println!("  GraphiQL    http://{}", self.pipeline.graphql);
+        println!("  GraphiQL    {}", self.graphql());
         println!(
             "  gRPC        grpcurl -plaintext {} list millrace.v1.PaymentService",
             self.pipeline.grpc

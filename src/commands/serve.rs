@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     tracing::info!(
         grpc = %pipeline.grpc,
-        graphql = %format_args!("http://{}", pipeline.graphql),
+        graphql = pipeline.graphql.map(|address| format!("http://{address}")),
         data_dir = %config.data_dir.display(),
         events = pipeline.recovered.last_seq.0,
         "ready"

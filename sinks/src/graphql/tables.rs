@@ -14,7 +14,7 @@ use fjall::{
 use millrace_ledger::{EventSeq, Timestamp};
 
 use super::row;
-use crate::{SinkError, line_file::sync_dir_of, runner::yield_to_payments};
+use crate::{SinkError, line_file::sync_dir_of, runner::run_when_idle};
 
 /// Version of the layout of the tables.
 const FORMAT: u32 = 1;
@@ -74,7 +74,7 @@ impl Tables {
     fn open_at(path: &Path, cache_mib: u64) -> Result<Self, SinkError> {
         let tables = thread::scope(|scope| {
             let opening = scope.spawn(|| {
-                yield_to_payments();
+                run_when_idle();
                 Self::open_database(path, cache_mib)
             });
             opening.join().expect("opening the store does not panic")
