@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use millrace_ledger::{
-    AccountEvent, AccountOutcome, Decision, Gate, HoldExpired, Ledger, Timestamp,
+    AccountEvent, AccountOutcome, Decision, Gate, HoldExpired, Ledger, Payment, Timestamp,
 };
 
 use crate::{
@@ -37,7 +37,6 @@ pub(crate) struct Sequencer<G> {
     /// Whether the ledger was told of the batch that is open.
     begun: bool,
     stopping: bool,
-    decisions: Vec<Decision>,
     expired: Vec<HoldExpired>,
 }
 
@@ -61,7 +60,6 @@ impl<G: Gate> Sequencer<G> {
             batch,
             begun: false,
             stopping: false,
-            decisions: Vec::new(),
             expired: Vec::new(),
         }
     }
@@ -169,10 +167,7 @@ impl<G: Gate> Sequencer<G> {
         self.begun = true;
         let release = match command {
             Command::Payments { payments, contexts, reply } => {
-                self.decisions.clear();
-                self.ledger.decide(&payments, &mut self.gate, &mut self.decisions);
-                let replies = self.record_decisions(&contexts);
-                Release::Payments(reply, replies)
+                Release::Payments(reply, self.decide(&payments, &contexts))
             }
             Command::CreateAccounts { specs, reply } => {
                 let replies = specs.iter().map(|spec| {
@@ -197,30 +192,34 @@ impl<G: Gate> Sequencer<G> {
         self.batch.releases.push(release);
     }
 
-    fn record_decisions(&mut self, contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
+    fn decide(&mut self, payments: &[Payment], contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
         let frame = &mut self.batch.frame;
-        let reply_to = |(position, decision): (usize, &Decision)| match decision {
-            Decision::New(event) => {
-                let context = contexts.get(position).map_or(&[][..], |context| &context[..]);
-                let (events, frame_contexts) = frame.begin_event();
-                record::encode_payment(event, context, events, frame_contexts);
-                PaymentReply {
-                    id: event.payment.id,
-                    seq: event.seq,
-                    outcome: event.outcome,
-                    verdict: event.verdict,
-                    replayed: false,
+        let mut replies = Vec::with_capacity(payments.len());
+        self.ledger.decide(payments, &mut self.gate, |decision| {
+            let position = replies.len();
+            replies.push(match decision {
+                Decision::New(event) => {
+                    let context = contexts.get(position).map_or(&[][..], |context| &context[..]);
+                    let (events, frame_contexts) = frame.begin_event();
+                    record::encode_payment(event, context, events, frame_contexts);
+                    PaymentReply {
+                        id: event.payment.id,
+                        seq: event.seq,
+                        outcome: event.outcome,
+                        verdict: event.verdict,
+                        replayed: false,
+                    }
                 }
-            }
-            Decision::Replay { id, seq, outcome, verdict } => PaymentReply {
-                id: *id,
-                seq: *seq,
-                outcome: *outcome,
-                verdict: *verdict,
-                replayed: true,
-            },
-        };
-        self.decisions.iter().enumerate().map(reply_to).collect()
+                Decision::Replay { id, seq, outcome, verdict } => PaymentReply {
+                    id: *id,
+                    seq: *seq,
+                    outcome: *outcome,
+                    verdict: *verdict,
+                    replayed: true,
+                },
+            });
+        });
+        replies
     }
 }
 

@@ -19,9 +19,12 @@ pub struct Policy {
     needs_window: bool,
     /// Sorted; mostly empty or very short.
     exempt_payers: Vec<AccountId>,
-    profiles: HashMap<AccountId, Profile, FixedState>,
+    profiles: Vec<Profile>,
+    profile_of: HashMap<AccountId, usize, FixedState>,
+    /// Where the profile of the payer that was judged last stands: it is observed next.
+    judged: Option<(AccountId, usize)>,
     /// Profiles as they were before the group that is open, latest last.
-    before_group: Vec<(AccountId, Option<Profile>)>,
+    before_group: Vec<(usize, Profile)>,
     in_group: bool,
 }
 
@@ -39,7 +42,9 @@ impl Policy {
             exempt_payers,
             needs_window: limits.iter().any(Limit::needs_window),
             limits,
-            profiles: HashMap::default(),
+            profiles: Vec::new(),
+            profile_of: HashMap::default(),
+            judged: None,
             before_group: Vec::new(),
             in_group: false,
         })
@@ -57,10 +62,13 @@ impl Gate for Policy {
         }
         let window = match self.needs_window {
             false => Window::default(),
-            true => self
-                .profiles
-                .get(&payment.debit)
-                .map_or(Window::default(), |profile| profile.window(minute_of(payment, at))),
+            true => {
+                let place = self.profile_of.get(&payment.debit).copied();
+                self.judged = place.map(|place| (payment.debit, place));
+                place.map_or(Window::default(), |place| {
+                    self.profiles[place].window(minute_of(payment, at))
+                })
+            }
         };
         self.limits
             .iter()
@@ -72,11 +80,17 @@ impl Gate for Policy {
         if !self.needs_window || self.is_exempt(payment) {
             return;
         }
+        let place = match self.judged {
+            Some((payer, place)) if payer == payment.debit => place,
+            _ => *self.profile_of.entry(payment.debit).or_insert_with(|| {
+                self.profiles.push(Profile::default());
+                self.profiles.len() - 1
+            }),
+        };
+        let profile = &mut self.profiles[place];
         if self.in_group {
-            let before = self.profiles.get(&payment.debit).cloned();
-            self.before_group.push((payment.debit, before));
+            self.before_group.push((place, profile.clone()));
         }
-        let profile = self.profiles.entry(payment.debit).or_default();
         profile.add(minute_of(payment, at), amount.0);
     }
 
@@ -89,11 +103,8 @@ impl Gate for Policy {
         if keep {
             self.before_group.clear();
         }
-        while let Some((payer, before)) = self.before_group.pop() {
-            match before {
-                Some(profile) => self.profiles.insert(payer, profile),
-                None => self.profiles.remove(&payer),
-            };
+        while let Some((place, before)) = self.before_group.pop() {
+            self.profiles[place] = before;
         }
     }
 }
@@ -182,17 +193,26 @@ mod tests {
         let mut policy = policy(LIMITS).expect("valid limits");
         let payment = |payer| Payment { debit: AccountId(payer), ..Payment::default() };
         policy.observe(&payment(1), Amount(5), Timestamp(0));
-        let before = policy.profiles.clone();
+        let payers = [1, 2].map(AccountId);
+        let windows = |policy: &Policy| {
+            payers.map(|payer| {
+                let place = policy.profile_of.get(&payer);
+                place.map_or(Window::default(), |place| policy.profiles[*place].window(90))
+            })
+        };
+        let before = policy.profiles[0].clone();
         policy.begin_group();
         for payer in [1, 2, 1] {
             policy.observe(&payment(payer), Amount(7), Timestamp(90 * NS_PER_MIN));
         }
         policy.end_group(false);
-        assert_eq!(policy.profiles, before);
+        assert_eq!(policy.profiles[0], before);
+        assert_eq!(windows(&policy), [Window::default(); 2]);
         policy.begin_group();
         policy.observe(&payment(2), Amount(7), Timestamp(0));
         policy.end_group(true);
         assert_eq!(policy.profiles.len(), 2);
+        assert_eq!(policy.profiles[1].window(0).count, 1);
     }
 
     #[test]
@@ -217,7 +237,7 @@ mod tests {
         let mut policy = policy(LIMITS).expect("valid limits");
         let ahead = Payment { event_time: Some(Timestamp(u64::MAX)), ..Payment::default() };
         policy.observe(&ahead, Amount(1), Timestamp(5 * NS_PER_MIN));
-        assert_eq!(policy.profiles[&AccountId(0)].window(5).count, 1);
+        assert_eq!(policy.profiles[0].window(5).count, 1);
     }
 
     #[test]

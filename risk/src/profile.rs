@@ -10,39 +10,54 @@ pub(crate) struct Window {
     pub(crate) sum: u128,
 }
 
-/// The payer's accepted payments, one entry per minute in which there were any, oldest first.
+/// The payer's accepted payments, one entry per minute in which there were any. The newest minute
+/// is all that most payments touch, so it stands apart from the heap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
-    minutes: Vec<(u64, Window)>,
+    newest_minute: u64,
+    newest: Window,
+    /// Oldest first.
+    older: Vec<(u64, Window)>,
 }
 
 impl Profile {
     /// The hour that ends with this minute.
     pub(crate) fn window(&self, minute: u64) -> Window {
-        self.minutes
+        let newest = [(self.newest_minute, self.newest)];
+        newest
             .iter()
-            .rev()
+            .chain(self.older.iter().rev())
             .skip_while(|(at, _)| *at > minute)
             .take_while(|(at, _)| at + WINDOW_MIN > minute)
-            .fold(Window::default(), |window, (_, entry)| Window {
-                count: window.count + entry.count,
-                sum: window.sum.saturating_add(entry.sum),
-            })
+            .fold(Window::default(), |window, (_, entry)| window.with(entry))
     }
 
     /// Adds a payment, and forgets what no later hour can reach. A payment that comes an hour
     /// late is forgotten at once.
     pub(crate) fn add(&mut self, minute: u64, amount: u128) {
-        let place = self.minutes.partition_point(|(at, _)| *at < minute);
-        if self.minutes.get(place).is_none_or(|(at, _)| *at != minute) {
-            self.minutes.insert(place, (minute, Window::default()));
+        let payment = Window { count: 1, sum: amount };
+        if minute == self.newest_minute {
+            self.newest = self.newest.with(&payment);
+        } else if minute > self.newest_minute {
+            if self.newest.count > 0 {
+                self.older.push((self.newest_minute, self.newest));
+            }
+            (self.newest_minute, self.newest) = (minute, payment);
+            let stale = self.older.partition_point(|(at, _)| at + WINDOW_MIN <= minute);
+            self.older.drain(..stale);
+        } else if minute + WINDOW_MIN > self.newest_minute {
+            let place = self.older.partition_point(|(at, _)| *at < minute);
+            match self.older.get_mut(place).filter(|(at, _)| *at == minute) {
+                Some((_, entry)) => *entry = entry.with(&payment),
+                None => self.older.insert(place, (minute, payment)),
+            }
         }
-        let entry = &mut self.minutes[place].1;
-        entry.count += 1;
-        entry.sum = entry.sum.saturating_add(amount);
-        let newest = self.minutes[self.minutes.len() - 1].0;
-        let stale = self.minutes.partition_point(|(at, _)| at + WINDOW_MIN <= newest);
-        self.minutes.drain(..stale);
+    }
+}
+
+impl Window {
+    fn with(&self, other: &Self) -> Self {
+        Self { count: self.count + other.count, sum: self.sum.saturating_add(other.sum) }
     }
 }
 
@@ -64,7 +79,7 @@ mod tests {
             assert_eq!(profile.window(minute), Window { count, sum }, "minute {minute}");
         }
         profile.add(160, 0);
-        assert_eq!(profile.minutes.len(), 2, "minute 100 is out of reach");
+        assert_eq!(profile.older.len(), 1, "minute 100 is out of reach");
     }
 
     proptest! {

@@ -1,8 +1,7 @@
 //! `millrace demo`: the main job, end to end, on loopback.
 
 use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -19,7 +18,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{report, send, send::Outgoing};
-use crate::{Failure, config::Config, pipeline::Pipeline};
+use crate::{
+    Failure,
+    config::Config,
+    pipeline::{Pipeline, PipelineError},
+};
 
 /// A hold that expires within so many seconds is waited for.
 const EXPIRY_WAIT_MAX_S: u32 = 5;
@@ -63,9 +66,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(data_dir) = args.data_dir.or(scratch.as_ref().map(|dir| dir.path().to_owned())) {
         config.data_dir = data_dir;
     }
-    config.ingest.listen = free_port(config.ingest.listen)?;
-    config.sinks.graphql.listen = free_port(config.sinks.graphql.listen)?;
-    let pipeline = Pipeline::start(&config).await?;
+    let pipeline = start(config).await?;
     // Whatever goes wrong from here on, the pipeline is stopped in order.
     let outcome = tokio::select! {
         outcome = show(&outgoing, &pipeline, args.json) => outcome,
@@ -261,11 +262,20 @@ fn iso_currencies() -> impl Iterator<Item = Currency> {
     (1..1_000).filter_map(|numeric| Currency::of_ledger(millrace_ledger::LedgerId(numeric)))
 }
 
-/// The usual port if it is free, else any.
-fn free_port(usual: SocketAddr) -> io::Result<SocketAddr> {
+/// On the usual ports, or on any where those are taken. A port can't be tried beforehand: another
+/// process may take it in between.
+async fn start(mut config: Config) -> Result<Pipeline, PipelineError> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = TcpListener::bind(usual).or_else(|_| TcpListener::bind(any))?;
-    listener.local_addr()
+    loop {
+        match Pipeline::start(&config).await {
+            Err(PipelineError::Listen { address, .. }) if address.port() != 0 => {
+                for listen in [&mut config.ingest.listen, &mut config.sinks.graphql.listen] {
+                    *listen = if *listen == address { any } else { *listen };
+                }
+            }
+            started => return started,
+        }
+    }
 }
 
 /// Peak resident memory of this process, where the system tells (Linux).

@@ -41,28 +41,29 @@ impl Ledger {
     /// Decides the payments of one request. A linked group ends with its first member that is not
     /// linked; one that is still open at the end of `payments` fails.
     ///
-    /// Appends one decision per payment to `decisions`, in order.
+    /// Hands out one decision per payment, in order. A decision is large, and is best used up while
+    /// it is in the nearest cache.
     pub fn decide(
         &mut self,
         payments: &[Payment],
         gate: &mut impl Gate,
-        decisions: &mut Vec<Decision>,
+        mut decided: impl FnMut(&Decision),
     ) {
         let mut rest = payments;
         while let Some(first) = rest.first() {
             if !first.flags.has(PaymentFlags::LINKED) {
-                decisions.push(self.decide_one(first, gate));
+                decided(&self.decide_one(first, gate));
                 rest = &rest[1..];
                 continue;
             }
             let last = rest.iter().position(|member| !member.flags.has(PaymentFlags::LINKED));
             match last {
                 Some(last) => {
-                    self.decide_group(&rest[..=last], gate, decisions);
+                    self.decide_group(&rest[..=last], gate, &mut decided);
                     rest = &rest[last + 1..];
                 }
                 None => {
-                    self.refuse_unclosed(rest, decisions);
+                    self.refuse_unclosed(rest, &mut decided);
                     rest = &[];
                 }
             }
@@ -86,7 +87,7 @@ impl Ledger {
         &mut self,
         members: &[Payment],
         gate: &mut impl Gate,
-        decisions: &mut Vec<Decision>,
+        decided: &mut impl FnMut(&Decision),
     ) {
         let mut steps: Vec<Result<Step, u32>> = Vec::with_capacity(members.len());
         let mut culprit = None;
@@ -109,13 +110,13 @@ impl Ledger {
         match culprit {
             None => {
                 for (member, step) in members.iter().zip(&steps) {
-                    decisions.push(match step {
+                    decided(&match step {
                         Ok(step) => self.accept(member, step),
                         Err(slot) => self.replay(*slot),
                     });
                 }
             }
-            Some(culprit) => self.fail_group(members, &steps, culprit, decisions),
+            Some(culprit) => self.fail_group(members, &steps, culprit, decided),
         }
     }
 
@@ -124,13 +125,13 @@ impl Ledger {
         members: &[Payment],
         steps: &[Result<Step, u32>],
         culprit: Evaluation,
-        decisions: &mut Vec<Decision>,
+        decided: &mut impl FnMut(&Decision),
     ) {
         for step in steps.iter().rev().flatten() {
             self.unpost(step.slot, &step.posting);
         }
         for (position, member) in members.iter().enumerate() {
-            decisions.push(match (steps.get(position), &culprit) {
+            decided(&match (steps.get(position), &culprit) {
                 (Some(Err(slot)), _) => self.replay(*slot),
                 (Some(Ok(step)), _) => {
                     let accounts = Some((step.posting.debit, step.posting.credit));
@@ -147,14 +148,14 @@ impl Ledger {
         }
     }
 
-    fn refuse_unclosed(&mut self, members: &[Payment], decisions: &mut Vec<Decision>) {
+    fn refuse_unclosed(&mut self, members: &[Payment], decided: &mut impl FnMut(&Decision)) {
         let last = members.len() - 1;
         for (position, member) in members.iter().enumerate() {
             let reason = match position == last {
                 true => RejectReason::GroupUnclosed,
                 false => RejectReason::GroupMemberFailed,
             };
-            decisions.push(self.refuse_with_group(member, reason));
+            decided(&self.refuse_with_group(member, reason));
         }
     }
 

@@ -239,7 +239,7 @@ fn run(steps: &[Step], ledger: &mut Ledger, gate: &mut CountingGate) -> Vec<(Tim
             }
             Step::Request(payments) => {
                 let mut decisions = Vec::new();
-                ledger.decide(payments, gate, &mut decisions);
+                ledger.decide(payments, gate, |decision| decisions.push(*decision));
                 let expected = naive.decide(payments, &mut naive_gate);
                 assert_eq!(decisions.len(), expected.len());
                 for (index, (decision, expected)) in decisions.iter().zip(&expected).enumerate() {

@@ -87,7 +87,7 @@ impl Table {
         let rows = std::mem::take(&mut self.request);
         let payments: Vec<_> = rows.iter().map(|(payment, ..)| *payment).collect();
         let mut decisions = Vec::new();
-        self.ledger.decide(&payments, &mut TableGate, &mut decisions);
+        self.ledger.decide(&payments, &mut TableGate, |decision| decisions.push(*decision));
         for ((_, expected, row), decision) in rows.iter().zip(&decisions) {
             let (outcome, again) = match decision {
                 Decision::New(event) => (event.outcome, ""),
