@@ -1,1 +1,73 @@
-//! placeholder
+//! What the benches share: payments between accounts, the same on every machine.
+
+use millrace_ledger::{
+    AccountFlags, AccountId, AccountSpec, Amount, Code, Ledger, LedgerId, Payment, PaymentId,
+};
+
+/// The koruna.
+pub const LEDGER: LedgerId = LedgerId(203);
+
+/// Numbers that look random and are the same on every run (SplitMix64; Steele, Lea, Flood 2014).
+#[derive(Clone, Debug)]
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let number = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        number ^ (number >> 31)
+    }
+}
+
+/// The id of the account with this number, spread over the id space.
+#[must_use]
+pub fn account_id(number: u32) -> AccountId {
+    let mut numbers = Numbers(u64::from(number));
+    AccountId(u128::from(numbers.next()) << 64 | u128::from(numbers.next()))
+}
+
+/// A ledger with so many accounts that can't run dry.
+#[must_use]
+pub fn ledger(accounts: u32) -> Ledger {
+    let mut ledger = Ledger::new(1);
+    for number in 0..accounts {
+        ledger.create_account(&AccountSpec {
+            id: account_id(number),
+            ledger: LEDGER,
+            code: Code(1),
+            flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+            credit_limit: Amount(1 << 100),
+            ..AccountSpec::default()
+        });
+    }
+    ledger
+}
+
+/// Payments between uniformly chosen accounts, with UUIDv7-like ids: 512 of them to a millisecond,
+/// from the `first`th id on.
+#[must_use]
+pub fn payments(count: u32, accounts: u32, first: u64) -> Vec<Payment> {
+    let mut numbers = Numbers(first);
+    let payment = |place: u32| {
+        let number = numbers.next();
+        let debit = (number >> 32) as u32 % accounts;
+        let credit = (debit + 1 + number as u32 % (accounts - 1)) % accounts;
+        Payment {
+            id: id(first + u64::from(place)),
+            debit: account_id(debit),
+            credit: account_id(credit),
+            amount: Amount(1 + u128::from(number % 10_000)),
+            ledger: LEDGER,
+            code: Code(1),
+            ..Payment::default()
+        }
+    };
+    (0..count).map(payment).collect()
+}
+
+fn id(place: u64) -> PaymentId {
+    let ms = 1_800_000_000_000 + place / 512;
+    PaymentId(u128::from(ms) << 80 | 7 << 76 | 2 << 62 | u128::from(Numbers(place).next() >> 2))
+}

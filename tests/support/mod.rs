@@ -5,6 +5,7 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 pub(crate) mod config;
+pub(crate) mod data_dir;
 pub(crate) mod dice;
 pub(crate) mod graphql;
 pub(crate) mod orders;
@@ -19,7 +20,7 @@ use std::{
 };
 
 /// Longer than anything takes on a slow machine that does other things as well.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {

@@ -5,7 +5,9 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use crate::{
     Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, EventSeq,
     HoldExpired, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentFlags, PaymentId,
-    RejectReason, Status, Timestamp, Verdict, index::IdIndex, store::Store,
+    RejectReason, Status, Timestamp, Verdict,
+    index::{IdIndex, Spread},
+    store::Store,
 };
 
 /// No slot: the payment has no original.
@@ -144,9 +146,9 @@ impl Ledger {
         Self {
             accounts: Vec::new(),
             origins: Vec::new(),
-            account_index: IdIndex::new(hash_seed),
+            account_index: IdIndex::new(hash_seed, Spread::Evenly),
             payments: Store::new(),
-            payment_index: IdIndex::new(hash_seed.rotate_left(32)),
+            payment_index: IdIndex::new(hash_seed.rotate_left(32), Spread::ByTime),
             expiries: BinaryHeap::new(),
             totals: Vec::new(),
             last_seq: EventSeq(0),

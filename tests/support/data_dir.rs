@@ -1,0 +1,42 @@
+//! A data directory, looked at from outside: what the journal holds and how far the sinks are.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use super::{eventually, graphql, process::millrace, server::Server, text};
+
+/// What `millrace journal verify` says of a journal that it finds right.
+pub(crate) fn verified_journal(data_dir: &Path) -> Value {
+    let finished = millrace(["journal", "verify", "--json", "--data-dir", text(data_dir)]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let journal: Value = serde_json::from_str(&finished.stdout).expect("is JSON");
+    assert_eq!(journal["conserved"], true);
+    journal
+}
+
+/// Waits until every sink has processed all that is durable. They run when nothing else wants to,
+/// so beside other tests that takes its time. Returns the last event.
+pub(crate) fn wait_for_sinks(server: &Server, data_dir: &Path) -> u64 {
+    let events = verified_journal(data_dir)["events"].as_u64().expect("is a number");
+    graphql::wait_for(server.graphql, events);
+    let audit = data_dir.join("audit/audit.jsonl");
+    eventually("the audit log has caught up", || (count_lines(&audit) >= events).then_some(()));
+    events
+}
+
+/// A whole journal, and one line for each of its events in a whole audit log. Returns how many.
+pub(crate) fn check_audit_log(data_dir: &Path) -> u64 {
+    let journal = verified_journal(data_dir);
+    assert_eq!(journal["torn_tail"], Value::Null);
+    let audited = millrace(["audit", "verify", "--data-dir", text(data_dir)]);
+    assert_eq!(audited.code, Some(0), "{audited:?}");
+    let lines = audited.stdout.lines().find_map(|line| line.trim().strip_prefix("lines"));
+    assert_eq!(lines.map(str::trim), Some(journal["events"].to_string().as_str()));
+    journal["events"].as_u64().expect("is a number")
+}
+
+pub(crate) fn count_lines(file: &Path) -> u64 {
+    let bytes = fs::read(file).expect("is there");
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
