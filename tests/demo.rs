@@ -5,7 +5,7 @@ mod support;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use millrace_client::{CsvFile, Mapping, Row, Source, header_of};
-use millrace_protos::v1::{GetPaymentRequest, GetPaymentResponse, RejectReason};
+use millrace_protos::v1::{GetPaymentRequest, GetPaymentResponse, RejectReason, RiskDecision};
 use serde_json::{Value, json};
 use support::{
     config::Settings,
@@ -120,8 +120,8 @@ fn read_back(found: &Result<GetPaymentResponse, Status>) -> String {
     match found {
         Ok(found) => {
             let outcome = found.outcome.as_ref().expect("has an outcome");
-            match outcome.risk_reason.as_str() {
-                "large-payment" => format!("{} REVIEW", word(outcome)),
+            match RiskDecision::try_from(outcome.risk_decision) {
+                Ok(RiskDecision::Review) => format!("{} REVIEW", word(outcome)),
                 _ => word(outcome),
             }
         }

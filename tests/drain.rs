@@ -159,10 +159,8 @@ async fn what_was_taken_is_answered_and_nothing_else_happened() {
         for (Sent { first_id, answer }, again) in some.iter().zip(again.chunks(ROWS as usize)) {
             match answer {
                 Ok(first) => {
-                    let replay = |first: &PaymentOutcome| PaymentOutcome {
-                        replayed: true,
-                        ..first.clone()
-                    };
+                    let replay =
+                        |first: &PaymentOutcome| PaymentOutcome { replayed: true, ..first.clone() };
                     let first: Vec<_> = first.iter().map(replay).collect();
                     assert_eq!(again, first, "answered, so there after the restart");
                     answered += 1;

@@ -307,7 +307,10 @@ fn check_read_side(server: &Server, orders: &Orders, dice: &mut Dice, data_dir: 
 /// of its events.
 fn check_logs(data_dir: &Path, orders: &Orders) {
     let journal = verified_journal(data_dir);
-    assert!(journal["segments"].as_u64() > Some(1), "crashes met the change of segments: {journal}");
+    assert!(
+        journal["segments"].as_u64() > Some(1),
+        "crashes met the change of segments: {journal}"
+    );
     // The payers' opening balances are payments as well, and come from one account more.
     let funded = orders.expected.values().filter(|account| account.debits_minor > 0).count();
     let (payments, accounts) = (orders.payments.len() + funded, orders.expected.len() + 1);

@@ -1,8 +1,6 @@
 //! The policy: consumes payments that nothing but their funds can stop, produces verdicts.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use millrace_ledger::{AccountId, Amount, Gate, Payment, Timestamp, Verdict};
+use millrace_ledger::{AccountId, Gate, Judged, Payment, Verdict};
 
 use crate::{
     RiskConfig, RiskConfigError,
@@ -19,10 +17,8 @@ pub struct Policy {
     needs_window: bool,
     /// Sorted; mostly empty or very short.
     exempt_payers: Vec<AccountId>,
+    /// By the payer's number. Accounts after the last payer have none yet.
     profiles: Vec<Profile>,
-    profile_of: HashMap<AccountId, usize, FixedState>,
-    /// Where the profile of the payer that was judged last stands: it is observed next.
-    judged: Option<(AccountId, usize)>,
     /// Profiles as they were before the group that is open, latest last.
     before_group: Vec<(usize, Profile)>,
     in_group: bool,
@@ -43,8 +39,6 @@ impl Policy {
             needs_window: limits.iter().any(Limit::needs_window),
             limits,
             profiles: Vec::new(),
-            profile_of: HashMap::default(),
-            judged: None,
             before_group: Vec::new(),
             in_group: false,
         })
@@ -56,42 +50,33 @@ impl Policy {
 }
 
 impl Gate for Policy {
-    fn judge(&mut self, payment: &Payment, amount: Amount, at: Timestamp) -> Verdict {
+    fn judge(&mut self, judged: Judged<'_>) -> Verdict {
+        let payment = judged.payment;
         if self.is_exempt(payment) {
             return Verdict::APPROVE;
         }
-        let window = match self.needs_window {
-            false => Window::default(),
-            true => {
-                let place = self.profile_of.get(&payment.debit).copied();
-                self.judged = place.map(|place| (payment.debit, place));
-                place.map_or(Window::default(), |place| {
-                    self.profiles[place].window(minute_of(payment, at))
-                })
-            }
-        };
+        let profile = self.profiles.get(judged.payer as usize).filter(|_| self.needs_window);
+        let window =
+            profile.map_or(Window::default(), |profile| profile.window(minute_of(&judged)));
         self.limits
             .iter()
-            .find_map(|limit| limit.verdict(payment.ledger, amount.0, window))
+            .find_map(|limit| limit.verdict(payment.ledger, judged.amount.0, window))
             .unwrap_or(Verdict::APPROVE)
     }
 
-    fn observe(&mut self, payment: &Payment, amount: Amount, at: Timestamp) {
-        if !self.needs_window || self.is_exempt(payment) {
+    fn observe(&mut self, judged: Judged<'_>) {
+        if !self.needs_window || self.is_exempt(judged.payment) {
             return;
         }
-        let place = match self.judged {
-            Some((payer, place)) if payer == payment.debit => place,
-            _ => *self.profile_of.entry(payment.debit).or_insert_with(|| {
-                self.profiles.push(Profile::default());
-                self.profiles.len() - 1
-            }),
-        };
+        let place = judged.payer as usize;
+        if place >= self.profiles.len() {
+            self.profiles.resize(place + 1, Profile::default());
+        }
         let profile = &mut self.profiles[place];
         if self.in_group {
             self.before_group.push((place, profile.clone()));
         }
-        profile.add(minute_of(payment, at), amount.0);
+        profile.add(minute_of(&judged), judged.amount.0);
     }
 
     fn begin_group(&mut self) {
@@ -111,18 +96,24 @@ impl Gate for Policy {
 
 /// The minute that a payment counts in: that of its event time. A payment can't be ahead of its
 /// batch, or one wrong clock would empty its payer's window.
-fn minute_of(payment: &Payment, at: Timestamp) -> u64 {
-    payment.event_time.map_or(at, |event_time| event_time.min(at)).0 / NS_PER_MIN
+fn minute_of(judged: &Judged<'_>) -> u64 {
+    let at = judged.at;
+    judged.payment.event_time.map_or(at, |event_time| event_time.min(at)).0 / NS_PER_MIN
 }
 
 #[cfg(test)]
 mod tests {
-    use millrace_ledger::{LedgerId, RiskDecision};
+    use millrace_ledger::{Amount, LedgerId, RiskDecision, Timestamp};
 
     use super::*;
 
     fn policy(limits: &str) -> Result<Policy, RiskConfigError> {
         Policy::new(&toml::from_str(limits).expect("valid TOML"))
+    }
+
+    /// A payment whose debit account has the number of its id.
+    fn judged(payment: &Payment, amount: Amount, at: Timestamp) -> Judged<'_> {
+        Judged { payment, amount, at, payer: payment.debit.0 as u32 }
     }
 
     const LIMITS: &str = r#"
@@ -180,10 +171,10 @@ mod tests {
                 ..Payment::default()
             };
             let (amount, now) = (Amount(koruna * 100), Timestamp(u64::MAX));
-            let verdict = policy.judge(&payment, amount, now);
+            let verdict = policy.judge(judged(&payment, amount, now));
             assert_eq!((verdict.decision, verdict.rule.as_str()), expected, "row {row}");
             if verdict.decision != RiskDecision::Decline {
-                policy.observe(&payment, amount, now);
+                policy.observe(judged(&payment, amount, now));
             }
         }
     }
@@ -192,27 +183,19 @@ mod tests {
     fn a_group_that_is_taken_back_leaves_no_trace() {
         let mut policy = policy(LIMITS).expect("valid limits");
         let payment = |payer| Payment { debit: AccountId(payer), ..Payment::default() };
-        policy.observe(&payment(1), Amount(5), Timestamp(0));
-        let payers = [1, 2].map(AccountId);
-        let windows = |policy: &Policy| {
-            payers.map(|payer| {
-                let place = policy.profile_of.get(&payer);
-                place.map_or(Window::default(), |place| policy.profiles[*place].window(90))
-            })
-        };
-        let before = policy.profiles[0].clone();
+        let late = Timestamp(90 * NS_PER_MIN);
+        policy.observe(judged(&payment(1), Amount(5), Timestamp(0)));
+        let before = policy.profiles.clone();
         policy.begin_group();
-        for payer in [1, 2, 1] {
-            policy.observe(&payment(payer), Amount(7), Timestamp(90 * NS_PER_MIN));
+        for payer in [1, 0, 1] {
+            policy.observe(judged(&payment(payer), Amount(7), late));
         }
         policy.end_group(false);
-        assert_eq!(policy.profiles[0], before);
-        assert_eq!(windows(&policy), [Window::default(); 2]);
+        assert_eq!(policy.profiles, before);
         policy.begin_group();
-        policy.observe(&payment(2), Amount(7), Timestamp(0));
+        policy.observe(judged(&payment(0), Amount(7), Timestamp(0)));
         policy.end_group(true);
-        assert_eq!(policy.profiles.len(), 2);
-        assert_eq!(policy.profiles[1].window(0).count, 1);
+        assert_eq!(policy.profiles[0].window(0).count, 1);
     }
 
     #[test]
@@ -224,11 +207,11 @@ mod tests {
             ledger: LedgerId(203),
             ..Payment::default()
         };
-        let verdict = policy.judge(&huge(7), Amount(1 << 60), Timestamp(0));
+        let verdict = policy.judge(judged(&huge(7), Amount(1 << 60), Timestamp(0)));
         assert_eq!(verdict, Verdict::APPROVE);
-        policy.observe(&huge(7), Amount(1 << 60), Timestamp(0));
+        policy.observe(judged(&huge(7), Amount(1 << 60), Timestamp(0)));
         assert!(policy.profiles.is_empty());
-        let verdict = policy.judge(&huge(8), Amount(1 << 60), Timestamp(0));
+        let verdict = policy.judge(judged(&huge(8), Amount(1 << 60), Timestamp(0)));
         assert_eq!(verdict.decision, RiskDecision::Decline);
     }
 
@@ -236,7 +219,7 @@ mod tests {
     fn a_payment_from_the_future_counts_now() {
         let mut policy = policy(LIMITS).expect("valid limits");
         let ahead = Payment { event_time: Some(Timestamp(u64::MAX)), ..Payment::default() };
-        policy.observe(&ahead, Amount(1), Timestamp(5 * NS_PER_MIN));
+        policy.observe(judged(&ahead, Amount(1), Timestamp(5 * NS_PER_MIN)));
         assert_eq!(policy.profiles[0].window(5).count, 1);
     }
 

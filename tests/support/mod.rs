@@ -40,7 +40,7 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
             return found;
         }
         assert!(started.elapsed() < WAIT_MAX, "{what}: not after {WAIT_MAX:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

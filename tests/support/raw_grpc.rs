@@ -86,7 +86,7 @@ impl RawCall {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         if let Some(response) = self.response.take() {
-            let (head, body) = response.await.map_err(broken)?.into_parts();
+            let (head, body) = response.await.map_err(|error| broken(&error))?.into_parts();
             self.receiving = Some(body);
             if let Some(status) = Status::from_header_map(&head.headers) {
                 return ended(status);
@@ -99,12 +99,18 @@ impl RawCall {
             }
             match body.data().await {
                 Some(piece) => {
-                    let piece = piece.map_err(broken)?;
-                    body.flow_control().release_capacity(piece.len()).map_err(broken)?;
+                    let piece = piece.map_err(|error| broken(&error))?;
+                    body.flow_control()
+                        .release_capacity(piece.len())
+                        .map_err(|error| broken(&error))?;
                     self.received.extend_from_slice(&piece);
                 }
                 None => {
-                    let trailers = body.trailers().await.map_err(broken)?.expect("has trailers");
+                    let trailers = body
+                        .trailers()
+                        .await
+                        .map_err(|error| broken(&error))?
+                        .expect("has trailers");
                     return ended(Status::from_header_map(&trailers).expect("has a status"));
                 }
             }
@@ -126,6 +132,6 @@ fn ended(status: Status) -> Result<Option<Bytes>, Status> {
     if status.code() == Code::Ok { Ok(None) } else { Err(status) }
 }
 
-fn broken(error: h2::Error) -> Status {
+fn broken(error: &h2::Error) -> Status {
     Status::unavailable(format!("the connection broke: {error}"))
 }

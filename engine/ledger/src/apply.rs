@@ -5,7 +5,7 @@
 //! event at which the record and the ledger part.
 
 use crate::{
-    AccountEvent, Event, EventSeq, Gate, HoldExpired, Ledger, PaymentEvent, PaymentId,
+    AccountEvent, Event, EventSeq, Gate, HoldExpired, Judged, Ledger, PaymentEvent, PaymentId,
     RiskDecision, Status, Timestamp,
     decide::is_observed,
     post::Posting,
@@ -67,7 +67,12 @@ impl Ledger {
         let slot = self.post(payment, &posting, event.verdict.decision);
         self.settle_sequence(slot);
         if is_observed(payment.operation) && event.verdict.decision != RiskDecision::NotJudged {
-            gate.observe(payment, event.outcome.amount, self.time);
+            gate.observe(Judged {
+                payment,
+                amount: event.outcome.amount,
+                at: self.time,
+                payer: posting.debit,
+            });
         }
         match event.balances == Some(self.balances_of(posting.debit, posting.credit)) {
             true => Ok(()),

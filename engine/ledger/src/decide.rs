@@ -4,11 +4,16 @@
 //! own reason; an id that is taken keeps its first outcome, whatever group it turns up in again.
 
 use crate::{
-    AccountId, Balances, EventSeq, Gate, Ledger, LedgerId, Operation, Outcome, Payment,
-    PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, Timestamp, Verdict,
+    AccountId, Amount, Balances, EventSeq, Gate, Judged, Ledger, LedgerId, Operation, Outcome,
+    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, Timestamp, Verdict,
     post::{Evaluation, Posting},
+    resolve::Sides,
     state::{NO_SLOT, Stage, StoredPayment},
 };
+
+/// Payments whose accounts are looked up together, ahead of deciding them: enough for their cache
+/// misses to overlap, few enough for what they fetched to be there still.
+const LOOK_AHEAD: usize = 64;
 
 /// What became of one payment of a batch.
 #[allow(clippy::large_enum_variant)] // nearly all are `New`
@@ -49,29 +54,37 @@ impl Ledger {
         gate: &mut impl Gate,
         mut decided: impl FnMut(&Decision),
     ) {
-        let mut rest = payments;
-        while let Some(first) = rest.first() {
-            if !first.flags.has(PaymentFlags::LINKED) {
-                decided(&self.decide_one(first, gate));
-                rest = &rest[1..];
-                continue;
-            }
-            let last = rest.iter().position(|member| !member.flags.has(PaymentFlags::LINKED));
-            match last {
-                Some(last) => {
-                    self.decide_group(&rest[..=last], gate, &mut decided);
-                    rest = &rest[last + 1..];
+        let mut sides = Vec::with_capacity(payments.len());
+        let mut start = 0;
+        while let Some(first) = payments.get(start) {
+            let rest = &payments[start..];
+            let end = match first.flags.has(PaymentFlags::LINKED) {
+                false => start + 1,
+                true => {
+                    let last = rest.iter().position(|it| !it.flags.has(PaymentFlags::LINKED));
+                    let Some(last) = last else {
+                        return self.refuse_unclosed(rest, &mut decided);
+                    };
+                    start + last + 1
                 }
-                None => {
-                    self.refuse_unclosed(rest, &mut decided);
-                    rest = &[];
+            };
+            while sides.len() < end {
+                let ahead = payments[sides.len()..].iter().take(LOOK_AHEAD);
+                sides.extend(ahead.map(|payment| self.sides(payment)));
+            }
+            match end - start {
+                1 => decided(&self.decide_one(first, sides[start], gate)),
+                _ => {
+                    let (members, sides) = (&payments[start..end], &sides[start..end]);
+                    self.decide_group(members, sides, gate, &mut decided);
                 }
             }
+            start = end;
         }
     }
 
-    fn decide_one(&mut self, payment: &Payment, gate: &mut impl Gate) -> Decision {
-        match self.evaluate(payment, gate) {
+    fn decide_one(&mut self, payment: &Payment, sides: Sides, gate: &mut impl Gate) -> Decision {
+        match self.evaluate(payment, sides, gate) {
             Evaluation::Replay(slot) => self.replay(slot),
             Evaluation::Refused { reason, accounts, verdict } => {
                 self.refuse(payment, reason, accounts, verdict)
@@ -86,14 +99,15 @@ impl Ledger {
     fn decide_group(
         &mut self,
         members: &[Payment],
+        sides: &[Sides],
         gate: &mut impl Gate,
         decided: &mut impl FnMut(&Decision),
     ) {
         let mut steps: Vec<Result<Step, u32>> = Vec::with_capacity(members.len());
         let mut culprit = None;
         gate.begin_group();
-        for member in members {
-            match self.evaluate(member, gate) {
+        for (member, sides) in members.iter().zip(sides) {
+            match self.evaluate(member, *sides, gate) {
                 Evaluation::Accepted { posting, verdict } => {
                     steps.push(Ok(self.take_step(member, posting, verdict, gate)));
                 }
@@ -176,7 +190,12 @@ impl Ledger {
     ) -> Step {
         let slot = self.post(payment, &posting, verdict.decision);
         if is_observed(payment.operation) {
-            gate.observe(payment, crate::Amount(posting.amount), self.time);
+            gate.observe(Judged {
+                payment,
+                amount: Amount(posting.amount),
+                at: self.time,
+                payer: posting.debit,
+            });
         }
         let balances = self.balances_of(posting.debit, posting.credit);
         Step { slot, posting, verdict, balances }

@@ -71,16 +71,30 @@ impl Verdict {
     };
 }
 
+/// A payment that is judged: what nothing but its funds can stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// A PAY or AUTHORIZE.
+    pub payment: &'a Payment,
+    /// Minor units that it moves or holds.
+    pub amount: Amount,
+    /// Time of its batch.
+    pub at: Timestamp,
+    /// Number of the debit account, in the order in which accounts were opened: dense, and the same
+    /// in every replay, so that a profile per payer needs no look-up.
+    pub payer: u32,
+}
+
 /// Judges payments in sequence order and keeps what it needs to know of earlier ones.
 ///
 /// Its state must be a function of the payments observed, so that a replay of the journal
 /// rebuilds it.
 pub trait Gate {
-    /// Judges a PAY or AUTHORIZE of `amount` minor units that nothing but its funds can stop.
-    fn judge(&mut self, payment: &Payment, amount: Amount, at: Timestamp) -> Verdict;
+    /// Judges a payment.
+    fn judge(&mut self, judged: Judged<'_>) -> Verdict;
 
     /// The payment that was judged last was accepted.
-    fn observe(&mut self, payment: &Payment, amount: Amount, at: Timestamp);
+    fn observe(&mut self, judged: Judged<'_>);
 
     /// What is observed from here on may be taken back.
     fn begin_group(&mut self);
@@ -94,11 +108,11 @@ pub trait Gate {
 pub struct ApproveAll;
 
 impl Gate for ApproveAll {
-    fn judge(&mut self, _: &Payment, _: Amount, _: Timestamp) -> Verdict {
+    fn judge(&mut self, _: Judged<'_>) -> Verdict {
         Verdict::APPROVE
     }
 
-    fn observe(&mut self, _: &Payment, _: Amount, _: Timestamp) {}
+    fn observe(&mut self, _: Judged<'_>) {}
 
     fn begin_group(&mut self) {}
 

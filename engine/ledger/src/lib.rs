@@ -8,6 +8,8 @@
 //! [`Decision`], which carries the [`PaymentEvent`] that the journal records and that
 //! [`Ledger::apply`] replays. [`naive`] is the same semantics as a short, slow specification.
 
+#![deny(clippy::float_arithmetic, reason = "money is a whole number of minor units")]
+
 mod account;
 mod admin;
 mod apply;
@@ -33,7 +35,7 @@ pub use apply::Divergence;
 pub use currency::{AmountError, Currency};
 pub use decide::Decision;
 pub use event::{AccountEvent, Event, HoldExpired, PaymentEvent};
-pub use gate::{ApproveAll, Gate, RiskDecision, RuleName, Verdict};
+pub use gate::{ApproveAll, Gate, Judged, RiskDecision, RuleName, Verdict};
 pub use outcome::{Outcome, RejectReason, Status};
 pub use payment::{Operation, Payment, PaymentFlags, context_digest};
 pub use state::{HoldState, Ledger, LedgerTotals, PaymentView};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     Account, AccountChange, AccountId, AccountOutcome, AccountSpec, AccountState, Amount, Balances,
-    Code, Gate, LedgerId, Operation, Outcome, Payment, PaymentFlags, PaymentId, RejectReason,
-    RiskDecision, Status, Timestamp, Verdict, admin,
+    Code, Gate, Judged, LedgerId, Operation, Outcome, Payment, PaymentFlags, PaymentId,
+    RejectReason, RiskDecision, Status, Timestamp, Verdict, admin,
 };
 
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ struct Known {
 #[derive(Clone, Debug, Default)]
 struct State {
     accounts: BTreeMap<AccountId, Account>,
+    /// In the order of opening.
+    opened: Vec<AccountId>,
     known: BTreeMap<PaymentId, Known>,
     now: Timestamp,
 }
@@ -59,11 +61,13 @@ impl NaiveLedger {
         self.state.accounts.iter().map(|(id, account)| (*id, account.balances))
     }
 
-    /// Opens an account that does not exist. Unlike [`crate::Ledger::create_account`] it checks
+    /// Opens an account, which must not exist. Unlike [`crate::Ledger::create_account`] it checks
     /// nothing.
     pub fn open(&mut self, spec: AccountSpec) {
         let account = Account { spec, state: AccountState::Open, balances: Balances::default() };
-        self.state.accounts.entry(spec.id).or_insert(account);
+        if self.state.accounts.insert(spec.id, account).is_none() {
+            self.state.opened.push(spec.id);
+        }
     }
 
     /// Changes an account.
@@ -179,7 +183,7 @@ impl State {
         let mut verdict = Verdict::default();
         let amount = self.amount(payment);
         if reasons.is_empty() && !payment.operation.needs_original() {
-            verdict = gate.judge(payment, Amount(amount), self.now);
+            verdict = gate.judge(self.judged(payment, amount));
             if verdict.decision == RiskDecision::Decline {
                 reasons.push(RejectReason::RiskDeclined);
             }
@@ -196,7 +200,7 @@ impl State {
         }
         let outcome = self.post(payment, amount, verdict.decision == RiskDecision::Review);
         if !payment.operation.needs_original() {
-            gate.observe(payment, Amount(amount), self.now);
+            gate.observe(self.judged(payment, amount));
         }
         NaiveDecision { outcome, replayed: false, verdict }
     }
@@ -394,6 +398,12 @@ impl State {
             amount = amount.min(left(payment.credit, credits_left));
         }
         amount
+    }
+
+    fn judged<'a>(&self, payment: &'a Payment, amount: u128) -> Judged<'a> {
+        let payer = self.opened.iter().position(|id| *id == payment.debit);
+        let payer = payer.expect("a payment that is judged has its accounts") as u32;
+        Judged { payment, amount: Amount(amount), at: self.now, payer }
     }
 
     fn sides(&self, payment: &Payment) -> (AccountId, AccountId) {

@@ -6,9 +6,9 @@
 use std::cmp::Reverse;
 
 use crate::{
-    Account, AccountState, Amount, Balances, Code, Gate, HoldExpired, Ledger, LedgerId, Operation,
-    Payment, PaymentFlags, RejectReason, RiskDecision, Timestamp, Verdict,
-    resolve::Resolved,
+    Account, AccountState, Amount, Balances, Code, Gate, HoldExpired, Judged, Ledger, LedgerId,
+    Operation, Payment, PaymentFlags, RejectReason, RiskDecision, Timestamp, Verdict,
+    resolve::{Resolved, Sides},
     state::{AccountRow, NO_SLOT, Stage, StoredPayment},
 };
 
@@ -35,8 +35,13 @@ pub(crate) enum Evaluation {
 }
 
 impl Ledger {
-    pub(crate) fn evaluate(&self, payment: &Payment, gate: &mut impl Gate) -> Evaluation {
-        match self.resolve(payment) {
+    pub(crate) fn evaluate(
+        &self,
+        payment: &Payment,
+        sides: Sides,
+        gate: &mut impl Gate,
+    ) -> Evaluation {
+        match self.resolve(payment, sides) {
             Resolved::Replay(slot) => Evaluation::Replay(slot),
             Resolved::Refused(reason, accounts) => {
                 Evaluation::Refused { reason, accounts, verdict: Verdict::default() }
@@ -76,7 +81,8 @@ impl Ledger {
         let Some(expires_at) = StoredPayment::expiry(payment.timeout_s, self.time) else {
             return refused(RejectReason::OverflowTimeout, Verdict::default());
         };
-        let verdict = gate.judge(payment, Amount(amount), self.time);
+        let judged = Judged { payment, amount: Amount(amount), at: self.time, payer: debit };
+        let verdict = gate.judge(judged);
         if verdict.decision == RiskDecision::Decline {
             return refused(RejectReason::RiskDeclined, verdict);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use millrace_ledger::{
     AccountChange, AccountFlags, AccountId, AccountSpec, Amount, Code, Decision, Event, Gate,
-    HoldExpired, Ledger, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId,
+    HoldExpired, Judged, Ledger, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId,
     RejectReason, RiskDecision, RuleName, Timestamp, Verdict, naive::NaiveLedger,
 };
 use proptest::{prelude::*, sample::select};
@@ -13,13 +13,14 @@ use proptest::{prelude::*, sample::select};
 /// A gate whose verdicts depend on what it observed, so that a wrong observation shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct CountingGate {
-    count_of: BTreeMap<AccountId, u32>,
-    before_group: Option<BTreeMap<AccountId, u32>>,
+    count_of: BTreeMap<(AccountId, u32), u32>,
+    before_group: Option<BTreeMap<(AccountId, u32), u32>>,
 }
 
 impl Gate for CountingGate {
-    fn judge(&mut self, payment: &Payment, amount: Amount, _: Timestamp) -> Verdict {
-        let count = self.count_of.get(&payment.debit).copied().unwrap_or(0);
+    fn judge(&mut self, judged: Judged<'_>) -> Verdict {
+        let (payment, amount) = (judged.payment, judged.amount);
+        let count = self.count_of.get(&(payment.debit, judged.payer)).copied().unwrap_or(0);
         let decision = match (count % 3, amount.0 % 7) {
             (2, 3) => RiskDecision::Decline,
             (2, _) => RiskDecision::Review,
@@ -28,8 +29,8 @@ impl Gate for CountingGate {
         Verdict { decision, rule: RuleName::new("every-third").expect("short") }
     }
 
-    fn observe(&mut self, payment: &Payment, _: Amount, _: Timestamp) {
-        *self.count_of.entry(payment.debit).or_default() += 1;
+    fn observe(&mut self, judged: Judged<'_>) {
+        *self.count_of.entry((judged.payment.debit, judged.payer)).or_default() += 1;
     }
 
     fn begin_group(&mut self) {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use millrace_ledger::{
     AccountChange, AccountFlags, AccountId, AccountOutcome, AccountSpec, Amount, Code, Decision,
-    Gate, Ledger, LedgerId, Operation, Payment, PaymentFlags, PaymentId, RejectReason,
+    Gate, Judged, Ledger, LedgerId, Operation, Payment, PaymentFlags, PaymentId, RejectReason,
     RiskDecision, RuleName, Status, Timestamp, Verdict,
 };
 
@@ -27,8 +27,8 @@ use millrace_ledger::{
 struct TableGate;
 
 impl Gate for TableGate {
-    fn judge(&mut self, _: &Payment, amount: Amount, _: Timestamp) -> Verdict {
-        let decision = match amount.0 {
+    fn judge(&mut self, judged: Judged<'_>) -> Verdict {
+        let decision = match judged.amount.0 {
             7_000 => RiskDecision::Review,
             8_000 => RiskDecision::Decline,
             _ => return Verdict::APPROVE,
@@ -36,7 +36,7 @@ impl Gate for TableGate {
         Verdict { decision, rule: RuleName::new("table").expect("short") }
     }
 
-    fn observe(&mut self, _: &Payment, _: Amount, _: Timestamp) {}
+    fn observe(&mut self, _: Judged<'_>) {}
     fn begin_group(&mut self) {}
     fn end_group(&mut self, _: bool) {}
 }
