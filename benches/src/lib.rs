@@ -13,7 +13,7 @@ pub struct Numbers(pub u64);
 
 impl Numbers {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let number = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -25,7 +25,7 @@ impl Numbers {
 #[must_use]
 pub fn account_id(number: u32) -> AccountId {
     let mut numbers = Numbers(u64::from(number));
-    AccountId(u128::from(numbers.next()) << 64 | u128::from(numbers.next()))
+    AccountId(u128::from(numbers.draw()) << 64 | u128::from(numbers.draw()))
 }
 
 /// A ledger with so many accounts that can't run dry.
@@ -51,7 +51,7 @@ pub fn ledger(accounts: u32) -> Ledger {
 pub fn payments(count: u32, accounts: u32, first: u64) -> Vec<Payment> {
     let mut numbers = Numbers(first);
     let payment = |place: u32| {
-        let number = numbers.next();
+        let number = numbers.draw();
         let debit = (number >> 32) as u32 % accounts;
         let credit = (debit + 1 + number as u32 % (accounts - 1)) % accounts;
         Payment {
@@ -69,5 +69,5 @@ pub fn payments(count: u32, accounts: u32, first: u64) -> Vec<Payment> {
 
 fn id(place: u64) -> PaymentId {
     let ms = 1_800_000_000_000 + place / 512;
-    PaymentId(u128::from(ms) << 80 | 7 << 76 | 2 << 62 | u128::from(Numbers(place).next() >> 2))
+    PaymentId(u128::from(ms) << 80 | 7 << 76 | 2 << 62 | u128::from(Numbers(place).draw() >> 2))
 }

@@ -82,8 +82,8 @@ mod tests {
     /// Against a plain map, with ids of one millisecond, of many, and random ones.
     #[test]
     fn both_spreads_find_what_a_map_finds() {
-        let mut ids: Vec<u128> = (0..5_000).map(|n| n << 80 | n * 7).collect();
-        ids.extend((0..5_000).map(|n| 77 << 80 | 1_000_000 + n));
+        let mut ids: Vec<u128> = (0..5_000).map(|n| (n << 80) | (n * 7)).collect();
+        ids.extend((0..5_000).map(|n| (77 << 80) | (1_000_000 + n)));
         ids.extend(
             (1..5_000).map(|n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
         );
