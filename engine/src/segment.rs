@@ -272,15 +272,20 @@ impl SegmentWriter {
         if self.offset + bytes.len() as u64 > self.len {
             let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
             self.len = self.segment_bytes.max(FIRST_FRAME + bytes.len() as u64);
-            let fits = self.len == self.segment_bytes;
-            let ready = if fits { self.preparer.take_ready()? } else { None };
-            let was_ready = ready.is_some();
-            let blank = match ready {
-                Some(blank) => blank,
-                None => prepare(&self.directory, "extra.unfinished", self.len, Blocks::Reserved)?,
+            let prepared = match self.len == self.segment_bytes {
+                true => self.preparer.take(),
+                false => None,
+            };
+            let ask_again = prepared.is_some();
+            let blank = match prepared {
+                Some(Ok(blank)) => blank,
+                // Not ready yet, not to be had then, or too small for this frame.
+                Some(Err(_)) | None => {
+                    prepare(&self.directory, "extra.unfinished", self.len, Blocks::Reserved)?
+                }
             };
             (self.file, self.path) = name_segment(&self.directory, &header, blank)?;
-            if was_ready {
+            if ask_again {
                 self.preparer.request();
             }
             self.offset = FIRST_FRAME;
@@ -338,12 +343,9 @@ impl Preparer {
         preparer
     }
 
-    /// The next segment, if it is ready.
-    fn take_ready(&self) -> Result<Option<Blank>, JournalError> {
-        match self.ready.try_recv() {
-            Ok(blank) => blank.map(Some),
-            Err(_) => Ok(None),
-        }
+    /// The next segment, or why there is none, if that is known by now.
+    fn take(&self) -> Option<Result<Blank, JournalError>> {
+        self.ready.try_recv().ok()
     }
 
     fn request(&self) {

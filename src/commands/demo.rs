@@ -17,13 +17,15 @@ use millrace_sinks::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{report, send, send::Outgoing};
+use super::{report, send, send::Outgoing, stop_signal};
 use crate::{
     Failure,
     config::Config,
     pipeline::{Pipeline, PipelineError},
 };
 
+/// Smaller than usual: a demo should not take hundreds of megabytes for a few payments.
+const SEGMENT_MIB: u64 = 16;
 /// A hold that expires within so many seconds is waited for.
 const EXPIRY_WAIT_MAX_S: u32 = 5;
 
@@ -63,21 +65,27 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         None => Some(tempfile::Builder::new().prefix("millrace-demo-").tempdir()?),
     };
     let mut config = Config { risk: limits(&outgoing.mapping), ..Config::default() };
+    config.engine.segment_mib = SEGMENT_MIB;
     if let Some(data_dir) = args.data_dir.or(scratch.as_ref().map(|dir| dir.path().to_owned())) {
         config.data_dir = data_dir;
     }
+    let mut stop = std::pin::pin!(stop_signal()?);
     let pipeline = start(config).await?;
     // Whatever goes wrong from here on, the pipeline is stopped in order.
     let outcome = tokio::select! {
         outcome = show(&outgoing, &pipeline, args.json) => outcome,
+        signal = &mut stop => Err(format!("stopped by {signal} before all was submitted").into()),
         () = pipeline.failed() => Err("a part of the pipeline stopped".into()),
     };
+    if outcome.is_ok() && args.once && scratch.is_some() && !args.json {
+        println!("All of it ends now: leave out --once, or keep the data with --data-dir.");
+    }
     if outcome.is_ok() && !args.once {
         if !args.json {
             println!("\nServing until Ctrl-C.");
         }
         tokio::select! {
-            result = tokio::signal::ctrl_c() => result?,
+            _ = &mut stop => {}
             () = pipeline.failed() => {}
         }
     }

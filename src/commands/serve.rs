@@ -2,8 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::stop_signal;
 use crate::{Failure, config::Config, pipeline::Pipeline};
 
 /// Run the pipeline: gRPC front door, ledger, journal, audit log, notifications, GraphQL
@@ -28,8 +27,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(data_dir) = args.data_dir {
         config.data_dir = data_dir;
     }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = stop_signal()?;
     let pipeline = Pipeline::start(&config).await?;
     if let Some((segment, offset)) = &pipeline.recovered.torn_tail {
         tracing::warn!(segment, offset, "cut a torn frame that was never acknowledged");
@@ -42,8 +40,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         "ready"
     );
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("draining after SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("draining after SIGINT"),
+        signal = stop => tracing::info!("draining after {signal}"),
         () = pipeline.failed() => tracing::error!("a part of the pipeline stopped; stopping the rest"),
     }
     pipeline.stop().await?;

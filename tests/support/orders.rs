@@ -14,19 +14,16 @@ use super::{dice::Dice, repository};
 
 const HEADER: &str = "order_id,payer_account,payee_bank,payee_account,amount_czk,purpose";
 
-/// The real file, or nothing and a line that says so.
-pub(crate) fn real_file() -> Option<PathBuf> {
+/// Where the real file is, or would be.
+pub(crate) fn real_file() -> Result<PathBuf, PathBuf> {
     let path = repository("../shared/data/standing-orders/orders.csv");
-    if !path.is_file() {
-        println!("SKIPPED: the real orders are not at {}", path.display());
-        return None;
-    }
-    Some(path)
+    if path.is_file() { Ok(path) } else { Err(path) }
 }
 
 /// The real file, or one of similar shape and size.
 pub(crate) fn real_or_generated_file(directory: &Path, dice: &mut Dice) -> PathBuf {
-    real_file().unwrap_or_else(|| {
+    real_file().unwrap_or_else(|missing| {
+        println!("generated orders stand in for the real ones, {}", missing.display());
         let path = directory.join("orders.csv");
         fs::write(&path, generated(6_471, dice)).expect("is written");
         path
