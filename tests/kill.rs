@@ -3,9 +3,10 @@
 //! the same directory and the sender goes on.
 //!
 //! The story that it guards against: a server acknowledges a payment and then forgets it, or comes
-//! back and pays it twice. Either shows: what was once seen settled is looked up after each
-//! restart, and at the end every order, every balance, every audit line and every answer of the
-//! read side is compared with the file.
+//! back and pays it twice. Either shows: beside the sender, a witness pays one by one and keeps
+//! every answer; what it and others were told is looked up after the restart, and at the end every
+//! order, every balance, every audit line and every answer of the read side is compared with the
+//! file.
 
 mod support;
 
@@ -16,7 +17,10 @@ use std::{
 };
 
 use millrace_client::Connection;
-use millrace_protos::v1::{Account, GetAccountsRequest, GetPaymentRequest, PaymentStatus};
+use millrace_protos::v1::{
+    Account, CreateAccountsRequest, GetAccountsRequest, GetPaymentRequest, PaymentStatus,
+    SubmitPaymentRequest,
+};
 use serde_json::{Value, json};
 use support::{
     config::{Settings, lasting_port},
@@ -24,7 +28,7 @@ use support::{
     dice::Dice,
     graphql,
     orders::{self, Orders},
-    payments::id_bytes,
+    payments::{account, id_bytes, pay},
     process::{Process, millrace},
     server::Server,
     text, within,
@@ -55,12 +59,22 @@ fn moment(round: usize) -> Moment {
     }
 }
 
-/// A payment that was seen, and where in the journal it was: it must be there for ever.
+/// A payment that somebody was told of, and where in the journal it was: it must be there for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     payment: u128,
     status: i32,
     sequence: u64,
+}
+
+/// What the witness pays from and to. Nobody else does.
+const WITNESS_ACCOUNTS: [u128; 2] = [0x717_e55, 0x717_e56];
+
+/// What the witness was told until the server died.
+struct Testimony {
+    told: Vec<Seen>,
+    /// Asked last, and not answered: it may have happened or not.
+    unanswered: u128,
 }
 
 struct Crashes {
@@ -71,7 +85,12 @@ struct Crashes {
     url: String,
     orders: Orders,
     sender: Option<Process>,
+    /// Told since the last restart.
+    fresh: Vec<Seen>,
+    /// Told before, and found again after a restart.
     seen: Vec<Seen>,
+    /// Asked, and not answered.
+    unanswered: Vec<u128>,
     /// Orders up to here are settled for sure.
     settled: usize,
 }
@@ -86,15 +105,20 @@ fn twenty_kills_lose_nothing_and_pay_nothing_twice() {
         .exempting_funding_of(&orders::mapping())
         .with("ingest.listen", address.as_str())
         .with("engine.segment_mib", 1);
+    // The witness goes on while the test waits.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let mut crashes = Crashes {
         dice,
-        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runs"),
+        runtime: runtime.expect("runs"),
         config: settings.write(scratch.path()),
         data_dir: scratch.path().join("data"),
         url: format!("http://{address}"),
         orders: Orders::read(&file),
         sender: None,
+        fresh: Vec::new(),
         seen: Vec::new(),
+        unanswered: Vec::new(),
         settled: 0,
     };
     for round in 0..KILLS {
@@ -114,8 +138,10 @@ impl Crashes {
             return;
         }
         let server = Server::start(&self.config, &self.data_dir);
-        self.check_seen(&server);
+        self.check_fresh(&server);
         self.send();
+        let connection = self.runtime.block_on(server.connect());
+        let witness = self.runtime.spawn(bear_witness(connection, round));
         match moment {
             Moment::Opening => {
                 thread::sleep(self.dice.duration_below(Duration::from_millis(300)));
@@ -132,8 +158,16 @@ impl Crashes {
         if sender_dies == 1 {
             self.kill_sender();
         }
+        let testimony = self.runtime.block_on(within("the witness", witness));
+        let Testimony { told, unanswered } = testimony.expect("ends with the server");
+        let count = told.len();
+        self.fresh.extend(told);
+        self.unanswered.push(unanswered);
         let sender = ["died before", "died after", "goes on"][sender_dies as usize];
-        println!("kill {round}: {moment:?}, {} orders settled, the sender {sender}", self.settled);
+        println!(
+            "kill {round}: {moment:?}, {} orders settled, the sender {sender}, {count} witnessed",
+            self.settled
+        );
     }
 
     /// Starts a sender, unless one is still trying.
@@ -156,9 +190,9 @@ impl Crashes {
             &self.url,
             // Small, so that there are many moments between two answers.
             "--batch",
-            "16",
+            "4",
             "--in-flight",
-            "3",
+            "2",
         ]));
     }
 
@@ -180,7 +214,7 @@ impl Crashes {
         loop {
             let ended = self.sender.as_mut().is_some_and(Process::has_ended);
             if let Some(seen) = self.runtime.block_on(look_up(&connection, payment)) {
-                self.seen.push(seen);
+                self.fresh.push(seen);
                 self.settled = target;
                 break;
             }
@@ -191,20 +225,16 @@ impl Crashes {
         thread::sleep(self.dice.duration_below(Duration::from_millis(4)));
     }
 
-    /// What was seen before a crash is there after it, in its place.
-    fn check_seen(&self, server: &Server) {
-        self.runtime.block_on(async {
-            let connection = server.connect().await;
-            for seen in &self.seen {
-                assert_eq!(look_up(&connection, seen.payment).await, Some(*seen));
-            }
-        });
+    /// What was told before a crash is there after it, in its place.
+    fn check_fresh(&mut self, server: &Server) {
+        self.runtime.block_on(check_seen(server, &self.fresh));
+        self.seen.append(&mut self.fresh);
     }
 
     /// Submits to completion, then compares everything with the file.
     fn finish(mut self) {
         let server = Server::start(&self.config, &self.data_dir);
-        self.check_seen(&server);
+        self.check_fresh(&server);
         self.kill_sender();
         let file = text(&self.orders.file);
         let args = ["submit", "--file", file, "--open-accounts", "--json", "--target", &self.url];
@@ -221,9 +251,60 @@ impl Crashes {
             assert_eq!(summary[field], expected, "{field} of {summary}");
         }
         self.runtime.block_on(check_ledger(&server, &self.orders));
+        self.runtime.block_on(check_seen(&server, &self.seen));
+        let of_witness = self.runtime.block_on(self.payments_of_witness(&server));
         check_read_side(&server, &self.orders, &mut self.dice, &self.data_dir);
         server.stop();
-        check_logs(&self.data_dir, &self.orders);
+        check_logs(&self.data_dir, &self.orders, of_witness);
+    }
+
+    /// Those that it was told of, and those unanswered ones that happened all the same.
+    async fn payments_of_witness(&self, server: &Server) -> usize {
+        let connection = server.connect().await;
+        let mut happened = 0;
+        for payment in &self.unanswered {
+            happened += usize::from(look_up(&connection, *payment).await.is_some());
+        }
+        let told = self.seen.iter().filter(|seen| is_of_witness(seen.payment)).count();
+        assert!(told > 100, "the witness saw something: {told}");
+        told + happened
+    }
+}
+
+/// The witness's ids are small numbers; those of orders are UUIDs.
+fn is_of_witness(payment: u128) -> bool {
+    payment >> 96 == 0
+}
+
+/// Pays one by one, as fast as answers come, and keeps them, until the server dies.
+async fn bear_witness(connection: Connection, round: usize) -> Testimony {
+    let [payer, payee] = WITNESS_ACCOUNTS;
+    let mut told = Vec::new();
+    let accounts = WITNESS_ACCOUNTS.map(|id| account(id, &[])).into();
+    let (mut opener, mut client) = (connection.accounts(), connection.payments());
+    let mut payment = (round as u128) << 64;
+    let opened = opener.create_accounts(CreateAccountsRequest { accounts });
+    if within("accounts", opened).await.is_err() {
+        return Testimony { told, unanswered: payment };
+    }
+    loop {
+        payment += 1;
+        let request = SubmitPaymentRequest { payment: Some(pay(payment, payer, payee, 1)) };
+        match within("an answer", client.submit_payment(request)).await {
+            Ok(response) => {
+                let outcome = response.into_inner().outcome.expect("has an outcome");
+                let (status, sequence) = (outcome.status, outcome.event_sequence);
+                told.push(Seen { payment, status, sequence });
+            }
+            Err(_) => return Testimony { told, unanswered: payment },
+        }
+    }
+}
+
+async fn check_seen(server: &Server, seen: &[Seen]) {
+    let connection = server.connect().await;
+    for seen in seen {
+        assert_eq!(look_up(&connection, seen.payment).await, Some(*seen), "was told of it");
     }
 }
 
@@ -303,9 +384,9 @@ fn check_read_side(server: &Server, orders: &Orders, dice: &mut Dice, data_dir: 
     assert_eq!(sums["conservation"][0]["holds"], json!(true), "{sums}");
 }
 
-/// The journal holds what the file says and nothing else, and the audit log has one line for each
+/// The journal holds what the file says, what the witness paid, and nothing else, and the audit log has one line for each
 /// of its events.
-fn check_logs(data_dir: &Path, orders: &Orders) {
+fn check_logs(data_dir: &Path, orders: &Orders, of_witness: usize) {
     let journal = verified_journal(data_dir);
     assert!(
         journal["segments"].as_u64() > Some(1),
@@ -313,7 +394,8 @@ fn check_logs(data_dir: &Path, orders: &Orders) {
     );
     // The payers' opening balances are payments as well, and come from one account more.
     let funded = orders.expected.values().filter(|account| account.debits_minor > 0).count();
-    let (payments, accounts) = (orders.payments.len() + funded, orders.expected.len() + 1);
+    let payments = orders.payments.len() + funded + of_witness;
+    let accounts = orders.expected.len() + 1 + WITNESS_ACCOUNTS.len();
     assert_eq!(journal["payments"], json!(payments));
     assert_eq!(journal["accounts"], json!(accounts));
     assert_eq!(check_audit_log(data_dir), (payments + accounts) as u64);
