@@ -22,7 +22,7 @@ pub struct PaymentReply {
     pub seq: EventSeq,
     /// What became of it.
     pub outcome: Outcome,
-    /// What risk said; of a replay, without the rule's name.
+    /// What risk said.
     pub verdict: Verdict,
     /// The id was known: this is its first outcome again.
     pub replayed: bool,

@@ -26,7 +26,7 @@ impl AccountService for Accounts {
         &self,
         request: Request<v1::CreateAccountsRequest>,
     ) -> Result<Response<v1::CreateAccountsResponse>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let accounts = &request.get_ref().accounts;
         check_count(accounts.len())?;
         let specs = accounts.iter().map(convert::account_spec).collect();
@@ -40,7 +40,7 @@ impl AccountService for Accounts {
         &self,
         request: Request<v1::GetAccountsRequest>,
     ) -> Result<Response<v1::GetAccountsResponse>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let wanted = request.into_inner().account_ids;
         check_count(wanted.len())?;
         let ids = wanted.iter().map(|bytes| account_id(bytes)).collect::<Result<_, _>>()?;
@@ -60,7 +60,7 @@ impl AccountService for Accounts {
         &self,
         request: Request<v1::UpdateAccountRequest>,
     ) -> Result<Response<v1::UpdateAccountResponse>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let request = request.into_inner();
         let id = account_id(&request.account_id)?;
         let Some(change) = request.change else {

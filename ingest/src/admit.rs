@@ -5,12 +5,12 @@
 
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use millrace_engine::{
     Command, SubmitError, Submitter,
     submission::{Expired, Reply},
 };
 use tokio::sync::{oneshot, watch};
-use tonic::metadata::MetadataMap;
 
 use crate::status::Refusal;
 
@@ -73,8 +73,8 @@ impl<T> Pending<T> {
 }
 
 /// When the caller stops waiting, as its `grpc-timeout` header says.
-pub(crate) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub(crate) fn deadline(headers: &HeaderMap) -> Option<Instant> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let value: u64 = digits.parse().ok()?;
     let timeout = match unit {
@@ -98,16 +98,16 @@ mod tests {
         for (text, ms) in
             [("1H", 3_600_000), ("2M", 120_000), ("3S", 3_000), ("400m", 400), ("5000u", 5)]
         {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().expect("ascii"));
-            let left = deadline(&metadata).expect("a deadline") - Instant::now();
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().expect("ascii"));
+            let left = deadline(&headers).expect("a deadline") - Instant::now();
             let expected = Duration::from_millis(ms);
             assert!(left <= expected && left + Duration::from_secs(1) > expected, "{text}");
         }
         for text in ["", "S", "5", "5x", "-5S"] {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", text.parse().expect("ascii"));
-            assert_eq!(deadline(&metadata), None, "{text:?}");
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().expect("ascii"));
+            assert_eq!(deadline(&headers), None, "{text:?}");
         }
     }
 }

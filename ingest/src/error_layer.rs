@@ -1,5 +1,5 @@
 //! The outermost layer: statuses that the gRPC library makes itself get their `ErrorInfo` here,
-//! and the codes that this API promises for messages that can't be read.
+//! and the codes that this API promises for messages that can't be read and for deadlines.
 
 use std::{
     future::Future,
@@ -7,11 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use crate::status::{Refusal, with_reason};
+use crate::{
+    admit::deadline,
+    status::{Refusal, with_reason},
+};
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +34,9 @@ pub(crate) struct ErrorInfo<S> {
     inner: S,
 }
 
-impl<S, Request> Service<Request> for ErrorInfo<S>
+impl<S, B> Service<Request<B>> for ErrorInfo<S>
 where
-    S: Service<Request, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -44,10 +47,20 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The library's own timer stands outside of all layers and answers without an `ErrorInfo`.
+        // This one is started first, so that it is first to be ready.
+        let expiry = deadline(request.headers()).map(|at| tokio::time::sleep_until(at.into()));
         let response = self.inner.call(request);
         Box::pin(async move {
-            let response = response.await?;
+            let response = match expiry {
+                None => response.await?,
+                Some(expiry) => tokio::select! {
+                    biased;
+                    response = response => response?,
+                    () = expiry => return Ok(Status::from(Refusal::DeadlinePassed).into_http()),
+                },
+            };
             Ok(match missing_info(response.headers()) {
                 Some(status) => status.into_http(),
                 None => response,

@@ -53,7 +53,7 @@ impl Payments {
         request: Request<T>,
         payment: impl FnOnce(T) -> Result<Payment, Refusal>,
     ) -> Result<Option<PaymentOutcome>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let payment = payment(request.into_inner())?;
         let replies = self.submit(vec![payment], deadline).await?.answer().await?;
         Ok(replies.first().map(convert::payment_outcome))
@@ -90,7 +90,7 @@ impl PaymentService for Payments {
         &self,
         request: Request<v1::SubmitPaymentsRequest>,
     ) -> Result<Response<v1::SubmitPaymentsResponse>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let payments = request.into_inner().payments;
         let replies = self.submit(payments, deadline).await?.answer().await?;
         Ok(Response::new(v1::SubmitPaymentsResponse { outcomes: outcomes(&replies) }))
@@ -103,7 +103,7 @@ impl PaymentService for Payments {
         &self,
         request: Request<Streaming<v1::StreamPaymentsRequest>>,
     ) -> Result<Response<Self::StreamPaymentsStream>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
         let reading = self.clone().read_stream(request.into_inner(), deadline, sender);
         tokio::spawn(reading);
@@ -165,7 +165,7 @@ impl PaymentService for Payments {
         &self,
         request: Request<v1::GetPaymentRequest>,
     ) -> Result<Response<v1::GetPaymentResponse>, Status> {
-        let deadline = deadline(request.metadata());
+        let deadline = deadline(request.metadata().as_ref());
         let id = convert::id(&request.get_ref().payment_id)
             .ok_or(Refusal::IdMalformed { field: "payment_id" })?;
         let command = |reply| Command::GetPayment { id: PaymentId(id), reply };

@@ -19,6 +19,9 @@ use crate::{
     payment_service::Payments,
 };
 
+/// How long streams have to end before connections are closed.
+const STREAMS_END: Duration = Duration::from_millis(200);
+
 /// How the front door listens and how much it lets in.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -52,8 +55,8 @@ impl Default for IngestConfig {
 /// Serves until `shutdown` is ready, then drains in this order:
 ///
 /// 1. health says `NOT_SERVING`, so that balancers look elsewhere;
-/// 2. no new connection is taken, and connections are told to go away (GOAWAY);
-/// 3. streams take no further request, and new requests are refused as `DRAINING`;
+/// 2. streams take no further request, and new requests are refused as `DRAINING`;
+/// 3. no new connection is taken, and connections are told to go away (GOAWAY);
 /// 4. requests under way are answered, for at most `drain_max_ms`.
 ///
 /// The engine is stopped by the caller afterwards, so everything that was sequenced is answered.
@@ -93,6 +96,9 @@ pub async fn serve(
         health.set_not_serving::<PaymentServiceServer<Payments>>().await;
         health.set_not_serving::<AccountServiceServer<Accounts>>().await;
         drain.send_replace(true);
+        // A peer that is still sending when its connection closes loses the answers on their way
+        // to it. So streams end first, and connections close when their senders know.
+        tokio::time::sleep(STREAMS_END).await;
     };
     let server = Server::builder()
         // Dead peers are noticed, so that their streams don't hold up a drain.

@@ -8,7 +8,10 @@ use millrace_ledger::Currency;
 use millrace_protos::v1::{self, update_account_request::Change};
 use uuid::Uuid;
 
-use super::money::{halves, id_bytes, id_text, joined, parse_amount, parse_currency, text};
+use super::{
+    money::{halves, id_bytes, id_text, joined, parse_amount, parse_currency, text},
+    say,
+};
 use crate::Failure;
 
 /// Open, show and change accounts of a running millrace
@@ -139,7 +142,7 @@ async fn get(connection: &Connection, ids: Vec<Uuid>) -> Result<ExitCode, Failur
         show(account);
     }
     for id in &response.unknown_account_ids {
-        println!("{}  unknown", id_text(id));
+        say!("{}  unknown", id_text(id));
     }
     Ok(match response.unknown_account_ids.is_empty() {
         true => ExitCode::SUCCESS,
@@ -159,7 +162,7 @@ fn show(account: &v1::Account) {
     let new = account.account.clone().unwrap_or_default();
     let balances = account.balances.unwrap_or_default();
     let state = account.state().as_str_name().trim_start_matches("ACCOUNT_STATE_").to_lowercase();
-    println!("{}  {state}  code {}", id_text(&new.account_id), new.code);
+    say!("{}  {state}  code {}", id_text(&new.account_id), new.code);
     for (name, low, high) in [
         ("debits posted", balances.debits_posted, balances.debits_posted_high),
         ("debits pending", balances.debits_pending, balances.debits_pending_high),
@@ -167,7 +170,7 @@ fn show(account: &v1::Account) {
         ("credits pending", balances.credits_pending, balances.credits_pending_high),
         ("credit limit", new.credit_limit_minor, new.credit_limit_minor_high),
     ] {
-        println!("  {name:<16}{:>28}", text(joined(low, high), new.ledger));
+        say!("  {name:<16}{:>28}", text(joined(low, high), new.ledger));
     }
 }
 
@@ -180,6 +183,6 @@ fn show_outcome(outcome: &v1::AccountOutcome) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let status = status.as_str_name().trim_start_matches("ACCOUNT_STATUS_").to_lowercase();
-    println!("{id}  {status}");
+    say!("{id}  {status}");
     ExitCode::SUCCESS
 }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 
+use super::say;
 use crate::Failure;
 
 /// Check the audit log
@@ -27,14 +28,14 @@ enum Command {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Command::Verify { data_dir } = &args.command;
     let report = millrace_sinks::audit::verify(&data_dir.join("audit").join("audit.jsonl"))?;
-    println!("  lines         {:>14}", report.lines);
-    println!("  settled       {:>14}", report.settled);
-    println!("  held          {:>14}", report.held);
-    println!("  voided        {:>14}", report.voided);
-    println!("  expired       {:>14}", report.expired);
+    say!("  lines         {:>14}", report.lines);
+    say!("  settled       {:>14}", report.settled);
+    say!("  held          {:>14}", report.held);
+    say!("  voided        {:>14}", report.voided);
+    say!("  expired       {:>14}", report.expired);
     for (reason, count) in &report.rejected {
-        println!("    {count:>8}  {reason}");
+        say!("    {count:>8}  {reason}");
     }
-    println!("  the chain is whole");
+    say!("  the chain is whole");
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,7 @@ use millrace_sinks::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{report, send, send::Outgoing, stop_signal};
+use super::{report, say, send, send::Outgoing, stop_signal};
 use crate::{
     Failure,
     config::Config,
@@ -78,11 +78,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         () = pipeline.failed() => Err("a part of the pipeline stopped".into()),
     };
     if outcome.is_ok() && args.once && scratch.is_some() && !args.json {
-        println!("All of it ends now: leave out --once, or keep the data with --data-dir.");
+        say!("All of it ends now: leave out --once, or keep the data with --data-dir.");
     }
     if outcome.is_ok() && !args.once {
         if !args.json {
-            println!("\nServing until Ctrl-C.");
+            say!("\nServing until Ctrl-C.");
         }
         tokio::select! {
             _ = &mut stop => {}
@@ -116,7 +116,7 @@ async fn show(outgoing: &Outgoing, pipeline: &Pipeline, json: bool) -> Result<Ex
     }
     let shown = Shown { outgoing, pipeline, summary, caught_up_after, audited: audited.ok() };
     match json {
-        true => println!("{}", shown.to_json()?),
+        true => say!("{}", shown.to_json()?),
         false => shown.print()?,
     }
     if let Some(refused) = report::refused(&shown.summary) {
@@ -200,34 +200,34 @@ impl Shown<'_> {
 
     fn print(&self) -> Result<(), Failure> {
         let ok = |good: bool| if good { "ok" } else { "FAILED" };
-        println!(
+        say!(
             "{} payments, mapping {}",
             self.outgoing.file.source().name(),
             self.outgoing.mapping.name
         );
-        print!("{}", report::table(&self.summary));
-        println!("  {:<14}{:>14}", "expired holds", self.expired_holds());
-        println!(
+        say!("{}", report::table(&self.summary).trim_end());
+        say!("  {:<14}{:>14}", "expired holds", self.expired_holds());
+        say!(
             "  read side caught up {:.2} s after the last answer",
             self.caught_up_after.as_secs_f64()
         );
         for ledger in self.conservation()? {
             let code = Currency::of_ledger(ledger.ledger).map_or("?", |currency| currency.code);
             let good = ok(ledger.holds());
-            println!("  money conserved ({code}): debits equal credits over all accounts: {good}");
+            say!("  money conserved ({code}): debits equal credits over all accounts: {good}");
         }
-        println!(
+        say!(
             "  audit chain over {} events: {}",
             self.pipeline.durable_seq(),
             ok(self.audit_chain_ok())
         );
-        println!("\nWhere to look:");
-        println!("  GraphiQL    {}", self.graphql());
-        println!(
+        say!("\nWhere to look:");
+        say!("  GraphiQL    {}", self.graphql());
+        say!(
             "  gRPC        grpcurl -plaintext {} list millrace.v1.PaymentService",
             self.pipeline.grpc
         );
-        println!("  audit log   {}", self.pipeline.audit_file.display());
+        say!("  audit log   {}", self.pipeline.audit_file.display());
         Ok(())
     }
 }

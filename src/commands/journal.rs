@@ -7,7 +7,7 @@ use millrace_engine::recover;
 use millrace_ledger::{ApproveAll, Ledger};
 use serde_json::json;
 
-use super::money;
+use super::{money, say};
 use crate::Failure;
 
 /// Look at a journal
@@ -58,24 +58,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "conserved": ledger.totals().iter().all(|totals| totals.conserved()),
             "elapsed_s": started.elapsed().as_secs_f64(),
         });
-        println!("{object}");
+        say!("{object}");
         return Ok(ExitCode::SUCCESS);
     }
-    println!("  segments      {:>14}", report.segments);
-    println!("  frames        {:>14}", report.frames);
-    println!("  bytes         {:>14}", report.bytes);
-    println!("  events        {:>14}", report.last_seq);
-    println!("  accounts      {:>14}", ledger.account_count());
-    println!("  payments      {:>14}", ledger.payment_count());
+    say!("  segments      {:>14}", report.segments);
+    say!("  frames        {:>14}", report.frames);
+    say!("  bytes         {:>14}", report.bytes);
+    say!("  events        {:>14}", report.last_seq);
+    say!("  accounts      {:>14}", ledger.account_count());
+    say!("  payments      {:>14}", ledger.payment_count());
     for totals in ledger.totals() {
         let posted = money::text(totals.sums.debits_posted, totals.ledger.0);
-        println!("  posted, each side: {posted}");
+        say!("  posted, each side: {posted}");
     }
-    println!("  head          {head}");
-    println!("  state         {state}");
+    say!("  head          {head}");
+    say!("  state         {state}");
     if let Some((segment, offset)) = report.torn_tail {
-        println!("  torn tail in {segment} at {offset}: never acknowledged; cut at the next start");
+        say!("  torn tail in {segment} at {offset}: never acknowledged; cut at the next start");
     }
-    println!("  every frame, the hash chain and all balances are right");
+    say!("  every frame, the hash chain and all balances are right");
     Ok(ExitCode::SUCCESS)
 }

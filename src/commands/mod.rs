@@ -11,7 +11,10 @@ mod send;
 pub(crate) mod serve;
 pub(crate) mod submit;
 
-use std::io;
+use std::{
+    io::{self, Write as _},
+    process,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,4 +28,21 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
             _ = interrupt.recv() => "SIGINT",
         }
     })
+}
+
+/// Prints a line to standard output. Whoever reads it may leave at any time (`| head`): the command
+/// ends quietly then.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::commands::print_line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+pub(crate) fn print_line(text: std::fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(io::stdout(), "{text}") {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            process::exit(0);
+        }
+        eprintln!("error: can't write to standard output: {error}");
+        process::exit(1);
+    }
 }

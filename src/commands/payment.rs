@@ -8,7 +8,10 @@ use millrace_ledger::Currency;
 use millrace_protos::{Payment, PaymentOutcome, v1};
 use uuid::Uuid;
 
-use super::money::{halves, id_bytes, joined, parse_amount, parse_currency, text};
+use super::{
+    money::{halves, id_bytes, joined, parse_amount, parse_currency, text},
+    say,
+};
 use crate::Failure;
 
 /// Submit and show single payments on a running millrace
@@ -111,7 +114,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let response = connection.payments().submit_payment(request).await;
     let response = response.map_err(|status| connection.explain(&status))?;
     let outcome = response.into_inner().outcome.ok_or("the server gave no outcome")?;
-    println!("{}", outcome_text(&outcome));
+    say!("{}", outcome_text(&outcome));
     Ok(match outcome.status == v1::PaymentStatus::Rejected as i32 {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
@@ -160,8 +163,8 @@ async fn get(connection: &Connection, id: Uuid) -> Result<ExitCode, Failure> {
     let payment = found.payment.clone().unwrap_or_default();
     let outcome = found.outcome.clone().unwrap_or_default();
     let operation = v1::Operation::try_from(payment.operation).unwrap_or_default();
-    println!("{}", outcome_text(&outcome));
-    println!(
+    say!("{}", outcome_text(&outcome));
+    say!(
         "  operation  {}",
         operation.as_str_name().trim_start_matches("OPERATION_").to_lowercase()
     );
@@ -171,16 +174,16 @@ async fn get(connection: &Connection, id: Uuid) -> Result<ExitCode, Failure> {
         ("original", payment.original_payment_id),
     ] {
         if id != 0 {
-            println!("  {name:<10} {}", Uuid::from_u128(id));
+            say!("  {name:<10} {}", Uuid::from_u128(id));
         }
     }
     let moved = joined(outcome.amount_minor, outcome.amount_minor_high);
-    println!("  amount     {}", text(moved, payment.ledger));
+    say!("  amount     {}", text(moved, payment.ledger));
     if found.hold_state() != v1::HoldState::Unspecified {
         let state =
             found.hold_state().as_str_name().trim_start_matches("HOLD_STATE_").to_lowercase();
         let left = joined(found.remaining_minor, found.remaining_minor_high);
-        println!("  hold       {state}, {} left", text(left, payment.ledger));
+        say!("  hold       {state}, {} left", text(left, payment.ledger));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use millrace_client::{Connection, Source, SubmitOptions};
 
-use super::{report, send, send::Outgoing};
+use super::{report, say, send, send::Outgoing};
 use crate::Failure;
 
 /// Submit the payments of a CSV file; running it again continues, and pays nothing twice
@@ -58,8 +58,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     let (summary, _) = outgoing.send(connection, options, send::bar(None), 0).await?;
     match args.json {
-        true => println!("{}", serde_json::Value::Object(report::fields(&summary))),
-        false => print!("{}", report::table(&summary)),
+        true => say!("{}", serde_json::Value::Object(report::fields(&summary))),
+        false => say!("{}", report::table(&summary).trim_end()),
     }
     if let Some(refused) = report::refused(&summary) {
         eprintln!("{refused}");

@@ -58,13 +58,13 @@ impl Ledger {
             self.take_seq();
             if reason.burns_id() {
                 self.check_id_is_free(payment.id)?;
-                self.burn(payment, reason, event.verdict.decision);
+                self.burn(payment, reason, event.verdict);
             }
             return Ok(());
         }
         self.check_id_is_free(payment.id)?;
         let posting = self.recorded_posting(event)?;
-        let slot = self.post(payment, &posting, event.verdict.decision);
+        let slot = self.post(payment, &posting, event.verdict);
         self.settle_sequence(slot);
         if is_observed(payment.operation) && event.verdict.decision != RiskDecision::NotJudged {
             gate.observe(Judged {

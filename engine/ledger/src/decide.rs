@@ -5,7 +5,7 @@
 
 use crate::{
     AccountId, Amount, Balances, EventSeq, Gate, Judged, Ledger, LedgerId, Operation, Outcome,
-    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, Timestamp, Verdict,
+    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, Timestamp, Verdict,
     post::{Evaluation, Posting},
     resolve::Sides,
     state::{NO_SLOT, Stage, StoredPayment},
@@ -29,7 +29,7 @@ pub enum Decision {
         seq: EventSeq,
         /// Its first outcome.
         outcome: Outcome,
-        /// What risk said, without the rule's name.
+        /// What risk said.
         verdict: Verdict,
     },
 }
@@ -188,7 +188,7 @@ impl Ledger {
         verdict: Verdict,
         gate: &mut impl Gate,
     ) -> Step {
-        let slot = self.post(payment, &posting, verdict.decision);
+        let slot = self.post(payment, &posting, verdict);
         if is_observed(payment.operation) {
             gate.observe(Judged {
                 payment,
@@ -231,7 +231,7 @@ impl Ledger {
         let seq = self.take_seq();
         let payment = self.with_accounts_filled_in(payment, accounts);
         if reason.burns_id() {
-            self.burn(&payment, reason, verdict.decision);
+            self.burn(&payment, reason, verdict);
         }
         Decision::New(PaymentEvent {
             seq,
@@ -261,7 +261,8 @@ impl Ledger {
     }
 
     /// Takes the id of a refused payment, so that a retry gets the same refusal.
-    pub(crate) fn burn(&mut self, payment: &Payment, reason: RejectReason, risk: RiskDecision) {
+    pub(crate) fn burn(&mut self, payment: &Payment, reason: RejectReason, verdict: Verdict) {
+        let verdict = self.verdict_place(verdict);
         let slot = |id: AccountId| self.account_slot(id).unwrap_or(NO_SLOT);
         let (debit, credit) = (slot(payment.debit), slot(payment.credit));
         self.remember(StoredPayment {
@@ -280,7 +281,7 @@ impl Ledger {
             operation: payment.operation,
             flags: payment.flags,
             stage: Stage::Refused(reason),
-            risk,
+            verdict,
         });
     }
 
@@ -290,7 +291,7 @@ impl Ledger {
             id: stored.id,
             seq: stored.seq,
             outcome: stored.outcome(),
-            verdict: stored.verdict(),
+            verdict: self.verdict_of(stored),
         }
     }
 }

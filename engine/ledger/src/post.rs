@@ -141,7 +141,8 @@ impl Ledger {
     }
 
     /// Moves the money and takes the id. Returns the payment's slot.
-    pub(crate) fn post(&mut self, payment: &Payment, posting: &Posting, risk: RiskDecision) -> u32 {
+    pub(crate) fn post(&mut self, payment: &Payment, posting: &Posting, verdict: Verdict) -> u32 {
+        let verdict = self.verdict_place(verdict);
         self.move_money(posting, Direction::Forth);
         if posting.original != NO_SLOT {
             let original = self.payments.get_mut(posting.original);
@@ -174,7 +175,7 @@ impl Ledger {
             operation: posting.operation,
             flags: payment.flags,
             stage,
-            risk,
+            verdict,
         })
     }
 

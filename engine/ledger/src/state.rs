@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use crate::{
     Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, EventSeq,
     HoldExpired, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentFlags, PaymentId,
-    RejectReason, Status, Timestamp, Verdict,
+    RejectReason, RiskDecision, Status, Timestamp, Verdict,
     index::{IdIndex, Spread},
     store::Store,
 };
@@ -49,7 +49,7 @@ pub(crate) enum Stage {
     Refused(RejectReason),
 }
 
-/// A payment whose id is taken.
+/// A payment whose id is taken. There is one of these for each: 112 bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredPayment {
     pub(crate) id: PaymentId,
@@ -71,9 +71,11 @@ pub(crate) struct StoredPayment {
     pub(crate) operation: Operation,
     pub(crate) flags: PaymentFlags,
     pub(crate) stage: Stage,
-    /// Not all of a verdict: the rule's name is in the journal.
-    pub(crate) risk: crate::RiskDecision,
+    /// Place in [`Ledger::verdicts`].
+    pub(crate) verdict: u16,
 }
+
+const _: () = assert!(size_of::<StoredPayment>() == 112, "memory per remembered payment");
 
 /// Sums over all accounts of one ledger, kept per side and compared after every batch. They wrap:
 /// equality is all that is asked of them.
@@ -114,7 +116,7 @@ pub struct PaymentView {
     pub payment: Payment,
     /// Its first outcome.
     pub outcome: Outcome,
-    /// What risk said, without the rule's name.
+    /// What risk said.
     pub verdict: Verdict,
     /// Position of its event.
     pub seq: EventSeq,
@@ -135,6 +137,8 @@ pub struct Ledger {
     /// When to look at which hold. Entries of holds that ended otherwise stay until they are due.
     pub(crate) expiries: BinaryHeap<Reverse<(Timestamp, u32)>>,
     pub(crate) totals: Vec<LedgerTotals>,
+    /// Every verdict that was given, once: not judged, approved, and then one per rule.
+    pub(crate) verdicts: Vec<Verdict>,
     pub(crate) last_seq: EventSeq,
     pub(crate) time: Timestamp,
 }
@@ -151,6 +155,7 @@ impl Ledger {
             payment_index: IdIndex::new(hash_seed.rotate_left(32), Spread::ByTime),
             expiries: BinaryHeap::new(),
             totals: Vec::new(),
+            verdicts: vec![Verdict::default(), Verdict::APPROVE],
             last_seq: EventSeq(0),
             time: Timestamp(0),
         }
@@ -214,7 +219,7 @@ impl Ledger {
                 ..Payment::default()
             },
             outcome: stored.outcome(),
-            verdict: stored.verdict(),
+            verdict: self.verdict_of(stored),
             seq: stored.seq,
             hold: match stored.stage {
                 Stage::HoldOpen => Some(HoldState::Open),
@@ -300,12 +305,32 @@ impl Ledger {
                 .into_iter()
                 .chain([stored.seq.0.into(), stored.expires_at.0.into()])
                 .chain([stored.debit, stored.credit, stored.original].map(u128::from))
-                .chain([stored.timeout_s.into(), stored.code.0.into(), stored.risk as u128])
+                .chain([stored.timeout_s.into(), stored.code.0.into()])
                 .chain([stored.operation as u128, stored.flags.0.into()])
                 .for_each(&mut put);
         }
         put(self.last_seq.0.into());
         *hasher.finalize().as_bytes()
+    }
+
+    /// The verdict of a remembered payment.
+    pub(crate) fn verdict_of(&self, stored: &StoredPayment) -> Verdict {
+        self.verdicts[usize::from(stored.verdict)]
+    }
+
+    /// The place of a verdict. Rules are few; of more than 65,000, the last go unnamed.
+    pub(crate) fn verdict_place(&mut self, verdict: Verdict) -> u16 {
+        match verdict.decision {
+            RiskDecision::NotJudged => return 0,
+            RiskDecision::Approve => return 1,
+            RiskDecision::Review | RiskDecision::Decline => {}
+        }
+        let known = self.verdicts.iter().position(|known| *known == verdict);
+        let place = known.unwrap_or_else(|| {
+            self.verdicts.push(verdict);
+            self.verdicts.len() - 1
+        });
+        u16::try_from(place).unwrap_or(0)
     }
 
     pub(crate) fn take_seq(&mut self) -> EventSeq {
@@ -356,9 +381,5 @@ impl StoredPayment {
             Stage::Refused(reason) => Status::Rejected(reason),
         };
         Outcome { status, amount: Amount(self.applied) }
-    }
-
-    pub(crate) fn verdict(&self) -> Verdict {
-        Verdict { decision: self.risk, ..Verdict::default() }
     }
 }

@@ -600,3 +600,40 @@ fn reasons_come_in_the_order_of_their_families() {
         ",
     );
 }
+
+/// "The first outcome again" includes what risk said and by which rule.
+#[test]
+fn a_replay_repeats_the_verdict() {
+    let mut ledger = Ledger::new(3);
+    for id in [1, 2] {
+        let (id, ledger_id, code) = (AccountId(id), LedgerId(203), Code(1));
+        ledger.create_account(&AccountSpec {
+            id,
+            ledger: ledger_id,
+            code,
+            ..AccountSpec::default()
+        });
+    }
+    for (id, amount) in [(1, 5), (2, 7_000), (3, 8_000)] {
+        let payment = Payment {
+            id: PaymentId(id),
+            debit: AccountId(1),
+            credit: AccountId(2),
+            amount: Amount(amount),
+            ledger: LedgerId(203),
+            code: Code(1),
+            ..Payment::default()
+        };
+        let mut verdicts = Vec::new();
+        ledger.decide(&[payment, payment], &mut TableGate, |decision| {
+            verdicts.push(match decision {
+                Decision::New(event) => event.verdict,
+                Decision::Replay { verdict, .. } => *verdict,
+            });
+        });
+        assert_ne!(verdicts[0], Verdict::default(), "amount {amount} was judged");
+        assert_eq!(verdicts[0], verdicts[1], "amount {amount}");
+        let view = ledger.payment(PaymentId(id)).expect("its id is taken");
+        assert_eq!(view.verdict, verdicts[0], "amount {amount}");
+    }
+}

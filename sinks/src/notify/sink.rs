@@ -134,17 +134,25 @@ impl Sink for NotifySink {
                     self.tell(&occasion)?;
                 }
                 if self.buffer.len() >= WRITE_BYTES {
-                    self.outlet.append(&self.buffer)?;
-                    self.buffer.clear();
+                    self.write()?;
                 }
             }
         }
-        // Accounts first: a message that is durable never knows more than they do.
-        self.directory.commit()?;
-        self.outlet.append(&self.buffer)?;
+        self.write()?;
         self.outlet.commit()?;
         self.next_seq = next_seq;
         self.save_place()
+    }
+}
+
+impl NotifySink {
+    /// Writes what is rendered. Accounts first: the file's end is the cursor, so no message may be
+    /// there before the accounts that came before it.
+    fn write(&mut self) -> Result<(), SinkError> {
+        self.directory.commit()?;
+        self.outlet.append(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
     }
 }
 
