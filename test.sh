@@ -12,7 +12,7 @@ if ! command -v cargo >/dev/null; then
     echo "cargo is missing: install Rust 1.92 or later (https://rustup.rs), then run ./test.sh again" >&2
     exit 1
 fi
-# A C compiler builds the allocator and the hashes.
+# A C compiler builds the hashes.
 if ! command -v cc >/dev/null; then
     step "installing a C compiler"
     if [ "$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi
