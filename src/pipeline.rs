@@ -35,6 +35,13 @@ pub(crate) enum PipelineError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error(
+        "the sink {sink} has processed events up to {}, but the journal ends with {durable}. The \
+         journal lost its end, or belongs to other data: put the right journal back, or delete \
+         that sink's directory to build it anew",
+        .next.0 - 1
+    )]
+    SinkAhead { sink: &'static str, next: EventSeq, durable: EventSeq },
     #[error("the {what} server stopped: {reason}")]
     Server { what: &'static str, reason: String },
     #[error("the engine stopped unexpectedly; see the lines above")]
@@ -133,6 +140,12 @@ impl Pipeline {
         let (engine, recovered) = Engine::start(&config.engine(), policy)?;
         // 4. Sinks go on where their cursors stand, each on a thread of its own.
         let (sinks, store) = open_sinks(config)?;
+        // A journal that is behind its readers lost its end, or is another one.
+        let durable = engine.feed().durable_seq();
+        if let Some(sink) = sinks.iter().find(|sink| sink.next_seq() > durable.next()) {
+            let (sink, next) = (sink.name(), sink.next_seq());
+            return Err(PipelineError::SinkAhead { sink, next, durable });
+        }
         let spawn = |sink| millrace_sinks::spawn(sink, engine.feed());
         let sinks = sinks.into_iter().map(spawn).collect();
         // 5. Reads are served before writes are taken.

@@ -65,6 +65,8 @@ pub(crate) struct Batch {
     pub(crate) first_seq: EventSeq,
     pub(crate) time: Timestamp,
     pub(crate) releases: Vec<Release>,
+    /// Items asked for, whether or not they made events: replays and reads fill a batch as well.
+    pub(crate) answers: u32,
 }
 
 /// Runs until there are no more batches. Spent batches go back through `spares`.

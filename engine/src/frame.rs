@@ -13,7 +13,8 @@
 //! | 40 | 32 | hash of the previous frame; of a journal's first frame, zeros |
 //! | 72 | 32 | BLAKE3 of the event part and the context part |
 //! | 104 | 4 | CRC-32C of bytes 0 to 103 |
-//! | 108 | 20 | zero |
+//! | 108 | 16 | journal id: a client that can plant bytes in a context does not know it |
+//! | 124 | 4 | zero |
 //! | 128 | | event part, context part, zeros up to a multiple of 64 |
 //!
 //! Numbers are little-endian. A frame's hash is the BLAKE3 of its 128-byte header, which holds
@@ -25,6 +26,8 @@ pub(crate) const MAGIC: [u8; 4] = *b"MLRF";
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_LEN: usize = 128;
 /// Frames start at multiples of this, so that a lost one can be searched for.
+/// Where a header tells its journal.
+pub(crate) const JOURNAL: std::ops::Range<usize> = 108..124;
 pub(crate) const ALIGNMENT: usize = 64;
 
 /// Hash of a frame, by which the next one refers to it.
@@ -41,6 +44,7 @@ pub(crate) struct FrameHeader {
     pub(crate) time: Timestamp,
     pub(crate) previous: FrameHash,
     pub(crate) body_hash: [u8; 32],
+    pub(crate) journal: [u8; 16],
 }
 
 /// Why bytes are no frame header.
@@ -68,6 +72,7 @@ impl FrameHeader {
         header[72..104].copy_from_slice(&self.body_hash);
         let checksum = crc32c::crc32c(&header[..104]);
         header[104..108].copy_from_slice(&checksum.to_le_bytes());
+        header[JOURNAL].copy_from_slice(&self.journal);
         header
     }
 
@@ -77,7 +82,7 @@ impl FrameHeader {
         }
         let u32_at = |at: usize| u32::from_le_bytes(array(&header[at..at + 4]));
         let u64_at = |at: usize| u64::from_le_bytes(array(&header[at..at + 8]));
-        let rest_is_zero = u32_at(20) == 0 && header[108..].iter().all(|byte| *byte == 0);
+        let rest_is_zero = u32_at(20) == 0 && header[JOURNAL.end..].iter().all(|byte| *byte == 0);
         if header[0..4] != MAGIC || crc32c::crc32c(&header[..104]) != u32_at(104) || !rest_is_zero {
             return Err(NoHeader::Invalid);
         }
@@ -94,6 +99,7 @@ impl FrameHeader {
             time: Timestamp(u64_at(32)),
             previous: FrameHash(array(&header[40..72])),
             body_hash: array(&header[72..104]),
+            journal: array(&header[JOURNAL]),
         })
     }
 
@@ -154,6 +160,7 @@ impl FrameBuffer {
     /// Fills in the header. Returns the frame's bytes and its hash.
     pub(crate) fn seal(
         &mut self,
+        journal: [u8; 16],
         first_seq: EventSeq,
         time: Timestamp,
         previous: FrameHash,
@@ -168,6 +175,7 @@ impl FrameBuffer {
             first_seq,
             time,
             previous,
+            journal,
             body_hash: *blake3::hash(&self.bytes[HEADER_LEN..]).as_bytes(),
         };
         let encoded = header.encode();
@@ -191,7 +199,7 @@ mod tests {
         let (events, contexts) = buffer.begin_event();
         events.extend_from_slice(b"event");
         contexts.extend_from_slice(b"context");
-        buffer.seal(EventSeq(7), Timestamp(9), FrameHash([3; 32])).0.to_vec()
+        buffer.seal([0; 16], EventSeq(7), Timestamp(9), FrameHash([3; 32])).0.to_vec()
     }
 
     #[test]
@@ -210,7 +218,8 @@ mod tests {
     #[test]
     fn every_changed_bit_of_a_header_is_noticed() {
         let frame = sealed();
-        for bit in 0..HEADER_LEN * 8 {
+        // The journal's id is compared with the segment's, where a frame is read.
+        for bit in (0..HEADER_LEN * 8).filter(|bit| !JOURNAL.contains(&(bit / 8))) {
             let mut bytes: [u8; HEADER_LEN] = array(&frame[..HEADER_LEN]);
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(FrameHeader::decode(&bytes), Err(NoHeader::Invalid), "bit {bit}");

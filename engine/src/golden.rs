@@ -110,7 +110,7 @@ fn frame() -> Vec<u8> {
         }
     }
     let time = Timestamp(1_700_000_000_123_456_789);
-    buffer.seal(EventSeq(1), time, FrameHash([0x5a; 32])).0.to_vec()
+    buffer.seal([0; 16], EventSeq(1), time, FrameHash([0x5a; 32])).0.to_vec()
 }
 
 fn hex(bytes: &[u8]) -> String {

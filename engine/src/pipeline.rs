@@ -67,6 +67,11 @@ impl Engine {
     ) -> Result<(Self, RecoveryReport), JournalError> {
         let directory = &config.directory;
         fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
+        // A directory that was made just now is durable when the one above it is.
+        for above in directory.ancestors().skip(1).take(2).filter(|it| it.is_dir()) {
+            let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
+            synced.map_err(JournalError::io("can't sync", above))?;
+        }
         let lock = DirectoryLock::take(directory)?;
         let mut ledger = Ledger::new(hash_seed(directory)?);
         let (report, log) =

@@ -16,6 +16,8 @@ use crate::feed::FeedEvent;
 const PAYMENT: u8 = 1;
 const HOLD_EXPIRED: u8 = 2;
 const ACCOUNT: u8 = 3;
+/// A payment with narrow numbers and no optional part.
+const RECORD_LEN_MIN: usize = 88;
 
 /// Which optional parts of a record are there.
 mod present {
@@ -137,7 +139,7 @@ pub(crate) fn decode_body(
     }
     let mut reader = Reader { rest: &body[..events_len] };
     let mut context_at = events_len;
-    let mut events = Vec::with_capacity(count as usize);
+    let mut events = Vec::with_capacity((count as usize).min(events_len / RECORD_LEN_MIN));
     for offset in 0..u64::from(count) {
         let (event, context_len) = reader.event(EventSeq(first_seq.0 + offset))?;
         let context_end = context_at + context_len;

@@ -54,6 +54,8 @@ pub struct RecoveryReport {
 /// The journal, read to its end.
 struct End {
     segment: SegmentReader,
+    /// Where its last frame starts; the segment's header, if it has none.
+    last_frame: u64,
     offset: u64,
 }
 
@@ -81,12 +83,13 @@ pub(crate) fn recover(
     let (report, end) = read(directory, ledger, gate)?;
     let writer = match end {
         None => SegmentWriter::create(directory, segment_bytes)?,
-        Some(End { segment, offset }) => {
+        Some(End { segment, last_frame, offset }) => {
             let mut writer =
                 SegmentWriter::resume(directory, segment_bytes, &segment, offset, report.head)?;
             if report.torn_tail.is_some() {
                 writer.blank_rest()?;
             }
+            writer.settle(last_frame)?;
             writer
         }
     };
@@ -106,8 +109,8 @@ fn read(
         let segment = SegmentReader::open(path)?;
         check_follows(&segment, *named, end.as_ref(), ledger.last_seq().next(), report.head)?;
         let is_last = position + 1 == segments.len();
-        let offset = read_segment(&segment, is_last, ledger, gate, &mut report)?;
-        end = Some(End { segment, offset });
+        let (last_frame, offset) = read_segment(&segment, is_last, ledger, gate, &mut report)?;
+        end = Some(End { segment, last_frame, offset });
         report.segments += 1;
         report.bytes += offset;
         if said.elapsed().as_secs() >= 2 {
@@ -149,15 +152,15 @@ fn check_follows(
     Ok(())
 }
 
-/// Applies the frames of a segment. Returns where the last one ends.
+/// Applies the frames of a segment. Returns where the last one starts and ends.
 fn read_segment(
     segment: &SegmentReader,
     is_last: bool,
     ledger: &mut Ledger,
     gate: &mut impl Gate,
     report: &mut RecoveryReport,
-) -> Result<u64, JournalError> {
-    let mut offset = FIRST_FRAME;
+) -> Result<(u64, u64), JournalError> {
+    let (mut last_frame, mut offset) = (0, FIRST_FRAME);
     loop {
         let damaged = |what| JournalError::Damaged { path: segment.path.clone(), offset, what };
         let (header, hash, body) = match segment.read(offset)? {
@@ -171,9 +174,9 @@ fn read_segment(
                 if !is_blank(segment, offset)? {
                     report.torn_tail = Some((segment.path.display().to_string(), offset));
                 }
-                return Ok(offset);
+                return Ok((last_frame, offset));
             }
-            Found::End => return Ok(offset),
+            Found::End => return Ok((last_frame, offset)),
             Found::Broken(what) => return Err(damaged(what)),
         };
         if header.previous != report.head || header.first_seq != ledger.last_seq().next() {
@@ -191,6 +194,7 @@ fn read_segment(
         }
         report.head = hash;
         report.frames += 1;
+        last_frame = offset;
         offset += header.frame_len() as u64;
     }
 }

@@ -21,7 +21,7 @@ use std::{
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::{
     JournalError,
-    frame::{FrameBuffer, FrameHash, FrameHeader, HEADER_LEN, NoHeader},
+    frame::{FrameBuffer, FrameHash, FrameHeader, HEADER_LEN, JOURNAL, NoHeader},
 };
 
 const MAGIC: [u8; 8] = *b"MLRSEG\r\n";
@@ -176,7 +176,11 @@ impl SegmentReader {
         self.file
             .read_exact_at(&mut bytes, offset)
             .map_err(JournalError::io("can't read", &self.path))?;
-        Ok(match FrameHeader::decode(&bytes) {
+        let found = FrameHeader::decode(&bytes);
+        if found != Err(NoHeader::Blank) && bytes[JOURNAL] != self.header.journal {
+            return Ok(Err(Found::Broken("there is no frame header of this journal")));
+        }
+        Ok(match found {
             Ok(header) => Ok((header, bytes)),
             Err(NoHeader::Blank) => Err(Found::End),
             Err(NoHeader::NewerVersion(version)) => Err(Found::Newer(version)),
@@ -258,6 +262,19 @@ impl SegmentWriter {
         self.file.sync_all().map_err(error)
     }
 
+    /// Makes what recovery read durable: a process that was killed between the write of its last
+    /// frame and the sync, or between the rename of a segment and the directory's sync, left it in
+    /// the page cache only. The last frame is written again, because after a failed sync the
+    /// system may hold its pages for clean.
+    pub(crate) fn settle(&mut self, last_frame: u64) -> Result<(), JournalError> {
+        let error = |error| JournalError::io("can't sync", &self.path)(error);
+        let mut bytes = vec![0; (self.offset - last_frame) as usize];
+        self.file.read_exact_at(&mut bytes, last_frame).map_err(error)?;
+        self.file.write_all_at(&bytes, last_frame).map_err(error)?;
+        self.file.sync_all().map_err(error)?;
+        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(error)
+    }
+
     /// Writes a frame and waits until it is durable.
     ///
     /// # Errors
@@ -268,7 +285,7 @@ impl SegmentWriter {
         first_seq: EventSeq,
         time: Timestamp,
     ) -> Result<(), JournalError> {
-        let (bytes, hash) = frame.seal(first_seq, time, self.last);
+        let (bytes, hash) = frame.seal(self.journal, first_seq, time, self.last);
         if self.offset + bytes.len() as u64 > self.len {
             let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
             self.len = self.segment_bytes.max(FIRST_FRAME + bytes.len() as u64);
@@ -319,8 +336,21 @@ enum Blocks {
 /// Makes the next segment ready on a thread of its own, which ends with the writer.
 #[derive(Debug)]
 struct Preparer {
-    wanted: Sender<()>,
+    /// `None` once the thread is to end.
+    wanted: Option<Sender<()>>,
     ready: Receiver<Result<Blank, JournalError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Preparer {
+    /// Waits for the thread: it must not touch the directory when another engine may hold it.
+    fn drop(&mut self) {
+        self.wanted = None;
+        if let Some(thread) = self.thread.take() {
+            // It has no way to panic, and nothing depends on it any more.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Preparer {
@@ -337,8 +367,8 @@ impl Preparer {
             }
         };
         let thread = thread::Builder::new().name("segments".to_owned()).spawn(prepare_all);
-        thread.expect("the system has a thread for us");
-        let preparer = Self { wanted, ready };
+        let thread = thread.expect("the system has a thread for us");
+        let preparer = Self { wanted: Some(wanted), ready, thread: Some(thread) };
         preparer.request();
         preparer
     }
@@ -350,7 +380,9 @@ impl Preparer {
 
     fn request(&self) {
         // Never more than one at a time: all of them are made under one name.
-        let _ = self.wanted.try_send(());
+        if let Some(wanted) = &self.wanted {
+            let _ = wanted.try_send(());
+        }
     }
 }
 

@@ -128,7 +128,8 @@ impl<G: Gate> Sequencer<G> {
     }
 
     fn is_full(&self) -> bool {
-        self.batch.frame.event_count() >= self.limits.events_max
+        self.batch.answers >= self.limits.events_max
+            || self.batch.frame.event_count() >= self.limits.events_max
             || self.batch.frame.len() >= self.limits.bytes_max
     }
 
@@ -144,6 +145,14 @@ impl<G: Gate> Sequencer<G> {
             command.expire();
         } else if !command.is_abandoned() {
             self.begin();
+            // More holds are due than fit into one batch: they go first, in batches of their own.
+            while self.ledger.next_expiry().is_some_and(|due| due <= self.batch.time) {
+                let batch = self.close();
+                if self.committer.send(batch).is_err() {
+                    return;
+                }
+                self.begin();
+            }
             self.carry_out(command);
         }
     }
@@ -155,7 +164,8 @@ impl<G: Gate> Sequencer<G> {
         }
         self.batch.first_seq = self.ledger.last_seq().next();
         self.batch.time = now().max(self.ledger.time());
-        self.ledger.begin_batch(self.batch.time, &mut self.expired);
+        let holds_max = self.limits.events_max as usize;
+        self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
         for event in self.expired.drain(..) {
             record::encode_hold_expired(&event, self.batch.frame.begin_event().0);
         }
@@ -165,6 +175,7 @@ impl<G: Gate> Sequencer<G> {
 
     fn carry_out(&mut self, command: Command) {
         self.begun = true;
+        self.batch.answers = self.batch.answers.saturating_add(command.weight());
         let release = match command {
             Command::Payments { payments, contexts, reply } => {
                 Release::Payments(reply, self.decide(&payments, &contexts))
@@ -240,6 +251,7 @@ fn close(ledger: &Ledger, spares: &Receiver<Batch>, batch: &mut Batch) -> Batch 
     ledger.end_batch();
     let mut next = spares.try_recv().unwrap_or_else(|_| empty_batch());
     next.frame.clear();
+    next.answers = 0;
     std::mem::replace(batch, next)
 }
 
@@ -251,6 +263,7 @@ fn empty_batch() -> Batch {
         first_seq: millrace_ledger::EventSeq(0),
         time: Timestamp(0),
         releases: Vec::new(),
+        answers: 0,
     }
 }
 

@@ -93,7 +93,7 @@ pub enum Command {
 
 impl Command {
     /// Room that the command takes in the queue.
-    fn weight(&self) -> u32 {
+    pub(crate) fn weight(&self) -> u32 {
         let weight = match self {
             Self::Payments { payments, contexts, .. } => {
                 let context_bytes: usize = contexts.iter().map(Bytes::len).sum();

@@ -325,3 +325,127 @@ fn the_feed_gives_every_event_once_from_any_place() {
     }
     engine.stop().expect("stops");
 }
+
+/// A client plants what looks like a frame in a context. If the power then fails while its payments
+/// are written, what was planted must not be taken for an acknowledged frame after the torn one.
+#[test]
+fn a_frame_planted_in_a_context_is_no_frame() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, _) = start(directory.path()).expect("starts");
+    open_accounts(&engine);
+    let mut planted = vec![0; 128];
+    planted[0..4].copy_from_slice(b"MLRF");
+    planted[4] = 1;
+    planted[24] = 99;
+    planted[72..104].copy_from_slice(blake3::hash(b"").as_bytes());
+    let checksum = crc32c::crc32c(&planted[..104]);
+    planted[104..108].copy_from_slice(&checksum.to_le_bytes());
+    // One of 64 neighbours, each a byte longer than 192, stands at a multiple of 64.
+    let context = [planted, vec![1; 65]].concat();
+    let contexts = (0..64).map(|_| context.clone().into()).collect();
+    let payments = (1..=64).map(|id| Payment { debit: AccountId(1), ..payment(id * 3) }).collect();
+    ask(&engine, |reply| Command::Payments { payments, contexts, reply });
+    engine.stop().expect("stops");
+
+    let last = segments(directory.path()).pop().unwrap();
+    let (offset, _) = *frames(&last).last().unwrap();
+    let bytes = fs::read(&last).unwrap();
+    let at_frame_starts = (offset as usize + 64..bytes.len()).step_by(64);
+    let stands = at_frame_starts.filter(|at| bytes[*at..].starts_with(b"MLRF")).count();
+    assert!(stands > 0, "the test plants where frames start");
+    write_at(&last, &[0; 128], offset);
+    let (engine, report) = start(directory.path()).expect("a torn tail is no damage");
+    assert!(report.torn_tail.is_some());
+    engine.stop().expect("stops");
+}
+
+/// A frame that claims more events than its bytes can hold is damage, not a reason to ask the
+/// system for terabytes.
+#[test]
+fn a_frame_with_an_absurd_count_is_refused() {
+    let directory = journal();
+    let first = &segments(directory.path())[0];
+    let mut header = fs::read(first).unwrap()[FIRST_FRAME as usize..][..128].to_vec();
+    header[16..20].copy_from_slice(&u32::MAX.to_le_bytes());
+    let checksum = crc32c::crc32c(&header[..104]);
+    header[104..108].copy_from_slice(&checksum.to_le_bytes());
+    write_at(first, &header, FIRST_FRAME);
+    let error = refusal(directory.path());
+    assert!(error.contains("holds no valid events"), "{error}");
+}
+
+/// Thousands of holds expire at once: they come in batches of the usual size, all of them, before
+/// anything that is decided later.
+#[test]
+fn many_holds_that_expire_at_once_fill_several_batches() {
+    let directory = tempfile::tempdir().unwrap();
+    let limited = EngineConfig { batch_events_max: 100, ..config(directory.path()) };
+    let (engine, _) = Engine::start(&limited, ApproveAll).expect("starts");
+    open_accounts(&engine);
+    let hold = |id| Payment {
+        debit: AccountId(1),
+        credit: AccountId(2),
+        operation: Operation::Authorize,
+        timeout_s: 1,
+        ..payment(id)
+    };
+    pay(&engine, (1..=950).map(hold).collect());
+    let mut reader = engine.feed().reader(EventSeq(954));
+    std::thread::sleep(Duration::from_millis(1_100));
+    let capture = Payment {
+        id: PaymentId(2_000),
+        original: PaymentId(950),
+        operation: Operation::Capture,
+        amount: Amount::ALL,
+        ..Payment::default()
+    };
+    let reply = &pay(&engine, vec![capture])[0];
+    let expired = millrace_ledger::RejectReason::HoldExpired;
+    assert_eq!(reply.outcome.status, Status::Rejected(expired));
+    let next = || reader.next(Duration::ZERO).expect("reads");
+    let sizes: Vec<_> = std::iter::from_fn(next).map(|batch| batch.events.len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 951);
+    assert!(sizes.iter().all(|size| *size <= 101), "{sizes:?}");
+    engine.stop().expect("stops");
+}
+
+/// After an outage, senders repeat known payments as fast as they can. A new payment among them
+/// is answered all the same.
+#[test]
+fn a_storm_of_retries_does_not_hold_up_a_new_payment() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, _) = start(directory.path()).expect("starts");
+    open_accounts(&engine);
+    let known: Vec<_> =
+        (1..=512).map(|id| Payment { debit: AccountId(1), ..payment(id * 3) }).collect();
+    pay(&engine, known.clone());
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let mut unanswered = Vec::new();
+                    while !over.load(Ordering::Relaxed) {
+                        let (reply, answer) = oneshot::channel();
+                        let payments = known.clone();
+                        let command = Command::Payments { payments, contexts: Vec::new(), reply };
+                        let room = Instant::now() + Duration::from_secs(5);
+                        engine.submitter().submit(command, None, room).await.expect("room");
+                        unanswered.push(answer);
+                    }
+                });
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let (answered, answer) = std::sync::mpsc::channel();
+        let engine = &engine;
+        scope.spawn(move || answered.send(pay(engine, vec![payment(2_000)])));
+        let within = answer.recv_timeout(Duration::from_secs(20));
+        over.store(true, Ordering::Relaxed);
+        assert!(within.is_ok(), "the new payment waits for as long as the storm lasts");
+    });
+    engine.stop().expect("stops");
+}

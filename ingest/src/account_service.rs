@@ -90,7 +90,7 @@ impl AccountService for Accounts {
 
 fn check_count(count: usize) -> Result<(), Refusal> {
     match count > REQUEST_ITEMS_MAX {
-        true => Err(Refusal::TooManyItems { count }),
+        true => Err(Refusal::TooManyItems),
         false => Ok(()),
     }
 }

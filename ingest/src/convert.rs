@@ -38,7 +38,8 @@ pub(crate) fn payment(wire: &millrace_protos::Payment) -> Payment {
     });
     let amount = match (wire.amount_minor, wire.amount_minor_high) {
         (None, 0) => Amount::ALL,
-        (low, high) => amount(low.unwrap_or(0), high),
+        // All ones would read as "all", which only absence says.
+        (low, high) => amount(low.unwrap_or(0), high).min(Amount(u128::MAX - 1)),
     };
     Payment {
         id: PaymentId(wire.payment_id),
@@ -356,5 +357,6 @@ mod tests {
         assert_eq!(amount_of(Some(0), 0), Amount(0));
         assert_eq!(amount_of(Some(7), 1), Amount((1 << 64) + 7));
         assert_eq!(amount_of(None, 1), Amount(1 << 64));
+        assert_eq!(amount_of(Some(u64::MAX), u64::MAX), Amount(u128::MAX - 1), "not all of it");
     }
 }

@@ -37,7 +37,7 @@ impl Payments {
         deadline: Option<Instant>,
     ) -> Result<Pending<Vec<PaymentReply>>, Refusal> {
         if wire.len() > REQUEST_ITEMS_MAX {
-            return Err(Refusal::TooManyItems { count: wire.len() });
+            return Err(Refusal::TooManyItems);
         }
         let payments = wire.iter().map(convert::payment).collect();
         let contexts = match wire.iter().any(|payment| !payment.context.is_empty()) {

@@ -30,7 +30,7 @@ pub struct IngestConfig {
     pub listen: SocketAddr,
     /// Largest message, in mebibytes. Default 16.
     pub message_max_mib: usize,
-    /// Requests that one connection may have under way. Default 4096.
+    /// Requests that one connection may have under way. Default 512.
     pub connection_requests_max: u32,
     /// How long a request waits for room in the queue before it is refused, in milliseconds.
     /// Default 1000.
@@ -45,7 +45,7 @@ impl Default for IngestConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
             message_max_mib: 16,
-            connection_requests_max: 4_096,
+            connection_requests_max: 512,
             queue_wait_max_ms: 1_000,
             drain_max_ms: 10_000,
         }

@@ -17,7 +17,7 @@ pub(crate) enum Refusal {
     /// The message is larger than the server takes.
     MessageTooLarge,
     /// More items than one request may carry.
-    TooManyItems { count: usize },
+    TooManyItems,
     /// A request for one payment without the payment.
     PaymentMissing,
     /// An id that is not 16 bytes.
@@ -51,10 +51,10 @@ impl From<Refusal> for Status {
                 "MESSAGE_TOO_LARGE",
                 "the message is larger than the server takes; send fewer items at once".to_owned(),
             ),
-            R::TooManyItems { count } => (
+            R::TooManyItems => (
                 Code::InvalidArgument,
                 "TOO_MANY_ITEMS",
-                format!("{count} items; one request may carry {max}"),
+                format!("one request may carry {max} items; send fewer at once"),
             ),
             R::PaymentMissing => (
                 Code::InvalidArgument,

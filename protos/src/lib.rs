@@ -2,10 +2,12 @@
 //!
 //! Generated from `proto/` without a system `protoc`, except for the two messages that every
 //! payment passes through: [`Payment`] and [`PaymentOutcome`] are written by hand so that decoding
-//! a payment allocates nothing, and are tested against the descriptor.
+//! a payment allocates nothing, and are tested against the descriptor; and except for the
+//! [`requests`] that carry many items, which are bounded while they are read.
 
 pub mod outcome;
 pub mod payment;
+pub mod requests;
 mod wire;
 
 pub use outcome::PaymentOutcome;
@@ -16,7 +18,13 @@ pub use payment::Payment;
 #[allow(clippy::needless_pass_by_value, clippy::large_futures)]
 pub mod v1 {
     tonic::include_proto!("millrace.v1");
-    pub use crate::{outcome::PaymentOutcome, payment::Payment};
+    pub use crate::{
+        outcome::PaymentOutcome,
+        payment::Payment,
+        requests::{
+            CreateAccountsRequest, GetAccountsRequest, StreamPaymentsRequest, SubmitPaymentsRequest,
+        },
+    };
 }
 
 /// The encoded `FileDescriptorSet` of package `millrace.v1`, for gRPC reflection.

@@ -149,9 +149,10 @@ impl Payment {
         if self.context.is_empty() {
             self.context = more;
         } else {
-            // Protobuf merges a message that is sent twice; so does putting the two end to end.
-            let mut merged = BytesMut::with_capacity(self.context.len() + len);
-            merged.extend_from_slice(&self.context);
+            // Protobuf merges a message that is sent twice; so does putting the two end to end. What
+            // was merged before is ours alone and grows in place: parts may be many.
+            let merged = std::mem::take(&mut self.context).try_into_mut();
+            let mut merged = merged.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
             merged.extend_from_slice(&more);
             self.context = merged.freeze();
         }
@@ -356,6 +357,16 @@ mod tests {
         let payment = Payment::decode(&encoded[..]).expect("well-formed protobuf");
         let context = crate::v1::PaymentContext::decode(payment.context).expect("reads");
         assert_eq!((context.channel, context.reference.as_str()), (1, "hi"));
+    }
+
+    /// A message may send a context in any number of parts; reading them takes time that grows with
+    /// their sum, not with its square.
+    #[test]
+    fn a_context_in_very_many_parts_is_read() {
+        let parts = 100_000;
+        let encoded = [0x62_u8, 3, 0x32, 1, b'x'].repeat(parts);
+        let payment = Payment::decode(Bytes::from(encoded)).expect("well-formed protobuf");
+        assert_eq!(payment.context.len(), 3 * parts);
     }
 
     #[test]

@@ -21,8 +21,15 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// What is further back than the profile reaches counts at its far end: else it would count
+    /// nowhere.
+    fn reachable(&self, minute: u64) -> u64 {
+        minute.max((self.newest_minute + 1).saturating_sub(WINDOW_MIN))
+    }
+
     /// The hour that ends with this minute.
     pub(crate) fn window(&self, minute: u64) -> Window {
+        let minute = self.reachable(minute);
         let newest = [(self.newest_minute, self.newest)];
         newest
             .iter()
@@ -32,9 +39,9 @@ impl Profile {
             .fold(Window::default(), |window, (_, entry)| window.with(entry))
     }
 
-    /// Adds a payment, and forgets what no later hour can reach. A payment that comes an hour
-    /// late is forgotten at once.
+    /// Adds a payment, and forgets what no later hour can reach.
     pub(crate) fn add(&mut self, minute: u64, amount: u128) {
+        let minute = self.reachable(minute);
         let payment = Window { count: 1, sum: amount };
         if minute == self.newest_minute {
             self.newest = self.newest.with(&payment);
@@ -80,6 +87,19 @@ mod tests {
         }
         profile.add(160, 0);
         assert_eq!(profile.older.len(), 1, "minute 100 is out of reach");
+    }
+
+    /// A backfill behind a newer payment would else be counted nowhere, and escape every limit.
+    #[test]
+    fn payments_too_late_for_the_window_count_at_its_far_end() {
+        let mut profile = Profile::default();
+        profile.add(1_000, 1);
+        for count in 0..5 {
+            assert_eq!(profile.window(10), Window { count, sum: u128::from(count) });
+            profile.add(10, 1);
+        }
+        assert_eq!(profile.window(1_000).count, 6);
+        assert_eq!(profile.window(1_001).count, 1);
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 
 use crate::{
     Account, AccountChange, AccountEvent, AccountId, AccountOutcome, AccountRejectReason,
-    AccountSpec, AccountState, Amount, Balances, Ledger, LedgerId, LedgerTotals,
+    AccountSpec, AccountState, Amount, Balances, Currency, Ledger, LedgerId, LedgerTotals,
     state::{AccountOrigin, AccountRow},
 };
 
@@ -94,6 +94,11 @@ pub(crate) fn changed(
     let mut after = *account;
     let closed = account.state == AccountState::Closed;
     match change {
+        AccountChange::SetCreditLimit(limit)
+            if limit != Amount::ZERO && !account.spec.flags.limits() =>
+        {
+            return Err(AccountRejectReason::CreditLimitWithoutFlag);
+        }
         AccountChange::Freeze | AccountChange::SetCreditLimit(_) if closed => {
             return Err(AccountRejectReason::AccountClosed);
         }
@@ -101,11 +106,6 @@ pub(crate) fn changed(
         AccountChange::Reopen => after.state = AccountState::Open,
         AccountChange::Close if account.is_empty() => after.state = AccountState::Closed,
         AccountChange::Close => return Err(AccountRejectReason::AccountNotEmpty),
-        AccountChange::SetCreditLimit(limit)
-            if limit != Amount::ZERO && !account.spec.flags.limits() =>
-        {
-            return Err(AccountRejectReason::CreditLimitWithoutFlag);
-        }
         AccountChange::SetCreditLimit(limit) => after.spec.credit_limit = limit,
     }
     Ok(after)
@@ -114,14 +114,13 @@ pub(crate) fn changed(
 /// What is wrong with the request or the id, checked before the account is looked up.
 fn id_reason(spec: &AccountSpec) -> Option<AccountRejectReason> {
     use AccountRejectReason as R;
-    if let Some(reason) = spec.defect.filter(|reason| *reason <= R::OwnerIdMalformed) {
-        return Some(reason);
-    }
-    match spec.id {
+    let id = match spec.id {
         AccountId::ZERO => Some(R::AccountIdZero),
         AccountId::MAX => Some(R::AccountIdMax),
         _ => None,
-    }
+    };
+    let defect = spec.defect.filter(|reason| *reason <= R::OwnerIdMalformed);
+    defect.into_iter().chain(id).min()
 }
 
 /// The first field in which an existing account differs from what is asked.
@@ -129,7 +128,10 @@ fn difference(asked: &AccountSpec, existing: &AccountSpec) -> Option<AccountReje
     use AccountRejectReason as R;
     [
         (asked.ledger != existing.ledger, R::ExistsLedgerDiffers),
-        (asked.code != existing.code, R::ExistsCodeDiffers),
+        (
+            asked.code != existing.code || asked.defect == Some(R::CodeTooLarge),
+            R::ExistsCodeDiffers,
+        ),
         (asked.tenant != existing.tenant, R::ExistsTenantDiffers),
         (asked.owner != existing.owner, R::ExistsOwnerDiffers),
         (asked.flags != existing.flags, R::ExistsFlagsDiffer),
@@ -144,6 +146,7 @@ fn static_reason(spec: &AccountSpec) -> Option<AccountRejectReason> {
     [
         (spec.flags.0 & 3 == 3, R::FlagsExclusive),
         (spec.ledger == LedgerId(0), R::LedgerZero),
+        (Currency::of_ledger(spec.ledger).is_none(), R::LedgerUnknown),
         (spec.code.0 == 0, R::CodeZero),
         (spec.credit_limit != Amount::ZERO && !spec.flags.limits(), R::CreditLimitWithoutFlag),
     ]

@@ -146,7 +146,6 @@ impl Ledger {
         }
         for (position, member) in members.iter().enumerate() {
             decided(&match (steps.get(position), &culprit) {
-                (Some(Err(slot)), _) => self.replay(*slot),
                 (Some(Ok(step)), _) => {
                     let accounts = Some((step.posting.debit, step.posting.credit));
                     let reason = RejectReason::GroupMemberFailed;
@@ -157,7 +156,9 @@ impl Ledger {
                 {
                     self.refuse(member, *reason, *accounts, *verdict)
                 }
-                (None, _) => self.refuse_with_group(member, RejectReason::GroupMemberFailed),
+                (Some(Err(_)) | None, _) => {
+                    self.refuse_with_group(member, RejectReason::GroupMemberFailed)
+                }
             });
         }
     }

@@ -239,8 +239,15 @@ impl State {
             (payment.timeout_s == first.timeout_s, R::IdReusedTimeoutDiffers),
             (payment.context_digest == first.context_digest, R::IdReusedContextDiffers),
         ];
+        let unreadable = match payment.defect {
+            Some(R::OriginalMalformed) => Some(R::IdReusedOriginalDiffers),
+            Some(R::DebitAccountIdMalformed) => Some(R::IdReusedDebitAccountDiffers),
+            Some(R::CreditAccountIdMalformed) => Some(R::IdReusedCreditAccountDiffers),
+            Some(R::CodeTooLarge) => Some(R::IdReusedCodeDiffers),
+            _ => None,
+        };
         let differing = checks.into_iter().filter(|(same, _)| !same).map(|(_, reason)| reason);
-        Some(differing.min().map_or(Ok(known.outcome), Err))
+        Some(differing.chain(unreadable).min().map_or(Ok(known.outcome), Err))
     }
 
     fn reasons_before_risk(&self, payment: &Payment) -> Vec<RejectReason> {

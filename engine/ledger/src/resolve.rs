@@ -113,12 +113,20 @@ impl Ledger {
         let ledger_differs =
             payment.ledger != debit.ledger && !(follow_up && payment.ledger == LedgerId(0));
         let code_differs = payment.code != stored.code && !(follow_up && payment.code.0 == 0);
+        // What could not be read is not what was sent first, whatever it reads as.
+        let malformed = |reason| payment.defect == Some(reason);
+        let original_differs = payment.original != original || malformed(R::OriginalMalformed);
+        let debit_differs =
+            account_differs(payment.debit, debit.id) || malformed(R::DebitAccountIdMalformed);
+        let credit_differs =
+            account_differs(payment.credit, credit.id) || malformed(R::CreditAccountIdMalformed);
+        let code_differs = code_differs || malformed(R::CodeTooLarge);
         [
             (payment.operation != stored.operation, R::IdReusedOperationDiffers),
             (payment.flags != stored.flags, R::IdReusedFlagsDiffer),
-            (payment.original != original, R::IdReusedOriginalDiffers),
-            (account_differs(payment.debit, debit.id), R::IdReusedDebitAccountDiffers),
-            (account_differs(payment.credit, credit.id), R::IdReusedCreditAccountDiffers),
+            (original_differs, R::IdReusedOriginalDiffers),
+            (debit_differs, R::IdReusedDebitAccountDiffers),
+            (credit_differs, R::IdReusedCreditAccountDiffers),
             (payment.amount != stored.amount, R::IdReusedAmountDiffers),
             (ledger_differs, R::IdReusedLedgerDiffers),
             (code_differs, R::IdReusedCodeDiffers),

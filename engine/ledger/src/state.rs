@@ -250,9 +250,25 @@ impl Ledger {
     /// # Panics
     /// If time goes backwards.
     pub fn begin_batch(&mut self, time: Timestamp, expired: &mut Vec<HoldExpired>) {
+        self.begin_batch_within(time, usize::MAX, expired);
+    }
+
+    /// Begins a batch as [`Self::begin_batch`] does, expiring at most so many holds. While
+    /// [`Self::next_expiry`] is not after the batch's time, others are due: nothing may be decided
+    /// in this batch then.
+    ///
+    /// # Panics
+    /// If time goes backwards.
+    pub fn begin_batch_within(
+        &mut self,
+        time: Timestamp,
+        holds_max: usize,
+        expired: &mut Vec<HoldExpired>,
+    ) {
         assert!(time >= self.time, "batch time went back from {:?} to {time:?}", self.time);
         self.time = time;
-        while let Some(&Reverse((due, slot))) = self.expiries.peek()
+        while expired.len() < holds_max
+            && let Some(&Reverse((due, slot))) = self.expiries.peek()
             && due <= time
         {
             self.expiries.pop();

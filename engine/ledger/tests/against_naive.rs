@@ -185,6 +185,8 @@ fn with_field_changed(mut payment: Payment, field: u8) -> Payment {
         9 => payment.context_digest ^= 1,
         10 => payment.debit = AccountId(0),
         11 => payment.ledger = LedgerId(0),
+        12 => payment.defect = Some(RejectReason::DebitAccountIdMalformed),
+        13 => payment.defect = Some(RejectReason::CodeTooLarge),
         _ => {}
     }
     payment
@@ -201,11 +203,16 @@ fn step() -> impl Strategy<Value = Step> {
     let follow_up = select(vec![Operation::Capture, Operation::Void, Operation::Refund]);
     prop_oneof![
         2 => (0_u64..4).prop_map(Step::Tick),
-        2 => (any::<usize>(), 0..14_u8).prop_map(|(earlier, field)| Step::Reuse(earlier, field)),
+        2 => (any::<usize>(), 0..16_u8).prop_map(|(earlier, field)| Step::Reuse(earlier, field)),
         4 => (any::<usize>(), follow_up, follow_ups)
             .prop_map(|(earlier, operation, amounts)| Step::FollowUp(earlier, operation, amounts)),
         1 => (1_u128..8, change).prop_map(|(id, change)| Step::Change(AccountId(id), change)),
         8 => prop::collection::vec(payment(), 1..6).prop_map(Step::Request),
+        3 => (prop::collection::vec(payment(), 1..6), any::<usize>(), any::<usize>()).prop_map(|(mut all, from, to)| {
+            let again = all[from % all.len()];
+            all.insert(to % (all.len() + 1), again);
+            Step::Request(all)
+        }),
     ]
 }
 

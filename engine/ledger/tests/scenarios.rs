@@ -429,6 +429,10 @@ fn a_linked_group_happens_whole_or_not_at_all() {
         # A known member keeps its outcome whatever becomes of the rest.
         pay g1 bank  alice 50 linked            -> again settled 50
         pay g14 alice shop 99                   -> INSUFFICIENT_FUNDS
+        # A member twice in a group that fails: neither happened.
+        pay g20 bank alice 5 linked             -> GROUP_MEMBER_FAILED
+        pay g20 bank alice 5 linked             -> GROUP_MEMBER_FAILED
+        pay g21 alice shop 900                  -> INSUFFICIENT_FUNDS
         # A group that is still open when its request ends.
         pay g15 bank alice 5 linked             -> GROUP_MEMBER_FAILED
         pay g1  bank alice 50 linked            -> again settled 50
