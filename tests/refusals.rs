@@ -146,6 +146,22 @@ fn a_journal_of_a_newer_version() {
     assert!(fs::read(&segment).expect("is read") == before, "nothing was changed");
 }
 
+/// Guards against a read side that silently goes on in the middle of another history.
+#[test]
+fn a_journal_that_is_behind_its_sinks() {
+    let scratch = Scratch::new();
+    let config = Settings::dev().write(scratch.dir.path());
+    let data_dir = scratch.path("data");
+    let server = Server::start(&config, &data_dir);
+    let account = ["account", "create", "--currency", "CZK", "--target", &server.url()];
+    assert_eq!(millrace(account).code, Some(0));
+    server.stop();
+    fs::remove_dir_all(data_dir.join("journal")).expect("is removed");
+
+    let finished = scratch.serve(&Settings::dev(), "data");
+    assert_one_sentence(&finished, &["up to 1", "the journal ends with 0", "delete that sink's"]);
+}
+
 /// Guards against a misspelt setting that is silently its default.
 #[test]
 fn an_unknown_configuration_key() {

@@ -20,6 +20,10 @@
 //! | a segment without its final name | anywhere | never held a frame: removed |
 //! | another process holds the directory | before reading | refused |
 //!
+//! A whole frame is one of this journal: its header names the journal, which no client knows, so
+//! nothing that a client sent is ever mistaken for one. What was read last is synced again before
+//! anything is answered, because a process that was killed may have left it in memory only.
+//!
 //! A frame that was torn can't be followed by a whole one, because a frame is written only when
 //! the one before it is durable.
 
