@@ -27,8 +27,8 @@ pub(crate) enum PipelineError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(
-        "{what} can't listen on {address}: {source}. Stop what uses the port, or choose another \
-         one ({setting})"
+        "{what} can't listen on {address}: {source}. {}",
+        listen_remedy(.source, .setting)
     )]
     Listen { what: &'static str, address: SocketAddr, setting: &'static str, source: io::Error },
     #[error(transparent)]
@@ -238,6 +238,15 @@ impl Pipeline {
 
 fn flatten<T>(joined: Result<T, tokio::task::JoinError>) -> Result<T, String> {
     joined.map_err(|error| error.to_string())
+}
+
+fn listen_remedy(source: &io::Error, setting: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("Stop what uses the port, or choose another one ({setting})")
+        }
+        _ => format!("Choose an address of this machine ({setting})"),
+    }
 }
 
 async fn turned_true(mut flag: watch::Receiver<bool>) {

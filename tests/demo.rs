@@ -281,7 +281,11 @@ fn check_correction(
         let told = first.stderr.lines().any(|told| told.contains(&place) && told.contains(said));
         assert!(told, "{place} {said}: {}", first.stderr);
     }
-    assert!(first.stderr.contains(&format!("{} rows could not be sent", broken.len())));
+    assert!(first.stderr.contains(&format!(
+        "{} row{} could not be sent",
+        broken.len(),
+        if broken.len() == 1 { "" } else { "s" }
+    )));
     assert!(first.stderr.contains(text(&refused)), "{}", first.stderr);
     let set_aside = fs::read_to_string(&refused).expect("is beside the file");
     let expected: Vec<&str> =

@@ -35,17 +35,22 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to a server such as `http://127.0.0.1:50051`.
+    /// Connects to a server such as `http://127.0.0.1:7400`.
     ///
     /// # Errors
     /// When the URL is not one, or nothing answers there.
     pub async fn open(url: &str) -> Result<Self, CallError> {
         let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| CallError {
             sentence: format!(
-                "`{url}` is not the URL of a server; write it like http://127.0.0.1:50051"
+                "`{url}` is not the URL of a server; write it like http://127.0.0.1:7400"
             ),
             code: Code::InvalidArgument,
         })?;
+        if !url.contains("://") {
+            let sentence =
+                format!("`{url}` is not the URL of a server; write it like http://127.0.0.1:7400");
+            return Err(CallError { sentence, code: Code::InvalidArgument });
+        }
         let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
         match endpoint.connect().await {
             Ok(channel) => Ok(Self { channel, url: url.into() }),

@@ -83,10 +83,13 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<PaymentServiceServer<Payments>>().await;
     health.set_serving::<AccountServiceServer<Accounts>>().await;
-    let reflection = ReflectionBuilder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        ReflectionBuilder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Many tools still ask for the older version.
+    let (reflection, older_reflection) = (reflection().build_v1()?, reflection().build_v1alpha()?);
 
     // A payment is small and waits for nobody's buffer: with Nagle's algorithm, one in a hundred
     // answers came 40 ms late.
@@ -111,6 +114,7 @@ pub async fn serve(
         .layer(ErrorInfoLayer)
         .add_service(health_service)
         .add_service(reflection)
+        .add_service(older_reflection)
         .add_service(accounts)
         .add_service(payments)
         .serve_with_incoming_shutdown(incoming, begin_drain);

@@ -44,7 +44,8 @@ pub(crate) async fn open(channel: &Channel, count: u32) -> Result<(), tonic::Sta
                 .map_or("an unknown reason", |reason| reason.as_str_name());
             return Err(tonic::Status::failed_precondition(format!(
                 "funding an account was refused with {reason}; a server for load must have no \
-                 limit that stops amounts of {FUNDS_MINOR} minor units"
+                 limit that stops amounts of {FUNDS_MINOR} minor units, or exempt the funding account as \
+                 configs/bench.toml does"
             )));
         }
     }

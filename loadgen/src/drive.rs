@@ -21,6 +21,10 @@ const RESPONSE_MAX: usize = 16 << 20;
 /// How long after its end a run that fell behind its schedule still sends what was due.
 const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
+/// A client that got an error waits so long, or a server that is gone would be called in vain as
+/// fast as the machine can.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
 /// The span that is measured.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -59,7 +63,10 @@ impl Client {
                 }
             }
             Ok(_) => {}
-            Err(status) => self.measured.add_error(&status),
+            Err(status) => {
+                self.measured.add_error(&status);
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
         }
     }
 }

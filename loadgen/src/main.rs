@@ -109,12 +109,22 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(drive::run(&args)) {
-        Ok(report) if args.json => println!("{}", report.to_json()),
-        Ok(report) => println!("{report}"),
+        Ok(report) => {
+            match args.json {
+                true => println!("{}", report.to_json()),
+                false => println!("{report}"),
+            }
+            match report.complaint() {
+                None => ExitCode::SUCCESS,
+                Some(complaint) => {
+                    eprintln!("{complaint}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }

@@ -99,6 +99,16 @@ impl Report {
         self.measured.latency_us.value_at_quantile(quantile) as f64 / 1_000.0
     }
 
+    /// Why the figures are not to be used, if they are not.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let errors: u64 = self.measured.errors.values().sum();
+        if errors > 0 {
+            return Some(format!("{errors} requests failed: these figures are of a broken run"));
+        }
+        let none = self.measured.requests == 0;
+        none.then(|| "no request was answered within the run: make --duration longer".to_owned())
+    }
+
     /// One JSON object; latencies are per request, in milliseconds, from when it was due.
     pub(crate) fn to_json(&self) -> Value {
         let (args, measured) = (&self.args, &self.measured);

@@ -27,7 +27,15 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Command::Verify { data_dir } = &args.command;
-    let report = millrace_sinks::audit::verify(&data_dir.join("audit").join("audit.jsonl"))?;
+    let file = data_dir.join("audit").join("audit.jsonl");
+    if !file.is_file() {
+        let data_dir = data_dir.display();
+        return Err(format!(
+            "there is no audit log in {data_dir}: name a data directory with --data-dir"
+        )
+        .into());
+    }
+    let report = millrace_sinks::audit::verify(&file)?;
     say!("  lines         {:>14}", report.lines);
     say!("  settled       {:>14}", report.settled);
     say!("  held          {:>14}", report.held);

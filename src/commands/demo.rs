@@ -77,8 +77,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         signal = &mut stop => Err(format!("stopped by {signal} before all was submitted").into()),
         () = pipeline.failed() => Err("a part of the pipeline stopped".into()),
     };
-    if outcome.is_ok() && args.once && scratch.is_some() && !args.json {
-        say!("All of it ends now: leave out --once, or keep the data with --data-dir.");
+    if outcome.is_ok() && args.once && !args.json {
+        let data = if scratch.is_some() {
+            ", and the data go with it (--data-dir keeps them)"
+        } else {
+            ""
+        };
+        say!("It ends now{data}. Leave out --once to look around.");
     }
     if outcome.is_ok() && !args.once {
         if !args.json {
@@ -221,7 +226,7 @@ impl Shown<'_> {
             self.pipeline.durable_seq(),
             ok(self.audit_chain_ok())
         );
-        say!("\nWhere to look:");
+        say!("\nWhere to look while it runs:");
         say!("  GraphiQL    {}", self.graphql());
         say!(
             "  gRPC        grpcurl -plaintext {} list millrace.v1.PaymentService",

@@ -38,6 +38,13 @@ Reads only; safe beside a running millrace, whose last frame may then count as t
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Command::Verify { data_dir, json } = &args.command;
+    if !data_dir.join("journal").is_dir() {
+        let data_dir = data_dir.display();
+        return Err(format!(
+            "there is no journal in {data_dir}: name a data directory with --data-dir"
+        )
+        .into());
+    }
     let started = Instant::now();
     let mut ledger = Ledger::new(0);
     let report = recover::verify(&data_dir.join("journal"), &mut ledger, &mut ApproveAll)?;

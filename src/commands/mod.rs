@@ -11,10 +11,7 @@ mod send;
 pub(crate) mod serve;
 pub(crate) mod submit;
 
-use std::{
-    io::{self, Write as _},
-    process,
-};
+use std::io::{self, Write as _};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,18 +28,17 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = &'static str>> {
 }
 
 /// Prints a line to standard output. Whoever reads it may leave at any time (`| head`): the command
-/// ends quietly then.
+/// goes on to its end then, quietly.
 macro_rules! say {
     ($($text:tt)*) => { $crate::commands::print_line(format_args!($($text)*)) };
 }
 pub(crate) use say;
 
 pub(crate) fn print_line(text: std::fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(io::stdout(), "{text}") {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            process::exit(0);
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tracing::error!(%error, "can't write to standard output");
         }
-        eprintln!("error: can't write to standard output: {error}");
-        process::exit(1);
+        Ok(()) | Err(_) => {}
     }
 }

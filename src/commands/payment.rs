@@ -40,7 +40,10 @@ Example:
         #[arg(long, default_value_t = 0)]
         timeout: u32,
     },
-    /// Post part or all of a hold
+    /// Post part or all of a hold; lets a payment through that is held for review
+    #[command(after_help = "\
+Example:
+  millrace payment capture 0190b5a4-6a00-7c3e-8f00-000000000003 --amount 10.00 --currency CZK")]
     Capture(FollowUpArgs),
     /// Release what a hold still holds
     Void {
@@ -51,6 +54,9 @@ Example:
         id: Option<Uuid>,
     },
     /// Pay back part or all of a settled payment
+    #[command(after_help = "\
+Example:
+  millrace payment refund 0190b5a4-6a00-7c3e-8f00-000000000003 --amount 10.00 --currency CZK")]
     Refund(FollowUpArgs),
     /// Show a payment and what became of it
     Get { id: Uuid },
@@ -65,7 +71,7 @@ struct TransferArgs {
     #[arg(long)]
     to: Uuid,
     /// Decimal text, such as 99.50
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     amount: String,
     /// ISO 4217 code
     #[arg(long, value_parser = parse_currency)]
@@ -82,8 +88,8 @@ struct TransferArgs {
 struct FollowUpArgs {
     /// The hold to capture, or the settled payment to refund
     original: Uuid,
-    /// Decimal text; without it, all that is left
-    #[arg(long, requires = "currency")]
+    /// Decimal text, with --currency; without it, all that is left
+    #[arg(long, requires = "currency", allow_hyphen_values = true)]
     amount: Option<String>,
     /// ISO 4217 code of the amount
     #[arg(long, value_parser = parse_currency)]

@@ -6,6 +6,9 @@ use millrace_client::Summary;
 use millrace_ledger::{Amount, Currency};
 use serde_json::{Map, Value, json};
 
+/// Of fewer requests, a rate and a distribution would say nothing.
+const REQUESTS_MIN: u64 = 20;
+
 /// Exit code when rows of the file were refused.
 const ROWS_REFUSED: u8 = 2;
 
@@ -68,8 +71,8 @@ pub(crate) fn table(summary: &Summary) -> String {
     }
     line("voided", &summary.voided);
     line("rejected", &summary.rejected_total());
-    line("duplicates", &summary.duplicates);
-    line("replayed", &summary.replayed);
+    line("repeated rows", &summary.duplicates);
+    line("known before", &summary.replayed);
     for (reason, count) in &summary.rejected {
         let lines: Vec<_> = summary.rejected_rows.get(reason).into_iter().flatten().collect();
         let lines: Vec<_> = lines
@@ -79,7 +82,8 @@ pub(crate) fn table(summary: &Summary) -> String {
                 rule => format!("{} ({rule})", row.line),
             })
             .collect();
-        let _ = writeln!(text, "    {count:>8}  {reason}: line {}", lines.join(", "));
+        let more = if *count > lines.len() as u64 { ", …" } else { "" };
+        let _ = writeln!(text, "    {count:>8}  {reason}: line {}{more}", lines.join(", "));
     }
     for (title, sums) in
         [("settled", &summary.settled_minor), ("refunded", &summary.refunded_minor)]
@@ -89,6 +93,9 @@ pub(crate) fn table(summary: &Summary) -> String {
                 .map_or_else(|| minor.to_string(), |currency| currency.format(Amount(*minor)));
             let _ = writeln!(text, "  {title:<14}{amount:>14} {code}");
         }
+    }
+    if summary.latency_us.len() < REQUESTS_MIN {
+        return text;
     }
     let at = |quantile| summary.latency_us.value_at_quantile(quantile) as f64 / 1_000.0;
     let _ = writeln!(
@@ -107,12 +114,16 @@ pub(crate) fn refused(summary: &Summary) -> Option<String> {
     if rows.count == 0 {
         return None;
     }
-    let mut text = format!("{} rows could not be sent:\n", rows.count);
+    let rows_word = if rows.count == 1 { "row" } else { "rows" };
+    let mut text = format!("{} {rows_word} could not be sent:\n", rows.count);
     for row in &rows.first {
         let _ = writeln!(text, "  {row}");
     }
+    if rows.count > rows.first.len() as u64 {
+        let _ = writeln!(text, "  … and {} more", rows.count - rows.first.len() as u64);
+    }
     if let Some(path) = &rows.file {
-        let _ = write!(text, "correct them in {} and submit that file", path.display());
+        let _ = write!(text, "correct what is wrong in {} and submit that file", path.display());
     }
     Some(text)
 }

@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use millrace_client::{Connection, Source, SubmitOptions};
+use millrace_client::{AccountPlan, Connection, Opened, Source, SubmitOptions};
+use uuid::Uuid;
 
-use super::{report, say, send, send::Outgoing};
+use super::{report, say, send, send::Outgoing, stop_signal};
 use crate::Failure;
 
 /// Submit the payments of a CSV file; running it again continues, and pays nothing twice
@@ -16,7 +17,7 @@ Examples:
   millrace submit --file orders.csv --open-accounts --json
 
 A mapping says which column is what; configs/mappings/ has those that ship. Rows that can't be sent
-are listed, written to FILE.refused.csv, and make the exit code 2.")]
+are listed, written to NAME.refused.csv beside NAME.csv, and make the exit code 2.")]
 pub(crate) struct Args {
     /// The file, gzipped or not
     #[arg(long, value_name = "CSV")]
@@ -47,8 +48,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.open_accounts {
         let plan = outgoing.plan()?;
         let opened = Outgoing::open_accounts(&plan, &connection).await?;
-        for fault in &opened.first_faults {
-            eprintln!("{fault}");
+        if opened.faults > 0 {
+            return Err(not_opened(&outgoing, &plan, &opened).into());
         }
     }
     let options = SubmitOptions {
@@ -56,7 +57,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         in_flight: args.in_flight as usize,
         ..SubmitOptions::default()
     };
-    let (summary, _) = outgoing.send(connection, options, send::bar(None), 0).await?;
+    let bar = send::bar(None);
+    let (summary, _) = tokio::select! {
+        sent = outgoing.send(connection, options, bar.clone(), 0) => sent?,
+        signal = stop_signal()? => {
+            let answered = bar.position();
+            let again = "run it again to continue; nothing is paid twice";
+            return Err(format!("stopped by {signal} after {answered} rows: {again}").into());
+        }
+    };
     match args.json {
         true => say!("{}", serde_json::Value::Object(report::fields(&summary))),
         false => say!("{}", report::table(&summary).trim_end()),
@@ -65,4 +74,24 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         eprintln!("{refused}");
     }
     Ok(report::exit_code(&summary))
+}
+
+/// Why nothing was submitted: a payment that is refused for want of an opening balance would burn
+/// its id.
+fn not_opened(outgoing: &Outgoing, plan: &AccountPlan, opened: &Opened) -> String {
+    let namespace = outgoing.mapping.namespace();
+    let funding = plan.funded_currencies().into_iter().map(|currency| {
+        let account = Uuid::from_u128(namespace.funding_account(currency).0);
+        format!("{account} ({})", currency.code)
+    });
+    let faults: Vec<_> = opened.first_faults.iter().map(ToString::to_string).collect();
+    format!(
+        "{} accounts could not be opened or funded, so nothing was submitted: {}{}. If a risk limit \
+         stopped their opening balances, exempt the funding accounts from limits: \
+         risk.exempt_payers = {}",
+        opened.faults,
+        faults.join("; "),
+        if opened.faults > faults.len() as u64 { "; …" } else { "" },
+        funding.collect::<Vec<_>>().join(", "),
+    )
 }
