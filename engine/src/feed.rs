@@ -7,7 +7,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -22,8 +22,10 @@ use crate::{
     segment::{self, FIRST_FRAME, Found, SegmentReader},
 };
 
-/// A reader that was asleep sleeps this much longer, so that it wakes for many batches at once.
-const LINGER: Duration = Duration::from_millis(10);
+/// How often a reader that has nothing to read looks again. It looks at one number, without a lock:
+/// readers run when nothing else does, and one that held a lock while it waits for a processor
+/// would hold up the committer.
+const POLL: Duration = Duration::from_millis(10);
 
 /// A durable event with what surrounds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,18 +55,12 @@ pub struct Feed {
 struct Shared {
     directory: PathBuf,
     durable_seq: AtomicU64,
-    sleepers: Mutex<()>,
-    more_is_durable: Condvar,
 }
 
 impl Feed {
     pub(crate) fn new(directory: &Path, durable_seq: EventSeq) -> Self {
-        let shared = Shared {
-            directory: directory.to_owned(),
-            durable_seq: AtomicU64::new(durable_seq.0),
-            sleepers: Mutex::new(()),
-            more_is_durable: Condvar::new(),
-        };
+        let shared =
+            Shared { directory: directory.to_owned(), durable_seq: AtomicU64::new(durable_seq.0) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -83,24 +79,17 @@ impl Feed {
     /// Everything up to `seq` is durable now.
     pub(crate) fn advance(&self, seq: EventSeq) {
         self.shared.durable_seq.store(seq.0, Ordering::Release);
-        // Taking the lock keeps a reader from falling asleep between its look and its wait.
-        drop(self.shared.sleepers.lock().unwrap_or_else(PoisonError::into_inner));
-        self.shared.more_is_durable.notify_all();
     }
 
     /// Waits until `seq` is durable, at most until `deadline`.
     fn wait_for(&self, seq: EventSeq, deadline: Instant) -> bool {
-        let mut guard = self.shared.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         while self.durable_seq() < seq {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            let waited = self.shared.more_is_durable.wait_timeout(guard, left);
-            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+            thread::sleep(left.min(POLL));
         }
-        drop(guard);
-        thread::sleep(LINGER);
         true
     }
 }
