@@ -1,4 +1,14 @@
 //! What the benches share: payments between accounts, the same on every machine.
+//!
+//! Rates of the whole engine: [`workload`] makes the payments ([`alias`] draws the unequal ones),
+//! [`drive`] sends them to an engine in this process, [`report`] tells what it took, with the help
+//! of [`usage`]. The binary `rates` is their command line.
+
+pub mod alias;
+pub mod drive;
+pub mod report;
+pub mod usage;
+pub mod workload;
 
 use millrace_ledger::{
     AccountFlags, AccountId, AccountSpec, Amount, Code, Ledger, LedgerId, Payment, PaymentId,
@@ -19,6 +29,16 @@ impl Numbers {
         let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         number ^ (number >> 31)
     }
+
+    /// Evenly, below `bound`, but for a bias of `bound` / 2^32.
+    pub fn draw_below(&mut self, bound: u32) -> u32 {
+        below(bound, (self.draw() >> 32) as u32)
+    }
+}
+
+/// Maps a number evenly below `bound`, without a division (Lemire 2019).
+fn below(bound: u32, number: u32) -> u32 {
+    ((u64::from(number) * u64::from(bound)) >> 32) as u32
 }
 
 /// The id of the account with this number, spread over the id space.
@@ -28,19 +48,25 @@ pub fn account_id(number: u32) -> AccountId {
     AccountId(u128::from(numbers.draw()) << 64 | u128::from(numbers.draw()))
 }
 
+/// The account with this number, which can't run dry.
+#[must_use]
+pub fn account(number: u32) -> AccountSpec {
+    AccountSpec {
+        id: account_id(number),
+        ledger: LEDGER,
+        code: Code(1),
+        flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+        credit_limit: Amount(1 << 100),
+        ..AccountSpec::default()
+    }
+}
+
 /// A ledger with so many accounts that can't run dry.
 #[must_use]
 pub fn ledger(accounts: u32) -> Ledger {
     let mut ledger = Ledger::new(1);
     for number in 0..accounts {
-        ledger.create_account(&AccountSpec {
-            id: account_id(number),
-            ledger: LEDGER,
-            code: Code(1),
-            flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
-            credit_limit: Amount(1 << 100),
-            ..AccountSpec::default()
-        });
+        ledger.create_account(&account(number));
     }
     ledger
 }

@@ -1,0 +1,88 @@
+//! Rates of the whole engine: consumes a command line, produces the figures of one durable run.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, value_parser};
+use millrace_benches::{
+    drive::{self, Settings},
+    workload::{CLIENTS_MAX, Workload},
+};
+
+/// Runs the engine in this process, durably and without a policy, and measures it
+#[derive(Debug, Parser)]
+#[command(
+    name = "rates",
+    after_help = "\
+The journal takes about 160 bytes of disk per payment while a run lasts, and up to 256 MiB of blanks.
+
+Examples:
+  rates --workload uniform --accounts 1000000 --batch 8192 --clients 8 --payments 10000000
+  rates --workload hot --accounts 10000 --batch 1024 --clients 16 --payments 5000000 --json
+  rates --workload zipf --payments 100000000 --every 5000000"
+)]
+struct Cli {
+    /// Who pays whom, and how
+    #[arg(long, value_enum, default_value_t = Workload::Uniform)]
+    workload: Workload,
+    /// Accounts to pay between
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(2..=50_000_000))]
+    accounts: u32,
+    /// Payments per request
+    #[arg(long, default_value_t = 8_192, value_parser = value_parser!(u32).range(1..=8_192))]
+    batch: u32,
+    /// Requests under way at once
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=i64::from(CLIENTS_MAX)))]
+    clients: u32,
+    /// Payments to measure
+    #[arg(long, default_value_t = 1_000_000, value_parser = value_parser!(u64).range(1..=3_000_000_000))]
+    payments: u64,
+    /// Payments to send before measuring [default: a tenth of --payments]
+    #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
+    warmup: Option<u64>,
+    /// The same seed makes the same payments
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// With `--workload holds`: a hold is captured so many payments of its client later, or more
+    #[arg(long, default_value_t = 1_000)]
+    capture_after: u32,
+    /// Print a line of JSON to standard error each time so many payments are measured
+    #[arg(long, value_name = "PAYMENTS", value_parser = value_parser!(u64).range(1..))]
+    every: Option<u64>,
+    /// New or empty directory for the journal, which is kept [default: a temporary one]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cli {
+    fn settings(self) -> Settings {
+        Settings {
+            workload: self.workload,
+            accounts: self.accounts,
+            batch: self.batch,
+            clients: self.clients,
+            payments: self.payments,
+            warmup: self.warmup.unwrap_or(self.payments / 10),
+            seed: self.seed,
+            capture_after: self.capture_after,
+            every: self.every,
+            dir: self.dir,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    match drive::run(&cli.settings()) {
+        Ok(report) if json => println!("{}", report.to_json()),
+        Ok(report) => println!("{report}"),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,239 @@
+//! Drive: consumes settings, runs a durable engine in this process under load, produces a report.
+//!
+//! Clients are tasks on the calling thread, each with one request under way: they send the next one
+//! when they have the answer to the last. Guarantees that a run with a payment that was not
+//! accepted, or with one that is not in the journal at the end, yields an error and no figures.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use millrace_engine::{
+    AccountReply, Command, Engine, EngineConfig, PaymentReply, SubmitError, Submitter,
+    submission::Expired,
+};
+use millrace_ledger::{AccountOutcome, ApproveAll};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinSet};
+
+use crate::{
+    account,
+    report::{Phase, Report, Tally},
+    usage::{Resident, Usage},
+    workload::{Mix, Source, Workload},
+};
+
+/// Accounts opened by one request.
+const ACCOUNTS_PER_REQUEST: u32 = 8_192;
+/// How long a request may wait for room in the engine's queue before the run is given up.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(600);
+/// What `statfs` calls a file system in memory (`linux/magic.h`).
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+const STOPPED: &str = "the engine stopped";
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who pays whom.
+    pub workload: Workload,
+    /// Accounts to open and pay between, at least two.
+    pub accounts: u32,
+    /// Payments in a request.
+    pub batch: u32,
+    /// Requests under way at once, at most [`crate::workload::CLIENTS_MAX`].
+    pub clients: u32,
+    /// Payments to measure.
+    pub payments: u64,
+    /// Payments before that, which are not measured.
+    pub warmup: u64,
+    /// The same seed makes the same payments, but for the times in their ids.
+    pub seed: u64,
+    /// A hold is captured so many payments of its client later, at the earliest.
+    pub capture_after: u32,
+    /// Tell the progress each time so many payments are measured.
+    pub every: Option<u64>,
+    /// The journal's directory, new or empty, which is kept; a temporary one if `None`.
+    pub dir: Option<PathBuf>,
+}
+
+/// How the engine under measurement is set up. THE ONE PLACE to hand settings of the engine
+/// through.
+fn engine_config(directory: &Path, _settings: &Settings) -> EngineConfig {
+    EngineConfig::new(directory)
+}
+
+/// Runs the engine under load.
+///
+/// # Errors
+/// When the journal can't be written, or a payment was not accepted; for whoever called the binary.
+pub fn run(settings: &Settings) -> Result<Report, String> {
+    let directory = JournalDirectory::make(settings.dir.as_deref())?;
+    let config = engine_config(directory.path(), settings);
+    let (engine, _) = Engine::start(&config, ApproveAll).map_err(|error| error.to_string())?;
+    // As cheap as one worker thread and, with small requests, cheaper than two; and the time of
+    // this thread is the clients' share of the CPU.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| format!("can't start the clients: {error}"))?;
+    let driven = runtime.block_on(drive(settings, &engine.submitter()));
+    let feed = engine.feed();
+    // An engine that stopped by itself knows why; its clients only know that it did.
+    engine.stop().map_err(|error| error.to_string())?;
+    let measured = driven?;
+    let expected = u64::from(settings.accounts) + settings.warmup + settings.payments;
+    let durable = feed.durable_seq().0;
+    if durable != expected {
+        return Err(format!("{durable} events are durable at the end, {expected} were answered"));
+    }
+    Ok(Report { settings: settings.clone(), measured })
+}
+
+/// Opens the accounts, warms up, measures.
+async fn drive(settings: &Settings, submitter: &Submitter) -> Result<Phase, String> {
+    open_accounts(submitter, settings.accounts).await?;
+    let Settings { workload, accounts, capture_after, seed, .. } = *settings;
+    let mix = Arc::new(Mix::new(workload, accounts, capture_after, seed));
+    let new_client = |number| Client {
+        source: Source::new(mix.clone(), number),
+        submitter: submitter.clone(),
+        batch: settings.batch,
+    };
+    let clients = (0..settings.clients).map(new_client).collect();
+    let (clients, _) = send_all(clients, Tally::new(settings.warmup, None)).await?;
+    let (before, start) = (Usage::now(), Instant::now());
+    let (_, tally) = send_all(clients, Tally::new(settings.payments, settings.every)).await?;
+    let (elapsed, usage) = (start.elapsed(), Usage::now().since(&before));
+    Ok(Phase { tally, elapsed, usage, resident: Resident::now() })
+}
+
+async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> {
+    for first in (0..count).step_by(ACCOUNTS_PER_REQUEST as usize) {
+        let specs = (first..count.min(first + ACCOUNTS_PER_REQUEST)).map(account).collect();
+        let (reply, answer) = oneshot::channel();
+        let command = Command::CreateAccounts { specs, reply };
+        let replies: Vec<AccountReply> = ask(submitter, command, answer).await?;
+        if let Some(refused) = replies.iter().find(|it| it.outcome != AccountOutcome::Created) {
+            return Err(format!("account {} was not opened: {:?}", refused.id, refused.outcome));
+        }
+    }
+    Ok(())
+}
+
+/// Lets the clients send until nothing is left, and returns when all is answered.
+async fn send_all(clients: Vec<Client>, tally: Tally) -> Result<(Vec<Client>, Tally), String> {
+    let tally = Arc::new(Mutex::new(tally));
+    let mut tasks = JoinSet::new();
+    for client in clients {
+        tasks.spawn(client.send(tally.clone()));
+    }
+    let mut clients = Vec::new();
+    while let Some(client) = tasks.join_next().await {
+        clients.push(client.map_err(|error| format!("a client failed: {error}"))??);
+    }
+    let tally = std::mem::take(&mut *lock(&tally));
+    tally.complaint().map_or(Ok((clients, tally)), Err)
+}
+
+/// One request at a time.
+struct Client {
+    source: Source,
+    submitter: Submitter,
+    batch: u32,
+}
+
+impl Client {
+    /// Sends requests until nothing is left to send.
+    async fn send(mut self, tally: Arc<Mutex<Tally>>) -> Result<Self, String> {
+        loop {
+            let count = lock(&tally).take(self.batch);
+            if count == 0 {
+                return Ok(self);
+            }
+            let payments = self.source.request(count, unix_ms());
+            let (reply, answer) = oneshot::channel();
+            let command = Command::Payments { payments, contexts: Vec::new(), reply };
+            let submitted = Instant::now();
+            let replies: Vec<PaymentReply> = ask(&self.submitter, command, answer).await?;
+            lock(&tally).add(submitted.elapsed(), &replies);
+        }
+    }
+}
+
+/// Submits a command and waits for its durable answer.
+async fn ask<T>(
+    submitter: &Submitter,
+    command: Command,
+    answer: oneshot::Receiver<Result<T, Expired>>,
+) -> Result<T, String> {
+    let room_deadline = Instant::now() + ROOM_WAIT_MAX;
+    submitter.submit(command, None, room_deadline).await.map_err(|error| match error {
+        SubmitError::QueueFull => format!("the engine's queue was full for {ROOM_WAIT_MAX:?}"),
+        SubmitError::Stopped => STOPPED.to_owned(),
+    })?;
+    let answer = answer.await.map_err(|_| STOPPED)?;
+    Ok(answer.expect("a command without a deadline does not expire"))
+}
+
+/// Nothing is left half done in a tally, so one whose holder panicked is as good as any.
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis() as u64
+}
+
+/// Where the journal is while it is measured.
+enum JournalDirectory {
+    /// Kept.
+    Given(PathBuf),
+    /// Removed when dropped.
+    Temporary(TempDir),
+}
+
+impl JournalDirectory {
+    fn make(given: Option<&Path>) -> Result<Self, String> {
+        let directory = match given {
+            None => Self::Temporary(
+                tempfile::Builder::new()
+                    .prefix("millrace-rates-")
+                    .tempdir()
+                    .map_err(|error| format!("can't make a temporary directory: {error}"))?,
+            ),
+            Some(path) => {
+                let told = |error| format!("--dir {}: {error}", path.display());
+                fs::create_dir_all(path).map_err(told)?;
+                if fs::read_dir(path).map_err(told)?.next().is_some() {
+                    return Err(format!(
+                        "--dir {} is not empty; a run needs a journal of its own, in a new or \
+                         empty directory",
+                        path.display()
+                    ));
+                }
+                Self::Given(path.to_owned())
+            }
+        };
+        let file_system = rustix::fs::statfs(directory.path());
+        if file_system.is_ok_and(|it| it.f_type as u64 == TMPFS_MAGIC) {
+            eprintln!(
+                "{} is in memory: nothing is durable there, and the figures show no disk; name a \
+                 directory on a disk with --dir or TMPDIR",
+                directory.path().display()
+            );
+        }
+        Ok(directory)
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
+}
