@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use millrace_benches::{ledger, payments};
-use millrace_ledger::{ApproveAll, Gate, Timestamp};
+use millrace_ledger::{ApproveAll, Decision, Gate, Timestamp};
 use millrace_risk::{Action, LimitConfig, Measure, Policy, RiskConfig};
 
 const BATCH: u32 = 8_192;
@@ -38,9 +38,10 @@ fn decide(criterion: &mut Criterion, name: &str, accounts: u32, mut gate: impl G
         let decide = |payments: Vec<_>| {
             now.0 += 1_000_000;
             ledger.begin_batch(now, &mut Vec::new());
-            ledger.decide(&payments, &mut gate, |decision| {
+            let decided = |decision: &Decision| {
                 black_box(decision);
-            });
+            };
+            ledger.decide(&payments, &mut gate, decided).expect("there is no history to read");
         };
         bencher.iter_batched(fresh, decide, BatchSize::PerIteration);
     });

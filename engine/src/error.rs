@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use millrace_ledger::{Divergence, EventSeq};
+use millrace_ledger::{Divergence, EventSeq, HistoryError};
 
 /// Why the journal can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,9 @@ pub enum JournalError {
         /// The first event of the segment that belongs here.
         expected: EventSeq,
     },
+    /// What is known of older payments can't be read.
+    #[error("{0}. The engine stopped: nothing acknowledged is lost")]
+    History(#[from] HistoryError),
     /// Events are well-formed but don't follow from each other: a defect of this program.
     #[error("{}: {divergence}. Nothing was changed. Please report this as a defect", path.display())]
     Diverged {

@@ -51,7 +51,7 @@ impl EngineConfig {
 pub struct Engine {
     submitter: Submitter,
     feed: Feed,
-    sequencer: JoinHandle<()>,
+    sequencer: JoinHandle<Result<(), JournalError>>,
     committer: JoinHandle<Result<(), JournalError>>,
     _lock: Option<DirectoryLock>,
 }
@@ -132,13 +132,12 @@ impl Engine {
     /// If a thread of the engine panicked, with its panic.
     pub fn stop(self) -> Result<(), JournalError> {
         self.submitter.stop();
-        if let Err(panic) = self.sequencer.join() {
-            std::panic::resume_unwind(panic);
-        }
-        match self.committer.join() {
+        let joined = |thread: JoinHandle<_>| match thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
-        }
+        };
+        let decided = joined(self.sequencer);
+        joined(self.committer).and(decided)
     }
 }
 

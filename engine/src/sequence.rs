@@ -12,7 +12,7 @@ use millrace_ledger::{
 };
 
 use crate::{
-    AccountReply, Command, PaymentReply,
+    AccountReply, Command, JournalError, PaymentReply,
     commit::{Batch, Release},
     frame::FrameBuffer,
     record,
@@ -38,6 +38,8 @@ pub(crate) struct Sequencer<G> {
     begun: bool,
     stopping: bool,
     expired: Vec<HoldExpired>,
+    /// Why nothing can be decided any more.
+    failed: Option<JournalError>,
 }
 
 impl<G: Gate> Sequencer<G> {
@@ -61,20 +63,28 @@ impl<G: Gate> Sequencer<G> {
             begun: false,
             stopping: false,
             expired: Vec::new(),
+            failed: None,
         }
     }
 
     /// Runs until it is told to stop and the queue is empty, or the committer is gone.
-    pub(crate) fn run(mut self) {
+    ///
+    /// # Errors
+    /// When history can't be read. Nothing of the batch that was open is released then.
+    pub(crate) fn run(mut self) -> Result<(), JournalError> {
         loop {
             while !self.is_full()
+                && self.failed.is_none()
                 && let Ok(message) = self.queue.try_recv()
             {
                 self.take(message);
             }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             let open = if self.is_empty() { self.wait_for_work() } else { self.hand_over() };
             if !open {
-                return;
+                return Ok(());
             }
         }
     }
@@ -197,7 +207,11 @@ impl<G: Gate> Sequencer<G> {
                 Release::FoundAccounts(reply, found.collect())
             }
             Command::GetPayment { id, reply } => {
-                Release::FoundPayment(reply, Box::new(self.ledger.payment(id)))
+                let found = self.ledger.payment(id).unwrap_or_else(|error| {
+                    self.failed = Some(error.into());
+                    None
+                });
+                Release::FoundPayment(reply, Box::new(found))
             }
         };
         self.batch.releases.push(release);
@@ -206,7 +220,7 @@ impl<G: Gate> Sequencer<G> {
     fn decide(&mut self, payments: &[Payment], contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
         let frame = &mut self.batch.frame;
         let mut replies = Vec::with_capacity(payments.len());
-        self.ledger.decide(payments, &mut self.gate, |decision| {
+        let decided = |decision: &Decision| {
             let position = replies.len();
             replies.push(match decision {
                 Decision::New(event) => {
@@ -229,7 +243,10 @@ impl<G: Gate> Sequencer<G> {
                     replayed: true,
                 },
             });
-        });
+        };
+        if let Err(error) = self.ledger.decide(payments, &mut self.gate, decided) {
+            self.failed = Some(error.into());
+        }
         replies
     }
 }

@@ -4,8 +4,7 @@
 
 use crate::{
     Account, AccountChange, AccountEvent, AccountId, AccountOutcome, AccountRejectReason,
-    AccountSpec, AccountState, Amount, Balances, Currency, Ledger, LedgerId, LedgerTotals,
-    state::{AccountOrigin, AccountRow},
+    AccountSpec, AccountState, Amount, Currency, Ledger, LedgerId,
 };
 
 impl Ledger {
@@ -15,8 +14,8 @@ impl Ledger {
         if let Some(reason) = id_reason(spec) {
             return (AccountOutcome::Rejected(reason), None);
         }
-        if let Some(slot) = self.account_slot(spec.id) {
-            return match difference(spec, &self.account_at(slot).spec) {
+        if let Some(slot) = self.shards.account(spec.id) {
+            return match difference(spec, &self.books.accounts.account(slot).spec) {
                 Some(reason) => (AccountOutcome::Rejected(reason), None),
                 None => (AccountOutcome::Unchanged, None),
             };
@@ -25,8 +24,8 @@ impl Ledger {
             return (AccountOutcome::Rejected(reason), None);
         }
         let slot = self.open_account(spec);
-        let account = self.account_at(slot);
-        let event = AccountEvent { seq: self.take_seq(), change: None, account };
+        let account = self.books.accounts.account(slot);
+        let event = AccountEvent { seq: self.books.take_seq(), change: None, account };
         (AccountOutcome::Created, Some(event))
     }
 
@@ -36,16 +35,16 @@ impl Ledger {
         id: AccountId,
         change: AccountChange,
     ) -> (AccountOutcome, Option<AccountEvent>) {
-        let Some(slot) = self.account_slot(id) else {
+        let Some(slot) = self.shards.account(id) else {
             return (AccountOutcome::Rejected(AccountRejectReason::AccountUnknown), None);
         };
-        let account = self.account_at(slot);
+        let account = self.books.accounts.account(slot);
         match changed(&account, change) {
             Err(reason) => (AccountOutcome::Rejected(reason), None),
             Ok(after) if after == account => (AccountOutcome::Unchanged, None),
             Ok(after) => {
-                self.set_account(slot, &after);
-                let seq = self.take_seq();
+                self.books.accounts.set_account(slot, &after);
+                let seq = self.books.take_seq();
                 let event = AccountEvent { seq, change: Some(change), account: after };
                 (AccountOutcome::Updated, Some(event))
             }
@@ -53,36 +52,9 @@ impl Ledger {
     }
 
     pub(crate) fn open_account(&mut self, spec: &AccountSpec) -> u32 {
-        let slot = u32::try_from(self.accounts.len()).expect("fewer than 2^32 accounts");
-        let totals_slot = self.totals_slot(spec.ledger);
-        self.accounts.push(AccountRow {
-            id: spec.id,
-            balances: Balances::default(),
-            credit_limit: spec.credit_limit.0,
-            ledger: spec.ledger,
-            totals_slot,
-            code: spec.code,
-            flags: spec.flags,
-            state: AccountState::Open,
-        });
-        self.origins.push(AccountOrigin { owner: spec.owner, tenant: spec.tenant });
-        let accounts = &self.accounts;
-        self.account_index.insert(spec.id.0, slot, |other| accounts[other as usize].id.0);
+        let slot = self.books.accounts.open(spec);
+        self.shards.add_account(spec.id, slot);
         slot
-    }
-
-    pub(crate) fn set_account(&mut self, slot: u32, account: &Account) {
-        let row = &mut self.accounts[slot as usize];
-        row.state = account.state;
-        row.credit_limit = account.spec.credit_limit.0;
-    }
-
-    fn totals_slot(&mut self, ledger: LedgerId) -> u32 {
-        let slot = self.totals.iter().position(|totals| totals.ledger == ledger);
-        slot.unwrap_or_else(|| {
-            self.totals.push(LedgerTotals { ledger, ..LedgerTotals::default() });
-            self.totals.len() - 1
-        }) as u32
     }
 }
 

@@ -5,11 +5,9 @@
 //! event at which the record and the ledger part.
 
 use crate::{
-    AccountEvent, Event, EventSeq, Gate, HoldExpired, Judged, Ledger, PaymentEvent, PaymentId,
-    RiskDecision, Status, Timestamp,
-    decide::is_observed,
-    post::Posting,
-    state::{NO_SLOT, Stage, StoredPayment},
+    AccountEvent, AccountId, Event, EventSeq, Gate, HistoryError, HoldExpired, Judged, Ledger,
+    PaymentEvent, PaymentId, RiskDecision, Stage, Status, StoredPayment, Timestamp,
+    decide::is_observed, post::Posting, recent::Place, stored::NO_ACCOUNT,
 };
 
 /// A recorded event that does not follow from the ones before it.
@@ -19,13 +17,28 @@ pub struct Divergence {
     /// The event.
     pub seq: EventSeq,
     /// What does not fit.
-    pub what: &'static str,
+    pub what: String,
+}
+
+/// Why an event does not fit.
+struct Misfit(String);
+
+impl From<&'static str> for Misfit {
+    fn from(what: &'static str) -> Self {
+        Self(what.to_owned())
+    }
+}
+
+impl From<HistoryError> for Misfit {
+    fn from(error: HistoryError) -> Self {
+        Self(error.to_string())
+    }
 }
 
 impl Ledger {
     /// Begins a recorded batch: sets its time. Holds that expired in it follow as events.
     pub fn begin_recorded_batch(&mut self, time: Timestamp) {
-        self.time = self.time.max(time);
+        self.books.time = self.books.time.max(time);
     }
 
     /// Applies one recorded event.
@@ -34,9 +47,9 @@ impl Ledger {
     /// When the event does not follow from those before it. The ledger must not be used then.
     pub fn apply(&mut self, event: &Event, gate: &mut impl Gate) -> Result<(), Divergence> {
         let seq = event.seq();
-        let diverged = |what| Divergence { seq, what };
-        if seq != self.last_seq.next() {
-            return Err(diverged("its sequence does not continue theirs"));
+        let diverged = |Misfit(what)| Divergence { seq, what };
+        if seq != self.books.last_seq.next() {
+            return Err(diverged("its sequence does not continue theirs".into()));
         }
         match event {
             Event::Payment(event) => self.apply_payment(event, gate),
@@ -44,55 +57,58 @@ impl Ledger {
             Event::Account(event) => self.apply_account(event),
         }
         .map_err(diverged)?;
-        debug_assert_eq!(self.last_seq, seq);
+        debug_assert_eq!(self.books.last_seq, seq);
         Ok(())
     }
 
-    fn apply_payment(
-        &mut self,
-        event: &PaymentEvent,
-        gate: &mut impl Gate,
-    ) -> Result<(), &'static str> {
+    fn apply_payment(&mut self, event: &PaymentEvent, gate: &mut impl Gate) -> Result<(), Misfit> {
         let payment = &event.payment;
         if let Status::Rejected(reason) = event.outcome.status {
-            self.take_seq();
+            self.books.take_seq();
             if reason.burns_id() {
-                self.check_id_is_free(payment.id)?;
-                self.burn(payment, reason, event.verdict);
+                let first = self.take_id(payment.id)?;
+                let slot = |id: AccountId| self.shards.account(id).unwrap_or(NO_ACCOUNT);
+                let sides = (slot(payment.debit), slot(payment.credit));
+                self.books.burn(payment, sides, reason, event.verdict, first);
             }
             return Ok(());
         }
-        self.check_id_is_free(payment.id)?;
         let posting = self.recorded_posting(event)?;
-        let slot = self.post(payment, &posting, event.verdict);
-        self.settle_sequence(slot);
+        let first = self.take_id(payment.id)?;
+        let books = &mut self.books;
+        let place = books.post(payment, &posting, event.verdict, first);
+        books.settle_sequence(place, &posting);
+        books.payments_taken += 1;
         if is_observed(payment.operation) && event.verdict.decision != RiskDecision::NotJudged {
             gate.observe(Judged {
                 payment,
                 amount: event.outcome.amount,
-                at: self.time,
+                at: books.time,
                 payer: posting.debit,
             });
         }
-        match event.balances == Some(self.balances_of(posting.debit, posting.credit)) {
+        match event.balances == Some(books.balances_of(posting.debit, posting.credit)) {
             true => Ok(()),
-            false => Err("its balances are not those that the ledger comes to"),
+            false => Err("its balances are not those that the ledger comes to".into()),
         }
     }
 
-    fn recorded_posting(&self, event: &PaymentEvent) -> Result<Posting, &'static str> {
+    fn recorded_posting(&mut self, event: &PaymentEvent) -> Result<Posting, Misfit> {
         let payment = &event.payment;
-        let debit = self.account_slot(payment.debit).ok_or("its debit account is unknown")?;
-        let credit = self.account_slot(payment.credit).ok_or("its credit account is unknown")?;
-        let original = match payment.operation.needs_original() {
-            false => NO_SLOT,
-            true => self.payment_slot(payment.original).ok_or("its original is unknown")?,
-        };
+        let debit = self.shards.account(payment.debit).ok_or("its debit account is unknown")?;
+        let credit = self.shards.account(payment.credit).ok_or("its credit account is unknown")?;
         let amount = event.outcome.amount.0;
-        if original != NO_SLOT && self.payments.get(original).left < amount {
-            return Err("it takes more than its original has left");
-        }
-        let expires_at = StoredPayment::expiry(payment.timeout_s, self.time);
+        let original = match payment.operation.needs_original() {
+            false => None,
+            true => {
+                let place = self.place(payment.original)?.ok_or("its original is unknown")?;
+                if self.books.recent.get(place).left < amount {
+                    return Err("it takes more than its original has left".into());
+                }
+                Some((place, payment.original))
+            }
+        };
+        let expires_at = StoredPayment::expiry(payment.timeout_s, self.books.time);
         Ok(Posting {
             operation: payment.operation,
             held: event.outcome.status == Status::Held,
@@ -105,37 +121,52 @@ impl Ledger {
         })
     }
 
-    fn apply_expiry(&mut self, event: &HoldExpired) -> Result<(), &'static str> {
-        let slot = self.payment_slot(event.payment).ok_or("its hold is unknown")?;
-        if self.payments.get(slot).stage != Stage::HoldOpen {
-            return Err("its hold is not open");
+    fn apply_expiry(&mut self, event: &HoldExpired) -> Result<(), Misfit> {
+        let place = self.place(event.payment)?.ok_or("its hold is unknown")?;
+        if self.books.recent.get(place).stage != Stage::HoldOpen {
+            return Err("its hold is not open".into());
         }
-        match self.expire(slot) == *event {
+        match self.books.expire(place) == *event {
             true => Ok(()),
-            false => Err("the hold that expires is not as recorded"),
+            false => Err("the hold that expires is not as recorded".into()),
         }
     }
 
-    fn apply_account(&mut self, event: &AccountEvent) -> Result<(), &'static str> {
+    fn apply_account(&mut self, event: &AccountEvent) -> Result<(), Misfit> {
         let spec = &event.account.spec;
-        let slot = match (self.account_slot(spec.id), event.change) {
+        let slot = match (self.shards.account(spec.id), event.change) {
             (None, None) => self.open_account(spec),
             (Some(slot), Some(_)) => slot,
-            (Some(_), None) => return Err("its account was opened before"),
-            (None, Some(_)) => return Err("its account is unknown"),
+            (Some(_), None) => return Err("its account was opened before".into()),
+            (None, Some(_)) => return Err("its account is unknown".into()),
         };
-        self.set_account(slot, &event.account);
-        self.take_seq();
-        match self.account_at(slot) == event.account {
+        self.books.accounts.set_account(slot, &event.account);
+        self.books.take_seq();
+        match self.books.accounts.account(slot) == event.account {
             true => Ok(()),
-            false => Err("its account is not what the ledger comes to"),
+            false => Err("its account is not what the ledger comes to".into()),
         }
     }
 
-    fn check_id_is_free(&self, id: PaymentId) -> Result<(), &'static str> {
-        match self.payment_slot(id) {
-            None => Ok(()),
-            Some(_) => Err("its id is taken"),
+    /// Gives an id, which must be free, to the next row. Returns the row that met it first, where
+    /// that did not take it.
+    fn take_id(&mut self, id: PaymentId) -> Result<Option<u32>, Misfit> {
+        if self.shards.past().find(id)?.is_some() {
+            return Err("its id is taken".into());
         }
+        let first = self.shards.meet(id, self.books.recent.len());
+        match first.and_then(|first| self.books.recent.generation.taker(first)) {
+            None => Ok(first),
+            Some(_) => Err("its id is taken".into()),
+        }
+    }
+
+    /// Where a payment is kept that is about to change.
+    pub(crate) fn place(&mut self, id: PaymentId) -> Result<Option<Place>, HistoryError> {
+        if let Some(first) = self.shards.row(id) {
+            return Ok(self.books.recent.generation.taker(first).map(Place::Row));
+        }
+        let old = self.shards.past().find(id)?;
+        Ok(old.map(|old| self.books.place_of_old(&old)))
     }
 }

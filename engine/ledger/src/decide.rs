@@ -3,17 +3,23 @@
 //! Guarantees: a linked group happens whole or not at all; only the member that failed carries its
 //! own reason; an id that is taken keeps its first outcome, whatever group it turns up in again.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use crate::{
-    AccountId, Amount, Balances, EventSeq, Gate, Judged, Ledger, LedgerId, Operation, Outcome,
-    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, Timestamp, Verdict,
+    AccountId, Alone, Amount, Balances, EventSeq, Gate, HistoryError, Judged, Ledger, LedgerId,
+    Operation, Outcome, Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, Stage,
+    StoredPayment, Timestamp, Verdict, Workers,
+    books::Books,
     post::{Evaluation, Posting},
-    resolve::Sides,
-    state::{NO_SLOT, Stage, StoredPayment},
+    recent::Place,
+    resolve::Request,
+    shard::Stretch,
+    stored::NO_ACCOUNT,
 };
 
-/// Payments whose accounts are looked up together, ahead of deciding them: enough for their cache
-/// misses to overlap, few enough for what they fetched to be there still.
-const LOOK_AHEAD: usize = 64;
+/// Payments that are resolved together, ahead of posting them: enough for their cache misses to
+/// overlap and for shards to be worth waking, few enough for what was fetched to be there still.
+const STRETCH: usize = 512;
 
 /// What became of one payment of a batch.
 #[allow(clippy::large_enum_variant)] // nearly all are `New`
@@ -34,85 +40,142 @@ pub enum Decision {
     },
 }
 
-/// A group member that was posted, until its group is complete.
-struct Step {
-    slot: u32,
-    posting: Posting,
-    verdict: Verdict,
-    balances: [Balances; 2],
-}
-
 impl Ledger {
     /// Decides the payments of one request. A linked group ends with its first member that is not
     /// linked; one that is still open at the end of `payments` fails.
     ///
     /// Hands out one decision per payment, in order. A decision is large, and is best used up while
     /// it is in the nearest cache.
+    ///
+    /// # Errors
+    /// When history can't be read. Some of the payments may have been decided then; the ledger must
+    /// not be used any more.
     pub fn decide(
         &mut self,
         payments: &[Payment],
         gate: &mut impl Gate,
-        mut decided: impl FnMut(&Decision),
-    ) {
-        let mut sides = Vec::with_capacity(payments.len());
-        let mut start = 0;
-        while let Some(first) = payments.get(start) {
-            let rest = &payments[start..];
-            let end = match first.flags.has(PaymentFlags::LINKED) {
-                false => start + 1,
-                true => {
-                    let last = rest.iter().position(|it| !it.flags.has(PaymentFlags::LINKED));
-                    let Some(last) = last else {
-                        return self.refuse_unclosed(rest, &mut decided);
-                    };
-                    start + last + 1
-                }
-            };
-            while sides.len() < end {
-                let ahead = payments[sides.len()..].iter().take(LOOK_AHEAD);
-                sides.extend(ahead.map(|payment| self.sides(payment)));
+        decided: impl FnMut(&Decision),
+    ) -> Result<(), HistoryError> {
+        self.decide_with(&Alone, payments, gate, decided)
+    }
+
+    /// Decides as [`Self::decide`] does, resolving one stretch of the request beside posting the
+    /// one before it, and with all shards side by side. The decisions are the same.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn decide_with(
+        &mut self,
+        workers: &impl Workers,
+        payments: &[Payment],
+        gate: &mut impl Gate,
+        decided: impl FnMut(&Decision),
+    ) -> Result<(), HistoryError> {
+        self.findings.reserve(payments.len());
+        let (shards, books, findings) = (&mut self.shards, &mut self.books, &self.findings);
+        let first_row = books.recent.len();
+        let request = Request { payments, findings, recalled: Vec::new() };
+        let mut deciding = Deciding { books, request, gate, decided, at: 0 };
+        let mut resolved = 0;
+        while deciding.at < payments.len() {
+            let positions = resolved..payments.len().min(resolved + STRETCH);
+            let stretch = Stretch { payments, positions, first_row, findings };
+            let ready = resolved;
+            resolved = stretch.positions.end;
+            let (mut recalled, mut result) = (Vec::new(), Ok(()));
+            let resolve = || result = shards.resolve(&stretch, workers, &mut recalled);
+            let beside = workers.side_by_side() && resolved > ready;
+            match beside {
+                true => workers.beside(resolve, || deciding.post_until(ready)),
+                false => Alone.beside(resolve, || ()),
             }
-            match end - start {
-                1 => decided(&self.decide_one(first, sides[start], gate)),
-                _ => {
-                    let (members, sides) = (&payments[start..end], &sides[start..end]);
-                    self.decide_group(members, sides, gate, &mut decided);
-                }
+            result?;
+            deciding.request.recalled.append(&mut recalled);
+            if !beside {
+                deciding.post_until(resolved);
             }
-            start = end;
+        }
+        Ok(())
+    }
+}
+
+/// A request on its way through posting.
+struct Deciding<'a, G, D> {
+    books: &'a mut Books,
+    request: Request<'a>,
+    gate: &'a mut G,
+    decided: D,
+    /// Position of the payment that is next.
+    at: usize,
+}
+
+/// A group member that was posted, until its group is complete.
+struct Step {
+    place: Place,
+    posting: Posting,
+    verdict: Verdict,
+    balances: [Balances; 2],
+}
+
+impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
+    /// Decides payments and groups that are resolved to their ends. `resolved` payments are.
+    fn post_until(&mut self, resolved: usize) {
+        let findings = self.request.findings;
+        let sides = [&findings.debit, &findings.credit];
+        let ahead = self.at..resolved;
+        for side in sides {
+            self.books.accounts.touch(side[ahead.clone()].iter().map(|slot| slot.load(Relaxed)));
+        }
+        let payments = self.request.payments;
+        while self.at < resolved {
+            let linked = |payment: &&Payment| payment.flags.has(PaymentFlags::LINKED);
+            let group = payments[self.at..resolved].iter().take_while(linked).count();
+            let end = self.at + group + 1;
+            if end <= resolved {
+                match group {
+                    0 => self.decide_one(),
+                    _ => self.decide_group(end),
+                }
+                self.at = end;
+            } else if resolved == payments.len() {
+                self.refuse_unclosed();
+                self.at = resolved;
+            } else {
+                return;
+            }
         }
     }
 
-    fn decide_one(&mut self, payment: &Payment, sides: Sides, gate: &mut impl Gate) -> Decision {
-        match self.evaluate(payment, sides, gate) {
-            Evaluation::Replay(slot) => self.replay(slot),
+    fn decide_one(&mut self) {
+        let decision = match self.books.evaluate(&self.request, self.at, self.gate) {
+            Evaluation::Replay(first) => {
+                self.books.recent.push_vacant();
+                self.books.replay(&first)
+            }
             Evaluation::Refused { reason, accounts, verdict } => {
-                self.refuse(payment, reason, accounts, verdict)
+                self.books.refuse(&self.request, self.at, Slot::Next, reason, accounts, verdict)
             }
             Evaluation::Accepted { posting, verdict } => {
-                let step = self.take_step(payment, posting, verdict, gate);
-                self.accept(payment, &step)
+                let step = self.take_step(self.at, posting, verdict);
+                self.books.accept(&self.request.payments[self.at], &step)
             }
-        }
+        };
+        (self.decided)(&decision);
     }
 
-    fn decide_group(
-        &mut self,
-        members: &[Payment],
-        sides: &[Sides],
-        gate: &mut impl Gate,
-        decided: &mut impl FnMut(&Decision),
-    ) {
-        let mut steps: Vec<Result<Step, u32>> = Vec::with_capacity(members.len());
+    fn decide_group(&mut self, end: usize) {
+        let start = self.at;
+        let mut steps: Vec<Result<Step, StoredPayment>> = Vec::with_capacity(end - start);
         let mut culprit = None;
-        gate.begin_group();
-        for (member, sides) in members.iter().zip(sides) {
-            match self.evaluate(member, *sides, gate) {
+        self.gate.begin_group();
+        for position in start..end {
+            match self.books.evaluate(&self.request, position, self.gate) {
                 Evaluation::Accepted { posting, verdict } => {
-                    steps.push(Ok(self.take_step(member, posting, verdict, gate)));
+                    steps.push(Ok(self.take_step(position, posting, verdict)));
                 }
-                Evaluation::Replay(slot) if self.payments.get(slot).outcome().is_accepted() => {
-                    steps.push(Err(slot));
+                Evaluation::Replay(first) if first.outcome().is_accepted() => {
+                    self.books.recent.push_vacant();
+                    steps.push(Err(first));
                 }
                 failed => {
                     culprit = Some(failed);
@@ -120,102 +183,133 @@ impl Ledger {
                 }
             }
         }
-        gate.end_group(culprit.is_none());
+        self.gate.end_group(culprit.is_none());
         match culprit {
             None => {
-                for (member, step) in members.iter().zip(&steps) {
-                    decided(&match step {
-                        Ok(step) => self.accept(member, step),
-                        Err(slot) => self.replay(*slot),
+                for (position, step) in (start..end).zip(&steps) {
+                    (self.decided)(&match step {
+                        Ok(step) => self.books.accept(&self.request.payments[position], step),
+                        Err(first) => self.books.replay(first),
                     });
                 }
             }
-            Some(culprit) => self.fail_group(members, &steps, culprit, decided),
+            Some(culprit) => self.fail_group(end, &steps, culprit),
         }
     }
 
     fn fail_group(
         &mut self,
-        members: &[Payment],
-        steps: &[Result<Step, u32>],
+        end: usize,
+        steps: &[Result<Step, StoredPayment>],
         culprit: Evaluation,
-        decided: &mut impl FnMut(&Decision),
     ) {
-        for step in steps.iter().rev().flatten() {
-            self.unpost(step.slot, &step.posting);
+        let start = self.at;
+        for (offset, step) in steps.iter().enumerate().rev() {
+            if let Ok(step) = step {
+                let first = self.request.first_row(start + offset);
+                self.books.unpost(step.place, &step.posting, first);
+            }
         }
-        for (position, member) in members.iter().enumerate() {
-            decided(&match (steps.get(position), &culprit) {
+        let member_failed = RejectReason::GroupMemberFailed;
+        for position in start..end {
+            let offset = position - start;
+            let decision = match (steps.get(offset), &culprit) {
                 (Some(Ok(step)), _) => {
                     let accounts = Some((step.posting.debit, step.posting.credit));
-                    let reason = RejectReason::GroupMemberFailed;
-                    self.refuse(member, reason, accounts, step.verdict)
+                    let verdict = step.verdict;
+                    let slot = Slot::Given;
+                    self.books.refuse(
+                        &self.request,
+                        position,
+                        slot,
+                        member_failed,
+                        accounts,
+                        verdict,
+                    )
                 }
                 (None, Evaluation::Refused { reason, accounts, verdict })
-                    if position == steps.len() =>
+                    if offset == steps.len() =>
                 {
-                    self.refuse(member, *reason, *accounts, *verdict)
+                    let slot = Slot::Next;
+                    self.books.refuse(&self.request, position, slot, *reason, *accounts, *verdict)
                 }
-                (Some(Err(_)) | None, _) => {
-                    self.refuse_with_group(member, RejectReason::GroupMemberFailed)
-                }
-            });
+                (Some(Err(_)), _) => self.refuse_with_group(position, Slot::Given, member_failed),
+                (None, _) => self.refuse_with_group(position, Slot::Next, member_failed),
+            };
+            (self.decided)(&decision);
         }
     }
 
-    fn refuse_unclosed(&mut self, members: &[Payment], decided: &mut impl FnMut(&Decision)) {
-        let last = members.len() - 1;
-        for (position, member) in members.iter().enumerate() {
+    fn refuse_unclosed(&mut self) {
+        let last = self.request.payments.len() - 1;
+        for position in self.at..=last {
             let reason = match position == last {
                 true => RejectReason::GroupUnclosed,
                 false => RejectReason::GroupMemberFailed,
             };
-            decided(&self.refuse_with_group(member, reason));
+            let decision = self.refuse_with_group(position, Slot::Next, reason);
+            (self.decided)(&decision);
         }
     }
 
     /// Refuses a member for its group's sake, unless its id is taken already.
-    fn refuse_with_group(&mut self, member: &Payment, reason: RejectReason) -> Decision {
-        match self.replay_of(member) {
-            Some(slot) => self.replay(slot),
-            None => self.refuse(member, reason, None, Verdict::default()),
+    fn refuse_with_group(&mut self, position: usize, slot: Slot, reason: RejectReason) -> Decision {
+        match self.books.replay_of(&self.request, position) {
+            Some(first) => {
+                if slot == Slot::Next {
+                    self.books.recent.push_vacant();
+                }
+                self.books.replay(&first)
+            }
+            None => {
+                let verdict = Verdict::default();
+                self.books.refuse(&self.request, position, slot, reason, None, verdict)
+            }
         }
     }
 
-    fn take_step(
-        &mut self,
-        payment: &Payment,
-        posting: Posting,
-        verdict: Verdict,
-        gate: &mut impl Gate,
-    ) -> Step {
-        let slot = self.post(payment, &posting, verdict);
+    fn take_step(&mut self, position: usize, posting: Posting, verdict: Verdict) -> Step {
+        let payment = &self.request.payments[position];
+        let first = self.request.first_row(position);
+        let place = self.books.post(payment, &posting, verdict, first);
         if is_observed(payment.operation) {
-            gate.observe(Judged {
+            self.gate.observe(Judged {
                 payment,
                 amount: Amount(posting.amount),
-                at: self.time,
+                at: self.books.time,
                 payer: posting.debit,
             });
         }
-        let balances = self.balances_of(posting.debit, posting.credit);
-        Step { slot, posting, verdict, balances }
+        let balances = self.books.balances_of(posting.debit, posting.credit);
+        Step { place, posting, verdict, balances }
     }
+}
 
+/// Whether a refused payment has its row already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Next,
+    Given,
+}
+
+impl Books {
     fn accept(&mut self, payment: &Payment, step: &Step) -> Decision {
-        self.settle_sequence(step.slot);
-        let stored = self.payments.get(step.slot);
-        let [debit, credit] =
-            [stored.debit, stored.credit].map(|slot| &self.accounts[slot as usize]);
-        Decision::New(PaymentEvent {
-            seq: stored.seq,
-            payment: Payment {
-                debit: debit.id,
-                credit: credit.id,
-                ledger: debit.ledger,
+        self.settle_sequence(step.place, &step.posting);
+        self.payments_taken += 1;
+        let stored = self.recent.get(step.place);
+        let payment = match payment.operation.needs_original() {
+            false => *payment,
+            true => Payment {
+                debit: self.accounts.id(stored.debit),
+                credit: self.accounts.id(stored.credit),
+                ledger: self.accounts.ledger(stored.debit),
                 code: stored.code,
                 ..*payment
             },
+        };
+        Decision::New(PaymentEvent {
+            seq: stored.seq,
+            payment,
             outcome: stored.outcome(),
             verdict: step.verdict,
             balances: Some(step.balances),
@@ -224,15 +318,23 @@ impl Ledger {
 
     fn refuse(
         &mut self,
-        payment: &Payment,
+        request: &Request<'_>,
+        position: usize,
+        slot: Slot,
         reason: RejectReason,
         accounts: Option<(u32, u32)>,
         verdict: Verdict,
     ) -> Decision {
         let seq = self.take_seq();
+        let payment = &request.payments[position];
         let payment = self.with_accounts_filled_in(payment, accounts);
-        if reason.burns_id() {
-            self.burn(&payment, reason, verdict);
+        match (reason.burns_id(), slot) {
+            (true, _) => {
+                let sides = self.sides_of(request, position, accounts);
+                self.burn(&payment, sides, reason, verdict, request.first_row(position));
+            }
+            (false, Slot::Next) => self.recent.push_vacant(),
+            (false, Slot::Given) => {}
         }
         Decision::New(PaymentEvent {
             seq,
@@ -243,56 +345,80 @@ impl Ledger {
         })
     }
 
+    /// The accounts that a refused payment names, or leaves to its original.
+    fn sides_of(
+        &self,
+        request: &Request<'_>,
+        position: usize,
+        accounts: Option<(u32, u32)>,
+    ) -> (u32, u32) {
+        let payment = &request.payments[position];
+        let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
+        let named = |id: AccountId, found: &[AtomicU32], of_original| match id {
+            AccountId::ZERO => of_original,
+            _ => found[position].load(Relaxed),
+        };
+        (
+            named(payment.debit, &request.findings.debit, of_debit),
+            named(payment.credit, &request.findings.credit, of_credit),
+        )
+    }
+
     /// What a refused payment left to its original, so that readers know whose money it was.
     fn with_accounts_filled_in(&self, payment: &Payment, accounts: Option<(u32, u32)>) -> Payment {
         let mut filled_in = *payment;
         if let Some((debit, credit)) = accounts.filter(|_| payment.operation.needs_original()) {
-            let (debit, credit) = (&self.accounts[debit as usize], &self.accounts[credit as usize]);
             let or = |given: AccountId, of_original: AccountId| match given {
                 AccountId::ZERO => of_original,
                 given => given,
             };
-            filled_in.debit = or(payment.debit, debit.id);
-            filled_in.credit = or(payment.credit, credit.id);
+            filled_in.debit = or(payment.debit, self.accounts.id(debit));
+            filled_in.credit = or(payment.credit, self.accounts.id(credit));
             if payment.ledger == LedgerId(0) {
-                filled_in.ledger = debit.ledger;
+                filled_in.ledger = self.accounts.ledger(debit);
             }
         }
         filled_in
     }
 
     /// Takes the id of a refused payment, so that a retry gets the same refusal.
-    pub(crate) fn burn(&mut self, payment: &Payment, reason: RejectReason, verdict: Verdict) {
+    pub(crate) fn burn(
+        &mut self,
+        payment: &Payment,
+        (debit, credit): (u32, u32),
+        reason: RejectReason,
+        verdict: Verdict,
+        first: Option<u32>,
+    ) {
         let verdict = self.verdict_place(verdict);
-        let slot = |id: AccountId| self.account_slot(id).unwrap_or(NO_SLOT);
-        let (debit, credit) = (slot(payment.debit), slot(payment.credit));
-        self.remember(StoredPayment {
+        self.payments_taken += 1;
+        let stored = StoredPayment {
             id: payment.id,
             amount: payment.amount,
             applied: 0,
             left: 0,
+            original: PaymentId::ZERO,
             seq: self.last_seq,
             expires_at: Timestamp(0),
             context_digest: payment.context_digest,
             debit,
             credit,
-            original: NO_SLOT,
             timeout_s: payment.timeout_s,
             code: payment.code,
+            verdict,
             operation: payment.operation,
             flags: payment.flags,
             stage: Stage::Refused(reason),
-            verdict,
-        });
+        };
+        self.recent.push(stored, first);
     }
 
-    fn replay(&self, slot: u32) -> Decision {
-        let stored = self.payments.get(slot);
+    fn replay(&self, first: &StoredPayment) -> Decision {
         Decision::Replay {
-            id: stored.id,
-            seq: stored.seq,
-            outcome: stored.outcome(),
-            verdict: self.verdict_of(stored),
+            id: first.id,
+            seq: first.seq,
+            outcome: first.outcome(),
+            verdict: self.verdict(first.verdict),
         }
     }
 }

@@ -1,16 +1,12 @@
 //! Finds the dense slot of a 128-bit id.
 //!
 //! Split into many small tables, so that growth is many short pauses, none of them longer than a
-//! batch may take. The tables hold slots only; the ids stand in the rows, which a hit touches
-//! anyway.
+//! batch may take. An id stands beside its slot, so that a look-up needs nothing but the table.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-
-/// A power of two.
-const PARTS: usize = 4_096;
+use hashbrown::{HashTable, hash_table::Entry as TableEntry};
 
 /// Which table an id belongs to. It decides where memory is touched, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,44 +19,64 @@ pub(crate) enum Spread {
     ByTime,
 }
 
+/// 20 bytes: an id in pieces that need no wider alignment than the slot.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    id: [u32; 4],
+    slot: u32,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct IdIndex {
-    parts: Vec<HashTable<u32>>,
+    /// A power of two of them.
+    parts: Vec<HashTable<Entry>>,
     hasher: FixedState,
     spread: Spread,
 }
 
 impl IdIndex {
     /// The seed keeps senders of chosen ids from aiming at one bucket. It has no influence on any
-    /// outcome, because nothing ever iterates over the tables.
-    pub(crate) fn new(seed: u64, spread: Spread) -> Self {
+    /// outcome, because nothing that is decided depends on the order in the tables.
+    pub(crate) fn new(seed: u64, spread: Spread, parts: usize) -> Self {
+        assert!(parts.is_power_of_two(), "the parts are chosen by bits");
         Self {
-            parts: (0..PARTS).map(|_| HashTable::new()).collect(),
+            parts: (0..parts).map(|_| HashTable::new()).collect(),
             hasher: FixedState::with_seed(seed),
             spread,
         }
     }
 
-    /// The slot whose row has this id, as `id_of` tells.
-    pub(crate) fn find(&self, id: u128, id_of: impl Fn(u32) -> u128) -> Option<u32> {
-        let hash = self.hasher.hash_one(id);
-        self.parts[self.part(id, hash)].find(hash, |&slot| id_of(slot) == id).copied()
+    /// An empty index of the same shape.
+    pub(crate) fn emptied(&self) -> Self {
+        let parts = (0..self.parts.len()).map(|_| HashTable::new()).collect();
+        Self { parts, hasher: self.hasher.clone(), spread: self.spread }
     }
 
-    /// Remembers a slot. Its id must not be there yet.
-    pub(crate) fn insert(&mut self, id: u128, slot: u32, id_of: impl Fn(u32) -> u128) {
+    /// The slot of this id.
+    pub(crate) fn find(&self, id: u128) -> Option<u32> {
         let hash = self.hasher.hash_one(id);
+        let id_words = words(id);
+        let found = self.parts[self.part(id, hash)].find(hash, |entry| entry.id == id_words);
+        found.map(|entry| entry.slot)
+    }
+
+    /// The slot of this id; where there is none, remembers it with this one.
+    pub(crate) fn find_or_insert(&mut self, id: u128, slot: u32) -> Option<u32> {
+        let hash = self.hasher.hash_one(id);
+        let id_words = words(id);
         let part = self.part(id, hash);
         let hasher = &self.hasher;
-        self.parts[part].insert_unique(hash, slot, |&other| hasher.hash_one(id_of(other)));
-    }
-
-    /// Forgets a slot.
-    pub(crate) fn remove(&mut self, id: u128, slot: u32) {
-        let hash = self.hasher.hash_one(id);
-        let part = self.part(id, hash);
-        if let Ok(entry) = self.parts[part].find_entry(hash, |&other| other == slot) {
-            entry.remove();
+        let entry = self.parts[part].entry(
+            hash,
+            |entry| entry.id == id_words,
+            |other| hasher.hash_one(number(other.id)),
+        );
+        match entry {
+            TableEntry::Occupied(found) => Some(found.get().slot),
+            TableEntry::Vacant(free) => {
+                free.insert(Entry { id: id_words, slot });
+                None
+            }
         }
     }
 
@@ -71,34 +87,42 @@ impl IdIndex {
             Spread::Evenly => hash,
             Spread::ByTime => self.hasher.hash_one((id >> 80) as u64),
         };
-        (chosen_by >> 40) as usize % PARTS
+        (chosen_by >> 40) as usize & (self.parts.len() - 1)
     }
+}
+
+fn words(id: u128) -> [u32; 4] {
+    [id as u32, (id >> 32) as u32, (id >> 64) as u32, (id >> 96) as u32]
+}
+
+fn number([a, b, c, d]: [u32; 4]) -> u128 {
+    u128::from(a) | u128::from(b) << 32 | u128::from(c) << 64 | u128::from(d) << 96
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Against a plain map, with ids of one millisecond, of many, and random ones.
+    /// Against a plain list, with ids of one millisecond, of many, and random ones.
     #[test]
-    fn both_spreads_find_what_a_map_finds() {
+    fn both_spreads_find_what_was_put_in() {
         let mut ids: Vec<u128> = (0..5_000).map(|n| (n << 80) | (n * 7)).collect();
         ids.extend((0..5_000).map(|n| (77 << 80) | (1_000_000 + n)));
         ids.extend(
             (1..5_000).map(|n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
         );
-        for spread in [Spread::Evenly, Spread::ByTime] {
-            let mut index = IdIndex::new(5, spread);
-            for (slot, id) in ids.iter().enumerate() {
-                assert_eq!(index.find(*id, |slot| ids[slot as usize]), None);
-                index.insert(*id, slot as u32, |slot| ids[slot as usize]);
-            }
-            for (slot, id) in ids.iter().enumerate().step_by(3) {
-                index.remove(*id, slot as u32);
+        for (spread, parts) in [(Spread::Evenly, 256), (Spread::ByTime, 1_024), (Spread::ByTime, 1)]
+        {
+            let mut index = IdIndex::new(5, spread, parts);
+            for (slot, id) in ids.iter().enumerate().filter(|(slot, _)| slot % 3 != 0) {
+                assert_eq!(index.find(*id), None);
+                assert_eq!(index.find_or_insert(*id, slot as u32), None);
+                assert_eq!(index.find_or_insert(*id, 9), Some(slot as u32));
             }
             for (slot, id) in ids.iter().enumerate() {
                 let expected = (slot % 3 != 0).then_some(slot as u32);
-                assert_eq!(index.find(*id, |slot| ids[slot as usize]), expected);
+                assert_eq!(index.find(*id), expected);
+                assert_eq!(number(words(*id)), *id);
             }
         }
     }

@@ -13,19 +13,28 @@
 mod account;
 mod admin;
 mod apply;
+mod book;
+mod books;
 mod currency;
 mod decide;
 mod event;
 mod gate;
+mod generation;
+mod history;
 mod index;
 pub mod naive;
 mod outcome;
 mod payment;
 mod post;
+mod recent;
 mod resolve;
+mod shard;
 mod state;
 mod store;
+mod stored;
+mod swept;
 mod units;
+mod workers;
 
 pub use account::{
     Account, AccountChange, AccountFlags, AccountOutcome, AccountRejectReason, AccountSpec,
@@ -36,7 +45,12 @@ pub use currency::{AmountError, Currency};
 pub use decide::Decision;
 pub use event::{AccountEvent, Event, HoldExpired, PaymentEvent};
 pub use gate::{ApproveAll, Gate, Judged, RiskDecision, RuleName, Verdict};
+pub use generation::Generation;
+pub use history::{History, HistoryError, NoHistory};
 pub use outcome::{Outcome, RejectReason, Status};
 pub use payment::{Operation, Payment, PaymentFlags, context_digest};
-pub use state::{HoldState, Ledger, LedgerTotals, PaymentView};
+pub use state::{HoldState, Ledger, LedgerConfig, LedgerTotals, PaymentView};
+pub use stored::{NO_ACCOUNT, Stage, StoredPayment};
+pub use swept::Swept;
 pub use units::{AccountId, Amount, Code, EventSeq, LedgerId, OwnerId, PaymentId, Timestamp};
+pub use workers::{Alone, Workers};

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     Account, AccountChange, AccountId, AccountOutcome, AccountSpec, AccountState, Amount, Balances,
-    Code, Gate, Judged, LedgerId, Operation, Outcome, Payment, PaymentFlags, PaymentId,
-    RejectReason, RiskDecision, Status, Timestamp, Verdict, admin,
+    Code, EventSeq, Gate, Judged, LedgerId, NO_ACCOUNT, Operation, Outcome, Payment, PaymentFlags,
+    PaymentId, RejectReason, RiskDecision, Stage, Status, StoredPayment, Timestamp, Verdict, admin,
+    state::state_hash,
 };
 
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ struct Known {
     left: u128,
     expires_at: Option<Timestamp>,
     order: usize,
+    /// Zero until it is known.
+    seq: EventSeq,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,7 @@ struct State {
     opened: Vec<AccountId>,
     known: BTreeMap<PaymentId, Known>,
     now: Timestamp,
+    last_seq: u64,
 }
 
 /// The naive ledger. Its answers are the specification.
@@ -41,6 +45,8 @@ pub struct NaiveLedger {
 /// What became of a payment, and whether its id was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NaiveDecision {
+    /// The payment; what it left to its original is filled in where that is known.
+    pub payment: Payment,
     /// What became of it.
     pub outcome: Outcome,
     /// Whether this is the first outcome of a known id again.
@@ -61,12 +67,22 @@ impl NaiveLedger {
         self.state.accounts.iter().map(|(id, account)| (*id, account.balances))
     }
 
+    /// [`crate::Ledger::state_hash`], of what is here.
+    #[must_use]
+    pub fn state_hash(&self) -> [u8; 32] {
+        let State { accounts, opened, known, last_seq, .. } = &self.state;
+        let payments = known.values().map(|known| self.state.stored(known).digest());
+        let payments = payments.fold(0, u128::wrapping_add);
+        state_hash(opened.iter().map(|id| accounts[id]), payments, EventSeq(*last_seq))
+    }
+
     /// Opens an account, which must not exist. Unlike [`crate::Ledger::create_account`] it checks
     /// nothing.
     pub fn open(&mut self, spec: AccountSpec) {
         let account = Account { spec, state: AccountState::Open, balances: Balances::default() };
         if self.state.accounts.insert(spec.id, account).is_none() {
             self.state.opened.push(spec.id);
+            self.state.last_seq += 1;
         }
     }
 
@@ -80,6 +96,7 @@ impl NaiveLedger {
             Ok(after) if after == *account => AccountOutcome::Unchanged,
             Ok(after) => {
                 *account = after;
+                self.state.last_seq += 1;
                 AccountOutcome::Updated
             }
         }
@@ -100,6 +117,7 @@ impl NaiveLedger {
         due.sort_unstable();
         for (_, _, id) in &due {
             self.state.release(*id, RejectReason::HoldExpired);
+            self.state.last_seq += 1;
         }
         due.into_iter().map(|(_, _, id)| id).collect()
     }
@@ -113,7 +131,9 @@ impl NaiveLedger {
             let group = payments[start..].iter().take_while(|payment| linked(payment)).count();
             let closed = start + group < payments.len();
             let end = if closed { start + group + 1 } else { payments.len() };
-            decisions.extend(self.decide_group(&payments[start..end], closed, gate));
+            let group = self.decide_group(&payments[start..end], closed, gate);
+            group.iter().for_each(|decision| self.state.number(decision));
+            decisions.extend(group);
             start = end;
         }
         decisions
@@ -150,10 +170,15 @@ impl NaiveLedger {
         for (position, member) in members.iter().enumerate() {
             let decision = match self.state.first_use(member) {
                 Some(Ok(outcome)) => {
-                    NaiveDecision { outcome, replayed: true, verdict: Verdict::default() }
+                    let verdict = Verdict::default();
+                    NaiveDecision { payment: *member, outcome, replayed: true, verdict }
                 }
                 _ if closed && position == culprit => decisions[culprit],
                 _ => NaiveDecision {
+                    payment: Payment {
+                        code: member.code,
+                        ..decisions.get(position).map_or(*member, |it| it.payment)
+                    },
                     outcome: Outcome::rejected(with_group(position)),
                     replayed: false,
                     verdict: decisions.get(position).map_or(Verdict::default(), |it| it.verdict),
@@ -163,7 +188,7 @@ impl NaiveLedger {
                 && reason.burns_id()
                 && !decision.replayed
             {
-                self.state.remember(member, decision.outcome, None, 0);
+                self.state.remember(&decision.payment, decision.outcome, None, 0);
             }
             match position < decisions.len() {
                 true => decisions[position] = decision,
@@ -177,7 +202,8 @@ impl NaiveLedger {
 impl State {
     fn decide(&mut self, payment: &Payment, gate: &mut impl Gate) -> NaiveDecision {
         if let Some(Ok(outcome)) = self.first_use(payment) {
-            return NaiveDecision { outcome, replayed: true, verdict: Verdict::default() };
+            let verdict = Verdict::default();
+            return NaiveDecision { payment: *payment, outcome, replayed: true, verdict };
         }
         let mut reasons = self.reasons_before_risk(payment);
         let mut verdict = Verdict::default();
@@ -193,16 +219,86 @@ impl State {
         }
         if let Some(reason) = reasons.into_iter().min() {
             let outcome = Outcome::rejected(reason);
+            let payment = match reason.burns_id() {
+                true => self.with_original(payment),
+                false => *payment,
+            };
             if reason.burns_id() {
-                self.remember(payment, outcome, None, 0);
+                self.remember(&payment, outcome, None, 0);
             }
-            return NaiveDecision { outcome, replayed: false, verdict };
+            return NaiveDecision { payment, outcome, replayed: false, verdict };
         }
         let outcome = self.post(payment, amount, verdict.decision == RiskDecision::Review);
         if !payment.operation.needs_original() {
             gate.observe(self.judged(payment, amount));
         }
-        NaiveDecision { outcome, replayed: false, verdict }
+        let payment = self.known[&payment.id].payment;
+        NaiveDecision { payment, outcome, replayed: false, verdict }
+    }
+
+    /// The payment with what it left to its original, where that is known and happened.
+    fn with_original(&self, payment: &Payment) -> Payment {
+        let original = self.known.get(&payment.original).filter(|it| it.outcome.is_accepted());
+        let Some(original) = original.filter(|_| payment.operation.needs_original()) else {
+            return *payment;
+        };
+        let (debit, credit) = self.sides(payment);
+        let or = |given: AccountId, of_original| if given.0 == 0 { of_original } else { given };
+        Payment {
+            debit: or(payment.debit, debit),
+            credit: or(payment.credit, credit),
+            ledger: if payment.ledger.0 == 0 { original.payment.ledger } else { payment.ledger },
+            ..*payment
+        }
+    }
+
+    /// Gives a decision its place in the sequence.
+    fn number(&mut self, decision: &NaiveDecision) {
+        if decision.replayed {
+            return;
+        }
+        self.last_seq += 1;
+        let known = self.known.get_mut(&decision.payment.id).filter(|known| known.seq.0 == 0);
+        if let Some(known) = known {
+            known.seq = EventSeq(self.last_seq);
+        }
+    }
+
+    /// What the ledger would keep of a payment.
+    fn stored(&self, known: &Known) -> StoredPayment {
+        let Known { payment, outcome, .. } = known;
+        let number = |id: AccountId| {
+            let place = self.opened.iter().position(|opened| *opened == id);
+            place.map_or(NO_ACCOUNT, |place| place as u32)
+        };
+        let stage = match (outcome.status, known.ended) {
+            (Status::Rejected(reason), _) => Stage::Refused(reason),
+            (Status::Voided, _) => Stage::Released,
+            (_, None) => Stage::Settled,
+            (_, Some(None)) => Stage::HoldOpen,
+            (_, Some(Some(RejectReason::HoldCaptured))) => Stage::HoldCaptured,
+            (_, Some(Some(RejectReason::HoldVoided))) => Stage::HoldVoided,
+            (_, Some(Some(_))) => Stage::HoldExpired,
+        };
+        let accepted = outcome.is_accepted();
+        StoredPayment {
+            id: payment.id,
+            amount: payment.amount,
+            applied: outcome.amount.0,
+            left: known.left,
+            original: if accepted { payment.original } else { PaymentId::ZERO },
+            seq: known.seq,
+            expires_at: known.expires_at.filter(|_| accepted).unwrap_or_default(),
+            context_digest: payment.context_digest,
+            debit: number(payment.debit),
+            credit: number(payment.credit),
+            timeout_s: payment.timeout_s,
+            code: payment.code,
+            verdict: 0,
+            operation: payment.operation,
+            flags: payment.flags,
+            stage,
+        }
     }
 
     /// The first use of this id: its outcome, or the first field that differs now.
@@ -493,7 +589,8 @@ impl State {
             seconds => self.now.checked_add_s(seconds),
         };
         let order = self.known.len();
-        let known = Known { payment: *payment, outcome, ended, left, expires_at, order };
+        let seq = EventSeq(0);
+        let known = Known { payment: *payment, outcome, ended, left, expires_at, order, seq };
         self.known.insert(payment.id, known);
     }
 }

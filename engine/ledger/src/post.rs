@@ -3,13 +3,14 @@
 //!
 //! Guarantees that a posting changes both sides by the same amount and can be taken back exactly.
 
-use std::cmp::Reverse;
-
 use crate::{
-    Account, AccountState, Amount, Balances, Code, Gate, HoldExpired, Judged, Ledger, LedgerId,
-    Operation, Payment, PaymentFlags, RejectReason, RiskDecision, Timestamp, Verdict,
-    resolve::{Resolved, Sides},
-    state::{AccountRow, NO_SLOT, Stage, StoredPayment},
+    Account, AccountState, Amount, Balances, Code, EventSeq, Gate, HoldExpired, Judged, LedgerId,
+    Operation, Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, Stage, StoredPayment,
+    Timestamp, Verdict,
+    book::AccountView,
+    books::{Books, Expiry},
+    recent::Place,
+    resolve::{Request, Resolved},
 };
 
 /// A movement of money that passed every check.
@@ -20,7 +21,8 @@ pub(crate) struct Posting {
     pub(crate) held: bool,
     pub(crate) debit: u32,
     pub(crate) credit: u32,
-    pub(crate) original: u32,
+    /// The payment that it follows up: where it is kept, and its id.
+    pub(crate) original: Option<(Place, PaymentId)>,
     pub(crate) amount: u128,
     pub(crate) code: Code,
     pub(crate) expires_at: Timestamp,
@@ -29,20 +31,21 @@ pub(crate) struct Posting {
 /// What deciding one payment came to, before anything was changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Evaluation {
-    Replay(u32),
+    Replay(StoredPayment),
     Refused { reason: RejectReason, accounts: Option<(u32, u32)>, verdict: Verdict },
     Accepted { posting: Posting, verdict: Verdict },
 }
 
-impl Ledger {
+impl Books {
     pub(crate) fn evaluate(
-        &self,
-        payment: &Payment,
-        sides: Sides,
+        &mut self,
+        request: &Request<'_>,
+        position: usize,
         gate: &mut impl Gate,
     ) -> Evaluation {
-        match self.resolve(payment, sides) {
-            Resolved::Replay(slot) => Evaluation::Replay(slot),
+        let payment = &request.payments[position];
+        match self.resolve(request, position) {
+            Resolved::Replay(first) => Evaluation::Replay(first),
             Resolved::Refused(reason, accounts) => {
                 Evaluation::Refused { reason, accounts, verdict: Verdict::default() }
             }
@@ -69,7 +72,7 @@ impl Ledger {
     ) -> Evaluation {
         let accounts = Some((debit, credit));
         let refused = |reason, verdict| Evaluation::Refused { reason, accounts, verdict };
-        let (payer, payee) = (&self.accounts[debit as usize], &self.accounts[credit as usize]);
+        let (payer, payee) = (&self.accounts.view(debit), &self.accounts.view(credit));
         if let Some(reason) = both_open(payer, payee) {
             return refused(reason, Verdict::default());
         }
@@ -94,7 +97,7 @@ impl Ledger {
             held: holds || verdict.decision == RiskDecision::Review,
             debit,
             credit,
-            original: NO_SLOT,
+            original: None,
             amount,
             code: payment.code,
             expires_at,
@@ -105,17 +108,17 @@ impl Ledger {
     fn evaluate_follow_up(
         &self,
         payment: &Payment,
-        original: u32,
+        original: Place,
     ) -> Result<Posting, (RejectReason, (u32, u32))> {
-        let first = self.payments.get(original);
+        let first = self.recent.get(original);
         // A refund goes the other way.
         let (debit, credit) = match payment.operation {
             Operation::Refund => (first.credit, first.debit),
             _ => (first.debit, first.credit),
         };
         let refused = |reason| (reason, (debit, credit));
-        let (payer, payee) = (&self.accounts[debit as usize], &self.accounts[credit as usize]);
-        if let Some(reason) = original_reason(payment, first, payer, payee) {
+        let (payer, payee) = (&self.accounts.view(debit), &self.accounts.view(credit));
+        if let Some(reason) = self.original_reason(payment, first, debit, credit) {
             return Err(refused(reason));
         }
         let amount = match payment.amount {
@@ -133,19 +136,26 @@ impl Ledger {
             held: false,
             debit,
             credit,
-            original,
+            original: Some((original, first.id)),
             amount,
             code: first.code,
             expires_at: Timestamp(0),
         })
     }
 
-    /// Moves the money and takes the id. Returns the payment's slot.
-    pub(crate) fn post(&mut self, payment: &Payment, posting: &Posting, verdict: Verdict) -> u32 {
+    /// Moves the money and takes the id. Returns the payment's row. `first` is the row that met the
+    /// id first, where that was another one.
+    pub(crate) fn post(
+        &mut self,
+        payment: &Payment,
+        posting: &Posting,
+        verdict: Verdict,
+        first: Option<u32>,
+    ) -> Place {
         let verdict = self.verdict_place(verdict);
         self.move_money(posting, Direction::Forth);
-        if posting.original != NO_SLOT {
-            let original = self.payments.get_mut(posting.original);
+        if let Some((original, _)) = posting.original {
+            let original = self.recent.get_mut(original);
             original.left -= posting.amount;
             match posting.operation {
                 Operation::Capture if original.left == 0 => original.stage = Stage::HoldCaptured,
@@ -159,32 +169,34 @@ impl Ledger {
             (Operation::Refund, _) => (Stage::Settled, 0),
             _ => (Stage::Settled, posting.amount),
         };
-        self.remember(StoredPayment {
+        let stored = StoredPayment {
             id: payment.id,
             amount: payment.amount,
             applied: posting.amount,
             left,
-            seq: self.last_seq,
+            original: posting.original.map_or(PaymentId::ZERO, |(_, id)| id),
+            seq: EventSeq(0),
             expires_at: posting.expires_at,
             context_digest: payment.context_digest,
             debit: posting.debit,
             credit: posting.credit,
-            original: posting.original,
             timeout_s: payment.timeout_s,
             code: posting.code,
+            verdict,
             operation: posting.operation,
             flags: payment.flags,
             stage,
-            verdict,
-        })
+        };
+        self.recent.push(stored, first)
     }
 
-    /// Takes back the posting that was made last.
-    pub(crate) fn unpost(&mut self, slot: u32, posting: &Posting) {
-        let stored = self.payments.pop().expect("the posting to take back is there");
-        self.payment_index.remove(stored.id.0, slot);
-        if posting.original != NO_SLOT {
-            let original = self.payments.get_mut(posting.original);
+    /// Takes back a posting. All that were made after it have been taken back already.
+    pub(crate) fn unpost(&mut self, place: Place, posting: &Posting, first: Option<u32>) {
+        if let Place::Row(row) = place {
+            self.recent.vacate(row, first);
+        }
+        if let Some((original, _)) = posting.original {
+            let original = self.recent.get_mut(original);
             original.left += posting.amount;
             if matches!(posting.operation, Operation::Capture | Operation::Void) {
                 original.stage = Stage::HoldOpen;
@@ -194,18 +206,31 @@ impl Ledger {
     }
 
     /// Makes the posting final: gives it its place in the sequence, and its hold a time-out.
-    pub(crate) fn settle_sequence(&mut self, slot: u32) {
+    pub(crate) fn settle_sequence(&mut self, place: Place, posting: &Posting) {
         let seq = self.take_seq();
-        let stored = self.payments.get_mut(slot);
+        let stored = self.recent.get_mut(place);
         stored.seq = seq;
-        if stored.stage == Stage::HoldOpen && stored.expires_at > Timestamp(0) {
-            self.expiries.push(Reverse((stored.expires_at, slot)));
+        let (id, stage, expires_at) = (stored.id, stored.stage, stored.expires_at);
+        if stage == Stage::HoldOpen && expires_at > Timestamp(0) {
+            self.expiries.push(Expiry::new(expires_at, seq, id));
+        }
+        if let Some((Place::Carried(slot), _)) = posting.original {
+            self.settle_carried(slot);
+        }
+    }
+
+    /// A carried hold that has ended is carried no longer.
+    fn settle_carried(&mut self, slot: u32) {
+        // An earlier member of the same group may have ended it, and released it since.
+        let ended = self.recent.carried_at(slot).is_some_and(|hold| hold.stage != Stage::HoldOpen);
+        if ended {
+            self.recent.release_carried(slot);
         }
     }
 
     /// Releases what a hold still holds because its time-out passed.
-    pub(crate) fn expire(&mut self, slot: u32) -> HoldExpired {
-        let hold = self.payments.get_mut(slot);
+    pub(crate) fn expire(&mut self, place: Place) -> HoldExpired {
+        let hold = self.recent.get_mut(place);
         let released = std::mem::take(&mut hold.left);
         hold.stage = Stage::HoldExpired;
         let (payment, debit, credit) = (hold.id, hold.debit, hold.credit);
@@ -214,40 +239,68 @@ impl Ledger {
             held: false,
             debit,
             credit,
-            original: slot,
+            original: None,
             amount: released,
             code: Code(0),
             expires_at: Timestamp(0),
         };
         self.move_money(&posting, Direction::Forth);
+        if let Place::Carried(slot) = place {
+            self.recent.release_carried(slot);
+        }
         HoldExpired {
             seq: self.take_seq(),
             payment,
-            debit: self.accounts[debit as usize].id,
-            credit: self.accounts[credit as usize].id,
+            debit: self.accounts.id(debit),
+            credit: self.accounts.id(credit),
             released: Amount(released),
             balances: self.balances_of(debit, credit),
         }
     }
 
-    /// Takes the id of a payment that happened, or of one whose refusal burns it.
-    pub(crate) fn remember(&mut self, stored: StoredPayment) -> u32 {
-        let id = stored.id.0;
-        let slot = self.payments.push(stored);
-        let payments = &self.payments;
-        self.payment_index.insert(id, slot, |other| payments.get(other).id.0);
-        slot
+    fn move_money(&mut self, posting: &Posting, direction: Direction) {
+        let movement = Movement::of(posting);
+        self.accounts.change(posting.debit, |balances| movement.on_debits(balances, direction));
+        self.accounts.change(posting.credit, |balances| movement.on_credits(balances, direction));
     }
 
-    fn move_money(&mut self, posting: &Posting, direction: Direction) {
-        let (debit, credit) = (posting.debit as usize, posting.credit as usize);
-        let movement = Movement::of(posting);
-        let payer = &mut self.accounts[debit];
-        movement.on_debits(&mut payer.balances, direction);
-        movement.on_debits(&mut self.totals[payer.totals_slot as usize].sums, direction);
-        let payee = &mut self.accounts[credit];
-        movement.on_credits(&mut payee.balances, direction);
-        movement.on_credits(&mut self.totals[payee.totals_slot as usize].sums, direction);
+    /// Family 6: what is wrong with the payment that this one refers to.
+    fn original_reason(
+        &self,
+        payment: &Payment,
+        first: &StoredPayment,
+        debit: u32,
+        credit: u32,
+    ) -> Option<RejectReason> {
+        use RejectReason as R;
+        let [payer, payee] = [debit, credit].map(|slot| self.accounts.id(slot));
+        let ledger = self.accounts.ledger(debit);
+        let refund = payment.operation == Operation::Refund;
+        let was_hold = matches!(
+            first.stage,
+            Stage::HoldOpen | Stage::HoldCaptured | Stage::HoldVoided | Stage::HoldExpired
+        );
+        let refundable = first.stage == Stage::Settled && first.operation != Operation::Refund;
+        let asked = match payment.amount {
+            Amount::ALL => 0,
+            Amount(amount) => amount,
+        };
+        [
+            (!refund && !was_hold, R::OriginalNotAHold),
+            (refund && !refundable, R::OriginalNotSettled),
+            (payment.debit.0 != 0 && payment.debit != payer, R::OriginalDebitAccountDiffers),
+            (payment.credit.0 != 0 && payment.credit != payee, R::OriginalCreditAccountDiffers),
+            (payment.ledger != LedgerId(0) && payment.ledger != ledger, R::OriginalLedgerDiffers),
+            (payment.code != Code(0) && payment.code != first.code, R::OriginalCodeDiffers),
+            (asked > first.applied, R::ExceedsOriginalAmount),
+            (first.stage == Stage::HoldCaptured, R::HoldCaptured),
+            (first.stage == Stage::HoldVoided, R::HoldVoided),
+            (first.stage == Stage::HoldExpired, R::HoldExpired),
+            (refund && first.left == 0, R::AlreadyRefunded),
+            (asked > first.left, R::ExceedsRemainingAmount),
+        ]
+        .into_iter()
+        .find_map(|(applies, reason)| applies.then_some(reason))
     }
 }
 
@@ -303,44 +356,8 @@ impl Movement {
     }
 }
 
-/// Family 6: what is wrong with the payment that this one refers to.
-fn original_reason(
-    payment: &Payment,
-    first: &StoredPayment,
-    payer: &AccountRow,
-    payee: &AccountRow,
-) -> Option<RejectReason> {
-    use RejectReason as R;
-    let refund = payment.operation == Operation::Refund;
-    let was_hold = matches!(
-        first.stage,
-        Stage::HoldOpen | Stage::HoldCaptured | Stage::HoldVoided | Stage::HoldExpired
-    );
-    let refundable = first.stage == Stage::Settled && first.operation != Operation::Refund;
-    let asked = match payment.amount {
-        Amount::ALL => 0,
-        Amount(amount) => amount,
-    };
-    [
-        (!refund && !was_hold, R::OriginalNotAHold),
-        (refund && !refundable, R::OriginalNotSettled),
-        (payment.debit.0 != 0 && payment.debit != payer.id, R::OriginalDebitAccountDiffers),
-        (payment.credit.0 != 0 && payment.credit != payee.id, R::OriginalCreditAccountDiffers),
-        (payment.ledger != LedgerId(0) && payment.ledger != payer.ledger, R::OriginalLedgerDiffers),
-        (payment.code != Code(0) && payment.code != first.code, R::OriginalCodeDiffers),
-        (asked > first.applied, R::ExceedsOriginalAmount),
-        (first.stage == Stage::HoldCaptured, R::HoldCaptured),
-        (first.stage == Stage::HoldVoided, R::HoldVoided),
-        (first.stage == Stage::HoldExpired, R::HoldExpired),
-        (refund && first.left == 0, R::AlreadyRefunded),
-        (asked > first.left, R::ExceedsRemainingAmount),
-    ]
-    .into_iter()
-    .find_map(|(applies, reason)| applies.then_some(reason))
-}
-
 /// Family 7 where both sides must be open.
-fn both_open(payer: &AccountRow, payee: &AccountRow) -> Option<RejectReason> {
+fn both_open(payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
     use RejectReason as R;
     match (payer.state, payee.state) {
         (AccountState::Open, AccountState::Open) => None,
@@ -353,7 +370,7 @@ fn both_open(payer: &AccountRow, payee: &AccountRow) -> Option<RejectReason> {
 
 /// Families 7, 8 and 10 of a refund. Money may come back to a frozen account, which keeps it where
 /// its owner can't move it; it may not leave one.
-fn refund_reason(amount: u128, payer: &AccountRow, payee: &AccountRow) -> Option<RejectReason> {
+fn refund_reason(amount: u128, payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
     use RejectReason as R;
     match (payer.state, payee.state) {
         (AccountState::Frozen, _) => return Some(R::DebitAccountFrozen),
@@ -367,8 +384,8 @@ fn refund_reason(amount: u128, payer: &AccountRow, payee: &AccountRow) -> Option
 /// Family 8: the counters that the amount would not fit into.
 fn overflow(
     amount: u128,
-    payer: &AccountRow,
-    payee: &AccountRow,
+    payer: &AccountView,
+    payee: &AccountView,
     holds: bool,
 ) -> Option<RejectReason> {
     use RejectReason as R;
@@ -387,7 +404,7 @@ fn overflow(
 }
 
 /// What a balancing payment moves: as much as is there, up to its amount.
-fn balanced_amount(payment: &Payment, payer: &AccountRow, payee: &AccountRow) -> u128 {
+fn balanced_amount(payment: &Payment, payer: &AccountView, payee: &AccountView) -> u128 {
     let mut amount = payment.amount.0;
     if payment.flags.has(PaymentFlags::BALANCING_DEBIT) {
         amount = amount.min(payer.available_to_debit());
@@ -402,8 +419,8 @@ fn balanced_amount(payment: &Payment, payer: &AccountRow, payee: &AccountRow) ->
 fn funds_reason(
     payment: &Payment,
     amount: u128,
-    payer: &AccountRow,
-    payee: &AccountRow,
+    payer: &AccountView,
+    payee: &AccountView,
 ) -> Option<RejectReason> {
     if amount == 0 {
         let debit_side =
@@ -416,7 +433,7 @@ fn funds_reason(
     limit_reason(amount, payer, payee)
 }
 
-fn limit_reason(amount: u128, payer: &AccountRow, payee: &AccountRow) -> Option<RejectReason> {
+fn limit_reason(amount: u128, payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
     use crate::AccountFlags as F;
     let over_debit =
         payer.flags.has(F::DEBITS_MUST_NOT_EXCEED_CREDITS) && amount > payer.available_to_debit();
@@ -426,26 +443,6 @@ fn limit_reason(amount: u128, payer: &AccountRow, payee: &AccountRow) -> Option<
         (true, _) => Some(RejectReason::InsufficientFunds),
         (_, true) => Some(RejectReason::CreditsExceedDebits),
         _ => None,
-    }
-}
-
-impl AccountRow {
-    /// Posted credits and the credit limit, less all debits: pending debits count as spent,
-    /// pending credits are not yet funds.
-    fn available_to_debit(&self) -> u128 {
-        let balances = &self.balances;
-        balances
-            .credits_posted
-            .saturating_add(self.credit_limit)
-            .saturating_sub(balances.debits_pending + balances.debits_posted)
-    }
-
-    fn available_to_credit(&self) -> u128 {
-        let balances = &self.balances;
-        balances
-            .debits_posted
-            .saturating_add(self.credit_limit)
-            .saturating_sub(balances.credits_pending + balances.credits_posted)
     }
 }
 

@@ -1,90 +1,148 @@
-//! Resolve: consumes one payment, finds its id, its accounts and its original, and checks all that
-//! needs no balance (families 2 to 5 of the reject reasons).
+//! Resolve: consumes one payment with what its shards found, names its accounts, its original or its
+//! first use, and the reason if it is refused so far (families 2 to 5 of the reject reasons).
 //!
-//! Guarantees that nothing is changed, and that what comes out ready names slots that exist.
+//! Guarantees that no money moves, and that what comes out ready names slots and places that exist.
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
-    AccountId, Amount, LedgerId, Operation, Payment, PaymentId, RejectReason, Timestamp,
-    payment::PaymentFlags,
-    state::{Ledger, NO_SLOT, Stage, StoredPayment},
+    AccountId, Amount, LedgerId, Operation, Payment, PaymentFlags, PaymentId, RejectReason, Stage,
+    StoredPayment,
+    books::Books,
+    recent::Place,
+    shard::{Findings, IN_HISTORY, NOT_FOUND, Recalled},
 };
 
 /// A payment with its look-ups done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Resolved {
     /// The id is known, with this content or burned: the first outcome holds.
-    Replay(u32),
+    Replay(StoredPayment),
     /// The accounts are named where both are known.
     Refused(RejectReason, Option<(u32, u32)>),
     /// A PAY or AUTHORIZE between two accounts.
     Transfer { debit: u32, credit: u32 },
-    /// A CAPTURE, VOID or REFUND of the payment in this slot.
-    FollowUp { original: u32 },
+    /// A CAPTURE, VOID or REFUND of the payment in this place.
+    FollowUp { original: Place },
 }
 
-/// The slots of a payment's accounts; [`NO_SLOT`] where there is no such account.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sides {
-    pub(crate) debit: u32,
-    pub(crate) credit: u32,
+/// The payments of one request, with all that was found for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) payments: &'a [Payment],
+    pub(crate) findings: &'a Findings,
+    /// By position.
+    pub(crate) recalled: Vec<Recalled>,
 }
 
-impl Ledger {
-    /// Looks up the accounts of a PAY or AUTHORIZE. Changes nothing and depends on no payment, so
-    /// it can be done ahead, for many payments at once: their cache misses overlap then.
-    pub(crate) fn sides(&self, payment: &Payment) -> Sides {
-        if payment.operation.needs_original() {
-            return Sides { debit: NO_SLOT, credit: NO_SLOT };
-        }
-        let slot = |id| self.account_slot(id).unwrap_or(NO_SLOT);
-        Sides { debit: slot(payment.debit), credit: slot(payment.credit) }
+impl Request<'_> {
+    /// The row of the open generation that met this payment's id first, where that was not its own.
+    pub(crate) fn first_row(&self, position: usize) -> Option<u32> {
+        let first = self.findings.first[position].load(Relaxed);
+        (first < IN_HISTORY).then_some(first)
     }
 
-    pub(crate) fn resolve(&self, payment: &Payment, sides: Sides) -> Resolved {
-        if let Some(reason) = envelope_reason(payment) {
+    fn recalled(&self, position: usize, as_original: bool) -> &StoredPayment {
+        let key = (position as u32, as_original);
+        let at = self.recalled.binary_search_by_key(&key, |it| (it.position, it.as_original));
+        &self.recalled[at.expect("a payment that was found in history was brought along")].payment
+    }
+}
+
+impl Books {
+    pub(crate) fn resolve(&mut self, request: &Request<'_>, position: usize) -> Resolved {
+        let payment = &request.payments[position];
+        let defect = match request.findings.defect[position].load(Relaxed) {
+            0 => None,
+            number => RejectReason::from_number(number),
+        };
+        if let Some(reason) = defect.filter(|reason| reason.is_before_lookup_of_id()) {
             return Resolved::Refused(reason, None);
         }
-        if let Some(slot) = self.payment_slot(payment.id) {
-            return match self.reuse_conflict(payment, self.payments.get(slot)) {
+        if let Some(first) = self.first_use(request, position) {
+            return match self.reuse_conflict(payment, &first) {
                 Some(reason) => Resolved::Refused(reason, None),
-                None => Resolved::Replay(slot),
+                None => Resolved::Replay(first),
             };
         }
-        // The front door's findings and ours are of one family; the one listed first counts.
-        if let Some(reason) = payment.defect.into_iter().chain(static_reason(payment)).min() {
+        if let Some(reason) = defect {
             return Resolved::Refused(reason, None);
         }
         if payment.operation.needs_original() {
-            match self.payment_slot(payment.original) {
-                Some(original) if self.payments.get(original).is_original() => {
+            match self.original(request, position) {
+                Some(original) if self.recent.get(original).is_original() => {
                     Resolved::FollowUp { original }
                 }
                 _ => Resolved::Refused(RejectReason::OriginalUnknown, None),
             }
         } else {
-            self.resolve_accounts(payment, sides)
+            let [debit, credit] = [&request.findings.debit, &request.findings.credit]
+                .map(|found| found[position].load(Relaxed));
+            self.resolve_accounts(payment, debit, credit)
         }
     }
 
-    /// The slot of the first use of this payment's id, if it was the same payment or burned it.
-    pub(crate) fn replay_of(&self, payment: &Payment) -> Option<u32> {
-        match self.resolve(payment, self.sides(payment)) {
-            Resolved::Replay(slot) => Some(slot),
-            _ => None,
+    /// The first use of this payment's id, if it was the same payment or burned it.
+    pub(crate) fn replay_of(
+        &self,
+        request: &Request<'_>,
+        position: usize,
+    ) -> Option<StoredPayment> {
+        let payment = &request.payments[position];
+        let defect = request.findings.defect[position].load(Relaxed);
+        let envelope =
+            RejectReason::from_number(defect).is_some_and(RejectReason::is_before_lookup_of_id);
+        let first = self.first_use(request, position).filter(|_| !envelope)?;
+        self.reuse_conflict(payment, &first).is_none().then_some(first)
+    }
+
+    fn first_use(&self, request: &Request<'_>, position: usize) -> Option<StoredPayment> {
+        match request.findings.first[position].load(Relaxed) {
+            NOT_FOUND => None,
+            IN_HISTORY => Some(*request.recalled(position, false)),
+            first => {
+                let taker = self.recent.generation.taker(first)?;
+                Some(*self.recent.generation.rows.get(taker))
+            }
         }
     }
 
-    fn resolve_accounts(&self, payment: &Payment, sides: Sides) -> Resolved {
+    /// The place of the payment that this one follows up. One of history is brought back: it is
+    /// about to change.
+    fn original(&mut self, request: &Request<'_>, position: usize) -> Option<Place> {
+        match request.findings.original[position].load(Relaxed) {
+            NOT_FOUND => None,
+            IN_HISTORY => {
+                let original = request.recalled(position, true);
+                Some(self.place_of_old(original))
+            }
+            // One that comes later in the sequence is not there yet.
+            first if first >= self.recent.len() => None,
+            first => self.recent.generation.taker(first).map(Place::Row),
+        }
+    }
+
+    /// Where an older payment is kept while it may change.
+    pub(crate) fn place_of_old(&mut self, old: &StoredPayment) -> Place {
+        match self.recent.find_old(old.id) {
+            Some(place) => place,
+            None => {
+                self.past_digest = self.past_digest.wrapping_sub(old.digest());
+                self.recent.recall(*old)
+            }
+        }
+    }
+
+    fn resolve_accounts(&self, payment: &Payment, debit: u32, credit: u32) -> Resolved {
         use RejectReason as R;
-        let Sides { debit, credit } = sides;
-        if debit == NO_SLOT {
+        if debit == NOT_FOUND {
             return Resolved::Refused(R::DebitAccountUnknown, None);
         }
-        if credit == NO_SLOT {
+        if credit == NOT_FOUND {
             return Resolved::Refused(R::CreditAccountUnknown, None);
         }
-        let ledger = self.accounts[debit as usize].ledger;
-        if ledger != self.accounts[credit as usize].ledger {
+        let ledger = self.accounts.ledger(debit);
+        if ledger != self.accounts.ledger(credit) {
             return Resolved::Refused(R::AccountsOnDifferentLedgers, Some((debit, credit)));
         }
         if ledger != payment.ledger {
@@ -101,25 +159,22 @@ impl Ledger {
             return None;
         }
         let follow_up = payment.operation.needs_original();
-        let (debit, credit) =
-            (&self.accounts[stored.debit as usize], &self.accounts[stored.credit as usize]);
-        let original = match stored.original {
-            NO_SLOT => PaymentId::ZERO,
-            slot => self.payments.get(slot).id,
-        };
+        let [debit, credit] = [stored.debit, stored.credit].map(|slot| self.accounts.id(slot));
+        let ledger = self.accounts.ledger(stored.debit);
         let account_differs = |given: AccountId, first: AccountId| {
             given != first && !(follow_up && given == AccountId::ZERO)
         };
         let ledger_differs =
-            payment.ledger != debit.ledger && !(follow_up && payment.ledger == LedgerId(0));
+            payment.ledger != ledger && !(follow_up && payment.ledger == LedgerId(0));
         let code_differs = payment.code != stored.code && !(follow_up && payment.code.0 == 0);
         // What could not be read is not what was sent first, whatever it reads as.
         let malformed = |reason| payment.defect == Some(reason);
-        let original_differs = payment.original != original || malformed(R::OriginalMalformed);
+        let original_differs =
+            payment.original != stored.original || malformed(R::OriginalMalformed);
         let debit_differs =
-            account_differs(payment.debit, debit.id) || malformed(R::DebitAccountIdMalformed);
+            account_differs(payment.debit, debit) || malformed(R::DebitAccountIdMalformed);
         let credit_differs =
-            account_differs(payment.credit, credit.id) || malformed(R::CreditAccountIdMalformed);
+            account_differs(payment.credit, credit) || malformed(R::CreditAccountIdMalformed);
         let code_differs = code_differs || malformed(R::CodeTooLarge);
         [
             (payment.operation != stored.operation, R::IdReusedOperationDiffers),
@@ -138,23 +193,8 @@ impl Ledger {
     }
 }
 
-impl StoredPayment {
-    /// Whether the payment happened, so that others can refer to it.
-    fn is_original(&self) -> bool {
-        !matches!(self.stage, Stage::Refused(_))
-    }
-
-    /// When a hold made now would expire; zero for never. `None` when that does not fit.
-    pub(crate) fn expiry(timeout_s: u32, now: Timestamp) -> Option<Timestamp> {
-        match timeout_s {
-            0 => Some(Timestamp(0)),
-            seconds => now.checked_add_s(seconds),
-        }
-    }
-}
-
 /// What is wrong with the payment before its id can be looked up.
-fn envelope_reason(payment: &Payment) -> Option<RejectReason> {
+pub(crate) fn envelope_reason(payment: &Payment) -> Option<RejectReason> {
     let id = match payment.id {
         PaymentId::ZERO => Some(RejectReason::PaymentIdZero),
         PaymentId::MAX => Some(RejectReason::PaymentIdMax),
@@ -164,8 +204,13 @@ fn envelope_reason(payment: &Payment) -> Option<RejectReason> {
     defect.into_iter().chain(id).min()
 }
 
-/// The first thing that is wrong with the payment itself, whatever the ledger holds.
-fn static_reason(payment: &Payment) -> Option<RejectReason> {
+/// The first thing that is wrong with the payment itself, whatever the ledger holds. The front
+/// door's findings and ours are of one family; the one listed first counts.
+pub(crate) fn static_reason(payment: &Payment) -> Option<RejectReason> {
+    payment.defect.into_iter().chain(own_static_reason(payment)).min()
+}
+
+fn own_static_reason(payment: &Payment) -> Option<RejectReason> {
     use RejectReason as R;
     let follow_up = payment.operation.needs_original();
     let named = |id: AccountId| id != AccountId::ZERO || !follow_up;

@@ -1,81 +1,16 @@
-//! The ledger's state: accounts, payments, open holds, and what it answers about them.
+//! The ledger's state: how it begins, how batches and generations begin and end, and what it
+//! answers about accounts and payments.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::sync::Arc;
 
 use crate::{
-    Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, EventSeq,
-    HoldExpired, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentFlags, PaymentId,
-    RejectReason, RiskDecision, Status, Timestamp, Verdict,
-    index::{IdIndex, Spread},
-    store::Store,
+    Account, AccountId, Amount, Balances, EventSeq, Generation, History, HistoryError, HoldExpired,
+    LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
+    books::Books,
+    recent::Place,
+    shard::{Findings, Shards},
+    stored::NO_ACCOUNT,
 };
-
-/// No slot: the payment has no original.
-pub(crate) const NO_SLOT: u32 = u32::MAX;
-
-/// What every payment on an account touches, together in two cache lines.
-#[derive(Clone, Debug)]
-pub(crate) struct AccountRow {
-    pub(crate) id: AccountId,
-    pub(crate) balances: Balances,
-    pub(crate) credit_limit: u128,
-    pub(crate) ledger: LedgerId,
-    pub(crate) totals_slot: u32,
-    pub(crate) code: Code,
-    pub(crate) flags: AccountFlags,
-    pub(crate) state: AccountState,
-}
-
-/// What only reads of an account touch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AccountOrigin {
-    pub(crate) owner: OwnerId,
-    pub(crate) tenant: u32,
-}
-
-/// Where a remembered payment is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Posted; `left` can be refunded.
-    Settled,
-    /// Held; `left` can be captured.
-    HoldOpen,
-    HoldCaptured,
-    HoldVoided,
-    HoldExpired,
-    /// A void: it released a hold.
-    Released,
-    /// Refused for a reason that burns the id.
-    Refused(RejectReason),
-}
-
-/// A payment whose id is taken. There is one of these for each: 112 bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredPayment {
-    pub(crate) id: PaymentId,
-    /// As asked, for comparison with a reuse of the id.
-    pub(crate) amount: Amount,
-    /// As moved, held or released.
-    pub(crate) applied: u128,
-    /// Left to capture or to refund.
-    pub(crate) left: u128,
-    pub(crate) seq: EventSeq,
-    /// Zero for never.
-    pub(crate) expires_at: Timestamp,
-    pub(crate) context_digest: u64,
-    pub(crate) debit: u32,
-    pub(crate) credit: u32,
-    pub(crate) original: u32,
-    pub(crate) timeout_s: u32,
-    pub(crate) code: Code,
-    pub(crate) operation: Operation,
-    pub(crate) flags: PaymentFlags,
-    pub(crate) stage: Stage,
-    /// Place in [`Ledger::verdicts`].
-    pub(crate) verdict: u16,
-}
-
-const _: () = assert!(size_of::<StoredPayment>() == 112, "memory per remembered payment");
 
 /// Sums over all accounts of one ledger, kept per side and compared after every batch. They wrap:
 /// equality is all that is asked of them.
@@ -126,90 +61,127 @@ pub struct PaymentView {
     pub left: Amount,
 }
 
-/// The double-entry ledger. See the crate's documentation for what it guarantees.
+/// How a ledger keeps what it knows. None of it has an influence on any outcome.
 #[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    /// Decides where ids are kept in memory.
+    pub hash_seed: u64,
+    /// Shards that ids are split over; at least 1.
+    pub shards: usize,
+    /// Payments after which a generation is full, 128 bytes and an index entry each. The open
+    /// generation and those that were not let go yet are in memory.
+    pub generation_payments_max: u32,
+    /// What is known of payments that were let go.
+    pub history: Arc<dyn History>,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self {
+            hash_seed: 0,
+            shards: 1,
+            generation_payments_max: 1 << 19,
+            history: Arc::new(NoHistory),
+        }
+    }
+}
+
+/// The double-entry ledger. See the crate's documentation for what it guarantees.
+#[derive(Debug)]
 pub struct Ledger {
-    pub(crate) accounts: Vec<AccountRow>,
-    pub(crate) origins: Vec<AccountOrigin>,
-    pub(crate) account_index: IdIndex,
-    pub(crate) payments: Store<StoredPayment>,
-    pub(crate) payment_index: IdIndex,
-    /// When to look at which hold. Entries of holds that ended otherwise stay until they are due.
-    pub(crate) expiries: BinaryHeap<Reverse<(Timestamp, u32)>>,
-    pub(crate) totals: Vec<LedgerTotals>,
-    /// Every verdict that was given, once: not judged, approved, and then one per rule.
-    pub(crate) verdicts: Vec<Verdict>,
-    pub(crate) last_seq: EventSeq,
-    pub(crate) time: Timestamp,
+    pub(crate) shards: Shards,
+    pub(crate) books: Books,
+    pub(crate) findings: Findings,
+    pub(crate) generation_payments_max: u32,
+    pub(crate) generations_closed: u64,
 }
 
 impl Ledger {
-    /// An empty ledger. The seed decides where ids are kept in memory, and nothing else.
+    /// An empty ledger with one shard. The seed decides where ids are kept in memory, and nothing
+    /// else.
     #[must_use]
     pub fn new(hash_seed: u64) -> Self {
+        Self::with_config(LedgerConfig { hash_seed, ..LedgerConfig::default() })
+    }
+
+    /// An empty ledger.
+    #[must_use]
+    pub fn with_config(config: LedgerConfig) -> Self {
         Self {
-            accounts: Vec::new(),
-            origins: Vec::new(),
-            account_index: IdIndex::new(hash_seed, Spread::Evenly),
-            payments: Store::new(),
-            payment_index: IdIndex::new(hash_seed.rotate_left(32), Spread::ByTime),
-            expiries: BinaryHeap::new(),
-            totals: Vec::new(),
-            verdicts: vec![Verdict::default(), Verdict::APPROVE],
-            last_seq: EventSeq(0),
-            time: Timestamp(0),
+            shards: Shards::new(config.shards, config.hash_seed, config.history),
+            books: Books::new(),
+            findings: Findings::default(),
+            generation_payments_max: config.generation_payments_max.max(1),
+            generations_closed: 0,
         }
     }
 
     /// Position of the last event; 0 before the first.
     #[must_use]
     pub fn last_seq(&self) -> EventSeq {
-        self.last_seq
+        self.books.last_seq
     }
 
     /// Time of the batch that was begun last.
     #[must_use]
     pub fn time(&self) -> Timestamp {
-        self.time
+        self.books.time
     }
 
     /// Number of accounts.
     #[must_use]
     pub fn account_count(&self) -> usize {
-        self.accounts.len()
+        self.books.accounts.len()
     }
 
     /// Number of payment ids that are taken.
     #[must_use]
-    pub fn payment_count(&self) -> usize {
-        self.payments.len()
+    pub fn payment_count(&self) -> u64 {
+        self.books.payments_taken
     }
 
     /// The account as it stands.
     #[must_use]
     pub fn account(&self, id: AccountId) -> Option<Account> {
-        self.account_slot(id).map(|slot| self.account_at(slot))
+        self.shards.account(id).map(|slot| self.books.accounts.account(slot))
+    }
+
+    /// All accounts, in the order of their opening.
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        (0..self.account_count() as u32).map(|slot| self.books.accounts.account(slot))
     }
 
     /// What is known of a payment whose id is taken.
-    #[must_use]
-    pub fn payment(&self, id: PaymentId) -> Option<PaymentView> {
-        let stored = self.payments.get(self.payment_slot(id)?);
+    ///
+    /// # Errors
+    /// When history can't be read.
+    pub fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, HistoryError> {
+        let recent = &self.books.recent;
+        let stored = match self.shards.row(id) {
+            Some(first) => {
+                recent.generation.taker(first).map(|row| *recent.generation.rows.get(row))
+            }
+            None => match recent.find_old(id) {
+                Some(place) => Some(*recent.get(place)),
+                None => self.shards.past().find(id)?,
+            },
+        };
+        Ok(stored.map(|stored| self.view(&stored)))
+    }
+
+    fn view(&self, stored: &StoredPayment) -> PaymentView {
+        let accounts = &self.books.accounts;
         let account = |slot: u32| match slot {
-            NO_SLOT => (AccountId::ZERO, LedgerId(0)),
-            slot => (self.accounts[slot as usize].id, self.accounts[slot as usize].ledger),
+            NO_ACCOUNT => (AccountId::ZERO, LedgerId(0)),
+            slot => (accounts.id(slot), accounts.ledger(slot)),
         };
         let ((debit, ledger), (credit, _)) = (account(stored.debit), account(stored.credit));
-        let original = match stored.original {
-            NO_SLOT => PaymentId::ZERO,
-            slot => self.payments.get(slot).id,
-        };
-        Some(PaymentView {
+        PaymentView {
             payment: Payment {
-                id,
+                id: stored.id,
                 debit,
                 credit,
-                original,
+                original: stored.original,
                 amount: stored.amount,
                 ledger,
                 code: stored.code,
@@ -219,29 +191,35 @@ impl Ledger {
                 ..Payment::default()
             },
             outcome: stored.outcome(),
-            verdict: self.verdict_of(stored),
+            verdict: self.books.verdict(stored.verdict),
             seq: stored.seq,
             hold: match stored.stage {
                 Stage::HoldOpen => Some(HoldState::Open),
                 Stage::HoldCaptured => Some(HoldState::Captured),
                 Stage::HoldVoided => Some(HoldState::Voided),
                 Stage::HoldExpired => Some(HoldState::Expired),
-                Stage::Settled | Stage::Released | Stage::Refused(_) => None,
+                Stage::Settled | Stage::Released | Stage::Refused(_) | Stage::Vacant => None,
             },
             left: Amount(stored.left),
-        })
+        }
     }
 
     /// Sums over all accounts, one entry per ledger in the order of their first account.
     #[must_use]
     pub fn totals(&self) -> &[LedgerTotals] {
-        &self.totals
+        self.books.accounts.totals()
+    }
+
+    /// Every verdict that a remembered payment may have, by its number.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.books.verdicts
     }
 
     /// When the next hold may expire. Never later than the true moment.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.expiries.peek().map(|Reverse((at, _))| *at)
+        self.books.expiries.peek().map(|expiry| expiry.at())
     }
 
     /// Begins a batch: sets its time and expires the holds that are due, in the order of their
@@ -265,17 +243,24 @@ impl Ledger {
         holds_max: usize,
         expired: &mut Vec<HoldExpired>,
     ) {
-        assert!(time >= self.time, "batch time went back from {:?} to {time:?}", self.time);
-        self.time = time;
+        let books = &mut self.books;
+        assert!(time >= books.time, "batch time went back from {:?} to {time:?}", books.time);
+        books.time = time;
         while expired.len() < holds_max
-            && let Some(&Reverse((due, slot))) = self.expiries.peek()
-            && due <= time
+            && let Some(expiry) = books.expiries.peek()
+            && expiry.at() <= time
         {
-            self.expiries.pop();
-            // A rolled-back group member's slot may serve another hold by now.
-            let hold = self.payments.get(slot);
-            if hold.stage == Stage::HoldOpen && hold.expires_at == due {
-                expired.push(self.expire(slot));
+            let id = expiry.hold();
+            books.expiries.pop();
+            // A hold that was open when its generation was closed is carried: no need to ask history.
+            let place = match self.shards.row(id) {
+                Some(first) => books.recent.generation.taker(first).map(Place::Row),
+                None => books.recent.find_old(id),
+            };
+            if let Some(place) = place
+                && books.recent.get(place).stage == Stage::HoldOpen
+            {
+                expired.push(books.expire(place));
             }
         }
     }
@@ -285,117 +270,87 @@ impl Ledger {
     /// # Panics
     /// If money was made or lost, which no input can do.
     pub fn end_batch(&self) {
-        for totals in &self.totals {
+        for totals in self.totals() {
             assert!(totals.conserved(), "money is not conserved: {totals:?}");
         }
     }
 
-    /// BLAKE3 over accounts, payments and sequence: equal for equal histories.
+    /// Whether the open generation has as many payments as it is meant to have.
+    #[must_use]
+    pub fn generation_is_full(&self) -> bool {
+        self.books.recent.len() >= self.generation_payments_max
+    }
+
+    /// Closes the open generation and begins the next one. Only between batches. `None` when it is
+    /// empty.
+    ///
+    /// The closed one stays known until [`Self::let_go`] is told that history has it.
+    pub fn close_generation(&mut self) -> Option<Arc<Generation>> {
+        if self.books.recent.is_empty() {
+            return None;
+        }
+        self.generations_closed += 1;
+        let ids = self.shards.take_payments();
+        let rows = self.books.recent.close();
+        let number = self.generations_closed;
+        let generation = Arc::new(Generation::new(number, self.shards.shard_of(), ids, rows));
+        self.shards.past_mut().closed.push(generation.clone());
+        Some(generation)
+    }
+
+    /// Closed generations that were not let go, oldest first.
+    #[must_use]
+    pub fn closed_generations(&self) -> &[Arc<Generation>] {
+        &self.shards.past().closed
+    }
+
+    /// Lets the oldest closed generation go: history has it now. `digest` is its
+    /// [`Generation::digest`].
+    pub fn let_go(&mut self, digest: u128) -> Option<Arc<Generation>> {
+        let closed = &mut self.shards.past_mut().closed;
+        if closed.is_empty() {
+            return None;
+        }
+        self.books.past_digest = self.books.past_digest.wrapping_add(digest);
+        Some(closed.remove(0))
+    }
+
+    /// BLAKE3 over accounts, payments and sequence: equal for equal histories, however they were
+    /// split into batches, shards and generations.
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        let mut put = |number: u128| {
-            hasher.update(&number.to_le_bytes());
-        };
-        for (row, origin) in self.accounts.iter().zip(&self.origins) {
-            let Balances { debits_pending, debits_posted, credits_pending, credits_posted } =
-                row.balances;
-            [row.id.0, debits_pending, debits_posted, credits_pending, credits_posted]
-                .into_iter()
-                .chain([row.credit_limit, row.ledger.0.into(), row.code.0.into()])
-                .chain([row.flags.0.into(), row.state as u128])
-                .chain([origin.owner.0, origin.tenant.into()])
-                .for_each(&mut put);
-        }
-        for stored in self.payments.iter() {
-            let stage = match stored.stage {
-                Stage::Settled => 1,
-                Stage::HoldOpen => 2,
-                Stage::HoldCaptured => 3,
-                Stage::HoldVoided => 4,
-                Stage::HoldExpired => 5,
-                Stage::Released => 6,
-                Stage::Refused(reason) => 0x100 + reason as u128,
-            };
-            [stored.id.0, stored.amount.0, stored.applied, stored.left, stage]
-                .into_iter()
-                .chain([stored.seq.0.into(), stored.expires_at.0.into()])
-                .chain([stored.debit, stored.credit, stored.original].map(u128::from))
-                .chain([stored.timeout_s.into(), stored.code.0.into()])
-                .chain([stored.operation as u128, stored.flags.0.into()])
-                .for_each(&mut put);
-        }
-        put(self.last_seq.0.into());
-        *hasher.finalize().as_bytes()
-    }
-
-    /// The verdict of a remembered payment.
-    pub(crate) fn verdict_of(&self, stored: &StoredPayment) -> Verdict {
-        self.verdicts[usize::from(stored.verdict)]
-    }
-
-    /// The place of a verdict. Rules are few; of more than 65,000, the last go unnamed.
-    pub(crate) fn verdict_place(&mut self, verdict: Verdict) -> u16 {
-        match verdict.decision {
-            RiskDecision::NotJudged => return 0,
-            RiskDecision::Approve => return 1,
-            RiskDecision::Review | RiskDecision::Decline => {}
-        }
-        let known = self.verdicts.iter().position(|known| *known == verdict);
-        let place = known.unwrap_or_else(|| {
-            self.verdicts.push(verdict);
-            self.verdicts.len() - 1
-        });
-        u16::try_from(place).unwrap_or(0)
-    }
-
-    pub(crate) fn take_seq(&mut self) -> EventSeq {
-        self.last_seq = self.last_seq.next();
-        self.last_seq
-    }
-
-    pub(crate) fn account_slot(&self, id: AccountId) -> Option<u32> {
-        self.account_index.find(id.0, |slot| self.accounts[slot as usize].id.0)
-    }
-
-    pub(crate) fn payment_slot(&self, id: PaymentId) -> Option<u32> {
-        self.payment_index.find(id.0, |slot| self.payments.get(slot).id.0)
-    }
-
-    pub(crate) fn account_at(&self, slot: u32) -> Account {
-        let (row, origin) = (&self.accounts[slot as usize], self.origins[slot as usize]);
-        Account {
-            spec: AccountSpec {
-                id: row.id,
-                ledger: row.ledger,
-                code: row.code,
-                tenant: origin.tenant,
-                owner: origin.owner,
-                flags: row.flags,
-                credit_limit: Amount(row.credit_limit),
-                defect: None,
-            },
-            state: row.state,
-            balances: row.balances,
-        }
-    }
-
-    pub(crate) fn balances_of(&self, debit: u32, credit: u32) -> [Balances; 2] {
-        [debit, credit].map(|slot| self.accounts[slot as usize].balances)
+        let recent = &self.books.recent;
+        let in_closed = self.closed_generations().iter().map(|closed| closed.digest());
+        let taken = recent.generation.rows.iter().filter(|it| it.stage != Stage::Vacant);
+        let in_memory = taken.chain(&recent.generation.newer).chain(recent.carried());
+        let payments = in_closed
+            .chain(in_memory.map(StoredPayment::digest))
+            .fold(self.books.past_digest, u128::wrapping_add);
+        state_hash(self.accounts(), payments, self.last_seq())
     }
 }
 
-impl StoredPayment {
-    /// The first outcome, again.
-    pub(crate) fn outcome(&self) -> Outcome {
-        let status = match self.stage {
-            Stage::Settled => Status::Settled,
-            Stage::HoldOpen | Stage::HoldCaptured | Stage::HoldVoided | Stage::HoldExpired => {
-                Status::Held
-            }
-            Stage::Released => Status::Voided,
-            Stage::Refused(reason) => Status::Rejected(reason),
-        };
-        Outcome { status, amount: Amount(self.applied) }
+/// The hash of a state: see [`Ledger::state_hash`]. `payments` is the sum of the digests of all
+/// remembered payments.
+pub(crate) fn state_hash(
+    accounts: impl Iterator<Item = Account>,
+    payments: u128,
+    last_seq: EventSeq,
+) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |number: u128| {
+        hasher.update(&number.to_le_bytes());
+    };
+    for Account { spec, state, balances } in accounts {
+        let Balances { debits_pending, debits_posted, credits_pending, credits_posted } = balances;
+        [spec.id.0, debits_pending, debits_posted, credits_pending, credits_posted]
+            .into_iter()
+            .chain([spec.credit_limit.0, spec.ledger.0.into(), spec.code.0.into()])
+            .chain([spec.flags.0.into(), state as u128])
+            .chain([spec.owner.0, spec.tenant.into()])
+            .for_each(&mut put);
     }
+    put(payments);
+    put(last_seq.0.into());
+    *hasher.finalize().as_bytes()
 }

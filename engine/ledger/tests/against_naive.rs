@@ -1,12 +1,19 @@
 //! Property: on random command sequences the ledger decides as the naive model does, and a replay
 //! of its events comes to the same state.
 
-use std::collections::BTreeMap;
+#![allow(clippy::unwrap_used, reason = "a poisoned lock is a failed test")]
+#![allow(clippy::disallowed_types, reason = "the history of a test is shared with the ledger")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use millrace_ledger::{
     AccountChange, AccountFlags, AccountId, AccountSpec, Amount, Code, Decision, Event, Gate,
-    HoldExpired, Judged, Ledger, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId,
-    RejectReason, RiskDecision, RuleName, Timestamp, Verdict, naive::NaiveLedger,
+    History, HistoryError, HoldExpired, Judged, Ledger, LedgerConfig, LedgerId, Operation, OwnerId,
+    Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName, StoredPayment,
+    Timestamp, Verdict, Workers, naive::NaiveLedger,
 };
 use proptest::{prelude::*, sample::select};
 
@@ -216,17 +223,98 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A history in memory: what was let go, newest version by id.
+#[derive(Clone, Debug, Default)]
+struct Attic(Arc<Mutex<BTreeMap<PaymentId, StoredPayment>>>);
+
+impl History for Attic {
+    fn id_max(&self) -> PaymentId {
+        self.0.lock().unwrap().last_key_value().map_or(PaymentId::ZERO, |(id, _)| *id)
+    }
+
+    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
+        Ok(self.0.lock().unwrap().get(&id).copied())
+    }
+}
+
+/// A ledger with so many shards that closes a generation after so few payments, keeps so many
+/// closed ones in memory, and resolves beside posting.
+struct Split {
+    ledger: Ledger,
+    attic: Attic,
+    closed_max: usize,
+    threads: bool,
+}
+
+impl Split {
+    fn new(shards: usize, generation_payments_max: u32, closed_max: usize, threads: bool) -> Self {
+        let attic = Attic::default();
+        let history = Arc::new(attic.clone());
+        let hash_seed = shards as u64;
+        let config = LedgerConfig { hash_seed, shards, generation_payments_max, history };
+        Self { ledger: Ledger::with_config(config), attic, closed_max, threads }
+    }
+
+    fn decide(&mut self, payments: &[Payment], gate: &mut impl Gate) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        let decided = |decision: &Decision| decisions.push(*decision);
+        match self.threads {
+            true => self.ledger.decide_with(&Threads, payments, gate, decided),
+            false => self.ledger.decide(payments, gate, decided),
+        }
+        .expect("the history can be read");
+        decisions
+    }
+
+    fn end_batch(&mut self) {
+        self.ledger.end_batch();
+        if self.ledger.generation_is_full() {
+            self.ledger.close_generation();
+        }
+        while self.ledger.closed_generations().len() > self.closed_max {
+            let oldest = self.ledger.closed_generations()[0].clone();
+            self.attic.0.lock().unwrap().extend(oldest.payments().map(|it| (it.id, *it)));
+            self.ledger.let_go(oldest.digest());
+        }
+    }
+}
+
+/// Carries out everything on threads of its own.
+struct Threads;
+
+impl Workers for Threads {
+    fn side_by_side(&self) -> bool {
+        true
+    }
+
+    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
+        std::thread::scope(|scope| {
+            let work = &work;
+            for item in items {
+                scope.spawn(move || work(item));
+            }
+        });
+    }
+
+    fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(job);
+            meanwhile();
+        });
+    }
+}
+
 /// Runs the steps through both ledgers, comparing every answer; returns the events, each with the
 /// time of its batch.
-fn run(steps: &[Step], ledger: &mut Ledger, gate: &mut CountingGate) -> Vec<(Timestamp, Event)> {
+fn run(steps: &[Step], split: &mut Split, gate: &mut CountingGate) -> Vec<(Timestamp, Event)> {
     let (mut naive, mut naive_gate) = (NaiveLedger::default(), CountingGate::default());
     let mut events = Vec::new();
     let mut now = Timestamp(1_000_000_000_000);
-    ledger.begin_batch(now, &mut Vec::new());
+    split.ledger.begin_batch(now, &mut Vec::new());
     naive.begin_batch(now);
     for spec in specs() {
         naive.open(spec);
-        let (_, event) = ledger.create_account(&spec);
+        let (_, event) = split.ledger.create_account(&spec);
         events.push((now, Event::Account(event.expect("is new"))));
     }
     for step in &resolved(steps) {
@@ -235,19 +323,18 @@ fn run(steps: &[Step], ledger: &mut Ledger, gate: &mut CountingGate) -> Vec<(Tim
             Step::Tick(seconds) => {
                 now = now.checked_add_s(*seconds as u32).expect("fits");
                 let mut expired: Vec<HoldExpired> = Vec::new();
-                ledger.begin_batch(now, &mut expired);
+                split.ledger.begin_batch(now, &mut expired);
                 let ids: Vec<_> = expired.iter().map(|event| event.payment).collect();
                 assert_eq!(ids, naive.begin_batch(now));
                 events.extend(expired.into_iter().map(|event| (now, Event::HoldExpired(event))));
             }
             Step::Change(id, change) => {
-                let (outcome, event) = ledger.update_account(*id, *change);
+                let (outcome, event) = split.ledger.update_account(*id, *change);
                 assert_eq!(outcome, naive.update_account(*id, *change));
                 events.extend(event.map(|event| (now, Event::Account(event))));
             }
             Step::Request(payments) => {
-                let mut decisions = Vec::new();
-                ledger.decide(payments, gate, |decision| decisions.push(*decision));
+                let decisions = split.decide(payments, gate);
                 let expected = naive.decide(payments, &mut naive_gate);
                 assert_eq!(decisions.len(), expected.len());
                 for (index, (decision, expected)) in decisions.iter().zip(&expected).enumerate() {
@@ -263,18 +350,32 @@ fn run(steps: &[Step], ledger: &mut Ledger, gate: &mut CountingGate) -> Vec<(Tim
                     );
                     if let Decision::New(event) = decision {
                         assert_eq!(event.verdict, expected.verdict, "{payment:?}");
+                        assert_eq!(event.payment, expected.payment, "{payment:?}");
                         events.push((now, Event::Payment(*event)));
                     }
                 }
             }
         }
-        ledger.end_batch();
+        split.end_batch();
         for (id, balances) in naive.balances() {
-            assert_eq!(ledger.account(id).expect("is there").balances, balances, "{id}");
+            assert_eq!(split.ledger.account(id).expect("is there").balances, balances, "{id}");
         }
     }
     assert_eq!(*gate, naive_gate);
+    assert_eq!(split.ledger.state_hash(), naive.state_hash());
     events
+}
+
+/// The ways to keep the same ledger. All of them must come to the same.
+fn splits() -> Vec<Split> {
+    vec![
+        Split::new(1, u32::MAX, 0, false),
+        Split::new(1, 4, 1, false),
+        Split::new(2, 1, 0, false),
+        Split::new(3, 8, 2, false),
+        Split::new(8, 2, 3, false),
+        Split::new(64, 5, 0, false),
+    ]
 }
 
 proptest! {
@@ -282,20 +383,25 @@ proptest! {
 
     #[test]
     fn the_ledger_decides_as_the_naive_model_does(steps in prop::collection::vec(step(), 1..24)) {
-        let mut ledger = Ledger::new(1);
-        let mut gate = CountingGate::default();
-        let events = run(&steps, &mut ledger, &mut gate);
+        let mut first: Option<Vec<(Timestamp, Event)>> = None;
+        for mut split in splits() {
+            let mut gate = CountingGate::default();
+            let events = run(&steps, &mut split, &mut gate);
+            let first = first.get_or_insert_with(|| events.clone());
+            prop_assert_eq!(first, &events);
 
-        let mut replayed = Ledger::new(2);
-        let mut replayed_gate = CountingGate::default();
-        for (position, (time, event)) in events.iter().enumerate() {
-            prop_assert_eq!(event.seq().0, position as u64 + 1);
-            replayed.begin_recorded_batch(*time);
-            prop_assert_eq!(replayed.apply(event, &mut replayed_gate), Ok(()));
+            let mut replayed = Split::new(2, 3, 1, false);
+            let mut replayed_gate = CountingGate::default();
+            for (position, (time, event)) in events.iter().enumerate() {
+                prop_assert_eq!(event.seq().0, position as u64 + 1);
+                replayed.ledger.begin_recorded_batch(*time);
+                prop_assert_eq!(replayed.ledger.apply(event, &mut replayed_gate), Ok(()));
+                replayed.end_batch();
+            }
+            replayed.ledger.begin_recorded_batch(split.ledger.time());
+            prop_assert_eq!(replayed.ledger.state_hash(), split.ledger.state_hash());
+            prop_assert_eq!(replayed_gate.count_of, gate.count_of);
         }
-        replayed.begin_recorded_batch(ledger.time());
-        prop_assert_eq!(replayed.state_hash(), ledger.state_hash());
-        prop_assert_eq!(replayed_gate.count_of, gate.count_of);
     }
 }
 
@@ -308,7 +414,7 @@ fn random_sequences_reach_every_kind_of_outcome() {
     for _ in 0..3_000 {
         let steps = prop::collection::vec(step(), 24).new_tree(&mut runner).expect("makes one");
         let mut gate = CountingGate::default();
-        for (_, event) in run(&steps.current(), &mut Ledger::new(1), &mut gate) {
+        for (_, event) in run(&steps.current(), &mut Split::new(1, 16, 1, false), &mut gate) {
             let kind = match event {
                 Event::Payment(event) => {
                     format!("{:?} {:?}", event.payment.operation, event.outcome.status)

@@ -87,7 +87,8 @@ impl Table {
         let rows = std::mem::take(&mut self.request);
         let payments: Vec<_> = rows.iter().map(|(payment, ..)| *payment).collect();
         let mut decisions = Vec::new();
-        self.ledger.decide(&payments, &mut TableGate, |decision| decisions.push(*decision));
+        let decided = |decision: &Decision| decisions.push(*decision);
+        self.ledger.decide(&payments, &mut TableGate, decided).expect("no history");
         for ((_, expected, row), decision) in rows.iter().zip(&decisions) {
             let (outcome, again) = match decision {
                 Decision::New(event) => (event.outcome, ""),
@@ -629,15 +630,16 @@ fn a_replay_repeats_the_verdict() {
             ..Payment::default()
         };
         let mut verdicts = Vec::new();
-        ledger.decide(&[payment, payment], &mut TableGate, |decision| {
+        let decided = |decision: &Decision| {
             verdicts.push(match decision {
                 Decision::New(event) => event.verdict,
                 Decision::Replay { verdict, .. } => *verdict,
             });
-        });
+        };
+        ledger.decide(&[payment, payment], &mut TableGate, decided).expect("no history");
         assert_ne!(verdicts[0], Verdict::default(), "amount {amount} was judged");
         assert_eq!(verdicts[0], verdicts[1], "amount {amount}");
-        let view = ledger.payment(PaymentId(id)).expect("its id is taken");
+        let view = ledger.payment(PaymentId(id)).expect("no history").expect("its id is taken");
         assert_eq!(view.verdict, verdicts[0], "amount {amount}");
     }
 }

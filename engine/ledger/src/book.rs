@@ -1,0 +1,298 @@
+//! The account book: balances, limits and states by dense account number.
+//!
+//! Guarantees that the sums over all accounts of a ledger are kept with every movement. What every
+//! payment touches of an account lies in one cache line.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, LedgerId,
+    LedgerTotals, OwnerId, store::Store, swept::Swept,
+};
+
+/// One cache line: the low halves of the numbers, and what decides whether money may move. Numbers
+/// that need more than 64 bits have their high halves in [`AccountBook::high`].
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct AccountRow {
+    debits_pending: u64,
+    debits_posted: u64,
+    credits_pending: u64,
+    credits_posted: u64,
+    credit_limit: u64,
+    ledger: LedgerId,
+    totals_slot: u32,
+    code: Code,
+    flags: AccountFlags,
+    state: AccountState,
+    has_high: bool,
+}
+
+const _: () = assert!(size_of::<AccountRow>() == 64, "one cache line per account");
+
+/// What only reads of an account touch. Never changes.
+#[derive(Clone, Copy, Debug)]
+struct AccountOrigin {
+    id: AccountId,
+    owner: OwnerId,
+    tenant: u32,
+}
+
+/// High halves of the four counters and the credit limit.
+type High = [u64; 5];
+
+/// What deciding a payment asks of an account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AccountView {
+    pub(crate) balances: Balances,
+    pub(crate) credit_limit: u128,
+    pub(crate) ledger: LedgerId,
+    pub(crate) flags: AccountFlags,
+    pub(crate) state: AccountState,
+}
+
+/// All accounts. See the module's documentation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccountBook {
+    rows: Swept<AccountRow>,
+    origins: Store<AccountOrigin>,
+    /// Accounts with a number of more than 64 bits.
+    high: BTreeMap<u32, High>,
+    totals: Vec<LedgerTotals>,
+    sweep: Option<BookSweep>,
+}
+
+/// What a sweep keeps besides the rows.
+#[derive(Clone, Debug)]
+struct BookSweep {
+    high: BTreeMap<u32, High>,
+}
+
+impl AccountBook {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn totals(&self) -> &[LedgerTotals] {
+        &self.totals
+    }
+
+    /// Opens an account and returns its number.
+    pub(crate) fn open(&mut self, spec: &AccountSpec) -> u32 {
+        let totals_slot = self.totals_slot(spec.ledger);
+        self.origins.push(AccountOrigin { id: spec.id, owner: spec.owner, tenant: spec.tenant });
+        let slot = self.rows.push(AccountRow {
+            debits_pending: 0,
+            debits_posted: 0,
+            credits_pending: 0,
+            credits_posted: 0,
+            credit_limit: 0,
+            ledger: spec.ledger,
+            totals_slot,
+            code: spec.code,
+            flags: spec.flags,
+            state: AccountState::Open,
+            has_high: false,
+        });
+        self.store(slot, &Balances::default(), spec.credit_limit.0);
+        slot
+    }
+
+    pub(crate) fn id(&self, slot: u32) -> AccountId {
+        self.origins.get(slot).id
+    }
+
+    pub(crate) fn ledger(&self, slot: u32) -> LedgerId {
+        self.rows.get(slot).ledger
+    }
+
+    /// Brings the accounts' lines into the cache: misses of many accounts overlap this way, those
+    /// of one payment after the other don't. Slots that don't exist are passed over.
+    pub(crate) fn touch(&self, slots: impl Iterator<Item = u32>) {
+        let len = self.rows.len() as u32;
+        let touched = slots.filter(|slot| *slot < len);
+        std::hint::black_box(touched.fold(0, |sum, slot| sum ^ self.rows.get(slot).credit_limit));
+    }
+
+    #[inline]
+    pub(crate) fn view(&self, slot: u32) -> AccountView {
+        let row = self.rows.get(slot);
+        let (balances, credit_limit) = match row.has_high {
+            false => row.low(),
+            true => row.with_high(self.high.get(&slot).unwrap_or(&[0; 5])),
+        };
+        let AccountRow { ledger, flags, state, .. } = *row;
+        AccountView { balances, credit_limit, ledger, flags, state }
+    }
+
+    #[inline]
+    pub(crate) fn balances(&self, slot: u32) -> Balances {
+        self.view(slot).balances
+    }
+
+    /// Changes an account's balances, and the totals of its ledger by as much.
+    #[inline]
+    pub(crate) fn change(&mut self, slot: u32, change: impl Fn(&mut Balances)) {
+        let row = self.rows.get_mut(slot);
+        change(&mut self.totals[row.totals_slot as usize].sums);
+        let (mut balances, limit) = match row.has_high {
+            false => row.low(),
+            true => row.with_high(self.high.get(&slot).unwrap_or(&[0; 5])),
+        };
+        change(&mut balances);
+        let high = row.set(&balances, limit);
+        if row.has_high || high != [0; 5] {
+            self.store(slot, &balances, limit);
+        }
+    }
+
+    pub(crate) fn account(&self, slot: u32) -> Account {
+        let (view, origin) = (self.view(slot), self.origins.get(slot));
+        Account {
+            spec: AccountSpec {
+                id: origin.id,
+                ledger: view.ledger,
+                code: self.rows.get(slot).code,
+                tenant: origin.tenant,
+                owner: origin.owner,
+                flags: view.flags,
+                credit_limit: Amount(view.credit_limit),
+                defect: None,
+            },
+            state: view.state,
+            balances: view.balances,
+        }
+    }
+
+    /// Takes over what an administrator may change.
+    pub(crate) fn set_account(&mut self, slot: u32, account: &Account) {
+        let balances = self.balances(slot);
+        self.rows.get_mut(slot).state = account.state;
+        self.store(slot, &balances, account.spec.credit_limit.0);
+    }
+
+    /// Takes over an account from a snapshot.
+    pub(crate) fn restore(&mut self, account: &Account) -> u32 {
+        let slot = self.open(&account.spec);
+        self.set_account(slot, account);
+        let Balances { debits_pending, debits_posted, credits_pending, credits_posted } =
+            account.balances;
+        self.change(slot, |balances| {
+            balances.debits_pending = balances.debits_pending.wrapping_add(debits_pending);
+            balances.debits_posted = balances.debits_posted.wrapping_add(debits_posted);
+            balances.credits_pending = balances.credits_pending.wrapping_add(credits_pending);
+            balances.credits_posted = balances.credits_posted.wrapping_add(credits_posted);
+        });
+        slot
+    }
+
+    pub(crate) fn begin_sweep(&mut self) {
+        self.rows.begin_sweep();
+        self.sweep = Some(BookSweep { high: self.high.clone() });
+    }
+
+    /// Hands out the next accounts as they were when the sweep began. `false` when it is over.
+    pub(crate) fn sweep(&mut self, accounts_max: usize, mut put: impl FnMut(&Account)) -> bool {
+        let Some(kept) = &self.sweep else { return false };
+        let origins = &self.origins;
+        let goes_on = self.rows.sweep(accounts_max, |slot, row| {
+            let origin = origins.get(slot);
+            let (balances, limit) = row.with_high(kept.high.get(&slot).unwrap_or(&[0; 5]));
+            put(&Account {
+                spec: AccountSpec {
+                    id: origin.id,
+                    ledger: row.ledger,
+                    code: row.code,
+                    tenant: origin.tenant,
+                    owner: origin.owner,
+                    flags: row.flags,
+                    credit_limit: Amount(limit),
+                    defect: None,
+                },
+                state: row.state,
+                balances,
+            });
+        });
+        if !goes_on {
+            self.sweep = None;
+        }
+        goes_on
+    }
+
+    #[cold]
+    fn store(&mut self, slot: u32, balances: &Balances, credit_limit: u128) {
+        let row = self.rows.get_mut(slot);
+        let high = row.set(balances, credit_limit);
+        row.has_high = high != [0; 5];
+        match row.has_high {
+            true => self.high.insert(slot, high),
+            false => self.high.remove(&slot),
+        };
+    }
+
+    fn totals_slot(&mut self, ledger: LedgerId) -> u32 {
+        let slot = self.totals.iter().position(|totals| totals.ledger == ledger);
+        slot.unwrap_or_else(|| {
+            self.totals.push(LedgerTotals { ledger, ..LedgerTotals::default() });
+            self.totals.len() - 1
+        }) as u32
+    }
+}
+
+impl AccountRow {
+    #[inline]
+    fn low(&self) -> (Balances, u128) {
+        let balances = Balances {
+            debits_pending: self.debits_pending.into(),
+            debits_posted: self.debits_posted.into(),
+            credits_pending: self.credits_pending.into(),
+            credits_posted: self.credits_posted.into(),
+        };
+        (balances, self.credit_limit.into())
+    }
+
+    fn with_high(&self, high: &High) -> (Balances, u128) {
+        let (low, limit) = self.low();
+        let whole = |low: u128, high: u64| low | u128::from(high) << 64;
+        let balances = Balances {
+            debits_pending: whole(low.debits_pending, high[0]),
+            debits_posted: whole(low.debits_posted, high[1]),
+            credits_pending: whole(low.credits_pending, high[2]),
+            credits_posted: whole(low.credits_posted, high[3]),
+        };
+        (balances, whole(limit, high[4]))
+    }
+
+    /// Stores the low halves, and returns the high ones.
+    #[inline]
+    fn set(&mut self, balances: &Balances, credit_limit: u128) -> High {
+        let Balances { debits_pending, debits_posted, credits_pending, credits_posted } = *balances;
+        self.debits_pending = debits_pending as u64;
+        self.debits_posted = debits_posted as u64;
+        self.credits_pending = credits_pending as u64;
+        self.credits_posted = credits_posted as u64;
+        self.credit_limit = credit_limit as u64;
+        [debits_pending, debits_posted, credits_pending, credits_posted, credit_limit]
+            .map(|number| (number >> 64) as u64)
+    }
+}
+
+impl AccountView {
+    /// Posted credits and the credit limit, less all debits: pending debits count as spent,
+    /// pending credits are not yet funds.
+    pub(crate) fn available_to_debit(&self) -> u128 {
+        let balances = &self.balances;
+        balances
+            .credits_posted
+            .saturating_add(self.credit_limit)
+            .saturating_sub(balances.debits_pending + balances.debits_posted)
+    }
+
+    pub(crate) fn available_to_credit(&self) -> u128 {
+        let balances = &self.balances;
+        balances
+            .debits_posted
+            .saturating_add(self.credit_limit)
+            .saturating_sub(balances.credits_pending + balances.credits_posted)
+    }
+}

@@ -1,0 +1,87 @@
+//! The books: all that posting changes, in one hand, so that resolving can go on beside it.
+
+use std::{cmp::Reverse, collections::BinaryHeap};
+
+use crate::{
+    Balances, EventSeq, PaymentId, RiskDecision, Timestamp, Verdict, book::AccountBook,
+    recent::Recent,
+};
+
+/// When to look at which hold, earliest first, and among equals in the order of their making.
+/// Entries of holds that ended otherwise stay until they are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Expiry(Reverse<(Timestamp, EventSeq, PaymentId)>);
+
+impl Expiry {
+    pub(crate) fn new(at: Timestamp, seq: EventSeq, hold: PaymentId) -> Self {
+        Self(Reverse((at, seq, hold)))
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        self.0.0.0
+    }
+
+    pub(crate) fn hold(&self) -> PaymentId {
+        self.0.0.2
+    }
+}
+
+/// Accounts, recent payments, open holds, and the sequence.
+#[derive(Clone, Debug)]
+pub(crate) struct Books {
+    pub(crate) accounts: AccountBook,
+    pub(crate) recent: Recent,
+    pub(crate) expiries: BinaryHeap<Expiry>,
+    /// Every verdict that was given, once: not judged, approved, and then one per rule.
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) last_seq: EventSeq,
+    pub(crate) time: Timestamp,
+    /// Sum of the digests of payments in closed generations that the ledger has let go, less those
+    /// that were brought back.
+    pub(crate) past_digest: u128,
+    /// Ids that were taken.
+    pub(crate) payments_taken: u64,
+}
+
+impl Books {
+    pub(crate) fn new() -> Self {
+        Self {
+            accounts: AccountBook::default(),
+            recent: Recent::default(),
+            expiries: BinaryHeap::new(),
+            verdicts: vec![Verdict::default(), Verdict::APPROVE],
+            last_seq: EventSeq(0),
+            time: Timestamp(0),
+            past_digest: 0,
+            payments_taken: 0,
+        }
+    }
+
+    pub(crate) fn take_seq(&mut self) -> EventSeq {
+        self.last_seq = self.last_seq.next();
+        self.last_seq
+    }
+
+    pub(crate) fn balances_of(&self, debit: u32, credit: u32) -> [Balances; 2] {
+        [debit, credit].map(|slot| self.accounts.balances(slot))
+    }
+
+    pub(crate) fn verdict(&self, place: u16) -> Verdict {
+        self.verdicts[usize::from(place)]
+    }
+
+    /// The place of a verdict. Rules are few; of more than 65,000, the last go unnamed.
+    pub(crate) fn verdict_place(&mut self, verdict: Verdict) -> u16 {
+        match verdict.decision {
+            RiskDecision::NotJudged => return 0,
+            RiskDecision::Approve => return 1,
+            RiskDecision::Review | RiskDecision::Decline => {}
+        }
+        let known = self.verdicts.iter().position(|known| *known == verdict);
+        let place = known.unwrap_or_else(|| {
+            self.verdicts.push(verdict);
+            self.verdicts.len() - 1
+        });
+        u16::try_from(place).unwrap_or(0)
+    }
+}

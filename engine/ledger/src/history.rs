@@ -1,0 +1,44 @@
+//! What is known of payments that are no longer in the ledger's memory.
+//!
+//! The ledger asks; where the answers are kept is another crate's matter. It hands out closed
+//! [`Generation`](crate::Generation)s of payments, and asks here for those that it has let go.
+
+use crate::{PaymentId, StoredPayment};
+
+/// Payments that the ledger has let go. Answers must be exact: a payment that was handed over is
+/// found, as it was in the newest generation that held it.
+pub trait History: Send + Sync + std::fmt::Debug {
+    /// No id greater than this one is known here. Ids that grow with time are told to be new by
+    /// this alone.
+    fn id_max(&self) -> PaymentId;
+
+    /// The payment with this id.
+    ///
+    /// # Errors
+    /// When the history can't be read. Nothing can be decided then.
+    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError>;
+}
+
+/// The history can't be read, so nobody knows whether an id is new.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("can't tell whether payment {id} is known: {why}")]
+pub struct HistoryError {
+    /// The payment that was looked for.
+    pub id: PaymentId,
+    /// What went wrong, where, and what to do.
+    pub why: String,
+}
+
+/// The history of a ledger that has let nothing go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHistory;
+
+impl History for NoHistory {
+    fn id_max(&self) -> PaymentId {
+        PaymentId::ZERO
+    }
+
+    fn find(&self, _: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
+        Ok(None)
+    }
+}

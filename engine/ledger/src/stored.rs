@@ -1,0 +1,173 @@
+//! A remembered payment: all that a retry, a follow-up or a reader may ask of one whose id is taken.
+
+use crate::{
+    Amount, Code, EventSeq, Operation, Outcome, PaymentFlags, PaymentId, RejectReason, Status,
+    Timestamp,
+};
+
+/// No account: a refused payment named one that does not exist.
+pub const NO_ACCOUNT: u32 = u32::MAX;
+
+/// Where a remembered payment is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing is remembered here: the id was not taken after all.
+    #[default]
+    Vacant,
+    /// Posted; `left` can be refunded.
+    Settled,
+    /// Held; `left` can be captured.
+    HoldOpen,
+    /// All of it was captured.
+    HoldCaptured,
+    /// What was left was released.
+    HoldVoided,
+    /// What was left was released when the time-out passed.
+    HoldExpired,
+    /// A void: it released a hold.
+    Released,
+    /// Refused for a reason that burns the id.
+    Refused(RejectReason),
+}
+
+impl Stage {
+    /// A number that means the same for ever: it is written to files and hashed.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Vacant => 0,
+            Self::Settled => 1,
+            Self::HoldOpen => 2,
+            Self::HoldCaptured => 3,
+            Self::HoldVoided => 4,
+            Self::HoldExpired => 5,
+            Self::Released => 6,
+            Self::Refused(reason) => 0x100 + reason as u16,
+        }
+    }
+
+    /// The stage with this number.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Self> {
+        Some(match number {
+            0 => Self::Vacant,
+            1 => Self::Settled,
+            2 => Self::HoldOpen,
+            3 => Self::HoldCaptured,
+            4 => Self::HoldVoided,
+            5 => Self::HoldExpired,
+            6 => Self::Released,
+            _ => Self::Refused(RejectReason::from_number(
+                u8::try_from(number.checked_sub(0x100)?).ok()?,
+            )?),
+        })
+    }
+}
+
+/// A payment whose id is taken: two cache lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoredPayment {
+    /// Its id.
+    pub id: PaymentId,
+    /// As asked, for comparison with a reuse of the id.
+    pub amount: Amount,
+    /// As moved, held or released.
+    pub applied: u128,
+    /// Left to capture or to refund.
+    pub left: u128,
+    /// The payment that it follows up; zero when it is none.
+    pub original: PaymentId,
+    /// Position of its event.
+    pub seq: EventSeq,
+    /// Zero for never.
+    pub expires_at: Timestamp,
+    /// Of its context.
+    pub context_digest: u64,
+    /// Number of the account that pays, or [`NO_ACCOUNT`].
+    pub debit: u32,
+    /// Number of the account that receives, or [`NO_ACCOUNT`].
+    pub credit: u32,
+    /// As asked.
+    pub timeout_s: u32,
+    /// As asked, or taken from its original.
+    pub code: Code,
+    /// Number of its verdict among [`crate::Ledger::verdicts`].
+    pub verdict: u16,
+    /// What it does.
+    pub operation: Operation,
+    /// How it behaves.
+    pub flags: PaymentFlags,
+    /// Where it is in its life.
+    pub stage: Stage,
+}
+
+const _: () = assert!(size_of::<StoredPayment>() == 128, "memory per recent payment");
+
+impl StoredPayment {
+    /// The first outcome, again.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let status = match self.stage {
+            Stage::Settled | Stage::Vacant => Status::Settled,
+            Stage::HoldOpen | Stage::HoldCaptured | Stage::HoldVoided | Stage::HoldExpired => {
+                Status::Held
+            }
+            Stage::Released => Status::Voided,
+            Stage::Refused(reason) => Status::Rejected(reason),
+        };
+        Outcome { status, amount: Amount(self.applied) }
+    }
+
+    /// Whether the payment happened, so that others can refer to it.
+    pub(crate) fn is_original(&self) -> bool {
+        !matches!(self.stage, Stage::Refused(_) | Stage::Vacant)
+    }
+
+    /// When a hold made now would expire; zero for never. `None` when that does not fit.
+    pub(crate) fn expiry(timeout_s: u32, now: Timestamp) -> Option<Timestamp> {
+        match timeout_s {
+            0 => Some(Timestamp(0)),
+            seconds => now.checked_add_s(seconds),
+        }
+    }
+
+    /// 128 bits of BLAKE3 over all that is remembered, context digest apart. The state's hash adds
+    /// them up, so that it does not depend on where and in which order payments are kept.
+    #[must_use]
+    pub fn digest(&self) -> u128 {
+        let mut bytes = [0; 128];
+        let wide = [self.id.0, self.amount.0, self.applied, self.left, self.original.0];
+        for (place, number) in bytes.chunks_exact_mut(16).zip(wide) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        for (place, number) in
+            bytes[80..96].chunks_exact_mut(8).zip([self.seq.0, self.expires_at.0])
+        {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        let narrow = [self.debit, self.credit, self.timeout_s];
+        for (place, number) in bytes[96..108].chunks_exact_mut(4).zip(narrow) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[108..110].copy_from_slice(&self.code.0.to_le_bytes());
+        bytes[110..112].copy_from_slice(&self.stage.number().to_le_bytes());
+        (bytes[112], bytes[113]) = (self.operation as u8, self.flags.0);
+        let hash = blake3::hash(&bytes);
+        u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("16 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_has_a_number_of_its_own() {
+        let stages = (0..0x200).filter_map(|number| Some((number, Stage::from_number(number)?)));
+        let stages: Vec<_> = stages.collect();
+        assert_eq!(stages.len(), 7 + RejectReason::ALL.len());
+        for (number, stage) in stages {
+            assert_eq!(stage.number(), number);
+        }
+    }
+}
