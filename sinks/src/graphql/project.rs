@@ -32,6 +32,8 @@ pub(super) struct Projection<'a> {
     /// States that this apply made or changed, by payment.
     states: HashMap<PaymentId, PaymentStateRow, foldhash::fast::RandomState>,
     touches: Vec<Touch>,
+    /// By account. Written in the order of their keys: the store takes those sooner.
+    history: Vec<(AccountId, HistoryRow)>,
     /// Rows of table `accounts` that this apply made or changed.
     accounts: HashMap<u128, AccountRow, foldhash::fast::RandomState>,
     buffer: Vec<u8>,
@@ -80,6 +82,7 @@ impl<'a> Projection<'a> {
             batch: tables.batch(events * 4),
             states: HashMap::with_capacity_and_hasher(events, Default::default()),
             touches: Vec::with_capacity(events * 2),
+            history: Vec::new(),
             accounts: HashMap::default(),
             buffer: Vec::with_capacity(256),
         }
@@ -116,20 +119,17 @@ impl<'a> Projection<'a> {
             for (account, balances) in [payment.debit, payment.credit].into_iter().zip(balances) {
                 let (seq, payment) = (event.seq, payment.id);
                 let row = HistoryRow { seq, time, change, payment, balances };
-                self.note_balances(account, &row);
+                self.note_balances(account, row);
             }
         }
         Ok(())
     }
 
     /// The account's balances after the event, where the account asked for its history.
-    fn note_balances(&mut self, account: AccountId, row: &HistoryRow) {
+    fn note_balances(&mut self, account: AccountId, row: HistoryRow) {
         let opened_now = || self.accounts.get(&account.0).is_some_and(AccountRow::keeps_history);
         if self.history_accounts.contains(&account.0) || opened_now() {
-            self.buffer.clear();
-            row.put(&mut self.buffer);
-            let key = account_key(account.0, row.seq.0);
-            self.batch.insert(&self.tables.history, key, &self.buffer[..]);
+            self.history.push((account, row));
         }
     }
 
@@ -201,7 +201,7 @@ impl<'a> Projection<'a> {
             self.batch.insert(&self.tables.account_expiries, key, []);
             let (change, payment) = (BalanceChange::Expired, event.payment);
             let row = HistoryRow { seq: event.seq, time, change, payment, balances };
-            self.note_balances(account, &row);
+            self.note_balances(account, row);
             let balances = Some(balances);
             self.touches.push(Touch {
                 account: account.0,
@@ -264,6 +264,13 @@ impl<'a> Projection<'a> {
         let history_accounts: Vec<_> = keeping.map(|(id, _)| *id).collect();
         for id in &history_accounts {
             self.batch.insert(&self.tables.history_accounts, id.to_be_bytes(), []);
+        }
+        self.history.sort_unstable_by_key(|(account, row)| (account.0, row.seq));
+        for (account, row) in &self.history {
+            self.buffer.clear();
+            row.put(&mut self.buffer);
+            let key = account_key(account.0, row.seq.0);
+            self.batch.insert(&self.tables.history, key, &self.buffer[..]);
         }
         let mut touches = std::mem::take(&mut self.touches);
         touches.sort_unstable_by_key(|touch| (touch.account, touch.seq));
