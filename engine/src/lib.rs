@@ -7,6 +7,8 @@
 //! (encode) → `commit` (write, sync, release) → [`feed`]; [`pipeline`] wires them up, and
 //! [`recover`] brings back the state after a stop.
 
+pub mod archive;
+mod archive_file;
 mod commit;
 pub mod error;
 pub mod feed;
@@ -18,6 +20,8 @@ pub mod pipeline;
 mod record;
 pub mod recover;
 mod segment;
+mod segment_frames;
+mod segment_reader;
 mod sequence;
 pub mod submission;
 
