@@ -19,9 +19,11 @@ mod lock;
 pub mod pipeline;
 mod record;
 pub mod recover;
+pub mod scan;
 mod segment;
 mod segment_frames;
 mod segment_reader;
+pub mod segment_summary;
 mod sequence;
 pub mod submission;
 
