@@ -25,6 +25,8 @@ use crate::{
 /// Where a scan starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// With the oldest event that is still there.
+    Oldest,
     /// With the frame that holds this event.
     Seq(EventSeq),
     /// With the first frame of this time or later.
@@ -133,6 +135,7 @@ impl JournalScan {
     pub fn open_at(directory: &Path, start: Start) -> Result<Self, JournalError> {
         let mut segments = segment::list(directory)?;
         let before = match start {
+            Start::Oldest => 0,
             Start::Seq(seq) => segments.partition_point(|(first, _)| *first <= seq),
             Start::Time(time) => count_until(&segments, time)?,
         };
@@ -249,6 +252,7 @@ pub(crate) fn check_follows(
 
 fn is_before(header: &FrameHeader, start: Start) -> bool {
     match start {
+        Start::Oldest => false,
         Start::Seq(seq) => header.next_seq() <= seq,
         Start::Time(time) => header.time < time,
     }
