@@ -142,6 +142,7 @@ fn a_place_that_was_deleted_is_told() {
     let from = first_seq(&segments(directory.path())[0]);
     assert!(!scan_at(directory.path(), Start::Seq(from)).is_empty());
     assert_eq!(scan_at(directory.path(), Start::Time(Timestamp(0)))[0].first_seq, from);
+    assert_eq!(scan_at(directory.path(), Start::Oldest)[0].first_seq, from);
 }
 
 #[test]

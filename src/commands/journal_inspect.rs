@@ -243,7 +243,7 @@ fn show_event(
     for (name, row) in parts.iter().filter(|(_, row)| !row.cells.is_empty()) {
         writeln!(out, "{name}")?;
         for (name, cell) in &row.cells {
-            writeln!(out, "  {name:<36}{}", cell.text())?;
+            writeln!(out, "  {name:<38}{}", cell.text())?;
         }
     }
     Ok(())
