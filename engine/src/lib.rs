@@ -7,6 +7,8 @@
 //! (encode) → `commit` (write, sync, release) → [`feed`]; [`pipeline`] wires them up, and
 //! [`recover`] brings back the state after a stop.
 
+pub mod archive;
+mod archive_file;
 mod commit;
 pub mod error;
 pub mod feed;
@@ -17,7 +19,11 @@ mod lock;
 pub mod pipeline;
 mod record;
 pub mod recover;
+pub mod scan;
 mod segment;
+mod segment_frames;
+mod segment_reader;
+pub mod segment_summary;
 mod sequence;
 pub mod submission;
 
