@@ -1,6 +1,9 @@
 //! What can be wrong with a journal, in words that an operator can act on.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use millrace_ledger::{Divergence, EventSeq, HistoryError};
 
@@ -69,6 +72,20 @@ pub enum JournalError {
         /// The first event of the segment that belongs here.
         expected: EventSeq,
     },
+    /// A run, which holds older payments, is not what was written, or not of this journal.
+    #[error(
+        "{} can't be used: at offset {offset}: {what}. Nothing was changed. Restore this file from \
+         a copy: without it nobody can tell which older payments are known",
+        path.display()
+    )]
+    WrongRun {
+        /// The run.
+        path: PathBuf,
+        /// Where in the run.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
     /// What is known of older payments can't be read.
     #[error("{0}. The engine stopped: nothing acknowledged is lost")]
     History(#[from] HistoryError),
@@ -90,6 +107,10 @@ impl JournalError {
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { what, path, source }
+    }
+
+    pub(crate) fn wrong_run(path: &Path, offset: u64, what: &'static str) -> Self {
+        Self::WrongRun { path: path.to_owned(), offset, what }
     }
 }
 

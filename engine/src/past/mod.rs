@@ -1,0 +1,230 @@
+//! Payments that the ledger has let go: consumes closed generations, produces what is known of an
+//! id. Every payment that was ever handed over is found, as the newest generation had it, in
+//! memory that hardly grows.
+//!
+//! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
+//! that there are few. Reading order: `row` → `page` → `layout` → `run` → `write` → `merge`.
+
+mod filter;
+mod layout;
+mod merge;
+mod page;
+mod row;
+mod rows;
+mod run;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use millrace_ledger::{Generation, History, HistoryError, PaymentId, StoredPayment};
+
+pub(crate) use run::Run;
+
+use crate::{JournalError, segment::JournalId};
+use filter::{FilterMemory, Fold};
+use layout::Layout;
+use run::Shelf;
+use write::{RunWriter, SUFFIX, UNFINISHED};
+
+/// The runs of a journal. Clones are the same runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Runs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    shelf: Arc<Shelf>,
+    /// Oldest first. Locked for as long as it takes to read or to replace the pointer.
+    listed: RwLock<Arc<Vec<Arc<Run>>>>,
+    /// Held while runs are merged.
+    merging: Mutex<()>,
+}
+
+impl Drop for Shared {
+    /// A run that outlives its list may be named by what is on disk: it stays.
+    fn drop(&mut self) {
+        self.shelf.deletes.store(false, Ordering::Release);
+    }
+}
+
+impl Runs {
+    /// Opens these runs, oldest first. Makes the directory.
+    ///
+    /// `filter_memory_max` is in bytes: about 9 bits per payment make a look-up of an id that is
+    /// in no run cheap. Without, it is exact all the same.
+    ///
+    /// # Errors
+    /// When a run can't be read, is damaged, or is of another journal.
+    pub(crate) fn open(
+        directory: &Path,
+        journal: JournalId,
+        names: &[String],
+        filter_memory_max: u64,
+    ) -> Result<Self, JournalError> {
+        Self::open_with(directory, journal, names, filter_memory_max, Layout::default())
+    }
+
+    fn open_with(
+        directory: &Path,
+        journal: JournalId,
+        names: &[String],
+        filter_memory_max: u64,
+        layout: Layout,
+    ) -> Result<Self, JournalError> {
+        make_directory(directory)?;
+        let shelf = Arc::new(Shelf {
+            directory: directory.to_owned(),
+            journal,
+            fold: Fold::new(&journal),
+            layout,
+            filter_memory: Arc::new(FilterMemory::new(filter_memory_max)),
+            deletes: AtomicBool::new(true),
+        });
+        let mut runs: Vec<Arc<Run>> = Vec::with_capacity(names.len());
+        for name in names {
+            let run = Run::open(&shelf, name)?;
+            let newest = runs.last().map_or(0, |run| *run.generations().end());
+            if newest >= *run.generations().start() {
+                let what = "it is not newer than the run that is named before it";
+                return Err(JournalError::wrong_run(run.path(), 0, what));
+            }
+            runs.push(Arc::new(run));
+        }
+        let shared = Shared { shelf, listed: RwLock::new(Arc::new(runs)), merging: Mutex::new(()) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Writes a generation as the newest run.
+    ///
+    /// # Errors
+    /// When it can't be written. The list of runs is as it was then.
+    pub(crate) fn seal(&self, generation: &Generation) -> Result<Arc<Run>, JournalError> {
+        self.seal_payments(generation.number(), generation.payments())
+    }
+
+    fn seal_payments<'a>(
+        &self,
+        number: u64,
+        payments: impl Iterator<Item = &'a StoredPayment>,
+    ) -> Result<Arc<Run>, JournalError> {
+        let mut sorted: Vec<(PaymentId, &StoredPayment)> =
+            payments.map(|payment| (payment.id, payment)).collect();
+        // Ids that grow with time are nearly in order, which this sort makes use of.
+        sorted.sort_by_key(|(id, _)| *id);
+        let mut writer = RunWriter::create(&self.shared.shelf, number..=number)?;
+        let mut row = Vec::with_capacity(row::ROW_LEN_MAX);
+        for (id, payment) in sorted {
+            row.clear();
+            row::encode(payment, &mut row);
+            writer.push(id, &row)?;
+        }
+        let run = Arc::new(writer.finish()?);
+        self.replace(|runs| runs.push(run.clone()));
+        Ok(run)
+    }
+
+    /// Merges some adjacent runs into one, if there are many of a kind. `false` when nothing was
+    /// due, when another merge is running, or when `stop` said so.
+    ///
+    /// # Errors
+    /// When a run can't be read or written. The list of runs is as it was then.
+    pub(crate) fn merge_if_due(&self, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
+        let Ok(_alone) = self.shared.merging.try_lock() else { return Ok(false) };
+        let runs = self.listed();
+        let Some(due) = merge::due(&runs) else { return Ok(false) };
+        let Some(merged) = merge::merge(&self.shared.shelf, &runs[due.clone()], stop)? else {
+            return Ok(false);
+        };
+        let merged = Arc::new(merged);
+        // Runs that were sealed meanwhile are newer: those that were merged are where they were.
+        self.replace(|runs| drop(runs.splice(due.clone(), [merged])));
+        for run in &runs[due] {
+            run.set_replaced();
+        }
+        Ok(true)
+    }
+
+    /// The runs, oldest first.
+    pub(crate) fn list(&self) -> Vec<Arc<Run>> {
+        self.listed().to_vec()
+    }
+
+    /// Bytes of memory that filters take.
+    pub(crate) fn filter_memory(&self) -> u64 {
+        self.shared.shelf.filter_memory.used()
+    }
+
+    /// From now on no file is deleted. For the way out: a snapshot on disk may name runs that
+    /// nobody in memory holds any more.
+    pub(crate) fn keep_files(&self) {
+        self.shared.shelf.deletes.store(false, Ordering::Release);
+    }
+
+    /// Deletes run files, whole and unfinished, that are not among `keep`. For the way in, before
+    /// anything is sealed or merged.
+    ///
+    /// # Errors
+    /// When the directory can't be listed, or a file can't be deleted.
+    pub(crate) fn remove_unlisted(directory: &Path, keep: &[String]) -> Result<(), JournalError> {
+        let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
+        for entry in entries {
+            let entry = entry.map_err(JournalError::io("can't list", directory))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let is_run = name.strip_suffix(UNFINISHED).unwrap_or(name).ends_with(SUFFIX);
+            if is_run && !keep.iter().any(|kept| kept == name) {
+                let path = entry.path();
+                fs::remove_file(&path).map_err(JournalError::io("can't delete", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn listed(&self) -> Arc<Vec<Arc<Run>>> {
+        self.shared.listed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Run>>)) {
+        let mut listed = self.shared.listed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = listed.to_vec();
+        change(&mut runs);
+        *listed = Arc::new(runs);
+    }
+}
+
+impl History for Runs {
+    fn id_max(&self) -> PaymentId {
+        self.listed().iter().map(|run| run.id_max()).max().unwrap_or_default()
+    }
+
+    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
+        for run in self.listed().iter().rev() {
+            let found =
+                run.find(id).map_err(|error| HistoryError { id, why: error.to_string() })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Makes the directory, durably: files in it are relied on.
+fn make_directory(directory: &Path) -> Result<(), JournalError> {
+    fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|parent| parent.sync_all())
+        .map_err(JournalError::io("can't sync", parent))
+}

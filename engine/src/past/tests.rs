@@ -1,0 +1,1 @@
+//! Runs against a model, and runs that are damaged.
