@@ -155,6 +155,11 @@ impl SegmentWriter {
         })
     }
 
+    /// The journal's id.
+    pub(crate) fn journal(&self) -> JournalId {
+        self.journal
+    }
+
     /// Overwrites what follows the last frame with zeros, so that a torn frame can't be mistaken
     /// for a part of a later one.
     pub(crate) fn blank_rest(&mut self) -> Result<(), JournalError> {
@@ -176,7 +181,7 @@ impl SegmentWriter {
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(error)
     }
 
-    /// Writes a frame and waits until it is durable.
+    /// Writes a frame and waits until it is durable. Returns its hash.
     ///
     /// # Errors
     /// When the system refuses. Nothing may be released then, and nothing written any more.
@@ -185,7 +190,7 @@ impl SegmentWriter {
         frame: &mut FrameBuffer,
         first_seq: EventSeq,
         time: Timestamp,
-    ) -> Result<(), JournalError> {
+    ) -> Result<FrameHash, JournalError> {
         let (bytes, hash) = frame.seal(self.journal, first_seq, time, self.last);
         if self.offset + bytes.len() as u64 > self.len {
             let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
@@ -214,7 +219,7 @@ impl SegmentWriter {
         self.file.sync_data().map_err(JournalError::io("can't sync", &self.path))?;
         self.offset += bytes.len() as u64;
         self.last = hash;
-        Ok(())
+        Ok(hash)
     }
 }
 

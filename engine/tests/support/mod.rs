@@ -26,7 +26,7 @@ pub(crate) const EVENTS: u64 = 43;
 
 pub(crate) fn start(directory: &Path) -> Result<(Engine, RecoveryReport), JournalError> {
     let config = EngineConfig { segment_bytes: 4_096, ..EngineConfig::new(directory) };
-    Engine::start(&config, ApproveAll)
+    Engine::start(&config, &ApproveAll)
 }
 
 pub(crate) fn ask<T>(engine: &Engine, command: impl FnOnce(Reply<T>) -> Command) -> T {
