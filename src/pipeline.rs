@@ -137,7 +137,7 @@ impl Pipeline {
         let grpc = address(&grpc_listener)?;
         let graphql = graphql_listener.as_ref().map(address).transpose()?;
         // 3. The engine recovers ledger and risk profiles from the journal.
-        let (engine, recovered) = Engine::start(&config.engine(), policy)?;
+        let (engine, recovered) = Engine::start(&config.engine(), &policy)?;
         // 4. Sinks go on where their cursors stand, each on a thread of its own.
         let (sinks, store) = open_sinks(config)?;
         // A journal that is behind its readers lost its end, or is another one.

@@ -73,7 +73,7 @@ fn engine_config(directory: &Path, _settings: &Settings) -> EngineConfig {
 pub fn run(settings: &Settings) -> Result<Report, String> {
     let directory = JournalDirectory::make(settings.dir.as_deref())?;
     let config = engine_config(directory.path(), settings);
-    let (engine, _) = Engine::start(&config, ApproveAll).map_err(|error| error.to_string())?;
+    let (engine, _) = Engine::start(&config, &ApproveAll).map_err(|error| error.to_string())?;
     // As cheap as one worker thread and, with small requests, cheaper than two; and the time of
     // this thread is the clients' share of the CPU.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -9,19 +9,21 @@ use crossbeam_channel::{Receiver, Sender};
 use millrace_ledger::{Account, EventSeq, PaymentView, Timestamp};
 
 use crate::{
-    AccountReply, Feed, JournalError, PaymentReply, frame::FrameBuffer, segment::SegmentWriter,
+    AccountReply, Feed, JournalError, PaymentReply,
+    frame::{FrameBuffer, FrameHash},
+    segment::SegmentWriter,
     submission::Reply,
 };
 
 /// Where batches are made durable.
 pub(crate) trait Log: Send + 'static {
-    /// Writes a frame and waits until it is durable.
+    /// Writes a frame and waits until it is durable. Returns its hash.
     fn append(
         &mut self,
         frame: &mut FrameBuffer,
         first_seq: EventSeq,
         time: Timestamp,
-    ) -> Result<(), JournalError>;
+    ) -> Result<FrameHash, JournalError>;
 }
 
 impl Log for SegmentWriter {
@@ -30,7 +32,7 @@ impl Log for SegmentWriter {
         frame: &mut FrameBuffer,
         first_seq: EventSeq,
         time: Timestamp,
-    ) -> Result<(), JournalError> {
+    ) -> Result<FrameHash, JournalError> {
         Self::append(self, frame, first_seq, time)
     }
 }
@@ -67,6 +69,8 @@ pub(crate) struct Batch {
     pub(crate) releases: Vec<Release>,
     /// Items asked for, whether or not they made events: replays and reads fill a batch as well.
     pub(crate) answers: u32,
+    /// Who wants to know the hash of the batch's frame once it is durable.
+    pub(crate) head_wanted: Option<Sender<FrameHash>>,
 }
 
 /// Runs until there are no more batches. Spent batches go back through `spares`.
@@ -79,7 +83,11 @@ pub(crate) fn run(
     for mut batch in batches {
         let event_count = batch.frame.event_count();
         if event_count > 0 {
-            log.append(&mut batch.frame, batch.first_seq, batch.time)?;
+            let head = log.append(&mut batch.frame, batch.first_seq, batch.time)?;
+            if let Some(wanted) = batch.head_wanted.take() {
+                // Whoever takes a snapshot may have given it up.
+                let _ = wanted.send(head);
+            }
         }
         batch.releases.drain(..).for_each(Release::send);
         if event_count > 0 {

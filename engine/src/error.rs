@@ -86,6 +86,30 @@ pub enum JournalError {
         /// What is wrong there.
         what: &'static str,
     },
+    /// A snapshot can't be used.
+    #[error("the snapshot {} can't be used: {what}", path.display())]
+    Snapshot {
+        /// The snapshot.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
+    /// A snapshot knows events that the journal has not.
+    #[error(
+        "the journal ends with event {last}, but the snapshot {} knows event {known}: acknowledged \
+         payments are missing from the journal. Nothing was changed. Put the missing segments back. \
+         If they are lost, restore a backup; to go on without the missing payments, move that \
+         snapshot away",
+        path.display()
+    )]
+    SnapshotAhead {
+        /// The snapshot.
+        path: PathBuf,
+        /// Its last event.
+        known: EventSeq,
+        /// The journal's last event.
+        last: EventSeq,
+    },
     /// What is known of older payments can't be read.
     #[error("{0}. The engine stopped: nothing acknowledged is lost")]
     History(#[from] HistoryError),
@@ -100,6 +124,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// A snapshot that can't be used, and why.
+    pub(crate) fn snapshot(path: impl Into<PathBuf>, what: String) -> Self {
+        Self::Snapshot { path: path.into(), what }
+    }
+
     /// Wraps an I/O error with what was tried and where.
     pub(crate) fn io(
         what: &'static str,

@@ -7,17 +7,20 @@ use std::{
     fs,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use crossbeam_channel::{bounded, unbounded};
-use millrace_ledger::{Gate, Ledger};
+use millrace_ledger::Gate;
 
 use crate::{
     Feed, JournalError, RecoveryReport, Submitter,
     commit::{self, Log},
+    crew::Crew,
     lock::DirectoryLock,
-    recover,
-    sequence::{BatchLimits, Sequencer},
+    recover::{self, Recovery},
+    sequence::{BatchLimits, Recovered, Sequencer},
+    upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
 };
 
 /// Where the engine keeps its journal, and how much it takes at once.
@@ -31,6 +34,17 @@ pub struct EngineConfig {
     pub batch_events_max: u32,
     /// Payments, accounts and 128-byte pieces of context that may wait to be sequenced.
     pub queue_weight_max: u32,
+    /// Shards that ids are split over. More than one takes as many threads beside the sequencer.
+    pub shards: usize,
+    /// Recent payments after which a generation is closed and written to a run. Two to five
+    /// generations are in memory, 150 bytes a payment.
+    pub generation_payments_max: u32,
+    /// Bytes of memory for the filters of runs.
+    pub filter_memory_max: u64,
+    /// Journal bytes after which a snapshot is taken; 0 takes none.
+    pub snapshot_bytes: u64,
+    /// Time after which a snapshot is taken, if anything happened.
+    pub snapshot_interval: Duration,
 }
 
 impl EngineConfig {
@@ -42,8 +56,20 @@ impl EngineConfig {
             segment_bytes: 128 << 20,
             batch_events_max: 16_384,
             queue_weight_max: 65_536,
+            shards: default_shards(),
+            generation_payments_max: 1 << 19,
+            filter_memory_max: 256 << 20,
+            snapshot_bytes: 4 << 30,
+            snapshot_interval: Duration::from_secs(600),
         }
     }
+}
+
+/// What fits this machine: the committer, the front door and the sinks want processors, too, and
+/// resolving is worth no more than four.
+fn default_shards() -> usize {
+    let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (processors / 4).clamp(1, 4)
 }
 
 /// A running engine.
@@ -53,6 +79,7 @@ pub struct Engine {
     feed: Feed,
     sequencer: JoinHandle<Result<(), JournalError>>,
     committer: JoinHandle<Result<(), JournalError>>,
+    stats: UpkeepStats,
     _lock: Option<DirectoryLock>,
 }
 
@@ -61,9 +88,9 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal can't be used; see [`recover`] for what is refused.
-    pub fn start<G: Gate + Send + 'static>(
+    pub fn start<G: Gate + Clone + Send + 'static>(
         config: &EngineConfig,
-        mut gate: G,
+        gate: &G,
     ) -> Result<(Self, RecoveryReport), JournalError> {
         let directory = &config.directory;
         fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
@@ -73,22 +100,28 @@ impl Engine {
             synced.map_err(JournalError::io("can't sync", above))?;
         }
         let lock = DirectoryLock::take(directory)?;
-        let mut ledger = Ledger::new(hash_seed(directory)?);
-        let (report, log) =
-            recover::recover(directory, config.segment_bytes, &mut ledger, &mut gate)?;
+        let Recovery { report, ledger, gate, writer, runs, snapshotter } =
+            recover::recover(config, hash_seed(directory)?, gate)?;
         let feed = Feed::new(directory, report.last_seq);
-        let engine = Self::start_with(config, gate, ledger, log, feed, Some(lock));
+        let limits = UpkeepLimits {
+            closed_kept: 1,
+            snapshot_bytes: config.snapshot_bytes,
+            snapshot_interval: config.snapshot_interval,
+        };
+        let upkeep = Upkeep::new(limits, runs, snapshotter, report.bytes);
+        let state = Recovered { ledger, gate, workers: Crew::new(config.shards), upkeep };
+        let engine = Self::start_with(config, state, writer, feed, Some(lock));
         Ok((engine, report))
     }
 
     fn start_with<G: Gate + Send + 'static>(
         config: &EngineConfig,
-        gate: G,
-        ledger: Ledger,
+        state: Recovered<G>,
         log: impl Log,
         feed: Feed,
         lock: Option<DirectoryLock>,
     ) -> Self {
+        let stats = state.upkeep.stats();
         // 1. The queue; bounded by the weight that the submitter lets in.
         let (queue_in, queue_out) = unbounded();
         let submitter = Submitter::new(queue_in, config.queue_weight_max);
@@ -96,13 +129,13 @@ impl Engine {
         let (batches_in, batches_out) = bounded(0);
         let (spares_in, spares_out) = bounded(2);
         let limits = BatchLimits { events_max: config.batch_events_max, bytes_max: 8 << 20 };
-        let sequencer = Sequencer::new(ledger, gate, limits, queue_out, batches_in, spares_out);
+        let sequencer = Sequencer::new(state, limits, queue_out, batches_in, spares_out);
         let sequencer = spawn("sequencer", move || sequencer.run());
         // 3. The committer, which releases replies and feed.
         let committer_feed = feed.clone();
         let committer =
             spawn("committer", move || commit::run(log, &batches_out, &spares_in, &committer_feed));
-        Self { submitter, feed, sequencer, committer, _lock: lock }
+        Self { submitter, feed, sequencer, committer, stats, _lock: lock }
     }
 
     /// Puts commands into the engine's queue.
@@ -115,6 +148,12 @@ impl Engine {
     #[must_use]
     pub fn feed(&self) -> Feed {
         self.feed.clone()
+    }
+
+    /// Figures about snapshots and generations.
+    #[must_use]
+    pub fn stats(&self) -> UpkeepStats {
+        self.stats.clone()
     }
 
     /// Whether the engine stopped by itself, which it does when the journal can't be written.
@@ -162,15 +201,15 @@ mod tests {
     };
 
     use millrace_ledger::{
-        AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, LedgerId, Payment, PaymentId,
-        Status, Timestamp,
+        AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, Ledger, LedgerId, Payment,
+        PaymentId, Status, Timestamp,
     };
     use tokio::sync::oneshot;
 
     use super::*;
     use crate::{
         Command, PaymentReply,
-        frame::FrameBuffer,
+        frame::{FrameBuffer, FrameHash},
         submission::{Expired, Reply},
     };
 
@@ -186,14 +225,14 @@ mod tests {
             frame: &mut FrameBuffer,
             _: EventSeq,
             _: Timestamp,
-        ) -> Result<(), JournalError> {
+        ) -> Result<FrameHash, JournalError> {
             if self.frames_left == 0 {
                 let full = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(JournalError::io("can't write", "journal")(full));
             }
             self.frames_left -= 1;
             *self.events.lock().unwrap() += u64::from(frame.event_count());
-            Ok(())
+            Ok(FrameHash::default())
         }
     }
 
@@ -202,7 +241,9 @@ mod tests {
         let log = FailingLog { frames_left, events: events.clone() };
         let config = EngineConfig::new("unused");
         let feed = Feed::new(Path::new("unused"), EventSeq(0));
-        let engine = Engine::start_with(&config, ApproveAll, Ledger::new(0), log, feed, None);
+        let (ledger, gate) = (Ledger::new(0), ApproveAll);
+        let state = Recovered { ledger, gate, workers: Crew::new(1), upkeep: Upkeep::none() };
+        let engine = Engine::start_with(&config, state, log, feed, None);
         (engine, events)
     }
 

@@ -1,11 +1,16 @@
-//! Recovery: consumes the journal's segments, produces the ledger as it was and the place to go on.
+//! Recovery: consumes the newest usable snapshot and the journal's segments after it, produces the
+//! ledger as it was and the place to go on.
 //!
 //! Guarantees that every acknowledged event is applied or the start is refused. What is found
 //! decides, row by row:
 //!
 //! | found | where | what happens |
 //! |---|---|---|
-//! | nothing | the directory has no segment | a new journal is started |
+//! | nothing | the directory has no segment and no snapshot | a new journal is started |
+//! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
+//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told and passed over: the one before it, or the whole journal, comes to the same |
+//! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing: refused |
+//! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
 //! | a whole frame that continues the chain | anywhere | its events are applied |
 //! | zeros to the end | the last segment | the journal ends here |
 //! | zeros, then the next segment continues the chain | a sealed segment | go on there |
@@ -13,11 +18,12 @@
 //! | bytes that are no whole frame, a whole frame after them | the last segment | damaged: refused |
 //! | bytes that are no whole frame | a sealed segment | damaged: refused |
 //! | a whole frame that does not continue the chain | anywhere | damaged: refused |
-//! | a segment whose name, header or chain does not follow | after another | missing, swapped or foreign segment: refused |
-//! | a first segment that does not start with event 1 | first | missing segment: refused |
+//! | a segment whose name, header or chain does not follow | after another | missing, swapped, duplicated or foreign segment: refused |
+//! | a first segment that does not start with event 1 | first, and no usable snapshot | missing segment: refused |
 //! | a frame or segment of a later version | anywhere | refused |
 //! | events that do not follow from each other | anywhere | refused: a defect |
-//! | a segment without its final name | anywhere | never held a frame: removed |
+//! | a segment or snapshot without its final name | anywhere | was never used: removed |
+//! | no space | anywhere | refused before anything is acknowledged; nothing is lost |
 //! | another process holds the directory | before reading | refused |
 //!
 //! A whole frame is one of this journal: its header names the journal, which no client knows, so
@@ -29,23 +35,31 @@
 
 use std::{fs, path::Path, time::Instant};
 
-use millrace_ledger::{EventSeq, Gate, Ledger};
+use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
 
 use crate::{
-    JournalError,
-    frame::{ALIGNMENT, FrameHash, MAGIC},
+    EngineConfig, JournalError,
+    frame::FrameHash,
+    past::Runs,
     record,
-    segment::{self, FIRST_FRAME, Found, SegmentReader, SegmentWriter},
+    scan::check_follows,
+    segment::{self, JournalId, SegmentReader, SegmentWriter},
+    segment_frames::{ChainEnd, Frame, SegmentFrames},
+    snapshot::{self, Kept, Snapshotter},
 };
 
 /// What recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
+    /// The last event of the snapshot that it began with, if there was one.
+    pub snapshot: Option<EventSeq>,
+    /// Snapshots that were passed over, and why.
+    pub snapshots_passed_over: Vec<String>,
     /// Segments read.
     pub segments: usize,
     /// Frames applied.
     pub frames: u64,
-    /// Bytes of segment headers and frames.
+    /// Bytes of segment headers and frames in the segments that were read.
     pub bytes: u64,
     /// The last event; 0 in a new journal.
     pub last_seq: EventSeq,
@@ -55,12 +69,15 @@ pub struct RecoveryReport {
     pub torn_tail: Option<(String, u64)>,
 }
 
-/// The journal, read to its end.
-struct End {
-    segment: SegmentReader,
-    /// Where its last frame starts; the segment's header, if it has none.
-    last_frame: u64,
-    offset: u64,
+/// The state as it was, and where to go on.
+#[derive(Debug)]
+pub(crate) struct Recovery<G> {
+    pub(crate) report: RecoveryReport,
+    pub(crate) ledger: Ledger,
+    pub(crate) gate: G,
+    pub(crate) writer: SegmentWriter,
+    pub(crate) runs: Runs,
+    pub(crate) snapshotter: Snapshotter,
 }
 
 /// Reads the whole journal of a directory, applies it, and checks that money is conserved. Changes
@@ -73,179 +90,364 @@ pub fn verify(
     ledger: &mut Ledger,
     gate: &mut impl Gate,
 ) -> Result<RecoveryReport, JournalError> {
-    read(directory, ledger, gate).map(|(report, _)| report)
-}
-
-/// Reads the journal, cuts a torn tail, and opens it for writing.
-pub(crate) fn recover(
-    directory: &Path,
-    segment_bytes: u64,
-    ledger: &mut Ledger,
-    gate: &mut impl Gate,
-) -> Result<(RecoveryReport, SegmentWriter), JournalError> {
-    remove_unfinished(directory)?;
-    let (report, end) = read(directory, ledger, gate)?;
-    let writer = match end {
-        None => SegmentWriter::create(directory, segment_bytes)?,
-        Some(End { segment, last_frame, offset }) => {
-            let mut writer =
-                SegmentWriter::resume(directory, segment_bytes, &segment, offset, report.head)?;
-            if report.torn_tail.is_some() {
-                writer.blank_rest()?;
-            }
-            writer.settle(last_frame)?;
-            writer
-        }
-    };
-    Ok((report, writer))
-}
-
-fn read(
-    directory: &Path,
-    ledger: &mut Ledger,
-    gate: &mut impl Gate,
-) -> Result<(RecoveryReport, Option<End>), JournalError> {
-    let segments = segment::list(directory)?;
     let mut report = RecoveryReport::default();
-    let mut end: Option<End> = None;
-    let mut said = Instant::now();
-    for (position, (named, path)) in segments.iter().enumerate() {
-        let segment = SegmentReader::open(path)?;
-        check_follows(&segment, *named, end.as_ref(), ledger.last_seq().next(), report.head)?;
-        let is_last = position + 1 == segments.len();
-        let (last_frame, offset) = read_segment(&segment, is_last, ledger, gate, &mut report)?;
-        end = Some(End { segment, last_frame, offset });
-        report.segments += 1;
-        report.bytes += offset;
-        if said.elapsed().as_secs() >= 2 {
-            said = Instant::now();
-            tracing::info!(
-                segments = position + 1,
-                of = segments.len(),
-                events = ledger.last_seq().0,
-                "reading the journal"
-            );
-        }
-    }
-    report.last_seq = ledger.last_seq();
-    ledger.end_batch();
-    Ok((report, end))
+    Tail { directory, ledger, gate, report: &mut report, after_frame: |_: &mut Ledger| Ok(()) }
+        .read(ChainEnd::GENESIS, None)?;
+    Ok(report)
 }
 
-/// Whether a segment is the one that comes next.
-fn check_follows(
-    segment: &SegmentReader,
-    named: EventSeq,
-    before: Option<&End>,
-    expected: EventSeq,
-    head: FrameHash,
-) -> Result<(), JournalError> {
-    let wrong = |what| JournalError::WrongSegment { path: segment.path.clone(), what, expected };
-    if segment.header.first_seq != named {
-        return Err(wrong("its name and its header tell different first events"));
-    }
-    if before.is_some_and(|before| before.segment.header.journal != segment.header.journal) {
-        return Err(wrong("it belongs to another journal"));
-    }
-    if segment.header.first_seq != expected {
-        return Err(wrong("a segment before it is missing, or it is here twice"));
-    }
-    if segment.header.previous != head {
-        return Err(wrong("the segment before it ends with another frame than it should"));
-    }
-    Ok(())
-}
-
-/// Applies the frames of a segment. Returns where the last one starts and ends.
-fn read_segment(
-    segment: &SegmentReader,
-    is_last: bool,
-    ledger: &mut Ledger,
+/// Reads the whole journal as [`verify`] does, with bounded memory: payments that are not recent
+/// are kept in files in `scratch`.
+///
+/// # Errors
+/// As [`verify`], and when `scratch` can't be used.
+pub fn verify_within(
+    directory: &Path,
+    scratch: &Path,
     gate: &mut impl Gate,
-    report: &mut RecoveryReport,
-) -> Result<(u64, u64), JournalError> {
-    let (mut last_frame, mut offset) = (0, FIRST_FRAME);
-    loop {
-        let damaged = |what| JournalError::Damaged { path: segment.path.clone(), offset, what };
-        let (header, hash, body) = match segment.read(offset)? {
-            Found::Frame(header, hash, body) => (header, hash, body),
-            Found::Newer(found) => {
-                let path = segment.path.clone();
-                return Err(JournalError::NewerVersion { path, found, supported: 1 });
-            }
-            Found::End | Found::Broken(_) if is_last => {
-                check_nothing_follows(segment, offset)?;
-                if !is_blank(segment, offset)? {
-                    report.torn_tail = Some((segment.path.display().to_string(), offset));
-                }
-                return Ok((last_frame, offset));
-            }
-            Found::End => return Ok((last_frame, offset)),
-            Found::Broken(what) => return Err(damaged(what)),
-        };
-        if header.previous != report.head || header.first_seq != ledger.last_seq().next() {
-            return Err(damaged("a frame does not continue the one before it"));
-        }
-        let events_len = header.events_len as usize;
-        let events = record::decode_body(&body, events_len, header.first_seq, header.event_count)
-            .map_err(|_| damaged("a frame's body holds no valid events"))?;
-        ledger.begin_recorded_batch(header.time);
-        for event in &events {
-            ledger.apply(&event.event, gate).map_err(|divergence| JournalError::Diverged {
-                path: segment.path.clone(),
-                divergence,
-            })?;
-        }
-        report.head = hash;
-        report.frames += 1;
-        last_frame = offset;
-        offset += header.frame_len() as u64;
+) -> Result<(RecoveryReport, Ledger), JournalError> {
+    let runs =
+        Runs::open(scratch, JournalId::default(), &[], EngineConfig::new("").filter_memory_max)?;
+    let history = std::sync::Arc::new(runs.clone());
+    let mut ledger = Ledger::with_config(LedgerConfig { history, ..LedgerConfig::default() });
+    let mut report = RecoveryReport::default();
+    let after_frame = |ledger: &mut Ledger| seal_if_full(ledger, &runs);
+    Tail { directory, ledger: &mut ledger, gate, report: &mut report, after_frame }
+        .read(ChainEnd::GENESIS, None)?;
+    Ok((report, ledger))
+}
+
+/// Recovers as a start would, but changes nothing, and tells the hash of the state that it comes to:
+/// the same as [`verify`]'s, or a snapshot is wrong.
+///
+/// # Errors
+/// As for a start.
+pub fn verify_recovery<G: Gate + Clone>(
+    config: &EngineConfig,
+    gate: &G,
+) -> Result<(RecoveryReport, [u8; 32]), JournalError> {
+    let directory = &config.directory;
+    let mut report = RecoveryReport::default();
+    let journal = newest_journal(directory)?;
+    let Beginning { mut ledger, mut gate, from, snapshot, .. } =
+        begin(config, 0, journal, gate, &mut report)?;
+    let after_frame = |_: &mut Ledger| Ok(());
+    Tail { directory, ledger: &mut ledger, gate: &mut gate, report: &mut report, after_frame }
+        .read(from, snapshot.as_deref())?;
+    Ok((report, ledger.state_hash()))
+}
+
+fn newest_journal(directory: &Path) -> Result<Option<JournalId>, JournalError> {
+    match segment::list(directory)?.last() {
+        Some((_, path)) => Ok(Some(SegmentReader::open(path)?.header.journal)),
+        None => Ok(None),
     }
 }
 
-/// A torn frame has no whole frame after it. If there is one, the journal lost something that was
-/// acknowledged.
-fn check_nothing_follows(segment: &SegmentReader, offset: u64) -> Result<(), JournalError> {
-    for (at, piece) in pieces(segment, offset) {
-        let piece = piece?;
-        for (index, start) in piece.chunks(ALIGNMENT).enumerate() {
-            let place = at + (index * ALIGNMENT) as u64;
-            if start.starts_with(&MAGIC)
-                && place > offset
-                && matches!(segment.read(place)?, Found::Frame(..) | Found::Newer(_))
-            {
-                return Err(JournalError::Damaged {
-                    path: segment.path.clone(),
-                    offset,
-                    what: "what stands here is no frame, but a whole frame follows",
-                });
+/// Loads the newest usable snapshot, reads the journal after it, cuts a torn tail, and opens the
+/// journal for writing.
+pub(crate) fn recover<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    gate: &G,
+) -> Result<Recovery<G>, JournalError> {
+    let directory = &config.directory;
+    remove_unfinished(directory)?;
+    remove_unfinished(&snapshot::directory(directory))?;
+    fs::create_dir_all(runs_directory(config))
+        .map_err(JournalError::io("can't create", runs_directory(config)))?;
+    let journal = newest_journal(directory)?;
+    let mut report = RecoveryReport::default();
+    let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept } =
+        begin(config, hash_seed, journal, gate, &mut report)?;
+    // What a process that ended left behind, or a snapshot that was passed over needed.
+    let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
+    Runs::remove_unlisted(&runs_directory(config), &keep)?;
+    let after_frame = |ledger: &mut Ledger| match &runs {
+        Some(runs) => seal_if_full(ledger, runs),
+        None => Ok(()),
+    };
+    let end =
+        Tail { directory, ledger: &mut ledger, gate: &mut gate, report: &mut report, after_frame }
+            .read(from, snapshot.as_deref())?;
+    let writer = open_for_writing(config, end, &report)?;
+    let runs = match runs {
+        Some(runs) => runs,
+        None => open_runs(config, writer.journal(), &[])?,
+    };
+    kept.truncate(2);
+    let snapshotter = Snapshotter::new(snapshot::directory(directory), writer.journal(), kept);
+    Ok(Recovery { report, ledger, gate, writer, runs, snapshotter })
+}
+
+fn open_for_writing(
+    config: &EngineConfig,
+    end: Option<End>,
+    report: &RecoveryReport,
+) -> Result<SegmentWriter, JournalError> {
+    let (directory, segment_bytes) = (&config.directory, config.segment_bytes);
+    let Some(End { segment, last_frame, offset }) = end else {
+        return SegmentWriter::create(directory, segment_bytes);
+    };
+    let mut writer =
+        SegmentWriter::resume(directory, segment_bytes, &segment, offset, report.head)?;
+    if report.torn_tail.is_some() {
+        writer.blank_rest()?;
+    }
+    writer.settle(last_frame)?;
+    Ok(writer)
+}
+
+/// Where recovery begins.
+struct Beginning<G> {
+    ledger: Ledger,
+    gate: G,
+    /// `None` in a new journal, which has no name yet.
+    runs: Option<Runs>,
+    from: ChainEnd,
+    snapshot: Option<std::path::PathBuf>,
+    kept: Vec<Kept>,
+}
+
+/// Begins with the newest usable snapshot, or with nothing.
+fn begin<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    journal: Option<JournalId>,
+    gate: &G,
+    report: &mut RecoveryReport,
+) -> Result<Beginning<G>, JournalError> {
+    let snapshots = snapshot::list(&config.directory)?;
+    let Some(journal) = journal else {
+        if let Some((known, path)) = snapshots.into_iter().next() {
+            return Err(JournalError::SnapshotAhead { path, known, last: EventSeq(0) });
+        }
+        let (ledger, gate) =
+            (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
+        let (runs, from, snapshot) = (None, ChainEnd::GENESIS, None);
+        return Ok(Beginning { ledger, gate, runs, from, snapshot, kept: Vec::new() });
+    };
+    for (at, (seq, path)) in snapshots.iter().enumerate() {
+        match load(config, hash_seed, journal, path, gate) {
+            Ok((runs, loaded, gate)) => {
+                report.snapshot = Some(*seq);
+                let kept = kept(config, journal, &snapshots[at..], &runs);
+                let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
+                let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
+                return Ok(Beginning { ledger, gate, runs, from, snapshot, kept });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "passing over a snapshot");
+                report.snapshots_passed_over.push(error.to_string());
             }
         }
+    }
+    let runs = open_runs(config, journal, &[])?;
+    let ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
+    let (gate, from) = (gate.clone(), ChainEnd::GENESIS);
+    Ok(Beginning { ledger, gate, runs: Some(runs), from, snapshot: None, kept: Vec::new() })
+}
+
+fn load<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    journal: JournalId,
+    path: &Path,
+    gate: &G,
+) -> Result<(Runs, snapshot::Loaded, G), JournalError> {
+    let (of_journal, names) = snapshot::read_names(path)?;
+    if of_journal != journal {
+        return Err(JournalError::snapshot(path, "it is of another journal".to_owned()));
+    }
+    let runs = open_runs(config, journal, &names)?;
+    let mut gate = gate.clone();
+    let ledger_config = ledger_config(config, hash_seed, Some(&runs));
+    let loaded = snapshot::load(path, ledger_config, &mut gate)?;
+    Ok((runs, loaded, gate))
+}
+
+/// The snapshots that stay, with their runs. The first of them was loaded; the next is only asked
+/// for what it needs.
+fn kept(
+    config: &EngineConfig,
+    journal: JournalId,
+    snapshots: &[(EventSeq, std::path::PathBuf)],
+    runs: &Runs,
+) -> Vec<Kept> {
+    let mut kept = Vec::new();
+    for (at, (seq, path)) in snapshots.iter().take(2).enumerate() {
+        let needed = match at {
+            0 => Ok(runs.list()),
+            _ => snapshot::read_names(path)
+                .and_then(|(_, names)| open_runs(config, journal, &names))
+                .map(|runs| runs.list()),
+        };
+        if let Ok(runs) = needed {
+            kept.push(Kept { seq: *seq, path: path.clone(), runs });
+        }
+    }
+    kept
+}
+
+fn open_runs(
+    config: &EngineConfig,
+    journal: JournalId,
+    names: &[String],
+) -> Result<Runs, JournalError> {
+    Runs::open(&runs_directory(config), journal, names, config.filter_memory_max)
+}
+
+fn runs_directory(config: &EngineConfig) -> std::path::PathBuf {
+    config.directory.join("runs")
+}
+
+fn ledger_config(config: &EngineConfig, hash_seed: u64, runs: Option<&Runs>) -> LedgerConfig {
+    let defaults = LedgerConfig::default();
+    LedgerConfig {
+        hash_seed,
+        shards: config.shards,
+        generation_payments_max: config.generation_payments_max,
+        history: match runs {
+            Some(runs) => std::sync::Arc::new(runs.clone()),
+            None => defaults.history,
+        },
+    }
+}
+
+fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
+    if ledger.generation_is_full()
+        && let Some(generation) = ledger.close_generation()
+    {
+        runs.seal(&generation)?;
+        ledger.let_go(generation.digest());
+        while runs.merge_if_due(&|| false)? {}
     }
     Ok(())
 }
 
-fn is_blank(segment: &SegmentReader, offset: u64) -> Result<bool, JournalError> {
-    for (_, piece) in pieces(segment, offset) {
-        if piece?.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// The journal, read to its end.
+struct End {
+    segment: SegmentReader,
+    /// Where its last frame starts; the segment's header, if it has none.
+    last_frame: u64,
+    offset: u64,
 }
 
-/// The rest of a segment in pieces of a mebibyte, each with its offset.
-fn pieces(
-    segment: &SegmentReader,
-    offset: u64,
-) -> impl Iterator<Item = (u64, Result<Vec<u8>, JournalError>)> {
-    const PIECE: u64 = 1 << 20;
-    (offset..segment.len)
-        .step_by(PIECE as usize)
-        .map(move |at| (at, segment.bytes(at, PIECE.min(segment.len - at) as usize)))
+/// Applies what the journal has after some place.
+struct Tail<'a, G, F> {
+    directory: &'a Path,
+    ledger: &'a mut Ledger,
+    gate: &'a mut G,
+    report: &'a mut RecoveryReport,
+    after_frame: F,
+}
+
+impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> {
+    fn read(
+        mut self,
+        from: ChainEnd,
+        snapshot: Option<&Path>,
+    ) -> Result<Option<End>, JournalError> {
+        let segments = segment::list(self.directory)?;
+        let first = segments.partition_point(|(first, _)| *first <= from.next_seq);
+        let first = first.saturating_sub(1);
+        self.report.head = from.head;
+        let mut before: Option<(JournalId, ChainEnd)> = None;
+        let mut end = None;
+        let mut said = Instant::now();
+        for (position, (named, path)) in segments.iter().enumerate().skip(first) {
+            let segment = SegmentReader::open(path)?;
+            let journal = segment.header.journal;
+            // What a snapshot or nothing comes before is known as well as what a segment does.
+            let begins_here = before.is_none() && *named >= from.next_seq;
+            check_follows(
+                &segment,
+                *named,
+                if begins_here { Some((journal, from)) } else { before },
+            )?;
+            let is_last = position + 1 == segments.len();
+            let mut frames = SegmentFrames::new(segment, is_last);
+            if before.is_none() && !begins_here {
+                skip_known(&mut frames, from, is_last, snapshot)?;
+            }
+            let last_frame = self.apply(&mut frames)?;
+            before = Some((journal, frames.end));
+            if frames.is_torn {
+                let path = frames.segment.path.display().to_string();
+                self.report.torn_tail = Some((path, frames.offset));
+            }
+            self.report.segments += 1;
+            self.report.bytes += frames.offset;
+            self.report.head = frames.end.head;
+            let SegmentFrames { segment, offset, .. } = frames;
+            end = Some(End { segment, last_frame, offset });
+            if said.elapsed().as_secs() >= 2 {
+                said = Instant::now();
+                let (segment, events) = (position + 1, self.ledger.last_seq().0);
+                tracing::info!(segment, of = segments.len(), events, "reading the journal");
+            }
+        }
+        self.report.last_seq = self.ledger.last_seq();
+        self.ledger.end_batch();
+        Ok(end)
+    }
+
+    /// Applies the frames of a segment that are left. Returns where the last one starts.
+    fn apply(&mut self, frames: &mut SegmentFrames) -> Result<u64, JournalError> {
+        let fresh = frames.offset == segment::FIRST_FRAME;
+        let mut last_frame = if fresh { 0 } else { frames.offset };
+        while let Some(Frame { offset, header, body, .. }) = frames.next()? {
+            let events = record::decode_body(
+                &body,
+                header.events_len as usize,
+                header.first_seq,
+                header.event_count,
+            )
+            .map_err(|_| JournalError::Damaged {
+                path: frames.segment.path.clone(),
+                offset,
+                what: "a frame's body holds no valid events",
+            })?;
+            self.ledger.begin_recorded_batch(header.time);
+            for event in &events {
+                self.ledger.apply(&event.event, self.gate).map_err(|divergence| {
+                    JournalError::Diverged { path: frames.segment.path.clone(), divergence }
+                })?;
+            }
+            (self.after_frame)(self.ledger)?;
+            self.report.frames += 1;
+            last_frame = offset;
+        }
+        Ok(last_frame)
+    }
+}
+
+/// Passes by the frames that a snapshot knows, and checks that it is of this very history.
+fn skip_known(
+    frames: &mut SegmentFrames,
+    from: ChainEnd,
+    is_last: bool,
+    snapshot: Option<&Path>,
+) -> Result<(), JournalError> {
+    frames.skip_while(|header| header.next_seq() <= from.next_seq)?;
+    let path = snapshot.unwrap_or(&frames.path).to_owned();
+    let last = EventSeq(frames.end.next_seq.0 - 1);
+    let known = EventSeq(from.next_seq.0 - 1);
+    if frames.end == from {
+        return Ok(());
+    }
+    if last < known && is_last && frames.next()?.is_none() {
+        return Err(JournalError::SnapshotAhead { path, known, last });
+    }
+    let what = "the journal has another frame at its place. Nothing was changed. Put the journal \
+                that it was taken of back, or move the snapshot away";
+    Err(JournalError::snapshot(path, what.to_owned()))
 }
 
 fn remove_unfinished(directory: &Path) -> Result<(), JournalError> {
+    if !directory.exists() {
+        return Ok(());
+    }
     let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
     for entry in entries {
         let path = entry.map_err(JournalError::io("can't list", directory))?.path();

@@ -24,20 +24,22 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::{
     JournalError,
-    frame::{FrameBuffer, FrameHash, FrameHeader, HEADER_LEN, JOURNAL, NoHeader},
+    frame::{FrameBuffer, FrameHash},
 };
+
+pub(crate) use crate::segment_reader::{Found, SegmentReader, list};
 
 const MAGIC: [u8; 8] = *b"MLRSEG\r\n";
 const VERSION: u32 = 1;
 /// Where a segment's first frame starts.
 pub(crate) const FIRST_FRAME: u64 = 128;
-const SUFFIX: &str = "segment";
+/// What a segment's name ends with.
+pub(crate) const SUFFIX: &str = "segment";
 
 /// Random; tells the segments of one journal from those of another.
 pub(crate) type JournalId = [u8; 16];
@@ -62,7 +64,10 @@ impl SegmentHeader {
         header
     }
 
-    fn decode(header: &[u8; FIRST_FRAME as usize], path: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn decode(
+        header: &[u8; FIRST_FRAME as usize],
+        path: &Path,
+    ) -> Result<Self, JournalError> {
         let checksum = crc32c::crc32c(&header[..72]).to_le_bytes();
         if header[0..8] != MAGIC || header[72..76] != checksum {
             let what = "its first 128 bytes are no segment header";
@@ -80,111 +85,6 @@ impl SegmentHeader {
             journal: header[16..32].try_into().expect("16 bytes"),
             first_seq: EventSeq(u64::from_le_bytes(header[32..40].try_into().expect("8 bytes"))),
             previous: FrameHash(header[40..72].try_into().expect("32 bytes")),
-        })
-    }
-}
-
-/// The segments of a directory, in order, each with the first event that its name says.
-pub(crate) fn list(directory: &Path) -> Result<Vec<(EventSeq, PathBuf)>, JournalError> {
-    let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
-    let mut segments = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(JournalError::io("can't list", directory))?.path();
-        let named = path.extension().is_some_and(|suffix| suffix == SUFFIX);
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        if let Some(first) = stem.filter(|_| named).and_then(|stem| stem.parse().ok()) {
-            segments.push((EventSeq(first), path));
-        }
-    }
-    segments.sort();
-    Ok(segments)
-}
-
-/// What was found at a place in a segment.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// A whole frame: its header, its hash, and its body.
-    Frame(FrameHeader, FrameHash, Bytes),
-    /// Nothing was written here, or the segment ends.
-    End,
-    /// Something that is no whole frame.
-    Broken(&'static str),
-    /// A frame of a later version.
-    Newer(u32),
-}
-
-/// Reads frames of one segment.
-#[derive(Debug)]
-pub(crate) struct SegmentReader {
-    file: File,
-    pub(crate) path: PathBuf,
-    pub(crate) header: SegmentHeader,
-    pub(crate) len: u64,
-}
-
-impl SegmentReader {
-    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
-        let file = File::open(path).map_err(JournalError::io("can't open", path))?;
-        let len = file.metadata().map_err(JournalError::io("can't read", path))?.len();
-        let mut header = [0; FIRST_FRAME as usize];
-        match file.read_exact_at(&mut header, 0) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                let what = "it is shorter than a segment header";
-                return Err(JournalError::Damaged { path: path.to_owned(), offset: 0, what });
-            }
-            result => result.map_err(JournalError::io("can't read", path))?,
-        }
-        let header = SegmentHeader::decode(&header, path)?;
-        Ok(Self { file, path: path.to_owned(), header, len })
-    }
-
-    /// Reads what stands at `offset`, body and all.
-    pub(crate) fn read(&self, offset: u64) -> Result<Found, JournalError> {
-        let (header, bytes) = match self.read_header(offset)? {
-            Ok(header) => header,
-            Err(found) => return Ok(found),
-        };
-        let body_offset = offset + HEADER_LEN as u64;
-        if body_offset + header.body_len() as u64 > self.len {
-            return Ok(Found::Broken("a frame goes past the end of the file"));
-        }
-        let body = self.bytes(body_offset, header.body_len())?;
-        if *blake3::hash(&body).as_bytes() != header.body_hash {
-            return Ok(Found::Broken("a frame's body does not match its hash"));
-        }
-        Ok(Found::Frame(header, FrameHash::of(&bytes), body.into()))
-    }
-
-    /// Reads `len` bytes at `offset`, whatever they are.
-    pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<Vec<u8>, JournalError> {
-        let mut bytes = vec![0; len];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(JournalError::io("can't read", &self.path))?;
-        Ok(bytes)
-    }
-
-    /// Reads the header at `offset` alone; where there is none, what there is instead.
-    pub(crate) fn read_header(
-        &self,
-        offset: u64,
-    ) -> Result<Result<(FrameHeader, [u8; HEADER_LEN]), Found>, JournalError> {
-        let mut bytes = [0; HEADER_LEN];
-        if offset + HEADER_LEN as u64 > self.len {
-            return Ok(Err(Found::End));
-        }
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(JournalError::io("can't read", &self.path))?;
-        let found = FrameHeader::decode(&bytes);
-        if found != Err(NoHeader::Blank) && bytes[JOURNAL] != self.header.journal {
-            return Ok(Err(Found::Broken("there is no frame header of this journal")));
-        }
-        Ok(match found {
-            Ok(header) => Ok((header, bytes)),
-            Err(NoHeader::Blank) => Err(Found::End),
-            Err(NoHeader::NewerVersion(version)) => Err(Found::Newer(version)),
-            Err(NoHeader::Invalid) => Err(Found::Broken("there is no frame header")),
         })
     }
 }
@@ -235,6 +135,7 @@ impl SegmentWriter {
         offset: u64,
         last: FrameHash,
     ) -> Result<Self, JournalError> {
+        assert!(!segment.is_archived(), "only sealed segments are archived");
         let path = segment.path.clone();
         let file = File::options()
             .read(true)
@@ -252,6 +153,11 @@ impl SegmentWriter {
             last,
             preparer: Preparer::start(directory, segment_bytes),
         })
+    }
+
+    /// The journal's id.
+    pub(crate) fn journal(&self) -> JournalId {
+        self.journal
     }
 
     /// Overwrites what follows the last frame with zeros, so that a torn frame can't be mistaken
@@ -275,7 +181,7 @@ impl SegmentWriter {
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(error)
     }
 
-    /// Writes a frame and waits until it is durable.
+    /// Writes a frame and waits until it is durable. Returns its hash.
     ///
     /// # Errors
     /// When the system refuses. Nothing may be released then, and nothing written any more.
@@ -284,7 +190,7 @@ impl SegmentWriter {
         frame: &mut FrameBuffer,
         first_seq: EventSeq,
         time: Timestamp,
-    ) -> Result<(), JournalError> {
+    ) -> Result<FrameHash, JournalError> {
         let (bytes, hash) = frame.seal(self.journal, first_seq, time, self.last);
         if self.offset + bytes.len() as u64 > self.len {
             let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
@@ -313,7 +219,7 @@ impl SegmentWriter {
         self.file.sync_data().map_err(JournalError::io("can't sync", &self.path))?;
         self.offset += bytes.len() as u64;
         self.last = hash;
-        Ok(())
+        Ok(hash)
     }
 }
 

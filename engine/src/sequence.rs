@@ -14,9 +14,11 @@ use millrace_ledger::{
 use crate::{
     AccountReply, Command, JournalError, PaymentReply,
     commit::{Batch, Release},
+    crew::Crew,
     frame::FrameBuffer,
     record,
     submission::{Message, Submission},
+    upkeep::Upkeep,
 };
 
 /// A batch is full at so many events, or so many bytes, whichever comes first.
@@ -26,65 +28,79 @@ pub(crate) struct BatchLimits {
     pub(crate) bytes_max: usize,
 }
 
+/// Takes commands from the queue and hands batches over.
 pub(crate) struct Sequencer<G> {
-    pub(crate) ledger: Ledger,
-    pub(crate) gate: G,
-    pub(crate) limits: BatchLimits,
-    pub(crate) queue: Receiver<Message>,
-    pub(crate) committer: Sender<Batch>,
-    pub(crate) spares: Receiver<Batch>,
+    queue: Receiver<Message>,
+    committer: Sender<Batch>,
+    desk: Desk<G>,
+    stopping: bool,
+}
+
+/// Where commands are carried out.
+struct Desk<G> {
+    ledger: Ledger,
+    gate: G,
+    workers: Crew,
+    limits: BatchLimits,
+    upkeep: Upkeep,
+    spares: Receiver<Batch>,
     batch: Batch,
     /// Whether the ledger was told of the batch that is open.
     begun: bool,
-    stopping: bool,
     expired: Vec<HoldExpired>,
     /// Why nothing can be decided any more.
     failed: Option<JournalError>,
 }
 
+/// What the sequencer works on, as recovery left it.
+pub(crate) struct Recovered<G> {
+    pub(crate) ledger: Ledger,
+    pub(crate) gate: G,
+    pub(crate) workers: Crew,
+    pub(crate) upkeep: Upkeep,
+}
+
 impl<G: Gate> Sequencer<G> {
     pub(crate) fn new(
-        ledger: Ledger,
-        gate: G,
+        state: Recovered<G>,
         limits: BatchLimits,
         queue: Receiver<Message>,
         committer: Sender<Batch>,
         spares: Receiver<Batch>,
     ) -> Self {
-        let batch = empty_batch();
-        Self {
+        let Recovered { ledger, gate, workers, upkeep } = state;
+        let desk = Desk {
             ledger,
             gate,
+            workers,
             limits,
-            queue,
-            committer,
+            upkeep,
             spares,
-            batch,
+            batch: empty_batch(),
             begun: false,
-            stopping: false,
             expired: Vec::new(),
             failed: None,
-        }
+        };
+        Self { queue, committer, desk, stopping: false }
     }
 
     /// Runs until it is told to stop and the queue is empty, or the committer is gone.
     ///
     /// # Errors
-    /// When history can't be read. Nothing of the batch that was open is released then.
+    /// When history can't be read or written. Nothing of the batch that was open is released then.
     pub(crate) fn run(mut self) -> Result<(), JournalError> {
         loop {
-            while !self.is_full()
-                && self.failed.is_none()
+            while !self.desk.is_full()
                 && let Ok(message) = self.queue.try_recv()
             {
                 self.take(message);
             }
-            if let Some(error) = self.failed.take() {
+            if let Some(error) = self.desk.failed.take() {
                 return Err(error);
             }
-            let open = if self.is_empty() { self.wait_for_work() } else { self.hand_over() };
+            let open = if self.desk.is_empty() { self.wait_for_work() } else { self.hand_over() };
             if !open {
-                return Ok(());
+                return self.desk.failed.take().map_or(Ok(()), Err);
             }
         }
     }
@@ -94,7 +110,12 @@ impl<G: Gate> Sequencer<G> {
         if self.stopping {
             return false;
         }
-        let message = match self.ledger.next_expiry() {
+        let desk = &mut self.desk;
+        // A snapshot that is under way goes on while nobody asks for anything.
+        if desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {
+            return true;
+        }
+        let message = match desk.ledger.next_expiry() {
             None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => {
                 let wait = Duration::from_nanos(at.0.saturating_sub(now().0));
@@ -103,7 +124,7 @@ impl<G: Gate> Sequencer<G> {
         };
         match message {
             Ok(message) => self.take(message),
-            Err(RecvTimeoutError::Timeout) => self.begin(),
+            Err(RecvTimeoutError::Timeout) => desk.begin(),
             Err(RecvTimeoutError::Disconnected) => return false,
         }
         true
@@ -112,35 +133,17 @@ impl<G: Gate> Sequencer<G> {
     /// Hands the batch to the committer, filling it on while that one is busy. `false` when the
     /// committer is gone.
     fn hand_over(&mut self) -> bool {
-        if self.is_full() || self.stopping {
-            let batch = self.close();
-            return self.committer.send(batch).is_ok();
+        let desk = &mut self.desk;
+        if desk.is_full() || self.stopping {
+            return self.committer.send(desk.close()).is_ok();
         }
         select! {
             recv(self.queue) -> message => {
                 self.take(message.unwrap_or(Message::Stop));
                 true
             }
-            send(self.committer, close(&self.ledger, &self.spares, &mut self.batch)) -> sent => {
-                self.begun = false;
-                sent.is_ok()
-            }
+            send(self.committer, desk.close()) -> sent => sent.is_ok(),
         }
-    }
-
-    fn close(&mut self) -> Batch {
-        self.begun = false;
-        close(&self.ledger, &self.spares, &mut self.batch)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.batch.frame.event_count() == 0 && self.batch.releases.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.batch.answers >= self.limits.events_max
-            || self.batch.frame.event_count() >= self.limits.events_max
-            || self.batch.frame.len() >= self.limits.bytes_max
     }
 
     fn take(&mut self, message: Message) {
@@ -154,17 +157,31 @@ impl<G: Gate> Sequencer<G> {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             command.expire();
         } else if !command.is_abandoned() {
-            self.begin();
+            let desk = &mut self.desk;
+            desk.begin();
             // More holds are due than fit into one batch: they go first, in batches of their own.
-            while self.ledger.next_expiry().is_some_and(|due| due <= self.batch.time) {
-                let batch = self.close();
-                if self.committer.send(batch).is_err() {
+            while desk.ledger.next_expiry().is_some_and(|due| due <= desk.batch.time) {
+                if self.committer.send(desk.close()).is_err() {
                     return;
                 }
-                self.begin();
+                desk.begin();
             }
-            self.carry_out(command);
+            desk.carry_out(command);
         }
+    }
+}
+
+impl<G: Gate> Desk<G> {
+    fn is_empty(&self) -> bool {
+        self.batch.frame.event_count() == 0 && self.batch.releases.is_empty()
+    }
+
+    /// A desk that failed takes no more: its batch is never handed over.
+    fn is_full(&self) -> bool {
+        self.failed.is_some()
+            || self.batch.answers >= self.limits.events_max
+            || self.batch.frame.event_count() >= self.limits.events_max
+            || self.batch.frame.len() >= self.limits.bytes_max
     }
 
     /// Begins a batch, unless one is open: sets its time, and expires the holds that are due.
@@ -181,6 +198,21 @@ impl<G: Gate> Sequencer<G> {
         }
         // If nothing was due, the next message begins anew, at its own time.
         self.begun = self.batch.frame.event_count() > 0;
+    }
+
+    /// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
+    fn close(&mut self) -> Batch {
+        self.begun = false;
+        self.ledger.end_batch();
+        let upkeep = self.upkeep.between_batches(&mut self.ledger, &mut self.gate, &mut self.batch);
+        if let Err(error) = upkeep {
+            self.failed = Some(error);
+        }
+        let mut next = self.spares.try_recv().unwrap_or_else(|_| empty_batch());
+        next.frame.clear();
+        next.answers = 0;
+        next.head_wanted = None;
+        std::mem::replace(&mut self.batch, next)
     }
 
     fn carry_out(&mut self, command: Command) {
@@ -244,7 +276,8 @@ impl<G: Gate> Sequencer<G> {
                 },
             });
         };
-        if let Err(error) = self.ledger.decide(payments, &mut self.gate, decided) {
+        let gate = &mut self.gate;
+        if let Err(error) = self.ledger.decide_with(&self.workers, payments, gate, decided) {
             self.failed = Some(error.into());
         }
         replies
@@ -263,15 +296,6 @@ fn record_account(
     AccountReply { id, seq: event.map(|event| event.seq), outcome }
 }
 
-/// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
-fn close(ledger: &Ledger, spares: &Receiver<Batch>, batch: &mut Batch) -> Batch {
-    ledger.end_batch();
-    let mut next = spares.try_recv().unwrap_or_else(|_| empty_batch());
-    next.frame.clear();
-    next.answers = 0;
-    std::mem::replace(batch, next)
-}
-
 fn empty_batch() -> Batch {
     let mut frame = FrameBuffer::default();
     frame.clear();
@@ -281,6 +305,7 @@ fn empty_batch() -> Batch {
         time: Timestamp(0),
         releases: Vec::new(),
         answers: 0,
+        head_wanted: None,
     }
 }
 

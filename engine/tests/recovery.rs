@@ -27,7 +27,7 @@ fn config(directory: &Path) -> EngineConfig {
 }
 
 fn start(directory: &Path) -> Result<(Engine, RecoveryReport), JournalError> {
-    Engine::start(&config(directory), ApproveAll)
+    Engine::start(&config(directory), &ApproveAll)
 }
 
 fn ask<T>(engine: &Engine, command: impl FnOnce(Reply<T>) -> Command) -> T {
@@ -380,7 +380,7 @@ fn a_frame_with_an_absurd_count_is_refused() {
 fn many_holds_that_expire_at_once_fill_several_batches() {
     let directory = tempfile::tempdir().unwrap();
     let limited = EngineConfig { batch_events_max: 100, ..config(directory.path()) };
-    let (engine, _) = Engine::start(&limited, ApproveAll).expect("starts");
+    let (engine, _) = Engine::start(&limited, &ApproveAll).expect("starts");
     open_accounts(&engine);
     let hold = |id| Payment {
         debit: AccountId(1),

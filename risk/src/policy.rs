@@ -1,6 +1,6 @@
 //! The policy: consumes payments that nothing but their funds can stop, produces verdicts.
 
-use millrace_ledger::{AccountId, Gate, Judged, Payment, Verdict};
+use millrace_ledger::{AccountId, Gate, GateStateError, Judged, Payment, Swept, Verdict};
 
 use crate::{
     RiskConfig, RiskConfigError,
@@ -9,6 +9,7 @@ use crate::{
 };
 
 const NS_PER_MIN: u64 = 60_000_000_000;
+const MALFORMED: GateStateError = GateStateError("its profiles can't be read");
 
 /// An analyst's limits, with the profiles that they need.
 #[derive(Clone, Debug)]
@@ -18,10 +19,14 @@ pub struct Policy {
     /// Sorted; mostly empty or very short.
     exempt_payers: Vec<AccountId>,
     /// By the payer's number. Accounts after the last payer have none yet.
-    profiles: Vec<Profile>,
+    profiles: Swept<Profile>,
     /// Profiles as they were before the group that is open, latest last.
-    before_group: Vec<(usize, Profile)>,
+    before_group: Vec<(u32, Profile)>,
     in_group: bool,
+    /// The first piece of a snapshot, which tells who is remembered, is still to be handed out.
+    heading_due: bool,
+    /// The first piece of a snapshot was taken over.
+    heading_read: bool,
 }
 
 impl Policy {
@@ -38,10 +43,41 @@ impl Policy {
             exempt_payers,
             needs_window: limits.iter().any(Limit::needs_window),
             limits,
-            profiles: Vec::new(),
+            profiles: Swept::default(),
             before_group: Vec::new(),
             in_group: false,
+            heading_due: false,
+            heading_read: false,
         })
+    }
+
+    fn grow_to(&mut self, payer: u32) {
+        while self.profiles.len() <= payer as usize {
+            self.profiles.push(Profile::default());
+        }
+    }
+
+    /// Whose payments are remembered: a snapshot of others is of no use.
+    fn put_heading(&self, piece: &mut Vec<u8>) {
+        piece.push(u8::from(self.needs_window));
+        for exempt in &self.exempt_payers {
+            piece.extend_from_slice(&exempt.0.to_le_bytes());
+        }
+    }
+
+    fn read_heading(&self, piece: &[u8]) -> Result<(), GateStateError> {
+        let mut own = Vec::new();
+        self.put_heading(&mut own);
+        match (piece.split_first(), own.split_first()) {
+            // Without windows, what was remembered does not matter.
+            (_, Some((0, _))) => Ok(()),
+            (Some((1, _)), _) if piece == own => Ok(()),
+            (Some((0, _)), _) => {
+                Err(GateStateError("it was written when no limit looked at a payer's last hour"))
+            }
+            (Some(_), _) => Err(GateStateError("it was written with other exempt payers")),
+            (None, _) => Err(MALFORMED),
+        }
     }
 
     fn is_exempt(&self, payment: &Payment) -> bool {
@@ -55,9 +91,11 @@ impl Gate for Policy {
         if self.is_exempt(payment) {
             return Verdict::APPROVE;
         }
-        let profile = self.profiles.get(judged.payer as usize).filter(|_| self.needs_window);
-        let window =
-            profile.map_or(Window::default(), |profile| profile.window(minute_of(&judged)));
+        let has_profile = self.needs_window && (judged.payer as usize) < self.profiles.len();
+        let window = match has_profile {
+            true => self.profiles.get(judged.payer).window(minute_of(&judged)),
+            false => Window::default(),
+        };
         self.limits
             .iter()
             .find_map(|limit| limit.verdict(payment.ledger, judged.amount.0, window))
@@ -68,11 +106,9 @@ impl Gate for Policy {
         if !self.needs_window || self.is_exempt(judged.payment) {
             return;
         }
-        let place = judged.payer as usize;
-        if place >= self.profiles.len() {
-            self.profiles.resize(place + 1, Profile::default());
-        }
-        let profile = &mut self.profiles[place];
+        let place = judged.payer;
+        self.grow_to(place);
+        let profile = self.profiles.get_mut(place);
         if self.in_group {
             self.before_group.push((place, profile.clone()));
         }
@@ -89,8 +125,43 @@ impl Gate for Policy {
             self.before_group.clear();
         }
         while let Some((place, before)) = self.before_group.pop() {
-            self.profiles[place] = before;
+            *self.profiles.get_mut(place) = before;
         }
+    }
+
+    fn begin_snapshot(&mut self) {
+        self.heading_due = true;
+        self.profiles.begin_sweep();
+    }
+
+    fn snapshot_slice(&mut self, rows_max: usize, piece: &mut Vec<u8>) -> bool {
+        if self.heading_due {
+            self.heading_due = false;
+            self.put_heading(piece);
+            return true;
+        }
+        self.profiles.sweep(rows_max, |payer, profile| {
+            if *profile != Profile::default() {
+                piece.extend_from_slice(&payer.to_le_bytes());
+                profile.put(piece);
+            }
+        })
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), GateStateError> {
+        if !self.heading_read {
+            self.heading_read = true;
+            return self.read_heading(piece);
+        }
+        let mut rest = piece;
+        while let Some((payer, after)) = rest.split_first_chunk() {
+            let payer = u32::from_le_bytes(*payer);
+            let (profile, after) = Profile::read(after).ok_or(MALFORMED)?;
+            self.grow_to(payer);
+            *self.profiles.get_mut(payer) = profile;
+            rest = after;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
     }
 }
 
@@ -191,11 +262,11 @@ mod tests {
             policy.observe(judged(&payment(payer), Amount(7), late));
         }
         policy.end_group(false);
-        assert_eq!(policy.profiles, before);
+        assert!(policy.profiles.iter().eq(before.iter()));
         policy.begin_group();
         policy.observe(judged(&payment(0), Amount(7), Timestamp(0)));
         policy.end_group(true);
-        assert_eq!(policy.profiles[0].window(0).count, 1);
+        assert_eq!(policy.profiles.get(0).window(0).count, 1);
     }
 
     #[test]
@@ -220,7 +291,7 @@ mod tests {
         let mut policy = policy(LIMITS).expect("valid limits");
         let ahead = Payment { event_time: Some(Timestamp(u64::MAX)), ..Payment::default() };
         policy.observe(judged(&ahead, Amount(1), Timestamp(5 * NS_PER_MIN)));
-        assert_eq!(policy.profiles[0].window(5).count, 1);
+        assert_eq!(policy.profiles.get(0).window(5).count, 1);
     }
 
     #[test]
@@ -264,5 +335,39 @@ mod tests {
         ] {
             assert_eq!(limit(field, value), Err(message.to_owned()), "{field} = {value}");
         }
+    }
+
+    /// A snapshot that was taken in pieces while payments went on is the policy of its beginning.
+    #[test]
+    fn a_snapshot_is_of_one_moment() {
+        let paid = |policy: &mut Policy, payer: u128, minute: u64| {
+            let payment = Payment { debit: AccountId(payer), ..Payment::default() };
+            let at = Timestamp(minute * NS_PER_MIN);
+            policy.observe(judged(&payment, Amount(5), at));
+        };
+        let mut original = policy(LIMITS).expect("right limits");
+        (0..40).for_each(|n| paid(&mut original, n % 7, n as u64 * 3));
+        let expected = original.profiles.clone();
+        original.begin_snapshot();
+        let mut pieces = vec![Vec::new()];
+        while original.snapshot_slice(2, pieces.last_mut().expect("there is one")) {
+            pieces.push(Vec::new());
+            (0..9).for_each(|n| paid(&mut original, n, 200));
+        }
+        let mut restored = policy(LIMITS).expect("right limits");
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            assert_eq!(restored.restore(piece), Ok(()));
+        }
+        assert!(restored.profiles.iter().eq(expected.iter()));
+
+        let mut other = policy("").expect("no limits");
+        assert_eq!(other.restore(&pieces[0]), Ok(()), "needs no profiles");
+        let mut none = Vec::new();
+        other.put_heading(&mut none);
+        let mut windows = policy(LIMITS).expect("right limits");
+        assert!(windows.restore(&none).is_err(), "nothing was remembered");
+        let mut cut = policy(LIMITS).expect("right limits");
+        cut.restore(&pieces[0]).expect("the heading is whole");
+        assert!(cut.restore(&pieces[1][..pieces[1].len() - 1]).is_err(), "cut short");
     }
 }

@@ -62,6 +62,35 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// Appends the profile's bytes: minutes and counts of 8 bytes, sums of 16, all little-endian.
+    pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&(self.older.len() as u32).to_le_bytes());
+        for (minute, window) in self.older.iter().chain([&(self.newest_minute, self.newest)]) {
+            bytes.extend_from_slice(&minute.to_le_bytes());
+            bytes.extend_from_slice(&window.count.to_le_bytes());
+            bytes.extend_from_slice(&window.sum.to_le_bytes());
+        }
+    }
+
+    /// Reads what [`Self::put`] wrote. Returns what follows it, too.
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (older_len, mut rest) = bytes.split_first_chunk()?;
+        let mut entry = || {
+            let (minute, after) = rest.split_first_chunk()?;
+            let (count, after) = after.split_first_chunk()?;
+            let (sum, after) = after.split_first_chunk()?;
+            rest = after;
+            let window =
+                Window { count: u64::from_le_bytes(*count), sum: u128::from_le_bytes(*sum) };
+            Some((u64::from_le_bytes(*minute), window))
+        };
+        let older: Option<_> = (0..u32::from_le_bytes(*older_len)).map(|_| entry()).collect();
+        let (newest_minute, newest) = entry()?;
+        Some((Self { newest_minute, newest, older: older? }, rest))
+    }
+}
+
 impl Window {
     fn with(&self, other: &Self) -> Self {
         Self { count: self.count + other.count, sum: self.sum.saturating_add(other.sum) }

@@ -104,10 +104,11 @@ pub enum SinkError {
         /// What the store said.
         source: Box<fjall::Error>,
     },
-    /// The store was written by another version of this program.
+    /// The store was written by a later version of this program.
     #[error(
-        "the store in {} has format {found}, this program writes {expected}. Move the directory \
-         away and start again: it is rebuilt from the journal",
+        "the store in {} has format {found}, this program writes {expected}. Start the later \
+         version that wrote it, or move the directory away and start again: it is rebuilt from the \
+         journal",
         path.display()
     )]
     StoreFormat {

@@ -83,6 +83,12 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
     format!("{since_epoch:.9}")
 }
 
+/// Reads RFC 3339. A time that the ledger can't have becomes the nearest that it can.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let since_epoch = text.parse::<jiff::Timestamp>().ok()?;
+    Some(Timestamp(since_epoch.as_nanosecond().clamp(0, i128::from(u64::MAX)) as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use millrace_ledger::PaymentId;
@@ -122,6 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn times_are_read_in_any_zone_and_held_to_what_the_ledger_can_have() {
+        for (text, ns) in [
+            ("2025-11-20T09:30:00+01:00", Some(1_763_627_400_000_000_000)),
+            ("1969-12-31T23:59:59Z", Some(0)),
+            ("9999-01-01T00:00:00Z", Some(u64::MAX)),
+            ("2025-11-20", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(parse_rfc3339(text), ns.map(Timestamp), "{text}");
+        }
+    }
+
+    #[test]
     fn times_keep_their_nanoseconds() {
         for (ns, text) in [
             (0, "1970-01-01T00:00:00.000000000Z"),
@@ -129,6 +148,7 @@ mod tests {
             (u64::MAX, "2554-07-21T23:34:33.709551615Z"),
         ] {
             assert_eq!(rfc3339(Timestamp(ns)), text);
+            assert_eq!(parse_rfc3339(text), Some(Timestamp(ns)));
         }
     }
 }

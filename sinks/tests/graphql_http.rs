@@ -1,97 +1,17 @@
 //! GraphQL end to end: a store, a server, and queries over HTTP.
 
 mod common;
-
-use std::net::SocketAddr;
+#[path = "common/server.rs"]
+mod server;
 
 use common::{CZK, History, bank};
-use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, Sink as _,
-    graphql::{schema_definition, serve},
-};
+use millrace_sinks::{Sink as _, graphql::schema_definition};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
-};
-
-struct Server {
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<std::io::Result<()>>,
-    sink: GraphqlSink,
-    _dir: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start(history: &History) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let (mut sink, store) =
-            GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
-        sink.apply(&history.batches(4)).expect("applies");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("binds");
-        let address = listener.local_addr().expect("is bound");
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(listener, store, async {
-            let _ = stopped.await;
-        }));
-        Self { address, stop, serving, sink, _dir: dir }
-    }
-
-    /// Sends one request on a connection of its own; status line, headers and body.
-    async fn send(&self, request: &str) -> (String, String) {
-        let mut connection = TcpStream::connect(self.address).await.expect("connects");
-        connection.write_all(request.as_bytes()).await.expect("sends");
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).await.expect("receives");
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        (head.to_owned(), body.to_owned())
-    }
-
-    async fn get(&self, path: &str) -> (String, String) {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")).await
-    }
-
-    async fn post(&self, body: &str) -> (String, Value) {
-        let request = format!(
-            "POST /graphql HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let (head, body) = self.send(&request).await;
-        (head, serde_json::from_str(&body).expect("valid JSON"))
-    }
-
-    async fn ask(&self, query: &str, variables: Value) -> Value {
-        let body = json!({ "query": query, "variables": variables }).to_string();
-        let (head, answer) = self.post(&body).await;
-        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-        answer
-    }
-
-    /// The answer to a query that has no error.
-    async fn answer(&self, query: &str) -> Value {
-        let answer = self.ask(query, json!({})).await;
-        assert_eq!(answer.get("errors"), None, "{query}");
-        answer["data"].clone()
-    }
-
-    /// Code and text of the one error of a query.
-    async fn error(&self, query: &str) -> (String, String) {
-        let answer = self.ask(query, json!({})).await;
-        let errors = answer["errors"].as_array().expect("has an error");
-        assert_eq!(errors.len(), 1, "{answer}");
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
-        (text(&errors[0]["extensions"]["code"]), text(&errors[0]["message"]))
-    }
-}
+use server::{ACCOUNT_1, Server};
+use tokio::net::TcpStream;
 
 const PAYMENT_1: &str = "01930000-0000-7000-8000-000000000001";
 const PAYMENT_2: &str = "01930000-0000-7000-8000-000000000002";
-const ACCOUNT_1: &str = "01920000-0000-7000-8000-000000000001";
 
 #[tokio::test]
 async fn a_payment_is_shown_as_it_stands() {
@@ -229,11 +149,23 @@ async fn every_error_has_a_code() {
                 original { original { id } } } } } } } } } } } } } } } } }";
     let wide = "{ payments(first: 200) { nodes { creditAccount { payments(first: 200) { nodes { \
                 id } } } } } }";
+    let history = |arguments: &str| {
+        format!(
+            "{{ account(id: \"{ACCOUNT_1}\") {{ balanceHistory({arguments}) {{ nodes {{ \
+               seq }} }} }} }}"
+        )
+    };
     for (query, code, said) in [
         ("{ payments(first: 201) { nodes { id } } }", "FIRST_OUT_OF_RANGE", "give 1 to 200"),
         ("{ accounts(first: 0) { nodes { id } } }", "FIRST_OUT_OF_RANGE", "first is 0"),
         ("{ payments(after: \"x\") { nodes { id } } }", "CURSOR_MALFORMED", "take one from"),
         ("{ accounts(after: \"5\") { nodes { id } } }", "CURSOR_MALFORMED", "take one from"),
+        ("{ timedOutHolds(first: 201) { nodes { seq } } }", "FIRST_OUT_OF_RANGE", "give 1 to 200"),
+        ("{ timedOutHolds(after: \"-\") { nodes { seq } } }", "CURSOR_MALFORMED", "take one from"),
+        (&history("first: 0"), "FIRST_OUT_OF_RANGE", "first is 0"),
+        (&history("after: \"x\""), "CURSOR_MALFORMED", "take one from"),
+        (&history("fromTime: \"today\""), "TIME_MALFORMED", "\"today\" is not a time"),
+        (&history("toTime: \"2026-11-20\""), "TIME_MALFORMED", "such as 2026-11-20T08:30:00Z"),
         (deep, "QUERY_TOO_DEEP", "nested too deep"),
         (wide, "QUERY_TOO_COMPLEX", "too complex"),
         ("{ nonsense }", "QUERY_INVALID", "Unknown field"),
@@ -303,7 +235,7 @@ async fn the_example_queries_of_the_page_are_answered() {
     let server = Server::start(&bank()).await;
     let (_, script) = server.get("/graphiql/page.js").await;
     let queries: Vec<_> = script.split('`').skip(1).step_by(2).collect();
-    assert_eq!(queries.len(), 4);
+    assert_eq!(queries.len(), 5);
     for query in queries {
         let answer = server.ask(query, json!({ "id": PAYMENT_1 })).await;
         assert_eq!(answer.get("errors"), None, "{query}");

@@ -20,6 +20,7 @@ use millrace_engine::feed::FeedBatch;
 use millrace_ledger::RejectReason;
 use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, Sink, audit,
+    graphql::HistoryRange,
 };
 
 /// Names the directory to a process that is to be killed.
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 /// Every kind of event, many times.
 fn history() -> Vec<FeedBatch> {
     let mut history = bank();
-    history.open(4, CZK);
+    history.open_keeping(4, CZK);
     history.open(5, CZK);
     for number in (1_000..40_000).step_by(10) {
         history.authorize(number, 4, 5, 700, 60);
@@ -83,6 +84,11 @@ fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
         let listed = store.payments(Some(account(number)), None, usize::MAX - 1)?;
         state += &format!("{:?}\n", store.account(account(number))?);
         state += &format!("{:?}\n", listed.iter().map(|view| view.event.seq).collect::<Vec<_>>());
+        let history =
+            store.balance_history(account(number), HistoryRange::default(), usize::MAX)?;
+        state += &format!("{history:?}\n");
+        let expired = store.timed_out_holds(Some(account(number)), None, usize::MAX)?;
+        state += &format!("{:?}\n", expired.iter().map(|hold| hold.seq).collect::<Vec<_>>());
     }
     Ok(state)
 }

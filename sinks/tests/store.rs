@@ -11,7 +11,8 @@ use millrace_ledger::{
     RejectReason, RiskDecision, Status,
 };
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, ReadStore, Sink as _, SinkError, graphql::PaymentState,
+    GraphqlConfig, GraphqlSink, ReadStore, Sink as _, SinkError,
+    graphql::{HistoryRange, PaymentState},
 };
 
 fn open(dir: &Path) -> (GraphqlSink, ReadStore) {
@@ -36,6 +37,13 @@ fn everything(store: &ReadStore) -> String {
     for view in store.payments(None, None, 1_000).expect("reads") {
         text += &format!("{view:?}\n");
     }
+    for number in 1..4 {
+        let whole = HistoryRange::default();
+        let history = store.balance_history(account(number), whole, 1_000).expect("reads");
+        let expired = store.timed_out_holds(Some(account(number)), None, 1_000).expect("reads");
+        text += &format!("{history:?}\n{expired:?}\n");
+    }
+    text += &format!("{:?}\n", store.timed_out_holds(None, None, 1_000).expect("reads"));
     text
 }
 
@@ -248,6 +256,59 @@ fn a_store_whose_creation_was_cut_short_is_created_again() {
     sink.apply(&bank().batches(4)).expect("applies");
     assert_eq!(store.applied_seq(), EventSeq(22));
     assert!(!unfinished.exists());
+}
+
+/// Rewrites the format of a closed store; `None` removes it.
+fn set_format(dir: &Path, format: Option<u32>) {
+    let database = fjall::Database::builder(dir.join("store")).open().expect("opens");
+    let meta = database.keyspace("meta", fjall::KeyspaceCreateOptions::default).expect("opens");
+    match format {
+        Some(format) => meta.insert("format", format.to_be_bytes()).expect("written"),
+        None => meta.remove("format").expect("removed"),
+    }
+    database.persist(fjall::PersistMode::SyncAll).expect("synced");
+}
+
+/// An earlier version's store lacks tables that its events would have filled. Queries that answered
+/// from the empty ones would be wrong, and payments must not wait until somebody removes it.
+#[test]
+fn a_store_of_an_earlier_version_is_built_anew() {
+    let history = bank();
+    let (dir, store) = stored(&history, 4);
+    let expected = everything(&store);
+    drop(store);
+    set_format(dir.path(), Some(1));
+    // A removal that was cut short is finished.
+    std::fs::create_dir_all(dir.path().join("store.old/keyspaces")).expect("created");
+    let (mut sink, store) = open(dir.path());
+    assert_eq!(sink.next_seq(), EventSeq::FIRST);
+    assert_eq!(store.payments(None, None, 10).expect("reads"), []);
+    assert!(!dir.path().join("store.old").exists());
+    sink.apply(&history.batches(4)).expect("applies");
+    assert_eq!(everything(&store), expected);
+    drop((sink, store));
+    let (sink, store) = open(dir.path());
+    assert_eq!(sink.next_seq(), EventSeq(23), "once is enough");
+    assert_eq!(everything(&store), expected);
+}
+
+/// What a later version wrote is not this one's to remove, and damage is not an earlier version.
+#[test]
+fn a_store_of_a_later_version_or_none_is_refused_and_kept() {
+    for (format, said) in [
+        (Some(3), "has format 3, this program writes 2. Start the later version"),
+        (None, "is damaged at the row format"),
+    ] {
+        let (dir, store) = stored(&bank(), 4);
+        drop(store);
+        set_format(dir.path(), format);
+        let opened = GraphqlSink::open(dir.path(), &GraphqlConfig::default());
+        let error = opened.err().expect("is refused").to_string();
+        assert!(error.contains(said), "{error}");
+        assert!(error.contains("rebuilt from the journal"), "{error}");
+        set_format(dir.path(), Some(2));
+        assert_eq!(open(dir.path()).0.next_seq(), EventSeq(23), "nothing is lost");
+    }
 }
 
 #[test]

@@ -78,7 +78,7 @@ struct CreateArgs {
     /// Overdraft allowed with --no-overdraft, decimal text
     #[arg(long, default_value = "0", requires = "no_overdraft")]
     credit_limit: String,
-    /// Keep the balance after every event
+    /// Keep the balances after every event, for GraphQL's balanceHistory
     #[arg(long)]
     keep_history: bool,
 }

@@ -101,7 +101,34 @@ pub trait Gate {
 
     /// What was observed since [`Gate::begin_group`] stays, or is taken back.
     fn end_group(&mut self, keep: bool);
+
+    /// Begins a snapshot of what is known now. A gate that knows nothing has nothing to do.
+    fn begin_snapshot(&mut self) {}
+
+    /// Appends the next piece of the snapshot: about `rows_max` entries, as they were when it was
+    /// begun. `false` when there are no more.
+    fn snapshot_slice(&mut self, rows_max: usize, piece: &mut Vec<u8>) -> bool {
+        let _ = (rows_max, piece);
+        false
+    }
+
+    /// Takes over a piece of a snapshot, in the order in which they were written.
+    ///
+    /// # Errors
+    /// When the piece can't be read, or was written by a gate that remembered other things than
+    /// this one needs. The state must be rebuilt from the journal then.
+    fn restore(&mut self, piece: &[u8]) -> Result<(), GateStateError> {
+        match piece.is_empty() {
+            true => Ok(()),
+            false => Err(GateStateError("there is no risk policy that could take it over")),
+        }
+    }
 }
+
+/// Why a gate can't go on from a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the risk policy can't go on from this snapshot: {0}")]
+pub struct GateStateError(pub &'static str);
 
 /// A gate without a policy.
 #[derive(Clone, Copy, Debug, Default)]

@@ -112,6 +112,10 @@ impl Recent {
         self.carried.get(slot).as_ref()
     }
 
+    pub(crate) fn carried_count(&self) -> usize {
+        self.carried_index.len()
+    }
+
     pub(crate) fn carried(&self) -> impl Iterator<Item = &StoredPayment> {
         self.carried.iter().flatten()
     }

@@ -6,7 +6,7 @@ pub trait Workers: Sync {
     fn side_by_side(&self) -> bool;
 
     /// Does something with each item.
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync);
+    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync);
 
     /// Does `job` while this thread does `meanwhile`.
     fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce());
@@ -21,7 +21,7 @@ impl Workers for Alone {
         false
     }
 
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
+    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
         items.iter_mut().for_each(work);
     }
 

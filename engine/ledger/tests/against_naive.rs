@@ -287,7 +287,7 @@ impl Workers for Threads {
         true
     }
 
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Sync) {
+    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
         std::thread::scope(|scope| {
             let work = &work;
             for item in items {

@@ -9,7 +9,7 @@ mod filter;
 mod layout;
 mod merge;
 mod page;
-mod row;
+pub(crate) mod row;
 mod rows;
 mod run;
 #[cfg(test)]

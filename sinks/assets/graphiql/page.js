@@ -68,6 +68,38 @@ query Payment($id: UUID!) {
 }
 `;
 
+const history = `# Balances after each event, of accounts opened with the flag KEEPS_HISTORY (others: null),
+# and holds that timed out.
+query History {
+  accounts(first: 3) {
+    nodes {
+      id
+      balanceHistory(first: 5) {
+        nodes {
+          time
+          change
+          paymentId
+          balances {
+            debitsPosted { amount currency }
+            creditsPosted { amount }
+            debitsPending { amount }
+          }
+        }
+      }
+    }
+  }
+  timedOutHolds(first: 5) {
+    nodes {
+      time
+      holdId
+      debitAccountId
+      creditAccountId
+      releasedAmount { amount currency }
+    }
+  }
+}
+`;
+
 const status = `# How far the read model is, and whether money is conserved.
 query Status {
   status { appliedSeq appliedTime }
@@ -91,6 +123,7 @@ ReactDOM.createRoot(document.getElementById("graphiql")).render(
       { query: payments },
       { query: statement },
       { query: payment, variables: noId },
+      { query: history },
       { query: status },
     ],
   }),

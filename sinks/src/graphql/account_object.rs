@@ -1,7 +1,7 @@
 //! An account that queries see: turns a view of the store into a GraphQL object.
 
 use async_graphql::{Context, Object, Result};
-use millrace_ledger::Currency;
+use millrace_ledger::{AccountFlags, Currency};
 use uuid::Uuid;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     money::{Balances, Money},
     payment_object::uuid,
     read::AccountView,
-    schema::{self, PaymentConnection},
+    schema::{self, BalanceConnection, HistoryArguments, PaymentConnection},
 };
 use crate::text::rfc3339;
 
@@ -92,5 +92,24 @@ impl Account {
         #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
     ) -> Result<PaymentConnection> {
         schema::payments(ctx, Some(self.0.account.spec.id), after, first).await
+    }
+
+    /// Its balances after each event that changed them, newest first. Null where the account does
+    /// not keep them: ask for it when it is opened, with the flag KEEPS_HISTORY.
+    #[graphql(complexity = "schema::page_complexity(first, child_complexity)")]
+    async fn balance_history(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "RFC 3339: only what happened then or later.")] from_time: Option<String>,
+        #[graphql(desc = "RFC 3339: only what happened before.")] to_time: Option<String>,
+    ) -> Result<Option<BalanceConnection>> {
+        let account = &self.0.account.spec;
+        if !account.flags.has(AccountFlags::KEEPS_HISTORY) {
+            return Ok(None);
+        }
+        let arguments = HistoryArguments { after, first, from_time, to_time };
+        schema::balance_history(ctx, account, arguments).await.map(Some)
     }
 }

@@ -7,7 +7,7 @@ use millrace_ledger::{
 };
 use millrace_protos::v1;
 
-use super::row::PaymentState;
+use super::{history_row::BalanceChange as BalanceChangeRow, row::PaymentState};
 
 /// What a payment does.
 #[derive(Clone, Copy, Enum, PartialEq, Eq)]
@@ -48,6 +48,24 @@ pub(super) enum HoldState {
     /// What was left was released on request.
     Voided,
     /// What was left was released by its time-out.
+    Expired,
+}
+
+/// What changed the balances of an account.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "BalanceChangeRow")]
+pub(super) enum BalanceChange {
+    /// A payment moved money at once.
+    Settled,
+    /// A hold began.
+    Held,
+    /// Part or all of a hold was posted.
+    Captured,
+    /// The rest of a hold was released on request.
+    Voided,
+    /// Part or all of a payment was paid back.
+    Refunded,
+    /// The rest of a hold was released by its time-out.
     Expired,
 }
 
@@ -95,7 +113,7 @@ pub(super) enum AccountFlag {
     DebitsMustNotExceedCredits,
     /// Credits may not exceed debits plus the credit limit.
     CreditsMustNotExceedDebits,
-    /// Keeps its balance after every event.
+    /// Keeps its balances after every event: see balanceHistory.
     KeepsHistory,
 }
 

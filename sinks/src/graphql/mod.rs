@@ -16,6 +16,10 @@
 //! | `postings` | account id, first position | positions of up to 1,024 payments of the account |
 //! | `accounts` | account id | what opened it, its state |
 //! | `balances` | account id | its four counters, and the event after which they hold |
+//! | `history` | account id, position | the account's balances after that event, what it was |
+//! | `history_accounts` | account id | nothing: its history is kept |
+//! | `expiries` | position of the expiry | the hold's position, what was released, when |
+//! | `account_expiries` | account id, position of the expiry | nothing |
 //! | `meta` | `cursor`, `format` | next event and its batch's time; version of this layout |
 //!
 //! Positions are big-endian, so that they sort. The server has no access control of its own: keep
@@ -24,11 +28,14 @@
 mod account_object;
 mod config;
 mod enums;
+mod history_object;
+mod history_row;
 mod money;
 mod page;
 mod payment_object;
 mod project;
 mod read;
+mod read_history;
 mod row;
 mod schema;
 mod server;
@@ -36,7 +43,9 @@ mod sink;
 mod tables;
 
 pub use config::GraphqlConfig;
+pub use history_row::{BalanceChange, HistoryRow};
 pub use read::{AccountView, LedgerConservation, PaymentView, ReadError, ReadStore};
+pub use read_history::{HistoryRange, TimedOutHold};
 pub use row::{PaymentState, PaymentStateRow};
 pub use schema::{FIRST_DEFAULT, FIRST_MAX, schema_definition};
 pub use server::serve;

@@ -1,34 +1,49 @@
 //! Projects events onto rows: consumes the events of one apply, produces one batch of rows.
 //! Guarantees that each key is written once per batch, with what holds after its last event.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fjall::OwnedWriteBatch;
 use millrace_engine::feed::FeedEvent;
 use millrace_ledger::{
-    AccountEvent, Balances, Event, EventSeq, HoldExpired, Operation, PaymentEvent, PaymentId,
-    RejectReason, Status, Timestamp,
+    AccountEvent, AccountFlags, AccountId, Balances, Event, EventSeq, HoldExpired, Operation,
+    PaymentEvent, PaymentId, RejectReason, Status, Timestamp,
 };
 
 use super::{
+    history_row::{BalanceChange, ExpiryRow, HistoryRow},
     row::{self, PaymentState, PaymentStateRow},
-    tables::{Tables, posting_key},
+    tables::{Tables, account_key},
 };
 use crate::SinkError;
 
 /// Most payments in one row of table `postings`, so that reading a page reads little more.
 const POSTINGS_PER_ROW: usize = 1_024;
 
+/// Ids of the accounts whose history is kept.
+pub(super) type HistoryAccounts = HashSet<u128, foldhash::fast::RandomState>;
+
 /// The rows of one apply, in the making.
 pub(super) struct Projection<'a> {
     tables: &'a Tables,
+    /// As of the last commit; those that this apply opens are in `accounts`.
+    history_accounts: &'a HistoryAccounts,
     batch: OwnedWriteBatch,
     /// States that this apply made or changed, by payment.
     states: HashMap<PaymentId, PaymentStateRow, foldhash::fast::RandomState>,
     touches: Vec<Touch>,
+    /// By account. Written in the order of their keys: the store takes those sooner.
+    history: Vec<(AccountId, HistoryRow)>,
     /// Rows of table `accounts` that this apply made or changed.
     accounts: HashMap<u128, AccountRow, foldhash::fast::RandomState>,
     buffer: Vec<u8>,
+}
+
+/// The rows of one apply.
+pub(super) struct Rows {
+    pub(super) batch: OwnedWriteBatch,
+    /// Accounts that keep their history, some of them as before.
+    pub(super) history_accounts: Vec<u128>,
 }
 
 /// An event touched an account. Sorted, these give an account's postings and its last balances.
@@ -49,13 +64,25 @@ struct AccountRow {
     opened_time: Timestamp,
 }
 
+impl AccountRow {
+    fn keeps_history(&self) -> bool {
+        self.account.spec.flags.has(AccountFlags::KEEPS_HISTORY)
+    }
+}
+
 impl<'a> Projection<'a> {
-    pub(super) fn new(tables: &'a Tables, events: usize) -> Self {
+    pub(super) fn new(
+        tables: &'a Tables,
+        history_accounts: &'a HistoryAccounts,
+        events: usize,
+    ) -> Self {
         Self {
             tables,
+            history_accounts,
             batch: tables.batch(events * 4),
             states: HashMap::with_capacity_and_hasher(events, Default::default()),
             touches: Vec::with_capacity(events * 2),
+            history: Vec::new(),
             accounts: HashMap::default(),
             buffer: Vec::with_capacity(256),
         }
@@ -64,7 +91,7 @@ impl<'a> Projection<'a> {
     pub(super) fn add(&mut self, event: &FeedEvent, time: Timestamp) -> Result<(), SinkError> {
         match &event.event {
             Event::Payment(payment) => self.add_payment(payment, time, &event.context),
-            Event::HoldExpired(expired) => self.add_expiry(expired),
+            Event::HoldExpired(expired) => self.add_expiry(expired, time),
             Event::Account(account) => self.add_account(account, time),
         }
     }
@@ -88,7 +115,22 @@ impl<'a> Projection<'a> {
         if payment.credit != payment.debit {
             self.touch(payment.credit.0, event.seq, balances.map(|both| both[1]));
         }
+        if let (Some(change), Some(balances)) = (BalanceChange::of(event), event.balances) {
+            for (account, balances) in [payment.debit, payment.credit].into_iter().zip(balances) {
+                let (seq, payment) = (event.seq, payment.id);
+                let row = HistoryRow { seq, time, change, payment, balances };
+                self.note_balances(account, row);
+            }
+        }
         Ok(())
+    }
+
+    /// The account's balances after the event, where the account asked for its history.
+    fn note_balances(&mut self, account: AccountId, row: HistoryRow) {
+        let opened_now = || self.accounts.get(&account.0).is_some_and(AccountRow::keeps_history);
+        if self.history_accounts.contains(&account.0) || opened_now() {
+            self.history.push((account, row));
+        }
     }
 
     fn touch(&mut self, account: u128, seq: EventSeq, balances: Option<Balances>) {
@@ -145,13 +187,21 @@ impl<'a> Projection<'a> {
         Ok(())
     }
 
-    fn add_expiry(&mut self, event: &HoldExpired) -> Result<(), SinkError> {
+    fn add_expiry(&mut self, event: &HoldExpired, time: Timestamp) -> Result<(), SinkError> {
         let mut hold = self.known_state(event.payment)?;
         hold.state = PaymentState::HoldExpired;
         hold.left = hold.left.saturating_sub(event.released.0);
         hold.released = event.released.0;
         self.states.insert(event.payment, hold);
+        self.buffer.clear();
+        ExpiryRow { hold: hold.seq, released: event.released.0, time }.put(&mut self.buffer);
+        self.batch.insert(&self.tables.expiries, event.seq.0.to_be_bytes(), &self.buffer[..]);
         for (account, balances) in [event.debit, event.credit].into_iter().zip(event.balances) {
+            let key = account_key(account.0, event.seq.0);
+            self.batch.insert(&self.tables.account_expiries, key, []);
+            let (change, payment) = (BalanceChange::Expired, event.payment);
+            let row = HistoryRow { seq: event.seq, time, change, payment, balances };
+            self.note_balances(account, row);
             let balances = Some(balances);
             self.touches.push(Touch {
                 account: account.0,
@@ -198,8 +248,8 @@ impl<'a> Projection<'a> {
         read.map_err(|_| self.tables.damaged(&format!("payment {id}")))
     }
 
-    /// The finished batch.
-    pub(super) fn finish(mut self) -> OwnedWriteBatch {
+    /// What is to be committed.
+    pub(super) fn finish(mut self) -> Rows {
         for (id, state) in &self.states {
             self.buffer.clear();
             state.put(&mut self.buffer);
@@ -210,12 +260,24 @@ impl<'a> Projection<'a> {
             row::put_account(&mut self.buffer, &row.account, row.opened_at, row.opened_time);
             self.batch.insert(&self.tables.accounts, id.to_be_bytes(), &self.buffer[..]);
         }
+        let keeping = self.accounts.iter().filter(|(_, row)| row.keeps_history());
+        let history_accounts: Vec<_> = keeping.map(|(id, _)| *id).collect();
+        for id in &history_accounts {
+            self.batch.insert(&self.tables.history_accounts, id.to_be_bytes(), []);
+        }
+        self.history.sort_unstable_by_key(|(account, row)| (account.0, row.seq));
+        for (account, row) in &self.history {
+            self.buffer.clear();
+            row.put(&mut self.buffer);
+            let key = account_key(account.0, row.seq.0);
+            self.batch.insert(&self.tables.history, key, &self.buffer[..]);
+        }
         let mut touches = std::mem::take(&mut self.touches);
         touches.sort_unstable_by_key(|touch| (touch.account, touch.seq));
         for of_account in touches.chunk_by(|a, b| a.account == b.account) {
             self.finish_account(of_account);
         }
-        self.batch
+        Rows { batch: self.batch, history_accounts }
     }
 
     fn finish_account(&mut self, touches: &[Touch]) {
@@ -225,7 +287,7 @@ impl<'a> Projection<'a> {
         for row_seqs in seqs.chunks(POSTINGS_PER_ROW) {
             self.buffer.clear();
             row::put_steps(&mut self.buffer, row_seqs);
-            let key = posting_key(account, row_seqs[0]);
+            let key = account_key(account, row_seqs[0]);
             self.batch.insert(&self.tables.postings, key, &self.buffer[..]);
         }
         let last = touches.iter().rev().find_map(|touch| Some((touch.seq, touch.balances?)));

@@ -15,7 +15,7 @@ use prost::Message as _;
 
 use super::{
     row::{self, PaymentStateRow, RowError},
-    tables::{Place, Tables, get, posting_key},
+    tables::{Place, Tables, account_key, get},
 };
 
 /// Why the store could not answer.
@@ -104,7 +104,7 @@ impl LedgerConservation {
 /// The read model, readable from any thread. Cheap to clone.
 #[derive(Clone)]
 pub struct ReadStore {
-    tables: Tables,
+    pub(super) tables: Tables,
     applied: Arc<Applied>,
 }
 
@@ -171,7 +171,7 @@ impl ReadStore {
         end: u64,
         limit: usize,
     ) -> Result<Vec<EventSeq>, ReadError> {
-        let keys = posting_key(account.0, 0)..posting_key(account.0, end);
+        let keys = account_key(account.0, 0)..account_key(account.0, end);
         let mut found = Vec::new();
         for guard in snapshot.range(&self.tables.postings, keys).rev() {
             let (key, value) = guard.into_inner()?;
@@ -185,7 +185,11 @@ impl ReadStore {
         Ok(found)
     }
 
-    fn payment_at(&self, snapshot: &Snapshot, seq: EventSeq) -> Result<PaymentView, ReadError> {
+    pub(super) fn payment_at(
+        &self,
+        snapshot: &Snapshot,
+        seq: EventSeq,
+    ) -> Result<PaymentView, ReadError> {
         let stored = get(snapshot, &self.tables.payments, seq.0.to_be_bytes())?;
         let stored = stored.ok_or(ReadError::Damaged)?;
         let (event, time, context) = row::payment(seq, &stored)?;

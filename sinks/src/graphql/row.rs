@@ -295,7 +295,7 @@ pub(crate) fn position(bytes: &[u8]) -> Result<u64, RowError> {
     bytes.try_into().map(u64::from_be_bytes).map_err(|_| RowError)
 }
 
-fn put_counters(out: &mut Vec<u8>, balances: &Balances) {
+pub(super) fn put_counters(out: &mut Vec<u8>, balances: &Balances) {
     for counter in [
         balances.debits_pending,
         balances.debits_posted,
@@ -306,7 +306,7 @@ fn put_counters(out: &mut Vec<u8>, balances: &Balances) {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u128) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u128) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -315,7 +315,7 @@ fn put_varint(out: &mut Vec<u8>, mut number: u128) {
 }
 
 /// What is left to read of a row.
-struct Row<'a>(&'a [u8]);
+pub(super) struct Row<'a>(pub(super) &'a [u8]);
 
 impl<'a> Row<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], RowError> {
@@ -324,15 +324,15 @@ impl<'a> Row<'a> {
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], RowError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RowError> {
         self.take(N)?.try_into().map_err(|_| RowError)
     }
 
-    fn id(&mut self) -> Result<u128, RowError> {
+    pub(super) fn id(&mut self) -> Result<u128, RowError> {
         self.array().map(u128::from_be_bytes)
     }
 
-    fn varint(&mut self) -> Result<u128, RowError> {
+    pub(super) fn varint(&mut self) -> Result<u128, RowError> {
         let mut number = 0;
         for shift in (0..128).step_by(7) {
             let [byte] = self.array()?;
@@ -348,11 +348,11 @@ impl<'a> Row<'a> {
         Err(RowError)
     }
 
-    fn number<T: TryFrom<u128>>(&mut self) -> Result<T, RowError> {
+    pub(super) fn number<T: TryFrom<u128>>(&mut self) -> Result<T, RowError> {
         T::try_from(self.varint()?).map_err(|_| RowError)
     }
 
-    fn counters(&mut self) -> Result<Balances, RowError> {
+    pub(super) fn counters(&mut self) -> Result<Balances, RowError> {
         Ok(Balances {
             debits_pending: self.varint()?,
             debits_posted: self.varint()?,

@@ -2,20 +2,22 @@
 //! reads a bounded number of rows.
 
 use async_graphql::{
-    Context, EmptyMutation, EmptySubscription, Error, ErrorExtensions as _, Object, Result, Schema,
-    SimpleObject,
+    Context, EmptyMutation, EmptySubscription, Error, ErrorExtensions as _, Object, OutputType,
+    Result, Schema, SimpleObject,
     connection::{Connection, Edge},
 };
-use millrace_ledger::{AccountId, EventSeq, PaymentId};
+use millrace_ledger::{AccountId, AccountSpec, EventSeq, PaymentId, Timestamp};
 use uuid::Uuid;
 
 use super::{
     account_object::Account,
+    history_object::{BalanceEntry, TimedOutHold},
     money::Conservation,
     payment_object::Payment,
     read::{ReadError, ReadStore},
+    read_history::HistoryRange,
 };
-use crate::text::rfc3339;
+use crate::text::{parse_rfc3339, rfc3339};
 
 /// Items of a page when a query does not say.
 pub const FIRST_DEFAULT: i32 = 50;
@@ -28,6 +30,8 @@ const COMPLEXITY_MAX: usize = 20_000;
 
 pub(super) type ReadSchema = Schema<Query, EmptyMutation, EmptySubscription>;
 pub(super) type PaymentConnection = Connection<String, Payment>;
+pub(super) type BalanceConnection = Connection<String, BalanceEntry>;
+type TimedOutConnection = Connection<String, TimedOutHold>;
 type AccountConnection = Connection<String, Account>;
 
 /// The schema that answers from this store.
@@ -75,6 +79,22 @@ impl Query {
         #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
     ) -> Result<PaymentConnection> {
         payments(ctx, account.map(|id| AccountId(id.as_u128())), after, first).await
+    }
+
+    /// Holds that timed out, the newest expiry first: all, or those of an account, on either side.
+    #[graphql(complexity = "page_complexity(first, child_complexity)")]
+    async fn timed_out_holds(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only holds that debit or credit this account.")] account: Option<Uuid>,
+        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+    ) -> Result<TimedOutConnection> {
+        let (limit, before) = (page_size(first)?, position(after)?);
+        let account = account.map(|id| AccountId(id.as_u128()));
+        let read_page = move |store: &ReadStore| store.timed_out_holds(account, before, limit + 1);
+        let found = read(ctx, read_page).await?;
+        Ok(page(found, limit, before, |view| view.seq, TimedOutHold))
     }
 
     /// The account with this id; null when it is unknown.
@@ -139,17 +159,44 @@ pub(super) async fn payments(
     after: Option<String>,
     first: Option<i32>,
 ) -> Result<PaymentConnection> {
-    let limit = page_size(first)?;
-    let before = after
-        .as_deref()
-        .map(|cursor| cursor.parse().map(EventSeq).map_err(|_| bad_cursor(cursor)))
-        .transpose()?;
-    let mut found = read(ctx, move |store| store.payments(account, before, limit + 1)).await?;
+    let (limit, before) = (page_size(first)?, position(after)?);
+    let found = read(ctx, move |store| store.payments(account, before, limit + 1)).await?;
+    Ok(page(found, limit, before, |view| view.event.seq, Payment))
+}
+
+/// The part of an account's history that a query asks for.
+pub(super) struct HistoryArguments {
+    pub(super) after: Option<String>,
+    pub(super) first: Option<i32>,
+    pub(super) from_time: Option<String>,
+    pub(super) to_time: Option<String>,
+}
+
+pub(super) async fn balance_history(
+    ctx: &Context<'_>,
+    account: &AccountSpec,
+    arguments: HistoryArguments,
+) -> Result<BalanceConnection> {
+    let (limit, before) = (page_size(arguments.first)?, position(arguments.after)?);
+    let (from, to) = (time(arguments.from_time)?, time(arguments.to_time)?);
+    let range = HistoryRange { before, from, to };
+    let (id, ledger) = (account.id, account.ledger);
+    let found = read(ctx, move |store| store.balance_history(id, range, limit + 1)).await?;
+    Ok(page(found, limit, before, |row| row.seq, |row| BalanceEntry { ledger, row }))
+}
+
+/// A page of a list whose cursors are positions, out of one item more than fits where there is one.
+fn page<View, Node: OutputType>(
+    mut found: Vec<View>,
+    limit: usize,
+    before: Option<EventSeq>,
+    seq: impl Fn(&View) -> EventSeq,
+    node: impl Fn(View) -> Node,
+) -> Connection<String, Node> {
     let mut page = Connection::new(before.is_some(), found.len() > limit);
     found.truncate(limit);
-    page.edges
-        .extend(found.into_iter().map(|view| Edge::new(view.event.seq.to_string(), Payment(view))));
-    Ok(page)
+    page.edges.extend(found.into_iter().map(|view| Edge::new(seq(&view).to_string(), node(view))));
+    page
 }
 
 /// What a page counts against the limit: each item counts in full.
@@ -164,6 +211,20 @@ fn page_size(first: Option<i32>) -> Result<usize> {
         return Ok(first as usize);
     }
     Err(coded(format!("first is {first}; give 1 to {FIRST_MAX}"), "FIRST_OUT_OF_RANGE"))
+}
+
+/// The position that a cursor names.
+fn position(cursor: Option<String>) -> Result<Option<EventSeq>> {
+    let parse = |cursor: String| cursor.parse().map(EventSeq).map_err(|_| bad_cursor(&cursor));
+    cursor.map(parse).transpose()
+}
+
+fn time(text: Option<String>) -> Result<Option<Timestamp>> {
+    let malformed = |text: &str| {
+        let said = format!("{text:?} is not a time; give RFC 3339, such as 2026-11-20T08:30:00Z");
+        coded(said, "TIME_MALFORMED")
+    };
+    text.map(|text| parse_rfc3339(&text).ok_or_else(|| malformed(&text))).transpose()
 }
 
 fn bad_cursor(cursor: &str) -> Error {

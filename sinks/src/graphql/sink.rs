@@ -8,7 +8,7 @@ use millrace_ledger::EventSeq;
 
 use super::{
     GraphqlConfig,
-    project::Projection,
+    project::{HistoryAccounts, Projection},
     read::{Applied, ReadStore},
     tables::{Place, Tables},
 };
@@ -20,6 +20,8 @@ const NAME: &str = "graphql";
 pub struct GraphqlSink {
     tables: Tables,
     place: Place,
+    /// In memory, because every event asks.
+    history_accounts: HistoryAccounts,
     applied: Arc<Applied>,
 }
 
@@ -27,15 +29,16 @@ impl GraphqlSink {
     /// Opens the store in `dir`, and goes on from where it stands.
     ///
     /// # Errors
-    /// When the store can't be opened, is in use, or is of another format.
+    /// When the store can't be opened, is in use, or is of a later format.
     pub fn open(dir: &Path, config: &GraphqlConfig) -> Result<(Self, ReadStore), SinkError> {
         create_dir(dir)?;
         let tables = Tables::open(dir, config.cache_mib)?;
         let place = tables.place()?;
+        let history_accounts = tables.history_accounts()?.into_iter().collect();
         let applied = Arc::new(Applied::default());
         applied.set(place);
         let store = ReadStore::new(tables.clone(), Arc::clone(&applied));
-        Ok((Self { tables, place, applied }, store))
+        Ok((Self { tables, place, history_accounts, applied }, store))
     }
 }
 
@@ -50,7 +53,7 @@ impl Sink for GraphqlSink {
 
     fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError> {
         let events = batches.iter().map(|batch| batch.events.len()).sum();
-        let mut projection = Projection::new(&self.tables, events);
+        let mut projection = Projection::new(&self.tables, &self.history_accounts, events);
         let mut place = self.place;
         for batch in batches {
             for event in &batch.events {
@@ -64,7 +67,9 @@ impl Sink for GraphqlSink {
         if place == self.place {
             return Ok(());
         }
-        self.tables.commit(projection.finish(), place)?;
+        let rows = projection.finish();
+        self.tables.commit(rows.batch, place)?;
+        self.history_accounts.extend(rows.history_accounts);
         self.place = place;
         self.applied.set(place);
         Ok(())

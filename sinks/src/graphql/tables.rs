@@ -17,7 +17,7 @@ use super::row;
 use crate::{SinkError, line_file::sync_dir_of, runner::run_when_idle};
 
 /// Version of the layout of the tables.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const CURSOR: &str = "cursor";
 const FORMAT_KEY: &str = "format";
 
@@ -31,6 +31,10 @@ pub(crate) struct Tables {
     pub(crate) postings: Keyspace,
     pub(crate) accounts: Keyspace,
     pub(crate) balances: Keyspace,
+    pub(crate) history: Keyspace,
+    pub(crate) history_accounts: Keyspace,
+    pub(crate) expiries: Keyspace,
+    pub(crate) account_expiries: Keyspace,
     meta: Keyspace,
 }
 
@@ -42,24 +46,42 @@ pub(crate) struct Place {
 }
 
 impl Tables {
-    /// Opens the tables in `dir`, or creates them.
+    /// Opens the tables in `dir`, or creates them: where there are none, and in the place of those
+    /// of an earlier version, which the journal fills again.
     pub(crate) fn open(dir: &Path, cache_mib: u64) -> Result<Self, SinkError> {
         let path = dir.join("store");
-        if !path.exists() {
-            Self::create(&path, cache_mib)?;
+        let outdated = path.with_extension("old");
+        remove_if_there(&outdated)?;
+        if path.exists() {
+            let tables = Self::open_at(&path, cache_mib)?;
+            let found = tables.format()?;
+            if found == FORMAT {
+                return Ok(tables);
+            }
+            if found > FORMAT {
+                return Err(SinkError::StoreFormat { path, found, expected: FORMAT });
+            }
+            tracing::warn!(
+                store = %path.display(),
+                found,
+                expected = FORMAT,
+                "an earlier version wrote the read model: it is built anew from the journal, and \
+                 queries see as much of it as is there (status.appliedSeq)"
+            );
+            drop(tables);
+            // Half a removed store does not open, so it is out of the way before it is removed.
+            fs::rename(&path, &outdated).map_err(SinkError::io("rename", &path))?;
+            remove_if_there(&outdated)?;
         }
-        let tables = Self::open_at(&path, cache_mib)?;
-        tables.check_format()?;
-        Ok(tables)
+        Self::create(&path, cache_mib)?;
+        Self::open_at(&path, cache_mib)
     }
 
     /// Creates the store beside its place and moves it there when it is whole. A store whose
     /// creation was cut short does not open again.
     fn create(path: &Path, cache_mib: u64) -> Result<(), SinkError> {
         let unfinished = path.with_extension("new");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).map_err(SinkError::io("remove", &unfinished))?;
-        }
+        remove_if_there(&unfinished)?;
         let tables = Self::open_at(&unfinished, cache_mib)?;
         let mut batch = tables.batch(1);
         batch.insert(&tables.meta, FORMAT_KEY, FORMAT.to_be_bytes());
@@ -97,20 +119,19 @@ impl Tables {
             postings: table("postings")?,
             accounts: table("accounts")?,
             balances: table("balances")?,
+            history: table("history")?,
+            history_accounts: table("history_accounts")?,
+            expiries: table("expiries")?,
+            account_expiries: table("account_expiries")?,
             meta: table("meta")?,
             database,
         })
     }
 
-    fn check_format(&self) -> Result<(), SinkError> {
+    fn format(&self) -> Result<u32, SinkError> {
         let format = self.meta.get(FORMAT_KEY).map_err(self.failed("read its format"))?;
         let bytes = format.as_deref().and_then(|bytes| bytes.try_into().ok());
-        let found = bytes.map_or(0, u32::from_be_bytes);
-        if found != FORMAT {
-            let path = self.path.clone();
-            return Err(SinkError::StoreFormat { path, found, expected: FORMAT });
-        }
-        Ok(())
+        bytes.map(u32::from_be_bytes).ok_or_else(|| self.damaged("format"))
     }
 
     /// Where the tables stand.
@@ -126,6 +147,17 @@ impl Tables {
             })
         });
         place.ok_or_else(|| self.damaged("cursor"))
+    }
+
+    /// The accounts whose history is kept.
+    pub(crate) fn history_accounts(&self) -> Result<Vec<u128>, SinkError> {
+        let keys = self.history_accounts.iter().map(|row| row.key());
+        keys.map(|key| {
+            let key = key.map_err(self.failed("read which accounts keep their history"))?;
+            let id = key.as_ref().try_into().map(u128::from_be_bytes);
+            id.map_err(|_| self.damaged("history_accounts"))
+        })
+        .collect()
     }
 
     pub(crate) fn batch(&self, capacity: usize) -> OwnedWriteBatch {
@@ -164,12 +196,20 @@ impl Tables {
     }
 }
 
-/// Key of a row of table `postings`.
-pub(crate) fn posting_key(account: u128, first: u64) -> [u8; 24] {
+/// Key of a row of one of the tables that list by account: `postings`, `history`,
+/// `account_expiries`.
+pub(crate) fn account_key(account: u128, seq: u64) -> [u8; 24] {
     let mut key = [0; 24];
     key[..16].copy_from_slice(&account.to_be_bytes());
-    key[16..].copy_from_slice(&first.to_be_bytes());
+    key[16..].copy_from_slice(&seq.to_be_bytes());
     key
+}
+
+fn remove_if_there(path: &Path) -> Result<(), SinkError> {
+    match path.exists() {
+        true => fs::remove_dir_all(path).map_err(SinkError::io("remove", path)),
+        false => Ok(()),
+    }
 }
 
 /// Reads one row of a snapshot.

@@ -45,13 +45,22 @@ impl History {
     }
 
     pub(crate) fn open(&mut self, number: u128, ledger: u32) {
+        self.open_with(number, ledger, AccountFlags::NONE);
+    }
+
+    /// An account that keeps its history.
+    pub(crate) fn open_keeping(&mut self, number: u128, ledger: u32) {
+        self.open_with(number, ledger, AccountFlags::KEEPS_HISTORY);
+    }
+
+    fn open_with(&mut self, number: u128, ledger: u32, flags: AccountFlags) {
         let spec = AccountSpec {
             id: account(number),
             ledger: LedgerId(ledger),
             code: Code(100),
             tenant: 7,
             owner: if number == 1 { OwnerId(0xabc) } else { OwnerId::ZERO },
-            flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+            flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS.with(flags),
             credit_limit: Amount(5_000),
             defect: None,
         };
@@ -264,10 +273,10 @@ impl History {
     }
 }
 
-/// Every kind of event, once or more.
+/// Every kind of event, once or more. Account 1 keeps its history, account 2 does not.
 pub(crate) fn bank() -> History {
     let mut bank = History::default();
-    bank.open(1, CZK);
+    bank.open_keeping(1, CZK);
     bank.open(2, CZK);
     bank.pay(1, 1, 2, 245_200);
     bank.authorize(2, 1, 2, 10_000, 3_600);

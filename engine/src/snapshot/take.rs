@@ -1,0 +1,182 @@
+//! Takes snapshots on a thread of its own: consumes slices of the ledger, produces snapshot files.
+//!
+//! Guarantees that the engine never waits for it: a slice that finds no room is asked for again
+//! later. A snapshot gets its name when the frame that it stands after is durable, so it is never
+//! ahead of the journal. The two newest are kept; what only older ones needed is removed.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use millrace_ledger::{Account, EventSeq, SnapshotBegun, StoredPayment};
+
+use super::write::SnapshotWriter;
+use crate::{JournalError, frame::FrameHash, past::Run, segment::JournalId};
+
+/// Snapshots that are kept.
+const KEPT_MAX: usize = 2;
+
+/// A piece of the ledger as it stood when the snapshot was begun.
+#[derive(Debug)]
+pub(crate) enum Slice {
+    Accounts(Vec<Account>),
+    Holds(Vec<StoredPayment>),
+    Gate(Vec<u8>),
+}
+
+/// A snapshot that is there, with the runs that it needs: as long as it is kept, so are they.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) seq: EventSeq,
+    pub(crate) path: PathBuf,
+    pub(crate) runs: Vec<Arc<Run>>,
+}
+
+impl Kept {
+    /// Names of the runs that it needs.
+    pub(crate) fn run_names(&self) -> impl Iterator<Item = String> {
+        self.runs.iter().map(|run| run.name().to_owned())
+    }
+}
+
+/// Takes one snapshot after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshotter {
+    directory: PathBuf,
+    journal: JournalId,
+    /// Newest first.
+    kept: Arc<Mutex<Vec<Kept>>>,
+}
+
+/// A snapshot that is being taken. Dropped before its end, it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Taking {
+    slices: Option<Sender<Slice>>,
+    /// A slice that found no room.
+    waiting: Option<Slice>,
+    thread: JoinHandle<Result<EventSeq, JournalError>>,
+}
+
+impl Snapshotter {
+    pub(crate) fn new(directory: PathBuf, journal: JournalId, kept: Vec<Kept>) -> Self {
+        Self { directory, journal, kept: Arc::new(Mutex::new(kept)) }
+    }
+
+    /// The last event that the oldest kept snapshot knows: recovery never reads further back.
+    pub(crate) fn oldest_seq(&self) -> Option<EventSeq> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.last().filter(|_| kept.len() == KEPT_MAX).map(|kept| kept.seq)
+    }
+
+    /// Starts taking a snapshot. `runs` and `head` arrive when history has all of its generations,
+    /// and when its frame is durable.
+    pub(crate) fn take(
+        &self,
+        begun: SnapshotBegun,
+        runs: Receiver<Vec<Arc<Run>>>,
+        head: Receiver<FrameHash>,
+    ) -> Taking {
+        let (slices, incoming) = bounded(4);
+        let this = self.clone();
+        let take = move || this.write(begun, &runs, &incoming, &head);
+        let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(take);
+        let thread = thread.expect("the system has a thread for us");
+        Taking { slices: Some(slices), waiting: None, thread }
+    }
+
+    fn write(
+        &self,
+        begun: SnapshotBegun,
+        runs: &Receiver<Vec<Arc<Run>>>,
+        slices: &Receiver<Slice>,
+        head: &Receiver<FrameHash>,
+    ) -> Result<EventSeq, JournalError> {
+        let given_up = |_| JournalError::snapshot(&self.directory, "it was given up".to_owned());
+        let begun = begun.into_head();
+        let (seq, accounts) = (begun.last_seq, begun.accounts);
+        let mut writer = SnapshotWriter::create(&self.directory, self.journal, &begun)?;
+        let runs = runs.recv().map_err(given_up)?;
+        writer.runs(runs.iter().map(|run| run.name()))?;
+        let mut written = 0;
+        for slice in slices {
+            match slice {
+                Slice::Accounts(accounts) => {
+                    written += accounts.len() as u64;
+                    writer.accounts(&accounts)?;
+                }
+                Slice::Holds(holds) => writer.holds(&holds)?,
+                Slice::Gate(piece) => writer.gate(&piece)?,
+            }
+        }
+        if written != accounts {
+            return Err(JournalError::snapshot(&self.directory, "it was given up".to_owned()));
+        }
+        let path = writer.finish(head.recv().map_err(given_up)?)?;
+        self.keep(Kept { seq, path, runs });
+        Ok(seq)
+    }
+
+    fn keep(&self, newest: Kept) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| kept.seq != newest.seq);
+        kept.insert(0, newest);
+        let stay = kept.len().min(KEPT_MAX);
+        let gone = kept.split_off(stay);
+        drop(kept);
+        for snapshot in gone {
+            if let Err(error) = fs::remove_file(&snapshot.path) {
+                tracing::warn!(snapshot = %snapshot.path.display(), %error, "can't remove an old snapshot");
+            }
+        }
+    }
+}
+
+impl Taking {
+    /// Whether a slice has room now. One that waited goes first.
+    pub(crate) fn has_room(&mut self) -> bool {
+        match self.waiting.take() {
+            None => true,
+            Some(slice) => self.offer(slice),
+        }
+    }
+
+    /// Hands in a slice. `false` when it has to wait, or nobody takes it any more.
+    pub(crate) fn offer(&mut self, slice: Slice) -> bool {
+        let Some(slices) = &self.slices else { return false };
+        match slices.try_send(slice) {
+            Ok(()) => true,
+            Err(TrySendError::Full(slice)) => {
+                self.waiting = Some(slice);
+                false
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// No more slices come. To be called when none waits.
+    pub(crate) fn end(&mut self) {
+        self.slices = None;
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.slices.is_none()
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the file.
+    pub(crate) fn join(self) -> Result<EventSeq, JournalError> {
+        let Self { slices, thread, .. } = self;
+        drop(slices);
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Upkeep: what is done between batches so that memory stays bounded and a restart is quick.
+//!
+//! Consumes the ledger's closed generations, hands them to a thread that writes them to runs, and
+//! lets go what is written; begins snapshots when they are due and hands them on in slices.
+//! Guarantees that what it does between two batches takes no longer than a batch may take; only
+//! when writing can't keep up with deciding does deciding wait.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use millrace_ledger::{Gate, Generation, Ledger};
+
+use crate::{
+    JournalError,
+    commit::Batch,
+    past::{Run, Runs},
+    snapshot::{Slice, Snapshotter, Taking},
+};
+
+/// Accounts and holds in a slice of a snapshot: about a megabyte, a third of a millisecond.
+const SLICE_ROWS: usize = 4_096;
+
+/// When snapshots are taken, and how much stays in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UpkeepLimits {
+    /// Closed generations that stay in memory although they are written.
+    pub(crate) closed_kept: usize,
+    /// Journal bytes between two snapshots; 0 takes none.
+    pub(crate) snapshot_bytes: u64,
+    /// Time between two snapshots, if anything happened.
+    pub(crate) snapshot_interval: Duration,
+}
+
+/// Figures about upkeep, for whoever watches. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct UpkeepStats {
+    shared: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    snapshots: AtomicU64,
+    generations: AtomicU64,
+    pause_max_us: AtomicU64,
+    waited_us: AtomicU64,
+}
+
+impl UpkeepStats {
+    /// Snapshots taken since the start.
+    #[must_use]
+    pub fn snapshots(&self) -> u64 {
+        self.shared.snapshots.load(Ordering::Relaxed)
+    }
+
+    /// Generations closed since the start.
+    #[must_use]
+    pub fn generations(&self) -> u64 {
+        self.shared.generations.load(Ordering::Relaxed)
+    }
+
+    /// Longest time that upkeep took between two batches, waiting for writing apart.
+    #[must_use]
+    pub fn pause_max(&self) -> Duration {
+        Duration::from_micros(self.shared.pause_max_us.load(Ordering::Relaxed))
+    }
+
+    /// How long deciding waited because writing could not keep up, in all.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        Duration::from_micros(self.shared.waited_us.load(Ordering::Relaxed))
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    /// `None` where nothing is kept on disk.
+    store: Option<Store>,
+    stats: UpkeepStats,
+}
+
+#[derive(Debug)]
+struct Store {
+    limits: UpkeepLimits,
+    runs: Runs,
+    sealer: Sealer,
+    snapshotter: Snapshotter,
+    taking: Option<Taking>,
+    /// What the gate has to say is being handed out.
+    gate_due: bool,
+    bytes_since: u64,
+    last_snapshot: Instant,
+}
+
+impl Upkeep {
+    /// Keeps all in memory, and takes no snapshot.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { store: None, stats: UpkeepStats::default() }
+    }
+
+    /// `bytes_since` are journal bytes that the newest snapshot does not cover.
+    pub(crate) fn new(
+        limits: UpkeepLimits,
+        runs: Runs,
+        snapshotter: Snapshotter,
+        bytes_since: u64,
+    ) -> Self {
+        let store = Store {
+            limits,
+            sealer: Sealer::start(runs.clone()),
+            runs,
+            snapshotter,
+            taking: None,
+            gate_due: false,
+            bytes_since,
+            last_snapshot: Instant::now(),
+        };
+        Self { store: Some(store), stats: UpkeepStats::default() }
+    }
+
+    pub(crate) fn stats(&self) -> UpkeepStats {
+        self.stats.clone()
+    }
+
+    /// Does what is due after a batch was decided, before it is handed over.
+    pub(crate) fn between_batches(
+        &mut self,
+        ledger: &mut Ledger,
+        gate: &mut impl Gate,
+        batch: &mut Batch,
+    ) -> Result<(), JournalError> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let (started, mut waited) = (Instant::now(), Duration::ZERO);
+        let counters = &self.stats.shared;
+        store.bytes_since += batch.frame.len() as u64;
+        store.let_go(ledger)?;
+        if ledger.generation_is_full() {
+            waited += store.close_generation(ledger)?;
+            counters.generations.fetch_add(1, Ordering::Relaxed);
+        }
+        store.finish_snapshot(counters);
+        if batch.frame.event_count() > 0 && store.snapshot_is_due() {
+            waited += store.close_generation(ledger)?;
+            let (head, arrives) = bounded(1);
+            batch.head_wanted = Some(head);
+            let begun = ledger.begin_snapshot();
+            gate.begin_snapshot();
+            let taking = store.snapshotter.take(begun, store.sealer.runs()?, arrives);
+            (store.taking, store.gate_due) = (Some(taking), true);
+            (store.bytes_since, store.last_snapshot) = (0, Instant::now());
+        }
+        store.hand_out_slice(ledger, gate);
+        let micros = |time: Duration| time.as_micros() as u64;
+        counters.waited_us.fetch_add(micros(waited), Ordering::Relaxed);
+        let pause = micros(started.elapsed().saturating_sub(waited));
+        counters.pause_max_us.fetch_max(pause, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Goes on with a snapshot while there is nothing else to do. `false` when there is none.
+    pub(crate) fn go_on(&mut self, ledger: &mut Ledger, gate: &mut impl Gate) -> bool {
+        let Some(store) = &mut self.store else { return false };
+        store.finish_snapshot(&self.stats.shared);
+        match store.taking.as_ref().is_some_and(|taking| !taking.is_ended()) {
+            false => false,
+            true => {
+                if !store.hand_out_slice(ledger, gate) {
+                    // Writing is behind; payments that come meanwhile find us soon enough.
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+                true
+            }
+        }
+    }
+}
+
+impl Store {
+    fn let_go(&mut self, ledger: &mut Ledger) -> Result<(), JournalError> {
+        while ledger.closed_generations().len() > self.limits.closed_kept {
+            match self.sealer.next_sealed()? {
+                Some(sealed) => drop(ledger.let_go(sealed)),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the open generation and hands it to the sealer. Returns how long that took to accept
+    /// it.
+    fn close_generation(&mut self, ledger: &mut Ledger) -> Result<Duration, JournalError> {
+        match ledger.close_generation() {
+            Some(generation) => {
+                let started = Instant::now();
+                self.sealer.seal(generation)?;
+                Ok(started.elapsed())
+            }
+            None => Ok(Duration::ZERO),
+        }
+    }
+
+    fn snapshot_is_due(&self) -> bool {
+        self.taking.is_none()
+            && self.limits.snapshot_bytes > 0
+            && (self.bytes_since >= self.limits.snapshot_bytes
+                || self.last_snapshot.elapsed() >= self.limits.snapshot_interval)
+    }
+
+    /// `false` when there was no room for one, or none is wanted.
+    fn hand_out_slice(&mut self, ledger: &mut Ledger, gate: &mut impl Gate) -> bool {
+        let Some(taking) = self.taking.as_mut().filter(|taking| !taking.is_ended()) else {
+            return false;
+        };
+        if !taking.has_room() {
+            return false;
+        }
+        let (mut accounts, mut holds) = (Vec::new(), Vec::new());
+        let goes_on = ledger.snapshot_slice(SLICE_ROWS, &mut accounts, &mut holds);
+        if !accounts.is_empty() {
+            return taking.offer(Slice::Accounts(accounts));
+        }
+        if !holds.is_empty() {
+            return taking.offer(Slice::Holds(holds));
+        }
+        if goes_on {
+            return true;
+        }
+        let mut piece = Vec::new();
+        self.gate_due = self.gate_due && gate.snapshot_slice(SLICE_ROWS, &mut piece);
+        if !piece.is_empty() {
+            taking.offer(Slice::Gate(piece));
+        } else if !self.gate_due {
+            taking.end();
+        }
+        true
+    }
+
+    /// A snapshot that failed is tried again when the next one is due: the journal alone is enough.
+    fn finish_snapshot(&mut self, counters: &Counters) {
+        if let Some(taking) = self.taking.take_if(|taking| taking.is_finished()) {
+            match taking.join() {
+                Ok(seq) => {
+                    counters.snapshots.fetch_add(1, Ordering::Relaxed);
+                    tracing::info!(event = seq.0, "took a snapshot");
+                }
+                Err(error) => tracing::warn!(%error, "could not take a snapshot"),
+            }
+        }
+    }
+}
+
+impl Drop for Store {
+    /// A snapshot that is whole but for its end is finished; another one is given up.
+    fn drop(&mut self) {
+        if let Some(taking) = self.taking.take()
+            && let Err(error) = taking.join()
+        {
+            tracing::debug!(%error, "a snapshot was not finished");
+        }
+        self.runs.keep_files();
+    }
+}
+
+/// Writes closed generations to runs, and merges runs, on a thread for each: a merge of many runs
+/// takes longer than the next generation takes to fill.
+#[derive(Debug)]
+struct Sealer {
+    tasks: Option<Sender<Task>>,
+    sealed: Receiver<Result<u128, JournalError>>,
+    threads: Vec<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Seal(Arc<Generation>),
+    /// Tell the runs that are there once all generations before are sealed.
+    Runs(Sender<Vec<Arc<Run>>>),
+}
+
+impl Sealer {
+    fn start(runs: Runs) -> Self {
+        // Two generations may wait to be written: their memory is what a slow disk costs.
+        let (tasks, incoming) = bounded(2);
+        let (done, sealed) = crossbeam_channel::unbounded();
+        let (grown, growth) = bounded(1);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (all_runs, stop) = (runs.clone(), stopping.clone());
+        let threads = vec![
+            spawn("sealer", move || seal_all(&runs, &incoming, &done, &grown)),
+            spawn("merger", move || merge_all(&all_runs, &growth, &stop)),
+        ];
+        Self { tasks: Some(tasks), sealed, threads, stopping }
+    }
+
+    fn seal(&self, generation: Arc<Generation>) -> Result<(), JournalError> {
+        self.give(Task::Seal(generation))
+    }
+
+    /// The runs, when all generations so far are written.
+    fn runs(&self) -> Result<Receiver<Vec<Arc<Run>>>, JournalError> {
+        let (reply, runs) = bounded(1);
+        self.give(Task::Runs(reply))?;
+        Ok(runs)
+    }
+
+    fn give(&self, task: Task) -> Result<(), JournalError> {
+        let taken = self.tasks.as_ref().is_some_and(|tasks| tasks.send(task).is_ok());
+        match taken {
+            true => Ok(()),
+            // It has ended, so it has told why.
+            false => Err(self.sealed.try_iter().find_map(Result::err).unwrap_or_else(|| {
+                JournalError::snapshot("runs", "the thread that writes runs is gone".to_owned())
+            })),
+        }
+    }
+
+    /// Digest of the next generation that was written.
+    fn next_sealed(&self) -> Result<Option<u128>, JournalError> {
+        self.sealed.try_recv().ok().transpose()
+    }
+}
+
+impl Drop for Sealer {
+    /// Waits for the threads: they must not touch the directory when another engine may hold it.
+    fn drop(&mut self) {
+        self.tasks = None;
+        self.stopping.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // They have no way to panic but by a defect, and nothing depends on them any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Carries out tasks until there are no more. A failure ends it: it is the last that is told.
+fn seal_all(
+    runs: &Runs,
+    tasks: &Receiver<Task>,
+    done: &Sender<Result<u128, JournalError>>,
+    grown: &Sender<()>,
+) {
+    for task in tasks {
+        match task {
+            Task::Seal(generation) => {
+                let result = runs.seal(&generation).map(|_| generation.digest());
+                let failed = result.is_err();
+                if done.send(result).is_err() || failed {
+                    return;
+                }
+                // One that is there already will do.
+                let _ = grown.try_send(());
+            }
+            Task::Runs(reply) => drop(reply.send(runs.list())),
+        }
+    }
+}
+
+fn merge_all(runs: &Runs, growth: &Receiver<()>, stopping: &AtomicBool) {
+    for () in growth {
+        loop {
+            match runs.merge_if_due(&|| stopping.load(Ordering::Relaxed)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "could not merge runs; they are used as they are");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.expect("the system has a thread for us")
+}

@@ -1,0 +1,343 @@
+//! `millrace journal inspect` and `export` on journals that the real binary wrote: what they tell is
+//! what the audit log and `verify` tell, archived or not, beside a running server or without one.
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use millrace_engine::archive::archive_segments;
+use millrace_ledger::EventSeq;
+use serde_json::Value;
+use support::{
+    config::Settings,
+    data_dir::verified_journal,
+    dice::Dice,
+    orders,
+    process::{Finished, millrace},
+    server::Server,
+    text,
+};
+use tempfile::TempDir;
+
+/// The demo's sample shows every kind of outcome.
+fn sample() -> TempDir {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let finished = millrace(["demo", "--once", "--json", "--data-dir", text(scratch.path())]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    scratch
+}
+
+/// Runs `millrace journal …` on a data directory.
+fn journal(command: &str, data_dir: &Path, args: &[&str]) -> Finished {
+    let start = ["journal", command, "--data-dir", text(data_dir)];
+    millrace(start.into_iter().chain(args.iter().copied()))
+}
+
+#[track_caller]
+fn printed(finished: Finished) -> String {
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+    finished.stdout
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("is JSON")).collect()
+}
+
+#[track_caller]
+fn assert_complains(finished: &Finished, code: i32, parts: &[&str]) {
+    let Finished { code: actual, stdout, stderr } = finished;
+    assert_eq!((*actual, stdout.as_str()), (Some(code), ""), "{stderr}");
+    for part in parts {
+        assert!(stderr.contains(part), "no {part:?} in: {stderr}");
+    }
+    assert!(code != 1 || stderr.lines().count() == 1, "one sentence: {stderr}");
+}
+
+#[test]
+fn an_export_tells_what_the_audit_log_tells() {
+    let data_dir = sample();
+    let exported = json_lines(&printed(journal("export", data_dir.path(), &[])));
+    let audit = fs::read_to_string(data_dir.path().join("audit/audit.jsonl")).expect("is there");
+    let audit = json_lines(&audit);
+    let events = verified_journal(data_dir.path())["events"].as_u64().expect("a number");
+    assert_eq!((exported.len() as u64, audit.len() as u64), (events, events));
+    for (row, line) in exported.iter().zip(&audit) {
+        for (exported, audited) in [
+            ("event_sequence", "seq"),
+            ("time", "time"),
+            ("event", "event"),
+            ("payment_id", "payment"),
+            ("original_payment_id", "original"),
+            ("account_id", "account"),
+            ("operation", "operation"),
+            ("change", "change"),
+            ("state", "state"),
+            ("status", "status"),
+            ("reject_reason", "reason"),
+            ("currency", "currency"),
+            ("requested_amount_minor", "requested_minor"),
+            ("amount_minor", "amount_minor"),
+            ("debit_account_id", "debit"),
+            ("credit_account_id", "credit"),
+            ("risk_decision", "risk"),
+            ("risk_reason", "rule"),
+        ] {
+            assert_eq!(row[exported], line[audited], "{exported} of {row}");
+        }
+        assert_eq!(
+            row["debit_account_debits_posted_minor"],
+            line["debit_balances"]["debits_posted"]
+        );
+        assert!(row.get("channel").is_none(), "no context unless it is asked for");
+    }
+    let kinds: Vec<_> = ["PAYMENT", "ACCOUNT", "HOLD_EXPIRED"]
+        .iter()
+        .map(|kind| exported.iter().filter(|row| row["event"] == **kind).count())
+        .collect();
+    assert!(kinds.iter().all(|count| *count > 0), "the sample has every kind: {kinds:?}");
+    let yen = exported.iter().find(|row| row["currency"] == "JPY" && row["status"] == "SETTLED");
+    let yen = yen.expect("the sample pays in yen");
+    assert_eq!(yen["amount"], yen["amount_minor"], "yen have no minor units");
+    let koruna = exported.iter().find(|row| row["currency"] == "CZK" && row["status"] == "SETTLED");
+    let koruna = koruna.expect("the sample pays in koruna");
+    let amount = koruna["amount"].as_str().expect("is text");
+    assert_eq!(amount.replace('.', ""), koruna["amount_minor"], "{amount}");
+}
+
+#[test]
+fn csv_and_json_lines_tell_the_same() {
+    let data_dir = sample();
+    let file = data_dir.path().join("events.csv");
+    fs::write(&file, "what was there before").expect("is written");
+    let args = ["--format", "csv", "--with-context", "--output", text(&file)];
+    let finished = journal("export", data_dir.path(), &args);
+    let rows = json_lines(&printed(journal("export", data_dir.path(), &["--with-context"])));
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
+    assert_eq!(finished.stderr, format!("{} events in {}\n", rows.len(), file.display()));
+    assert!(!data_dir.path().join("events.csv.unfinished").exists());
+    let mut table = csv::Reader::from_path(&file).expect("opens");
+    let columns = table.headers().expect("a header").clone();
+    for row in &rows {
+        for name in row.as_object().expect("an object").keys() {
+            assert!(columns.iter().any(|column| column == name), "no column {name}");
+        }
+    }
+    let records: Vec<_> = table.records().map(|record| record.expect("is CSV")).collect();
+    assert_eq!(records.len(), rows.len());
+    for (record, row) in records.iter().zip(&rows) {
+        for (column, cell) in columns.iter().zip(record) {
+            let expected = match &row[column] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                Value::Array(names) => {
+                    let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
+                    names.join("|")
+                }
+                other => other.to_string(),
+            };
+            assert_eq!(cell, expected, "{column} of {row}");
+        }
+    }
+    assert!(rows.iter().any(|row| row["reference"].is_string()), "the sample has references");
+}
+
+#[test]
+fn an_export_takes_a_range_of_events_or_of_time() {
+    let data_dir = sample();
+    let all = json_lines(&printed(journal("export", data_dir.path(), &[])));
+    let export = |args: &[&str]| json_lines(&printed(journal("export", data_dir.path(), args)));
+    let last = all.len().to_string();
+    assert_eq!(export(&["--from", "40", "--to", "43"]), all[39..43]);
+    assert_eq!(export(&["--from", &last]), all[all.len() - 1..]);
+    assert_eq!(export(&["--to", "1"]), all[..1]);
+    let time = all.last().expect("has events")["time"].as_str().expect("is text").to_owned();
+    let before = all.iter().filter(|row| row["time"].as_str() < Some(&time)).count();
+    assert!(0 < before && before < all.len());
+    assert_eq!(export(&["--from-time", &time]), all[before..]);
+    assert_eq!(export(&["--to-time", &time]), all[..before]);
+    assert_eq!(export(&["--from", "2", "--to-time", &time]), all[1..before]);
+    assert_eq!(export(&["--from-time", "1999-12-31T23:59:59+02:00", "--to", "5"]), all[..5]);
+    assert!(export(&["--from-time", "2300-01-01T00:00:00Z"]).is_empty());
+}
+
+#[test]
+fn an_inspection_shows_segments_frames_and_events() {
+    let data_dir = sample();
+    let verified = verified_journal(data_dir.path());
+    let inspect = |args: &[&str]| printed(journal("inspect", data_dir.path(), args));
+    let segments = json_lines(&inspect(&["--json"]));
+    assert_eq!(segments.len() as u64, verified["segments"]);
+    assert_eq!(
+        (&segments[0]["frames"], &segments[0]["last_event"]),
+        (&verified["frames"], &verified["events"])
+    );
+    assert_eq!((&segments[0]["bytes"], &segments[0]["ok"]), (&verified["bytes"], &true.into()));
+    let table = inspect(&["--segments"]);
+    assert!(table.lines().next().expect("a header").starts_with("SEGMENT"), "{table}");
+    assert!(table.contains("00000000000000000001.segment") && table.trim_end().ends_with("ok"));
+
+    let frames = json_lines(&inspect(&["--frames", "--json"]));
+    assert_eq!(
+        (frames.len() as u64, &frames[frames.len() - 1]["hash"]),
+        (verified["frames"].as_u64().expect("a number"), &verified["head"])
+    );
+    assert!(frames.windows(2).all(|pair| pair[0]["hash"] == pair[1]["previous"]));
+    let second = frames[1]["first_event"].to_string();
+    assert_eq!(
+        json_lines(&inspect(&["--frames", "--json", "--from", &second, "--limit", "1"])),
+        frames[1..2]
+    );
+    assert_eq!(inspect(&["--frames"]).lines().count(), frames.len() + 1);
+
+    let rows = json_lines(&printed(journal("export", data_dir.path(), &["--with-context"])));
+    let with_reference = rows.iter().find(|row| row["reference"].is_string()).expect("is there");
+    for row in [with_reference, &rows[0], &rows[rows.len() - 1]] {
+        let seq = row["event_sequence"].to_string();
+        let shown = json_lines(&inspect(&["--event", &seq, "--json"])).remove(0);
+        let both = ["event", "context"].map(|part| shown[part].as_object().expect("an object"));
+        let together: BTreeMap<_, _> = both.into_iter().flatten().collect();
+        assert_eq!(together, row.as_object().expect("an object").iter().collect());
+        let frame = frames.iter().find(|frame| **frame == shown["frame"]).expect("is listed");
+        assert!(frame["first_event"].as_u64() <= row["event_sequence"].as_u64());
+        let table = inspect(&["--event", &seq]);
+        assert!(table.starts_with("event\n") && table.contains("\nframe\n"), "{table}");
+        for value in both[0].values().filter_map(Value::as_str) {
+            assert!(table.contains(value), "no {value} in {table}");
+        }
+    }
+}
+
+/// A journal of several segments, and the server that wrote it.
+fn several_segments(scratch: &Path) -> (Server, PathBuf) {
+    let settings = Settings::unlimited().with("engine.segment_mib", 1);
+    let data_dir = scratch.join("data");
+    let server = Server::start(&settings.write(scratch), &data_dir);
+    let file = scratch.join("orders.csv");
+    let mut dice = Dice::seeded("orders");
+    fs::write(&file, orders::generated(4_000, &mut dice)).expect("is written");
+    let url = server.url();
+    let submitted =
+        millrace(["submit", "--file", text(&file), "--open-accounts", "--json", "--target", &url]);
+    assert_eq!(submitted.code, Some(0), "{submitted:?}");
+    (server, data_dir)
+}
+
+/// Archiving changes nothing of what is told, while the server runs or after; damage in the archive
+/// is named and found in its segment only.
+#[test]
+fn an_archived_journal_is_told_as_it_was() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let (server, data_dir) = several_segments(scratch.path());
+    let before = printed(journal("export", &data_dir, &[]));
+    let events = before.lines().count();
+    // The sinks read on while it is archived under them.
+    let directory = data_dir.join("journal");
+    let report = archive_segments(&directory, EventSeq(u64::MAX), || false).expect("archives");
+    assert!(!report.archived.is_empty(), "the test needs a sealed segment");
+    assert!(printed(journal("export", &data_dir, &[])) == before, "beside a running server");
+    server.stop();
+    assert!(printed(journal("export", &data_dir, &[])) == before, "after it");
+    assert_eq!(verified_journal(&data_dir)["events"], events);
+    let segments = json_lines(&printed(journal("inspect", &data_dir, &["--json"])));
+    assert_eq!(segments.len(), report.archived.len() + 1);
+    for (segment, archived) in segments.iter().zip(&report.archived) {
+        assert_eq!(segment["archived_bytes"], archived.archived_bytes);
+        assert_eq!(
+            (&segment["ok"], &segment["first_event"]),
+            (&true.into(), &archived.first_seq.0.into())
+        );
+    }
+    end_quietly_on_a_closed_pipe(&data_dir);
+
+    // The server starts on an archived journal, and its sinks are where they were.
+    let config = scratch.path().join("millrace.toml");
+    Server::start(&config, &data_dir).stop();
+
+    let file = &report.archived[0].path;
+    let mut bytes = fs::read(file).expect("is read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).expect("is written");
+    let output = scratch.path().join("events.jsonl");
+    let finished = journal("export", &data_dir, &["--output", text(&output)]);
+    assert_complains(&finished, 1, &["the journal is damaged", text(file)]);
+    let left: Vec<_> = fs::read_dir(scratch.path()).expect("lists").flatten().collect();
+    let left = left.iter().map(|entry| entry.file_name().into_string().expect("is UTF-8"));
+    assert_eq!(left.filter(|name| name.starts_with("events")).count(), 0, "nothing half done");
+    let finished = journal("inspect", &data_dir, &["--json"]);
+    let told = json_lines(&finished.stdout).iter().map(|row| row["ok"] == true).collect::<Vec<_>>();
+    assert_eq!((finished.code, told[0]), (Some(1), false), "{finished:?}");
+    assert!(told[1..].iter().all(|ok| *ok), "only one is damaged: {finished:?}");
+    assert!(finished.stderr.contains("a segment is not right"), "{finished:?}");
+}
+
+/// `millrace journal export | head -1`.
+fn end_quietly_on_a_closed_pipe(data_dir: &Path) {
+    for args in [["export", "--format=jsonl"], ["export", "--format=csv"], ["inspect", "--frames"]]
+    {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .args(["journal", args[0], args[1], "--data-dir", text(data_dir)])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("is piped");
+        BufReader::with_capacity(16, stdout).read_line(&mut line).expect("a line");
+        let finished = child.wait_with_output().expect("ends");
+        assert_eq!((finished.status.code(), finished.stderr.as_slice()), (Some(0), &b""[..]));
+    }
+}
+
+#[test]
+fn bad_input_is_told_in_a_sentence() {
+    let data_dir = sample();
+    let last = verified_journal(data_dir.path())["events"].to_string();
+    let beyond = format!("its last event is {last}");
+    let nowhere = tempfile::tempdir().expect("a temporary directory");
+    for command in ["inspect", "export", "verify"] {
+        let finished = journal(command, nowhere.path(), &[]);
+        assert_complains(&finished, 1, &["there is no journal in", "--data-dir"]);
+    }
+    for (command, args) in [
+        ("inspect", ["--event", "78000"]),
+        ("inspect", ["--from", "78000"]),
+        ("export", ["--from", "78000"]),
+        ("export", ["--to", "78000"]),
+    ] {
+        let finished = journal(command, data_dir.path(), &args);
+        assert_complains(&finished, 1, &[args[0], "78000 is beyond the journal's end", &beyond]);
+    }
+    let export = |args: &[&str]| journal("export", data_dir.path(), args);
+    let times = ["2026-02-01T00:00:00Z", "2026-01-01T00:00:00Z"];
+    assert_complains(&export(&["--from", "5", "--to", "4"]), 1, &["--from 5 comes after --to 4"]);
+    assert_complains(
+        &export(&["--from-time", times[0], "--to-time", times[1]]),
+        1,
+        &["--from-time is not before --to-time"],
+    );
+    let directory = text(nowhere.path());
+    let missing = format!("{directory}/missing/events.jsonl");
+    assert_complains(&export(&["--output", directory]), 1, &[directory, "is no regular file"]);
+    assert_complains(
+        &export(&["--output", &missing]),
+        1,
+        &[&missing, "can't be written", "--output"],
+    );
+    for (args, complaint) in [
+        (["--from-time", "yesterday"], "is no time as in RFC 3339"),
+        (["--to-time", "1969-12-31T23:59:59Z"], "is before 1970"),
+        (["--from", "0"], "0 is not in 1.."),
+        (["--format", "xml"], "possible values: jsonl, csv"),
+    ] {
+        assert_complains(&export(&args), 2, &[args[0], complaint]);
+    }
+    let both = journal("inspect", data_dir.path(), &["--event", "1", "--frames"]);
+    assert_complains(&both, 2, &["cannot be used with"]);
+}
