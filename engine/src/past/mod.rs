@@ -181,6 +181,7 @@ impl Runs {
     }
 
     /// Bytes of memory that filters take.
+    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn filter_memory(&self) -> u64 {
         self.shared.shelf.filter_memory.used()
     }

@@ -75,7 +75,7 @@ fn look_up(runs: &Runs, what: &str, ids: impl Fn(u64) -> u128) {
 #[test]
 #[ignore = "prints figures; slow without --release"]
 fn figures() {
-    let kinds: [(&str, fn(u64) -> u128); 2] = [("random ids", random), ("ids in time", in_time)];
+    let kinds = [("random ids", random as fn(u64) -> u128), ("ids in time", in_time)];
     for (kind, ids) in kinds {
         println!("{kind}: {RUNS} runs of {RUN_ROWS} payments");
         let directory = directory();
