@@ -56,7 +56,7 @@ pub fn account(number: u32) -> AccountSpec {
         ledger: LEDGER,
         code: Code(1),
         flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
-        credit_limit: Amount(1 << 100),
+        credit_limit: Amount(1 << 60),
         ..AccountSpec::default()
     }
 }
