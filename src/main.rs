@@ -8,6 +8,7 @@ mod pipeline;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use millrace_engine::huge_pages::ask_for_huge_pages;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
@@ -45,6 +46,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        ask_for_huge_pages();
+    }
     let quiet = !matches!(cli.command, Command::Serve(_));
     let default_level = if quiet { "warn" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default_level.into());

@@ -1,10 +1,10 @@
 //! Deciding a batch of 8,192 new payments: without a policy, and with limits on.
 
-use std::{hint::black_box, sync::Arc};
+use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use millrace_benches::{ledger, payments};
-use millrace_ledger::{ApproveAll, Decision, Gate, Generation, Ledger, Timestamp};
+use millrace_ledger::{ApproveAll, Decision, Gate, Ledger, Timestamp};
 use millrace_risk::{Action, LimitConfig, Measure, Policy, RiskConfig};
 
 const BATCH: u32 = 8_192;
@@ -26,12 +26,11 @@ fn limits() -> Policy {
 }
 
 /// Keeps memory bounded, as the engine does. The ids are new, so nobody asks for what is forgotten.
-fn forget_when_full(ledger: &mut Ledger) -> Option<Arc<Generation>> {
-    if !ledger.generation_is_full() {
-        return None;
+fn forget_when_full(ledger: &mut Ledger) {
+    if ledger.generation_is_full() {
+        drop(ledger.close_generation());
+        ledger.let_go(0);
     }
-    ledger.close_generation();
-    ledger.let_go(0)
 }
 
 fn decide(criterion: &mut Criterion, name: &str, accounts: u32, mut gate: impl Gate) {
@@ -46,7 +45,7 @@ fn decide(criterion: &mut Criterion, name: &str, accounts: u32, mut gate: impl G
         };
         let decide = |payments: Vec<_>| {
             now.0 += 1_000_000;
-            drop(forget_when_full(&mut ledger));
+            forget_when_full(&mut ledger);
             ledger.begin_batch(now, &mut Vec::new());
             let decided = |decision: &Decision| {
                 black_box(decision);

@@ -17,6 +17,7 @@ pub mod feed;
 mod frame;
 #[cfg(test)]
 mod golden;
+pub mod huge_pages;
 mod lock;
 mod past;
 pub mod pipeline;

@@ -176,7 +176,7 @@ pub(crate) fn recover<G: Gate + Clone>(
         None => open_runs(config, writer.journal(), &[])?,
     };
     kept.truncate(2);
-    let snapshotter = Snapshotter::new(snapshot::directory(directory), writer.journal(), kept);
+    let snapshotter = Snapshotter::new(directory.clone(), writer.journal(), kept, config.archive);
     Ok(Recovery { report, ledger, gate, writer, runs, snapshotter })
 }
 

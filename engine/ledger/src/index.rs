@@ -17,6 +17,10 @@ struct Entry {
     slot: u32,
 }
 
+/// A table of more entries gives its memory back: which tables grow large changes with time, and
+/// all of them together must not.
+const KEPT_CAPACITY_MAX: usize = 1_792;
+
 #[derive(Clone, Debug)]
 pub(crate) struct IdIndex {
     /// A power of two of them.
@@ -39,6 +43,16 @@ impl IdIndex {
     pub(crate) fn emptied(&self) -> Self {
         let parts = (0..self.parts.len()).map(|_| HashTable::new()).collect();
         Self { parts, hasher: self.hasher.clone() }
+    }
+
+    /// Forgets all ids. Keeps the memory of tables that are not unusually large.
+    pub(crate) fn clear(&mut self) {
+        for part in &mut self.parts {
+            match part.capacity() <= KEPT_CAPACITY_MAX {
+                true => part.clear(),
+                false => *part = HashTable::new(),
+            }
+        }
     }
 
     /// The slot of this id.
@@ -89,8 +103,7 @@ mod tests {
         ids.extend(
             (1..5_000).map(|n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
         );
-        for parts in [1, 64, 1_024]
-        {
+        for parts in [1, 64, 1_024] {
             let mut index = IdIndex::new(5, parts);
             for (slot, id) in ids.iter().enumerate().filter(|(slot, _)| slot % 3 != 0) {
                 assert_eq!(index.find(*id), None);

@@ -188,13 +188,13 @@ impl Shards {
         self.shards[self.shard_of.id(id.0)].payments.find_or_insert(id.0, row)
     }
 
-    /// Takes the payment ids of the open generation out.
-    pub(crate) fn take_payments(&mut self) -> Vec<IdIndex> {
-        let take = |shard: &mut Shard| {
-            let empty = shard.payments.emptied();
-            std::mem::replace(&mut shard.payments, empty)
-        };
-        self.shards.iter_mut().map(take).collect()
+    /// Takes the payment ids of the open generation out. `empty` are put in their place, where
+    /// there are any.
+    pub(crate) fn take_payments(&mut self, empty: Option<Vec<IdIndex>>) -> Vec<IdIndex> {
+        let fresh = |shards: &[Shard]| shards.iter().map(|it| it.payments.emptied()).collect();
+        let empty = empty.unwrap_or_else(|| fresh(&self.shards));
+        let pairs = self.shards.iter_mut().zip(empty);
+        pairs.map(|(shard, empty)| std::mem::replace(&mut shard.payments, empty)).collect()
     }
 
     /// Resolves a stretch of a request, appending what was found in history.

@@ -206,9 +206,11 @@ mod tests {
         for bit in 0..16 {
             digests.push(StoredPayment { code: Code(1 << bit), ..base }.digest());
         }
-        digests.extend((1..7).filter_map(Stage::from_number).map(|stage| {
-            StoredPayment { stage, ..base }.digest()
-        }));
+        digests.extend(
+            (1..7)
+                .filter_map(Stage::from_number)
+                .map(|stage| StoredPayment { stage, ..base }.digest()),
+        );
         let count = digests.len();
         digests.sort_unstable();
         digests.dedup();

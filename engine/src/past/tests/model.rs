@@ -153,7 +153,7 @@ fn a_ledger_finds_again_what_it_let_go() {
         views.extend(ids.map(|id| (id, ledger.payment(id).expect("read").expect("known"))));
         let generation = ledger.close_generation().expect("full");
         assert_eq!(runs.seal(&generation).expect("sealed").rows(), 20);
-        ledger.let_go(generation.digest()).expect("the oldest one");
+        ledger.let_go(generation.digest());
         runs.merge_if_due(&|| false).expect("merged");
     }
     assert!(runs.list().len() < 10);
