@@ -139,12 +139,23 @@ impl NaiveLedger {
         decisions
     }
 
+    fn decide_alone(&mut self, payment: &Payment, gate: &mut impl Gate) -> NaiveDecision {
+        gate.begin_group();
+        let decision = self.state.decide(payment, gate);
+        gate.end_group(decision.outcome.is_accepted());
+        decision
+    }
+
     fn decide_group(
         &mut self,
         members: &[Payment],
         closed: bool,
         gate: &mut impl Gate,
     ) -> Vec<NaiveDecision> {
+        if let ([alone], true) = (members, closed) {
+            // Refused or not, it leaves nothing to take back.
+            return vec![self.decide_alone(alone, gate)];
+        }
         let before = self.state.clone();
         let mut decisions = Vec::new();
         gate.begin_group();
