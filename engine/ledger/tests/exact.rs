@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use millrace_ledger::{
-    AccountSpec, Decision, Payment, PaymentId, PaymentView, RejectReason, Status,
+    AccountSpec, Decision, HoldState, Payment, PaymentId, PaymentView, RejectReason, Status,
     naive::NaiveLedger,
 };
 use support::{
@@ -107,6 +107,7 @@ fn check_sequence(specs: &[AccountSpec], steps: &[Step], dice: &mut Dice, seen: 
             assert_eq!(answer, expected, "answer {at} with {how}");
         }
         assert!(other == first, "hash, payments or views with {how}");
+        check_history(steps, &mut split, &first, &how);
         assert_eq!(other_gate, gate, "what risk observed with {how}");
     }
 }
@@ -125,10 +126,26 @@ fn account(
     let account = Account {
         state_hash: split.ledger.state_hash(),
         payment_count: split.ledger.payment_count(),
-        views: payments(steps).step_by(16).map(view).collect(),
+        views: sampled(steps).map(view).collect(),
         answers,
     };
     (account, gate)
+}
+
+/// Once all is let go, history knows the last word on every payment but the open holds.
+fn check_history(steps: &[Step], split: &mut Split, account: &Account, how: &str) {
+    split.let_all_go();
+    assert_eq!(split.ledger.state_hash(), account.state_hash, "all let go, {how}");
+    for (payment, view) in sampled(steps).zip(&account.views) {
+        let Some(view) = view.filter(|view| view.hold != Some(HoldState::Open)) else { continue };
+        let known = split.in_history(payment.id).expect("was let go");
+        assert_eq!((known.seq, known.left), (view.seq, view.left.0), "{view:?} in history, {how}");
+        assert_eq!(known.outcome(), view.outcome, "{view:?} in history, {how}");
+    }
+}
+
+fn sampled(steps: &[Step]) -> impl Iterator<Item = &Payment> {
+    payments(steps).step_by(8)
 }
 
 fn payments(steps: &[Step]) -> impl Iterator<Item = &Payment> {

@@ -10,8 +10,17 @@ use super::{
 impl Making<'_> {
     pub(super) fn group(&mut self, len: usize) -> Vec<Payment> {
         let mut members: Vec<Payment> = Vec::with_capacity(len);
-        for _ in 0..len {
+        while members.len() < len {
             let member = match self.dice.below(40) {
+                // Both end the same hold, which may be old.
+                8 => {
+                    let hold = self.hold();
+                    let part = Payment { amount: Amount(1), ..self.follow_up_of(&hold) };
+                    members.push(linked(Payment { operation: Operation::Capture, ..part }));
+                    let rest = Payment { amount: Amount::ALL, ..self.follow_up_of(&hold) };
+                    let ends = [Operation::Capture, Operation::Void];
+                    Payment { operation: self.dice.pick(&ends), ..rest }
+                }
                 // The same id twice in the group, as it was or not.
                 0 if !members.is_empty() => self.dice.pick(&members),
                 1 if !members.is_empty() => {

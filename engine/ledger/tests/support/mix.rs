@@ -250,6 +250,11 @@ impl Making<'_> {
         }
     }
 
+    /// What may be an open hold.
+    pub(super) fn hold(&mut self) -> Payment {
+        old(self.dice, &self.holds).unwrap_or_else(|| self.transfer(Operation::Authorize))
+    }
+
     pub(super) fn follow_up(&mut self) -> Payment {
         let among = match self.dice.below(10) {
             0 => &self.made,

@@ -53,7 +53,22 @@ impl Split {
         if self.ledger.generation_is_full() {
             self.ledger.close_generation();
         }
-        while self.ledger.closed_generations().len() > self.closed_max {
+        self.let_go_until(self.closed_max);
+    }
+
+    /// Closes what is open, and lets all go.
+    pub(crate) fn let_all_go(&mut self) {
+        self.ledger.close_generation();
+        self.let_go_until(0);
+    }
+
+    /// The newest version of a payment that was let go.
+    pub(crate) fn in_history(&self, id: PaymentId) -> Option<StoredPayment> {
+        self.attic.0.lock().unwrap().get(&id).copied()
+    }
+
+    fn let_go_until(&mut self, closed_max: usize) {
+        while self.ledger.closed_generations().len() > closed_max {
             let oldest = self.ledger.closed_generations()[0].clone();
             self.attic.0.lock().unwrap().extend(oldest.payments().map(|it| (it.id, *it)));
             self.ledger.let_go(oldest.digest());
