@@ -13,7 +13,7 @@ use millrace_ledger::{
     naive::NaiveLedger,
 };
 use support::{
-    cut::{Answer, Cut, START, run},
+    cut::{Answer, Cut, START, replay, run},
     dice::Dice,
     gate::CountingGate,
     mix::{Ids, Kind, Mix, Step, sequence, specs},
@@ -85,8 +85,15 @@ fn check_sequence(specs: &[AccountSpec], steps: &[Step], dice: &mut Dice, seen: 
     let (first, gate) = account(specs, steps, &mut plain, whole, seen);
     let (naive, naive_gate) = check_naive(specs, steps, &first);
     assert_eq!(naive.state_hash(), first.state_hash);
+    assert_eq!(naive.payment_count(), first.payment_count);
     assert_eq!(naive_gate, gate);
     count(steps, &first.answers, seen);
+    let generation = dice.pick(&[1, 50, 1_000]);
+    let (mut replayed, mut replayed_gate) =
+        (Split::new(3, generation, 1, false), CountingGate::new(JUDGED_EVERY));
+    replay(&first.answers, &mut replayed, &mut replayed_gate);
+    assert_eq!(replayed.ledger.state_hash(), first.state_hash, "generations of {generation}");
+    assert_eq!(replayed_gate.count_of, gate.count_of);
     for (shards, threads) in KEPT {
         // Tiny requests would do nothing but start threads.
         let request_payments_max = match threads {
@@ -170,6 +177,7 @@ fn check_naive(
         match step {
             Step::Wait(seconds) => {
                 now = now.checked_add_s(*seconds).expect("fits");
+                assert_eq!(answers.next(), Some(&Answer::Time(now)));
                 for hold in naive.begin_batch(now) {
                     let Some(Answer::Expired(event)) = answers.next() else {
                         panic!("{hold} did not expire");
@@ -229,7 +237,7 @@ fn count(steps: &[Step], answers: &[Answer], seen: &mut Seen) {
                 }
             }
             Answer::Expired(_) => seen.expired += 1,
-            Answer::Changed(..) => {}
+            Answer::Changed(..) | Answer::Time(_) => {}
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Runs a sequence of commands through a ledger, cut into requests and batches in one of many ways.
 
 use millrace_ledger::{
-    AccountEvent, AccountOutcome, AccountSpec, Decision, Gate, HoldExpired, Payment, Timestamp,
+    AccountEvent, AccountOutcome, AccountSpec, Decision, Event, Gate, HoldExpired, Payment,
+    Timestamp,
 };
 
 use super::{dice::Dice, mix::Step, split::Split};
@@ -13,6 +14,8 @@ pub(crate) enum Answer {
     Decided(Decision),
     Expired(HoldExpired),
     Changed(AccountOutcome, Option<AccountEvent>),
+    /// Time has passed: what follows is of this moment.
+    Time(Timestamp),
 }
 
 /// When every sequence begins.
@@ -77,6 +80,7 @@ impl<G: Gate> Run<'_, G> {
             Step::Wait(seconds) => {
                 self.send();
                 self.now = self.now.checked_add_s(*seconds).expect("fits");
+                self.answers.push(Answer::Time(self.now));
                 self.begin_batch();
             }
             Step::Change(id, change) => {
@@ -129,6 +133,28 @@ impl<G: Gate> Run<'_, G> {
             if self.cut.dice.percent(50) {
                 self.split.end_batch();
             }
+        }
+    }
+}
+
+/// Replays the events among the answers into another ledger.
+pub(crate) fn replay(answers: &[Answer], split: &mut Split, gate: &mut impl Gate) {
+    split.ledger.begin_recorded_batch(START);
+    for answer in answers {
+        let event = match answer {
+            Answer::Time(now) => {
+                split.end_batch();
+                split.ledger.begin_recorded_batch(*now);
+                continue;
+            }
+            Answer::Decided(Decision::New(event)) => Event::Payment(*event),
+            Answer::Expired(event) => Event::HoldExpired(*event),
+            Answer::Changed(_, Some(event)) => Event::Account(event.clone()),
+            Answer::Decided(Decision::Replay { .. }) | Answer::Changed(_, None) => continue,
+        };
+        assert_eq!(split.ledger.apply(&event, gate), Ok(()));
+        if split.ledger.generation_is_full() {
+            split.end_batch();
         }
     }
 }
