@@ -147,7 +147,7 @@ tables! {
         balance payer                           -> 0/100 0/1
     ";
 
-    /// Only an account with nothing pending can be closed: there is no hold left to capture or void.
+    /// Only an account with nothing pending can be closed: no hold is left to capture or void.
     a_closed_account_on_either_side = "
         open payer CZK
         open payee CZK

@@ -20,7 +20,10 @@
 //! `original=ID`. `defect=REASON` is what the front door found. An id of `-` is absent.
 //!
 //! A replay is written `again OUTCOME`. Rows that follow a `linked` one belong to its request;
-//! `end` ends a request whose group is not closed. Rows between `request` and `end` are one request.
+//! `end` ends a request whose group is not closed. Rows between `request` and `end` are one
+//! request.
+//!
+//! An outcome that ends with `*` leaves the rest open.
 //!
 //! Every table is run with ledgers that are kept in different ways, so that rows read what came
 //! before them from memory, from closed generations and from history; and by the naive ledger.
@@ -37,7 +40,10 @@ mod holds;
 mod ids;
 mod money;
 mod order;
+mod pairs;
 mod refunds;
 mod rows;
+mod scene;
 mod table;
 mod verdicts;
+mod ways;

@@ -57,16 +57,12 @@ const KEPT: [(usize, u32, usize, bool); 5] =
 pub(crate) fn check(table: &str) {
     for (shards, generation, closed_max, descending) in KEPT {
         let split = Split::new(shards, generation, closed_max, false);
-        Table::new(split, Names::new(descending)).run(table);
+        Table::new(table, split, Names::new(descending)).run();
     }
 }
 
-/// Runs the table once, with everything in history that can be there.
-pub(crate) fn check_through_history(table: &str) {
-    Table::new(Split::new(1, 1, 0, false), Names::new(false)).run(table);
-}
-
-struct Table {
+struct Table<'a> {
+    table: &'a str,
     split: Split,
     naive: NaiveLedger,
     names: Names,
@@ -81,9 +77,10 @@ struct Table {
     events: Vec<(Timestamp, Event)>,
 }
 
-impl Table {
-    fn new(split: Split, names: Names) -> Self {
+impl<'a> Table<'a> {
+    fn new(table: &'a str, split: Split, names: Names) -> Self {
         Self {
+            table,
             split,
             naive: NaiveLedger::default(),
             names,
@@ -95,7 +92,8 @@ impl Table {
         }
     }
 
-    fn run(mut self, table: &str) {
+    fn run(mut self) {
+        let table = self.table;
         self.split.ledger.begin_batch(self.now, &mut Vec::new());
         self.naive.begin_batch(self.now);
         let is_row = |row: &&str| !row.is_empty() && !row.starts_with('#');
@@ -103,7 +101,7 @@ impl Table {
             let (command, expected) = row.split_once("->").unwrap_or((row, ""));
             let words: Vec<_> = command.split_whitespace().collect();
             if let Some(answer) = self.row(row, &words, expected.trim()) {
-                assert_eq!(answer, expected.trim(), "{row}\n{table}");
+                assert!(is_as(&answer, expected.trim()), "{answer}: {row}\n{table}");
             }
         }
         assert!(self.request.is_empty(), "the table ends within a request");
@@ -189,8 +187,10 @@ impl Table {
                 }
                 Decision::Replay { outcome, .. } => (*outcome, true),
             };
-            assert_eq!(decision_text(outcome, replayed), *expected, "{row}");
-            assert_eq!(decision_text(naive.outcome, naive.replayed), *expected, "naive: {row}");
+            let (answer, naive) =
+                (decision_text(outcome, replayed), decision_text(naive.outcome, naive.replayed));
+            assert!(is_as(&answer, expected), "{answer}: {row}\n{}", self.table);
+            assert!(is_as(&naive, expected), "naive: {naive}: {row}\n{}", self.table);
         }
         self.end_batch();
     }
@@ -230,7 +230,7 @@ impl Table {
         let mut texts = Vec::new();
         for event in expired {
             self.balances.insert(event.payment, Some(event.balances));
-            self.events.push((self.now, Event::HoldExpired(event.clone())));
+            self.events.push((self.now, Event::HoldExpired(event)));
             texts.push(format!(" {} {}", self.names.name(event.payment.0), event.released.0));
         }
         self.split.end_batch();
@@ -265,6 +265,14 @@ impl Table {
             HoldState::Expired => ", expired",
         });
         format!("{}{hold}, left {}", decision_text(view.outcome, false), view.left.0)
+    }
+}
+
+/// An expectation that ends with a star leaves the rest open.
+fn is_as(answer: &str, expected: &str) -> bool {
+    match expected.strip_suffix('*') {
+        Some(beginning) => answer.starts_with(beginning),
+        None => answer == expected,
     }
 }
 

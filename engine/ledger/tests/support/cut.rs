@@ -149,7 +149,7 @@ pub(crate) fn replay(answers: &[Answer], split: &mut Split, gate: &mut impl Gate
             }
             Answer::Decided(Decision::New(event)) => Event::Payment(*event),
             Answer::Expired(event) => Event::HoldExpired(*event),
-            Answer::Changed(_, Some(event)) => Event::Account(event.clone()),
+            Answer::Changed(_, Some(event)) => Event::Account(*event),
             Answer::Decided(Decision::Replay { .. }) | Answer::Changed(_, None) => continue,
         };
         assert_eq!(split.ledger.apply(&event, gate), Ok(()));
