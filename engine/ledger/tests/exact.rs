@@ -1,8 +1,9 @@
 //! Exactness: however a ledger is sharded, threaded, cut into requests and batches, and split into
 //! generations, it decides the same, byte for byte, as the naive model does one by one.
 //!
-//! More than a million payments, each decided by eleven ledgers: ten that are kept in ways that
-//! differ from sequence to sequence, and the naive one.
+//! More than a million payments, each decided by twelve ledgers: a plain one, the naive one, and ten
+//! that are kept in ways that differ from sequence to sequence. A replay of the events must come to
+//! the same state.
 
 mod support;
 
@@ -56,7 +57,7 @@ struct Seen {
 
 /// Answers of one ledger to one sequence, and what it says of itself at the end.
 #[derive(Debug, PartialEq)]
-struct Account {
+struct Said {
     answers: Vec<Answer>,
     state_hash: [u8; 32],
     payment_count: u64,
@@ -82,7 +83,7 @@ fn check(seed: u64, mix: &Mix) -> Seen {
 fn check_sequence(specs: &[AccountSpec], steps: &[Step], dice: &mut Dice, seen: &mut Seen) {
     let whole = Cut { request_payments_max: 1, batch_requests_max: 1, dice: Dice::new(0) };
     let mut plain = Split::new(1, u32::MAX, 0, false);
-    let (first, gate) = account(specs, steps, &mut plain, whole, seen);
+    let (first, gate) = said(specs, steps, &mut plain, whole, seen);
     let (naive, naive_gate) = check_naive(specs, steps, &first);
     assert_eq!(naive.state_hash(), first.state_hash);
     assert_eq!(naive.payment_count(), first.payment_count);
@@ -105,7 +106,7 @@ fn check_sequence(specs: &[AccountSpec], steps: &[Step], dice: &mut Dice, seen: 
         let generation = dice.pick(&[1, 30, 300, 2_000, 5_000]);
         let closed_max = dice.pick(&[0, 0, 1, 4, 100]);
         let mut split = Split::new(shards, generation, closed_max, threads);
-        let (other, other_gate) = account(specs, steps, &mut split, cut, seen);
+        let (other, other_gate) = said(specs, steps, &mut split, cut, seen);
         let how = format!(
             "{shards} shards, threads {threads}, requests of {request_payments_max}, \
              generations of {generation}, {closed_max} kept"
@@ -119,31 +120,31 @@ fn check_sequence(specs: &[AccountSpec], steps: &[Step], dice: &mut Dice, seen: 
     }
 }
 
-fn account(
+fn said(
     specs: &[AccountSpec],
     steps: &[Step],
     split: &mut Split,
     mut cut: Cut,
     seen: &mut Seen,
-) -> (Account, CountingGate) {
+) -> (Said, CountingGate) {
     let mut gate = CountingGate::new(JUDGED_EVERY);
     let (answers, request_len_max) = run(specs, steps, split, &mut gate, &mut cut);
     seen.request_len_max = seen.request_len_max.max(request_len_max);
     let view = |payment: &Payment| split.ledger.payment(payment.id).expect("history can be read");
-    let account = Account {
+    let said = Said {
         state_hash: split.ledger.state_hash(),
         payment_count: split.ledger.payment_count(),
         views: sampled(steps).map(view).collect(),
         answers,
     };
-    (account, gate)
+    (said, gate)
 }
 
 /// Once all is let go, history knows the last word on every payment but the open holds.
-fn check_history(steps: &[Step], split: &mut Split, account: &Account, how: &str) {
+fn check_history(steps: &[Step], split: &mut Split, said: &Said, how: &str) {
     split.let_all_go();
-    assert_eq!(split.ledger.state_hash(), account.state_hash, "all let go, {how}");
-    for (payment, view) in sampled(steps).zip(&account.views) {
+    assert_eq!(split.ledger.state_hash(), said.state_hash, "all let go, {how}");
+    for (payment, view) in sampled(steps).zip(&said.views) {
         let Some(view) = view.filter(|view| view.hold != Some(HoldState::Open)) else { continue };
         let known = split.in_history(payment.id).expect("was let go");
         assert_eq!((known.seq, known.left), (view.seq, view.left.0), "{view:?} in history, {how}");
@@ -163,13 +164,9 @@ fn payments(steps: &[Step]) -> impl Iterator<Item = &Payment> {
 }
 
 /// Compares every answer with the naive ledger's, which decides group by group.
-fn check_naive(
-    specs: &[AccountSpec],
-    steps: &[Step],
-    account: &Account,
-) -> (NaiveLedger, CountingGate) {
+fn check_naive(specs: &[AccountSpec], steps: &[Step], said: &Said) -> (NaiveLedger, CountingGate) {
     let (mut naive, mut gate) = (NaiveLedger::default(), CountingGate::new(JUDGED_EVERY));
-    let mut answers = account.answers.iter().skip(specs.len());
+    let mut answers = said.answers.iter().skip(specs.len());
     let mut now = START;
     naive.begin_batch(now);
     specs.iter().for_each(|spec| naive.open(*spec));
