@@ -71,7 +71,10 @@ impl Split {
         while self.ledger.closed_generations().len() > closed_max {
             let oldest = self.ledger.closed_generations()[0].clone();
             self.attic.0.lock().unwrap().extend(oldest.payments().map(|it| (it.id, *it)));
-            self.ledger.let_go(oldest.digest());
+            let digest = oldest.digest();
+            // Nobody holds it now, so its memory is used again.
+            drop(oldest);
+            self.ledger.let_go(digest);
         }
     }
 }
