@@ -33,6 +33,7 @@ mod snapshot;
 pub mod submission;
 mod upkeep;
 
+pub use crew::Crew;
 pub use error::JournalError;
 pub use feed::{Feed, FeedBatch, FeedEvent, FeedReader};
 pub use pipeline::{Engine, EngineConfig};
