@@ -85,14 +85,21 @@ impl ScannedFrame {
     /// # Errors
     /// When the body is what was written, but holds no valid events: a defect of the writer.
     pub fn events(&self) -> Result<Vec<FeedEvent>, JournalError> {
-        let events_len = self.events_len as usize;
-        record::decode_body(&self.body, events_len, self.first_seq, self.event_count).map_err(
-            |_| JournalError::Damaged {
-                path: self.segment.to_path_buf(),
-                offset: self.offset,
-                what: "a frame's body holds no valid events",
-            },
-        )
+        let mut events = Vec::new();
+        self.each_event(|event, _| events.push(event))?;
+        Ok(events)
+    }
+
+    /// Decodes its events, in sequence, each with whether it belongs to the linked group of the one
+    /// before it.
+    pub(crate) fn each_event(&self, each: impl FnMut(FeedEvent, bool)) -> Result<(), JournalError> {
+        let (events_len, first_seq) = (self.events_len as usize, self.first_seq);
+        let decoded = record::decode_each(&self.body, events_len, first_seq, self.event_count, each);
+        decoded.map_err(|_| JournalError::Damaged {
+            path: self.segment.to_path_buf(),
+            offset: self.offset,
+            what: "a frame's body holds no valid events",
+        })
     }
 }
 
