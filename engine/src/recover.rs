@@ -173,7 +173,13 @@ pub(crate) fn recover<G: Gate + Clone>(
     let writer = open_for_writing(config, end, &report)?;
     let runs = match runs {
         Some(runs) => runs,
-        None => open_runs(config, writer.journal(), &[])?,
+        // A new journal has its name only now. Its ledger, which is empty still, must look into the
+        // same runs that its payments will go to, or it would forget them.
+        None => {
+            let runs = open_runs(config, writer.journal(), &[])?;
+            ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
+            runs
+        }
     };
     kept.truncate(2);
     let snapshotter = Snapshotter::new(snapshot::directory(directory), writer.journal(), kept);

@@ -108,6 +108,24 @@ fn a_snapshot_and_what_follows_come_to_what_the_whole_journal_comes_to() {
     assert_eq!(hash, replayed_hash(directory.path()));
 }
 
+/// The first process of a journal knows what it has let go, too: a retry is answered as before.
+#[test]
+fn payments_of_every_age_are_known_before_any_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (engine, _) = start(directory.path()).expect("starts");
+    open_accounts(&engine);
+    fill(&engine, 1..1_001);
+    for number in [1, 2, 100, 500, 998, 1_000] {
+        let first = payment(number, Operation::Pay, 50, 0);
+        assert!(pay(&engine, vec![first])[0].replayed, "payment {number}");
+    }
+    let captured = pay(&engine, vec![payment(20_003, Operation::Capture, 30, 3)])[0];
+    assert_eq!(captured.outcome.status, Status::Settled);
+    let refunded = pay(&engine, vec![payment(20_001, Operation::Refund, 20, 1)])[0];
+    assert_eq!(refunded.outcome.status, Status::Settled);
+    engine.stop().expect("stops");
+}
+
 /// Ids and originals of every age are known: in memory, in runs, from before and after a restart.
 #[test]
 fn payments_of_every_age_are_known_after_a_restart() {
