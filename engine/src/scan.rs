@@ -16,7 +16,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::{
     FeedEvent, JournalError,
-    frame::{FrameHash, FrameHeader},
+    frame::{ALIGNMENT, FrameHash, FrameHeader, HEADER_LEN},
     record,
     segment::{self, FIRST_FRAME, Found, JournalId, SegmentReader},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
@@ -74,6 +74,12 @@ impl ScannedFrame {
         }
     }
 
+    /// Its length on disk, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        let whole = HEADER_LEN + self.events_len as usize + self.context_len as usize;
+        whole.next_multiple_of(ALIGNMENT) as u64
+    }
+
     /// Its last event.
     #[must_use]
     pub fn last_seq(&self) -> EventSeq {
@@ -94,7 +100,8 @@ impl ScannedFrame {
     /// before it.
     pub(crate) fn each_event(&self, each: impl FnMut(FeedEvent, bool)) -> Result<(), JournalError> {
         let (events_len, first_seq) = (self.events_len as usize, self.first_seq);
-        let decoded = record::decode_each(&self.body, events_len, first_seq, self.event_count, each);
+        let decoded =
+            record::decode_each(&self.body, events_len, first_seq, self.event_count, each);
         decoded.map_err(|_| JournalError::Damaged {
             path: self.segment.to_path_buf(),
             offset: self.offset,
