@@ -170,7 +170,7 @@ fn export(
 }
 
 /// A bar on standard error; hidden where that is no terminal.
-fn bar(first: u64, last: u64) -> ProgressBar {
+pub(crate) fn bar(first: u64, last: u64) -> ProgressBar {
     let template = "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).expect("a constant template");
     ProgressBar::new((last + 1).saturating_sub(first)).with_style(style)

@@ -8,6 +8,7 @@ mod journal_export;
 mod journal_inspect;
 mod journal_output;
 mod journal_row;
+mod journal_verify;
 mod money;
 pub(crate) mod payment;
 mod report;
