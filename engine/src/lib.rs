@@ -31,6 +31,7 @@ pub mod segment_summary;
 mod sequence;
 mod snapshot;
 pub mod submission;
+pub mod trial_balance;
 mod upkeep;
 
 pub use error::JournalError;

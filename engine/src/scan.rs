@@ -168,6 +168,11 @@ impl JournalScan {
         self.torn_tail.as_ref()
     }
 
+    /// Hash of the journal's last frame; known once the scan has ended.
+    pub(crate) fn head(&self) -> Option<FrameHash> {
+        self.before.map(|(_, end)| end.head)
+    }
+
     fn next_frame(&mut self) -> Result<Option<ScannedFrame>, JournalError> {
         loop {
             if self.current.is_none() && !self.next_segment()? {

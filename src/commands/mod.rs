@@ -12,6 +12,8 @@ mod journal_verify;
 mod money;
 pub(crate) mod payment;
 mod report;
+mod report_trial_balance;
+pub(crate) mod reports;
 mod send;
 pub(crate) mod serve;
 pub(crate) mod submit;
