@@ -39,6 +39,7 @@ enum Command {
     Payment(commands::payment::Args),
     Journal(commands::journal::Args),
     Audit(commands::audit::Args),
+    Report(commands::reports::Args),
 }
 
 /// A command's failure: one sentence for whoever typed it.
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
             Command::Payment(args) => commands::payment::run(args).await,
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
+            Command::Report(args) => commands::reports::run(&args),
         }
     });
     result.unwrap_or_else(|failure| {

@@ -277,6 +277,29 @@ fn an_archived_journal_is_told_as_it_was() {
     assert!(finished.stderr.contains("a segment is not right"), "{finished:?}");
 }
 
+/// Today's rules decide the sample as they did, archived or not, and leave nothing behind.
+#[test]
+fn a_journal_is_decided_again_as_it_was() {
+    let data_dir = sample();
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let verify = |args: &[&str]| journal("verify", data_dir.path(), args);
+    let plain = json_lines(&printed(verify(&["--json"]))).remove(0);
+    let args = ["--json", "--redecide", "--scratch", text(scratch.path())];
+    let again = json_lines(&printed(verify(&args))).remove(0);
+    for field in ["segments", "frames", "bytes", "events", "payments", "head", "state_hash"] {
+        assert_eq!(again[field], plain[field], "{field}");
+    }
+    assert_eq!(again["differences"], Value::Array(Vec::new()));
+    let [redecided, not] = ["redecided", "not_redecidable"].map(|field| again[field].as_u64());
+    assert_eq!(redecided.zip(not).map(|(some, others)| some + others), plain["events"].as_u64());
+    assert!(redecided > Some(70), "{again}");
+    assert_eq!(fs::read_dir(scratch.path()).expect("lists").count(), 0, "nothing is left behind");
+    let table = printed(verify(&["--redecide"]));
+    assert!(table.contains("today's rules decide every event as it is recorded"), "{table}");
+    let missing = scratch.path().join("missing");
+    assert_complains(&verify(&["--scratch", text(&missing)]), 1, &[text(&missing), "--scratch"]);
+}
+
 /// `millrace journal export | head -1`.
 fn end_quietly_on_a_closed_pipe(data_dir: &Path) {
     for args in [["export", "--format=jsonl"], ["export", "--format=csv"], ["inspect", "--frames"]]

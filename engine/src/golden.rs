@@ -105,7 +105,8 @@ fn frame() -> Vec<u8> {
             Event::HoldExpired(event) => record::encode_hold_expired(event, bytes),
             Event::Payment(event) => {
                 let context = if event.seq == EventSeq(2) { CONTEXT } else { &[] };
-                record::encode_payment(event, context, bytes, contexts);
+                let continues_group = event.seq == EventSeq(3);
+                record::encode_payment(event, context, continues_group, bytes, contexts);
             }
         }
     }
@@ -143,4 +144,9 @@ fn frames_of_version_1_are_read_as_they_always_were() {
         FeedEvent { event, context }
     });
     assert_eq!(read, Ok(expected.collect()));
+    let mut continues = Vec::new();
+    let each = |_, continues_group| continues.push(continues_group);
+    record::decode_each(&body, events_len, header.first_seq, header.event_count, each)
+        .expect("was read just now");
+    assert_eq!(continues, [false, false, true, false], "event 3 belongs to the group of event 2");
 }

@@ -6,7 +6,7 @@
 //! Reading order: [`submission`] → `sequence` (decide, batch by batch) → `record` and `frame`
 //! (encode) → `commit` (write, sync, release) → [`feed`]. Between batches `upkeep` has older payments
 //! written to runs (`past`) and takes `snapshot`s; [`pipeline`] wires all of it up, and [`recover`]
-//! brings back the state after a stop.
+//! brings back the state after a stop; [`redecide`] decides a journal again.
 
 pub mod archive;
 mod archive_file;
@@ -23,6 +23,7 @@ mod past;
 pub mod pipeline;
 mod record;
 pub mod recover;
+pub mod redecide;
 pub mod scan;
 mod segment;
 mod segment_frames;
@@ -31,6 +32,7 @@ pub mod segment_summary;
 mod sequence;
 mod snapshot;
 pub mod submission;
+pub mod trial_balance;
 mod upkeep;
 
 pub use crew::Crew;

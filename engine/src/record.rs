@@ -26,16 +26,19 @@ mod present {
     pub(super) const ORIGINAL: u8 = 4;
     pub(super) const EVENT_TIME: u8 = 8;
     pub(super) const AMOUNT_ALL: u8 = 16;
+    pub(super) const CONTINUES_GROUP: u8 = 32;
 }
 
 /// A record whose bytes are whole but make no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedRecord;
 
-/// Appends a payment event and its context.
+/// Appends a payment event and its context. `continues_group` tells that it belongs to the same
+/// linked group of the same request as the event before it.
 pub(crate) fn encode_payment(
     event: &PaymentEvent,
     context: &[u8],
+    continues_group: bool,
     events: &mut Vec<u8>,
     contexts: &mut Vec<u8>,
 ) {
@@ -67,7 +70,8 @@ pub(crate) fn encode_payment(
         | flag(event.balances.is_some(), present::BALANCES)
         | flag(has_original, present::ORIGINAL)
         | flag(payment.event_time.is_some(), present::EVENT_TIME)
-        | flag(amount_all, present::AMOUNT_ALL);
+        | flag(amount_all, present::AMOUNT_ALL)
+        | flag(continues_group, present::CONTINUES_GROUP);
     fixed[8..10].copy_from_slice(&payment.code.0.to_le_bytes());
     fixed[10..12].copy_from_slice(&(context.len() as u16).to_le_bytes());
     fixed[12..16].copy_from_slice(&payment.ledger.0.to_le_bytes());
@@ -134,13 +138,27 @@ pub(crate) fn decode_body(
     first_seq: EventSeq,
     count: u32,
 ) -> Result<Vec<FeedEvent>, MalformedRecord> {
+    let mut events = Vec::with_capacity((count as usize).min(events_len / RECORD_LEN_MIN));
+    decode_each(body, events_len, first_seq, count, |event, _| events.push(event))?;
+    Ok(events)
+}
+
+/// Reads the events of a frame's body, in sequence, each with whether it continues the linked group
+/// of the one before it. All of them, or an error.
+pub(crate) fn decode_each(
+    body: &Bytes,
+    events_len: usize,
+    first_seq: EventSeq,
+    count: u32,
+    mut each: impl FnMut(FeedEvent, bool),
+) -> Result<(), MalformedRecord> {
     if events_len > body.len() {
         return Err(MalformedRecord);
     }
     let mut reader = Reader { rest: &body[..events_len] };
     let mut context_at = events_len;
-    let mut events = Vec::with_capacity((count as usize).min(events_len / RECORD_LEN_MIN));
     for offset in 0..u64::from(count) {
+        let continues_group = reader.continues_group();
         let (event, context_len) = reader.event(EventSeq(first_seq.0 + offset))?;
         let context_end = context_at + context_len;
         if context_end > body.len() {
@@ -151,10 +169,10 @@ pub(crate) fn decode_body(
             _ => body.slice(context_at..context_end),
         };
         context_at = context_end;
-        events.push(FeedEvent { event: with_digest(event, &context), context });
+        each(FeedEvent { event: with_digest(event, &context), context }, continues_group);
     }
     let all_read = reader.rest.is_empty() && context_at == body.len();
-    if all_read { Ok(events) } else { Err(MalformedRecord) }
+    if all_read { Ok(()) } else { Err(MalformedRecord) }
 }
 
 fn with_digest(event: Event, context: &[u8]) -> Event {
@@ -172,6 +190,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Whether the next event belongs to the group of the one before it.
+    fn continues_group(&self) -> bool {
+        let is_payment = self.rest.first() == Some(&PAYMENT);
+        is_payment && self.rest.get(7).is_some_and(|there| there & present::CONTINUES_GROUP != 0)
+    }
+
     /// The next event, and the length of its context.
     fn event(&mut self, seq: EventSeq) -> Result<(Event, usize), MalformedRecord> {
         match self.rest.first() {
@@ -429,11 +453,14 @@ mod tests {
     proptest! {
         #[test]
         fn payment_events_read_back(
-            events in prop::collection::vec((payment_event(), prop::collection::vec(any::<u8>(), 0..80)), 1..8),
+            events in prop::collection::vec(
+                (payment_event(), prop::collection::vec(any::<u8>(), 0..80), any::<bool>()), 1..8),
         ) {
             let (mut bytes, mut contexts, mut expected) = (Vec::new(), Vec::new(), Vec::new());
-            for (position, (event, context)) in events.into_iter().enumerate() {
-                encode_payment(&event, &context, &mut bytes, &mut contexts);
+            let mut grouped = Vec::new();
+            for (position, (event, context, continues_group)) in events.into_iter().enumerate() {
+                encode_payment(&event, &context, continues_group, &mut bytes, &mut contexts);
+                grouped.push(continues_group);
                 let seq = EventSeq(5 + position as u64);
                 let event = Event::Payment(PaymentEvent { seq, ..event });
                 let event = with_digest(event, &context);
@@ -442,8 +469,13 @@ mod tests {
             let events_len = bytes.len();
             bytes.extend(contexts);
             let count = expected.len() as u32;
-            let decoded = decode_body(&bytes.into(), events_len, EventSeq(5), count);
+            let bytes = bytes.into();
+            let decoded = decode_body(&bytes, events_len, EventSeq(5), count);
             prop_assert_eq!(decoded, Ok(expected));
+            let mut read = Vec::new();
+            decode_each(&bytes, events_len, EventSeq(5), count, |_, grouped| read.push(grouped))
+                .expect("was read just now");
+            prop_assert_eq!(read, grouped);
         }
 
         #[test]

@@ -16,7 +16,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::{
     FeedEvent, JournalError,
-    frame::{FrameHash, FrameHeader},
+    frame::{ALIGNMENT, FrameHash, FrameHeader, HEADER_LEN},
     record,
     segment::{self, FIRST_FRAME, Found, JournalId, SegmentReader},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
@@ -74,6 +74,12 @@ impl ScannedFrame {
         }
     }
 
+    /// Its length on disk, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        let whole = HEADER_LEN + self.events_len as usize + self.context_len as usize;
+        whole.next_multiple_of(ALIGNMENT) as u64
+    }
+
     /// Its last event.
     #[must_use]
     pub fn last_seq(&self) -> EventSeq {
@@ -85,14 +91,22 @@ impl ScannedFrame {
     /// # Errors
     /// When the body is what was written, but holds no valid events: a defect of the writer.
     pub fn events(&self) -> Result<Vec<FeedEvent>, JournalError> {
-        let events_len = self.events_len as usize;
-        record::decode_body(&self.body, events_len, self.first_seq, self.event_count).map_err(
-            |_| JournalError::Damaged {
-                path: self.segment.to_path_buf(),
-                offset: self.offset,
-                what: "a frame's body holds no valid events",
-            },
-        )
+        let mut events = Vec::new();
+        self.each_event(|event, _| events.push(event))?;
+        Ok(events)
+    }
+
+    /// Decodes its events, in sequence, each with whether it belongs to the linked group of the one
+    /// before it.
+    pub(crate) fn each_event(&self, each: impl FnMut(FeedEvent, bool)) -> Result<(), JournalError> {
+        let (events_len, first_seq) = (self.events_len as usize, self.first_seq);
+        let decoded =
+            record::decode_each(&self.body, events_len, first_seq, self.event_count, each);
+        decoded.map_err(|_| JournalError::Damaged {
+            path: self.segment.to_path_buf(),
+            offset: self.offset,
+            what: "a frame's body holds no valid events",
+        })
     }
 }
 
@@ -152,6 +166,11 @@ impl JournalScan {
     #[must_use]
     pub fn torn_tail(&self) -> Option<&TornTail> {
         self.torn_tail.as_ref()
+    }
+
+    /// Hash of the journal's last frame; known once the scan has ended.
+    pub(crate) fn head(&self) -> Option<FrameHash> {
+        self.before.map(|(_, end)| end.head)
     }
 
     fn next_frame(&mut self) -> Result<Option<ScannedFrame>, JournalError> {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use millrace_ledger::{
-    AccountEvent, AccountOutcome, Decision, Gate, HoldExpired, Ledger, Payment, Timestamp,
+    AccountEvent, AccountOutcome, Decision, Gate, HoldExpired, Ledger, Payment, PaymentFlags,
+    Timestamp,
 };
 
 use crate::{
@@ -252,13 +253,19 @@ impl<G: Gate> Desk<G> {
     fn decide(&mut self, payments: &[Payment], contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
         let frame = &mut self.batch.frame;
         let mut replies = Vec::with_capacity(payments.len());
+        // Whether the group that is open has an event: replays leave none.
+        let mut group_has_event = false;
         let decided = |decision: &Decision| {
             let position = replies.len();
+            let continues_group = group_has_event;
+            let goes_on = payments[position].flags.has(PaymentFlags::LINKED);
+            let is_event = matches!(decision, Decision::New(_));
+            group_has_event = goes_on && (group_has_event || is_event);
             replies.push(match decision {
                 Decision::New(event) => {
                     let context = contexts.get(position).map_or(&[][..], |context| &context[..]);
                     let (events, frame_contexts) = frame.begin_event();
-                    record::encode_payment(event, context, events, frame_contexts);
+                    record::encode_payment(event, context, continues_group, events, frame_contexts);
                     PaymentReply {
                         id: event.payment.id,
                         seq: event.seq,

@@ -4,15 +4,12 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
 };
 
 use clap::Subcommand;
-use millrace_engine::recover;
-use millrace_ledger::{ApproveAll, EventSeq, Ledger};
-use serde_json::json;
+use millrace_ledger::EventSeq;
 
-use super::{journal_export, journal_inspect, journal_row::hex, money, say};
+use super::{journal_export, journal_inspect, journal_verify};
 use crate::Failure;
 
 /// Look at a journal
@@ -24,31 +21,14 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    Verify(VerifyArgs),
+    Verify(journal_verify::Args),
     Inspect(journal_inspect::Args),
     Export(journal_export::Args),
 }
 
-/// Check every frame, the hash chain, and that balances follow from the events
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  millrace journal verify --data-dir millrace-data
-  millrace journal verify --data-dir millrace-data --json
-
-Reads only; safe beside a running millrace, whose last frame may then count as torn.")]
-struct VerifyArgs {
-    /// Data directory of the millrace that wrote it
-    #[arg(long, value_name = "DIR", default_value = "millrace-data")]
-    data_dir: PathBuf,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
-}
-
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
-        Command::Verify(args) => verify(args),
+        Command::Verify(args) => journal_verify::run(args),
         Command::Inspect(args) => journal_inspect::run(args),
         Command::Export(args) => journal_export::run(args),
     }
@@ -85,47 +65,4 @@ pub(crate) fn end_of_stdout(written: io::Result<()>) -> Result<ExitCode, Failure
         }
         Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
     }
-}
-
-fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let journal = journal_dir(&args.data_dir)?;
-    let started = Instant::now();
-    let mut ledger = Ledger::new(0);
-    let report = recover::verify(&journal, &mut ledger, &mut ApproveAll)?;
-    let (head, state) = (hex(&report.head.0), hex(&ledger.state_hash()));
-    if args.json {
-        let torn = report.torn_tail.as_ref();
-        let object = json!({
-            "segments": report.segments,
-            "frames": report.frames,
-            "bytes": report.bytes,
-            "events": report.last_seq.0,
-            "accounts": ledger.account_count(),
-            "payments": ledger.payment_count(),
-            "head": head,
-            "state_hash": state,
-            "torn_tail": torn.map(|(segment, offset)| json!({"segment": segment, "offset": offset})),
-            "conserved": ledger.totals().iter().all(|totals| totals.conserved()),
-            "elapsed_s": started.elapsed().as_secs_f64(),
-        });
-        say!("{object}");
-        return Ok(ExitCode::SUCCESS);
-    }
-    say!("  segments      {:>14}", report.segments);
-    say!("  frames        {:>14}", report.frames);
-    say!("  bytes         {:>14}", report.bytes);
-    say!("  events        {:>14}", report.last_seq);
-    say!("  accounts      {:>14}", ledger.account_count());
-    say!("  payments      {:>14}", ledger.payment_count());
-    for totals in ledger.totals() {
-        let posted = money::text(totals.sums.debits_posted, totals.ledger.0);
-        say!("  posted, each side: {posted}");
-    }
-    say!("  head          {head}");
-    say!("  state         {state}");
-    if let Some((segment, offset)) = report.torn_tail {
-        say!("  torn tail in {segment} at {offset}: never acknowledged; cut at the next start");
-    }
-    say!("  every frame, the hash chain and all balances are right");
-    Ok(ExitCode::SUCCESS)
 }

@@ -170,13 +170,13 @@ fn export(
 }
 
 /// A bar on standard error; hidden where that is no terminal.
-fn bar(first: u64, last: u64) -> ProgressBar {
+pub(crate) fn bar(first: u64, last: u64) -> ProgressBar {
     let template = "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).expect("a constant template");
     ProgressBar::new((last + 1).saturating_sub(first)).with_style(style)
 }
 
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let time: jiff::Timestamp = text
         .parse()
         .map_err(|_| "is no time as in RFC 3339, such as 2026-01-31T12:00:00Z".to_owned())?;

@@ -59,6 +59,20 @@ impl Ledger {
         self.decide_with(&Alone, payments, gate, decided)
     }
 
+    /// Decides payments that are what a journal knows of one linked group: the last of them ends it,
+    /// although it may be linked. The member that ended it then was a replay, which leaves no event.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn decide_group_again(
+        &mut self,
+        members: &[Payment],
+        gate: &mut impl Gate,
+        decided: impl FnMut(&Decision),
+    ) -> Result<(), HistoryError> {
+        self.decide_to_end(&Alone, members, End::OfGroup, gate, decided)
+    }
+
     /// Decides as [`Self::decide`] does, resolving one stretch of the request beside posting the
     /// one before it, and with all shards side by side. The decisions are the same.
     ///
@@ -71,11 +85,22 @@ impl Ledger {
         gate: &mut impl Gate,
         decided: impl FnMut(&Decision),
     ) -> Result<(), HistoryError> {
+        self.decide_to_end(workers, payments, End::OfRequest, gate, decided)
+    }
+
+    fn decide_to_end(
+        &mut self,
+        workers: &impl Workers,
+        payments: &[Payment],
+        end: End,
+        gate: &mut impl Gate,
+        decided: impl FnMut(&Decision),
+    ) -> Result<(), HistoryError> {
         self.findings.reserve(payments.len());
         let (shards, books, findings) = (&mut self.shards, &mut self.books, &self.findings);
         let first_row = books.recent.len();
         let request = Request { payments, findings, recalled: Vec::new() };
-        let mut deciding = Deciding { books, request, gate, decided, at: 0 };
+        let mut deciding = Deciding { books, request, end, gate, decided, at: 0 };
         let mut resolved = 0;
         while deciding.at < payments.len() {
             let positions = resolved..payments.len().min(resolved + STRETCH);
@@ -99,10 +124,20 @@ impl Ledger {
     }
 }
 
+/// What the end of the payments means for a linked group that is still open there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was never closed.
+    OfRequest,
+    /// It ends here.
+    OfGroup,
+}
+
 /// A request on its way through posting.
 struct Deciding<'a, G, D> {
     books: &'a mut Books,
     request: Request<'a>,
+    end: End,
     gate: &'a mut G,
     decided: D,
     /// Position of the payment that is next.
@@ -138,7 +173,10 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 }
                 self.at = end;
             } else if resolved == payments.len() {
-                self.refuse_unclosed();
+                match self.end {
+                    End::OfRequest => self.refuse_unclosed(),
+                    End::OfGroup => self.decide_group(resolved),
+                }
                 self.at = resolved;
             } else {
                 return;

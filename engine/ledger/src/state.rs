@@ -99,6 +99,20 @@ pub struct Ledger {
     pub(crate) spare: Option<(Vec<IdIndex>, Rows)>,
 }
 
+impl Clone for Ledger {
+    /// A copy that goes its own way. History is shared.
+    fn clone(&self) -> Self {
+        Self {
+            shards: self.shards.clone(),
+            books: self.books.clone(),
+            // Scratch: it has no meaning outside of a request.
+            findings: Findings::default(),
+            generation_payments_max: self.generation_payments_max,
+            generations_closed: self.generations_closed,
+        }
+    }
+}
+
 impl Ledger {
     /// An empty ledger with one shard. The seed decides where ids are kept in memory, and nothing
     /// else.

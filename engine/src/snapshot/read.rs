@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig, SnapshotHead, Timestamp};
+use millrace_ledger::{Account, EventSeq, Gate, Ledger, LedgerConfig, SnapshotHead, Timestamp};
 
 use super::{HEADER_LEN, MAGIC, VERSION, kind, rows};
 use crate::{JournalError, frame::FrameHash, segment::JournalId};
@@ -34,6 +34,50 @@ pub(crate) fn read_names(path: &Path) -> Result<(JournalId, Vec<String>), Journa
         }
     }
     Err(sections.damaged("it names no runs"))
+}
+
+/// Which history a snapshot is of, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) journal: JournalId,
+    pub(crate) last_seq: EventSeq,
+    pub(crate) time: Timestamp,
+}
+
+/// Reads the first bytes of a snapshot only.
+pub(crate) fn read_head(path: &Path) -> Result<Head, JournalError> {
+    let (journal, SnapshotHead { last_seq, time, .. }, _) = open(path)?;
+    Ok(Head { journal, last_seq, time })
+}
+
+/// Reads the accounts of a snapshot, in the order of their opening, and checks every byte of it.
+/// Returns the hash of the frame that it stands after.
+///
+/// # Errors
+/// When the file is not whole. What was handed out must not be used then.
+pub(crate) fn read_accounts(
+    path: &Path,
+    mut each: impl FnMut(Account),
+) -> Result<FrameHash, JournalError> {
+    let (_, head, mut sections) = open(path)?;
+    let mut left = head.accounts;
+    while let Some((kind, payload)) = sections.next()? {
+        let malformed = || sections.damaged(MALFORMED);
+        let mut rest = &payload[..];
+        match kind {
+            kind::ACCOUNTS => {
+                while !rest.is_empty() {
+                    each(rows::take_account(&mut rest).ok_or_else(malformed)?);
+                    left = left.checked_sub(1).ok_or_else(malformed)?;
+                }
+            }
+            kind::END if left == 0 => {
+                return rows::array(&mut rest).map(FrameHash).ok_or_else(malformed);
+            }
+            _ => {}
+        }
+    }
+    Err(sections.damaged("accounts are missing"))
 }
 
 /// Loads a snapshot into a new ledger and a gate, which must be as new.

@@ -1,0 +1,290 @@
+//! `millrace report trial-balance`: consumes a journal, produces the sums of all accounts at a time,
+//! as a table, JSON or CSV. Fails when debits do not equal credits in every ledger.
+
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+
+use millrace_engine::{
+    scan,
+    trial_balance::{self, LedgerSums, Sums, TrialBalance, TrialBalanceError},
+};
+use millrace_ledger::{Amount, Balances, Currency, LedgerId, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{
+    journal::journal_dir,
+    journal_export::{bar, parse_time},
+    journal_row::time_text,
+    say,
+};
+use crate::Failure;
+
+/// Sums of all accounts per ledger and account code, as they stood at a time
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace report trial-balance --data-dir millrace-data
+  millrace report trial-balance --at 2026-11-20
+  millrace report trial-balance --at 2026-11-20T16:30:00+01:00 --json
+  millrace report trial-balance --at 2026-11-20 --csv > trial-balance.csv
+
+Reads the journal and its snapshots only; safe beside a running millrace. The batches count whose
+time is not after TIME. In every ledger debits must equal credits, posted and pending: where they do
+not, money was made or lost, and the exit code is 1.")]
+pub(crate) struct Args {
+    /// Data directory of the millrace that wrote it
+    #[arg(long, value_name = "DIR", default_value = "millrace-data")]
+    data_dir: PathBuf,
+    /// As of this time, as in RFC 3339, or of the end of this day in UTC; without it, as of now
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
+    at: Option<Timestamp>,
+    /// Print one JSON object instead of a table
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated lines with a header instead of a table
+    #[arg(long)]
+    csv: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let journal = journal_dir(&args.data_dir)?;
+    let bar = bar(1, scan::last_seq(&journal)?.0);
+    let balance = trial_balance::trial_balance(&journal, args.at, |seq| bar.set_position(seq.0));
+    bar.finish_and_clear();
+    let balance = balance.map_err(|error| explained(error, args.at))?;
+    let text = match (args.json, args.csv) {
+        (true, _) => json_object(&balance, args.at).to_string(),
+        (_, true) => csv_lines(&balance)?,
+        (false, false) => table(&balance),
+    };
+    say!("{}", text.trim_end());
+    check(&balance)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails when a ledger's debits do not equal its credits.
+fn check(balance: &TrialBalance) -> Result<(), Failure> {
+    let uneven = |(ledger, sums): (&LedgerId, &LedgerSums)| {
+        (!sums.total.balanced()).then(|| ledger_name(*ledger))
+    };
+    let uneven: Vec<_> = balance.ledgers.iter().filter_map(uneven).collect();
+    match uneven.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "debits do not equal credits in {}: money was made or lost. Stop payments, and run \
+             `millrace journal verify --redecide`",
+            uneven.join(", ")
+        )
+        .into()),
+    }
+}
+
+fn explained(error: TrialBalanceError, at: Option<Timestamp>) -> Failure {
+    match (error, at) {
+        (TrialBalanceError::BeforeFirst { first }, Some(at)) => format!(
+            "--at {}: nothing was recorded by then; the first event is of {}",
+            time_text(at),
+            time_text(first)
+        )
+        .into(),
+        (error, _) => error.into(),
+    }
+}
+
+/// A time, or the last nanosecond of a day in UTC.
+fn parse_at(text: &str) -> Result<Timestamp, String> {
+    let date = (text.len() == "2026-01-31".len()).then(|| text.parse::<jiff::civil::Date>());
+    let Some(Ok(date)) = date else {
+        return parse_time(text).map_err(|why| match why.starts_with("is no time") {
+            true => format!("{why}, and no date, such as 2026-01-31"),
+            false => why,
+        });
+    };
+    let end = date.at(23, 59, 59, 999_999_999).to_zoned(jiff::tz::TimeZone::UTC);
+    let end = end.map_err(|_| "is no day that can be told in UTC".to_owned())?;
+    let nanoseconds = u64::try_from(end.timestamp().as_nanosecond());
+    nanoseconds.map(Timestamp).map_err(|_| "is before 1970 or after 2554".to_owned())
+}
+
+fn ledger_name(ledger: LedgerId) -> String {
+    match Currency::of_ledger(ledger) {
+        Some(currency) => format!("{} (ledger {})", currency.code, ledger.0),
+        None => format!("ledger {}, in minor units", ledger.0),
+    }
+}
+
+/// Decimal text of the ledger's currency; minor units where it has none.
+fn decimal(ledger: LedgerId, minor: u128) -> String {
+    match Currency::of_ledger(ledger) {
+        Some(currency) => currency.format(Amount(minor)),
+        None => minor.to_string(),
+    }
+}
+
+/// By how much one side is ahead, posted, and which.
+fn net(balances: &Balances) -> (u128, &'static str) {
+    let (debits, credits) = (balances.debits_posted, balances.credits_posted);
+    match debits.cmp(&credits) {
+        std::cmp::Ordering::Greater => (debits - credits, "DEBIT"),
+        std::cmp::Ordering::Less => (credits - debits, "CREDIT"),
+        std::cmp::Ordering::Equal => (0, ""),
+    }
+}
+
+/// The sums that are told of accounts, by name.
+fn amounts(balances: &Balances) -> [(&'static str, u128); 5] {
+    [
+        ("debits_posted", balances.debits_posted),
+        ("credits_posted", balances.credits_posted),
+        ("net", net(balances).0),
+        ("debits_pending", balances.debits_pending),
+        ("credits_pending", balances.credits_pending),
+    ]
+}
+
+/// One line per code, then one for all of them.
+fn lines(sums: &LedgerSums) -> impl Iterator<Item = (String, &Sums)> {
+    let codes = sums.codes.iter().map(|(code, sums)| (code.0.to_string(), sums));
+    codes.chain([("TOTAL".to_owned(), &sums.total)])
+}
+
+fn table(balance: &TrialBalance) -> String {
+    let (as_of, time) = (balance.as_of, time_text(balance.time));
+    let mut text = format!("trial balance as of event {as_of}, {time}\n");
+    for (ledger, sums) in &balance.ledgers {
+        let _ = writeln!(text, "\n{}", ledger_name(*ledger));
+        let _ = writeln!(
+            text,
+            "  {:>5} {:>9} {:>17} {:>17} {:>24} {:>17} {:>17}",
+            "CODE", "ACCOUNTS", "DEBITS", "CREDITS", "NET", "PENDING DEBITS", "PENDING CREDITS"
+        );
+        for (code, Sums { accounts, balances }) in lines(sums) {
+            let [debits, credits, ahead, pending_debits, pending_credits] =
+                amounts(balances).map(|(_, minor)| decimal(*ledger, minor));
+            let side = net(balances).1.to_lowercase();
+            let _ = writeln!(
+                text,
+                "  {code:>5} {accounts:>9} {debits:>17} {credits:>17} {ahead:>17} {side:<6} \
+                 {pending_debits:>17} {pending_credits:>17}"
+            );
+        }
+    }
+    text
+}
+
+fn json_object(balance: &TrialBalance, at: Option<Timestamp>) -> Value {
+    let ledgers: Vec<_> = balance
+        .ledgers
+        .iter()
+        .map(|(ledger, sums)| {
+            let code = |(code, sums): (&millrace_ledger::Code, &Sums)| {
+                let mut object = Map::from_iter([("code".to_owned(), json!(code.0))]);
+                object.extend(json_fields(*ledger, sums));
+                object
+            };
+            json!({
+                "ledger": ledger.0,
+                "currency": Currency::of_ledger(*ledger).map(|currency| currency.code),
+                "codes": sums.codes.iter().map(code).collect::<Vec<_>>(),
+                "total": json_fields(*ledger, &sums.total),
+                "balanced": sums.total.balanced(),
+            })
+        })
+        .collect();
+    json!({
+        "at": at.map(time_text),
+        "as_of_event": balance.as_of.0,
+        "as_of_time": time_text(balance.time),
+        "from_snapshot": balance.snapshot.map(|seq| seq.0),
+        "ledgers": ledgers,
+        "balanced": check(balance).is_ok(),
+    })
+}
+
+/// Amounts are text, in decimal and in minor units: they may exceed what a JSON number holds.
+fn json_fields(ledger: LedgerId, sums: &Sums) -> Map<String, Value> {
+    let mut fields = Map::from_iter([("accounts".to_owned(), json!(sums.accounts))]);
+    for (name, minor) in amounts(&sums.balances) {
+        fields.insert(name.to_owned(), decimal(ledger, minor).into());
+        fields.insert(format!("{name}_minor"), minor.to_string().into());
+    }
+    fields.insert("net_side".to_owned(), net(&sums.balances).1.into());
+    fields
+}
+
+fn csv_lines(balance: &TrialBalance) -> Result<String, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let names = amounts(&Balances::default()).map(|(name, _)| name);
+    let heading = ["as_of_event", "as_of_time", "ledger", "currency", "code", "accounts"];
+    let minor_names = names.map(|name| format!("{name}_minor"));
+    let heading = heading.into_iter().chain(names).chain(["net_side"]);
+    writer.write_record(heading.chain(minor_names.iter().map(String::as_str)))?;
+    for (ledger, sums) in &balance.ledgers {
+        let currency = Currency::of_ledger(*ledger).map_or("", |currency| currency.code);
+        for (code, Sums { accounts, balances }) in lines(sums) {
+            let amounts = amounts(balances);
+            let mut cells = vec![
+                balance.as_of.to_string(),
+                time_text(balance.time),
+                ledger.0.to_string(),
+                currency.to_owned(),
+                code,
+                accounts.to_string(),
+            ];
+            cells.extend(amounts.map(|(_, minor)| decimal(*ledger, minor)));
+            cells.push(net(balances).1.to_owned());
+            cells.extend(amounts.map(|(_, minor)| minor.to_string()));
+            writer.write_record(cells)?;
+        }
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millrace_ledger::{Code, EventSeq};
+
+    use super::*;
+
+    fn balance(debits_posted: u128, credits_pending: u128) -> TrialBalance {
+        let balances =
+            Balances { debits_posted, credits_posted: 500, debits_pending: 20, credits_pending };
+        let sums = Sums { accounts: 2, balances };
+        let codes = BTreeMap::from([(Code(1), sums)]);
+        TrialBalance {
+            as_of: EventSeq(9),
+            time: Timestamp(0),
+            snapshot: None,
+            ledgers: BTreeMap::from([(LedgerId(978), LedgerSums { codes, total: sums })]),
+        }
+    }
+
+    #[test]
+    fn made_money_is_told_loudly() {
+        assert!(check(&balance(500, 20)).is_ok());
+        for made in [balance(501, 20), balance(500, 19)] {
+            let failure = check(&made).expect_err("is uneven").to_string();
+            assert!(failure.starts_with("debits do not equal credits in EUR (ledger 978)"));
+            assert_eq!(json_object(&made, None)["balanced"], false);
+        }
+    }
+
+    #[test]
+    fn a_date_is_the_end_of_that_day() {
+        for (text, expected) in [
+            ("1970-01-01", Ok(86_399_999_999_999)),
+            ("1970-01-02", Ok(2 * 86_400_000_000_000 - 1)),
+            ("1970-01-01T00:00:01Z", Ok(1_000_000_000)),
+            ("1970-01-01T02:00:01+02:00", Ok(1_000_000_000)),
+            ("1969-12-31", Err("is before 1970 or after 2554")),
+        ] {
+            let expected = expected.map(Timestamp).map_err(str::to_owned);
+            assert_eq!(parse_at(text), expected, "{text}");
+        }
+        for text in ["yesterday", "2026-02-30", "2026-11-2", "20261120", ""] {
+            let why = parse_at(text).expect_err("is no time");
+            assert!(why.ends_with("and no date, such as 2026-01-31"), "{text}: {why}");
+        }
+    }
+}
