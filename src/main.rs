@@ -21,6 +21,7 @@ Examples:
   millrace demo --once --json --file orders.csv
   millrace serve --config millrace.toml
   millrace submit --file orders.csv --open-accounts
+  millrace backup --to /backups/millrace
 
 RUST_LOG sets what is logged to standard error; the default is `info`."
 )]
@@ -38,6 +39,8 @@ enum Command {
     Payment(commands::payment::Args),
     Journal(commands::journal::Args),
     Audit(commands::audit::Args),
+    Backup(commands::backup::Args),
+    Restore(commands::restore::Args),
 }
 
 /// A command's failure: one sentence for whoever typed it.
@@ -69,6 +72,8 @@ fn main() -> ExitCode {
             Command::Payment(args) => commands::payment::run(args).await,
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
+            Command::Backup(args) => commands::backup::run(&args),
+            Command::Restore(args) => commands::restore::run(&args),
         }
     });
     result.unwrap_or_else(|failure| {

@@ -176,7 +176,7 @@ fn bar(first: u64, last: u64) -> ProgressBar {
     ProgressBar::new((last + 1).saturating_sub(first)).with_style(style)
 }
 
-fn parse_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let time: jiff::Timestamp = text
         .parse()
         .map_err(|_| "is no time as in RFC 3339, such as 2026-01-31T12:00:00Z".to_owned())?;

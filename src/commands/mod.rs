@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod journal;
 mod journal_export;
@@ -11,6 +12,7 @@ mod journal_row;
 mod money;
 pub(crate) mod payment;
 mod report;
+pub(crate) mod restore;
 mod send;
 pub(crate) mod serve;
 pub(crate) mod submit;

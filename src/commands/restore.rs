@@ -134,7 +134,10 @@ fn print_table(report: &RestoreReport, data_dir: &Path, seconds: f64) {
     if let Some(last) = report.cut_from {
         let lost = last.0 - report.last_seq.0;
         say!("");
-        say!("  The journal was cut: {lost} events after {} are not in it, and new ones", report.last_seq);
+        say!(
+            "  The journal was cut: {lost} events after {} are not in it, and new ones",
+            report.last_seq
+        );
         say!("  will take their numbers. Whoever read them knows events that no longer exist:");
         say!("  remove audit logs, notifications and read models that were built from them, and");
         say!("  tell upstreams which payments to send again.");
