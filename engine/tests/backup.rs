@@ -1,6 +1,8 @@
 //! Backups of journals that engines wrote and write, restored and compared with a replay of the
 //! original; damage that must be named; and the journal brought back to each of its events.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 mod support;
 
 use std::{
@@ -52,14 +54,14 @@ fn payment(number: u128) -> Payment {
         ledger: LedgerId(203),
         code: Code(1),
         context_digest: context_digest(context(number).as_bytes()),
-        operation: if number % 3 == 0 { Operation::Authorize } else { Operation::Pay },
+        operation: if number.is_multiple_of(3) { Operation::Authorize } else { Operation::Pay },
         ..Payment::default()
     }
 }
 
 /// Every other payment has one.
 fn context(number: u128) -> String {
-    if number % 2 == 0 { format!("context of {number}") } else { String::new() }
+    if number.is_multiple_of(2) { format!("context of {number}") } else { String::new() }
 }
 
 /// Payments with these numbers, ten a request.
@@ -263,6 +265,125 @@ fn backups_of_a_running_engine_are_whole() {
     assert!(error.contains("no snapshot of before") && error.contains("The earliest"), "{error}");
     let earliest = Until::Event(oldest.max(report.first_seq));
     bring_back(&target, &scratch.path().join("earliest"), Some(earliest)).expect("restores");
+}
+
+/// The beginning of the journal is archived and deleted under the backup's hands: what it has
+/// listed is gone when it comes to copy it.
+#[test]
+fn backups_are_whole_while_the_beginning_is_deleted() {
+    let (journal, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = start(journal.path());
+    open_accounts(&engine);
+    fill(&engine, 1..600);
+    let done = AtomicBool::new(false);
+    let goes_on = || !done.load(Ordering::Relaxed);
+    let last = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (6..).take_while(|_| goes_on()).for_each(|hundred: u128| {
+                fill(&engine, 100 * hundred..100 * hundred + 100);
+            });
+        });
+        scope.spawn(|| {
+            while goes_on() {
+                let snapshots = support::files(&journal.path().join("snapshots"), ".snapshot");
+                // Recovery reads no further back than to the older one of two.
+                if let [older, _] = &snapshots[..] {
+                    let below = support::first_seq(older);
+                    archive_segments(journal.path(), below, || false).expect("archives");
+                    delete_archived(journal.path(), below).expect("deletes");
+                }
+            }
+        });
+        let mut last = None;
+        for round in 0..15 {
+            // Now and then from nothing, which takes longest.
+            let target = scratch.path().join(format!("backup-{}", round / 3));
+            let at_least = engine.feed().durable_seq();
+            let report = back_up(journal.path(), &target).expect("backs up");
+            assert!(report.last_seq >= at_least && !report.snapshots.is_empty(), "{report:?}");
+            let place = scratch.path().join(format!("journal-{round}"));
+            let back = bring_back(&target, &place, None).expect("restores");
+            assert_eq!((back.last_seq, back.head), (report.last_seq, report.head));
+            assert_eq!(back.passed_over, Vec::<String>::new());
+            last = Some(report);
+        }
+        done.store(true, Ordering::Relaxed);
+        last.expect("several")
+    });
+    engine.stop().expect("stops");
+    assert!(last.first_seq > EventSeq::FIRST, "{last:?}");
+    let (target, place) = (scratch.path().join("backup-4"), scratch.path().join("journal"));
+    back_up(journal.path(), &target).expect("backs up");
+    let back = bring_back(&target, &place, None).expect("restores");
+    let (_, expected) = recover::verify_recovery(&config(journal.path()), &ApproveAll).unwrap();
+    assert_eq!(back.state_hash, expected);
+}
+
+/// The story: the risk policy changed, so all snapshots were useless, and runs were made anew: other
+/// contents under the same names.
+#[test]
+fn runs_of_the_same_name_are_told_apart() {
+    let (journal, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // So few that they are not merged.
+    let write = |generation_payments_max, numbers| {
+        let config = EngineConfig {
+            generation_payments_max,
+            snapshot_bytes: 12_000,
+            ..config(journal.path())
+        };
+        let (engine, _) = Engine::start(&config, &ApproveAll).expect("starts");
+        open_accounts(&engine);
+        fill(&engine, numbers);
+        engine.stop().expect("stops");
+    };
+    write(50, 1..90);
+    let target = scratch.path().join("backup");
+    let report = back_up(journal.path(), &target).expect("backs up");
+    assert_eq!(report.snapshots.len(), 1, "{report:?}");
+    let runs = |directory: &Path| -> BTreeMap<_, _> {
+        let runs = support::files(&directory.join("runs"), ".run").into_iter();
+        runs.map(|path| (path.file_name().unwrap().to_owned(), fs::read(path).unwrap())).collect()
+    };
+    let before = runs(journal.path());
+    fs::remove_dir_all(journal.path().join("snapshots")).unwrap();
+    write(40, 90..120);
+    let same_name = |(name, bytes): (&std::ffi::OsString, &Vec<u8>)| {
+        before.get(name).is_some_and(|old| old != bytes)
+    };
+    assert!(runs(journal.path()).iter().any(same_name), "the test needs such a run");
+    back_up(journal.path(), &target).expect("backs up");
+    let back = bring_back(&target, &scratch.path().join("journal"), None).expect("restores");
+    assert_eq!(back.state_hash, support::state_hash(journal.path()));
+    assert!(back.snapshot.is_some(), "{back:?}");
+    runs(&scratch.path().join("journal")).iter().for_each(|(name, bytes)| {
+        assert_eq!(runs(journal.path()).get(name), Some(bytes), "{name:?}");
+    });
+}
+
+/// A frame that was never acknowledged is not in the backup.
+#[test]
+fn torn_bytes_are_not_copied() {
+    let (journal, scratch) = (journal(), tempfile::tempdir().unwrap());
+    let expected = support::state_hash(journal.path());
+    let newest = support::segments(journal.path()).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(64);
+    let torn = bytes[128..128 + 300].to_vec();
+    bytes.resize(bytes.len().max(end + 512), 0);
+    bytes[end..end + 300].copy_from_slice(&torn);
+    bytes[end + 200..end + 300].fill(0x55);
+    fs::write(&newest, &bytes).unwrap();
+    let torn_tail = |journal: &Path| {
+        let report = recover::verify(journal, &mut Ledger::new(0), &mut ApproveAll);
+        report.expect("recovers").torn_tail
+    };
+    assert!(torn_tail(journal.path()).is_some(), "the test needs one");
+    let target = scratch.path().join("backup");
+    back_up(journal.path(), &target).expect("backs up");
+    let place = scratch.path().join("journal");
+    let back = bring_back(&target, &place, None).expect("restores");
+    assert_eq!((back.state_hash, torn_tail(&place)), (expected, None));
+    assert_eq!(fs::read(&newest).unwrap(), bytes, "the journal is as it was");
 }
 
 /// Everything that a restore needs is compared with the manifest, and what is wrong is named. A
