@@ -38,8 +38,7 @@ pub enum BackupError {
     /// Files vanished again and again while they were copied.
     #[error(
         "the journal changes faster than it can be copied: after {attempts} attempts, {last}. The \
-         backup in {} is as it was; what was copied by now is not copied again. Try again when there \
-         is less to do",
+         backup in {} is as it was. Try again when there is less to do",
         path.display()
     )]
     KeepsChanging {
