@@ -22,6 +22,7 @@ Examples:
   millrace demo --once --json --file orders.csv
   millrace serve --config millrace.toml
   millrace submit --file orders.csv --open-accounts
+  millrace backup --to /backups/millrace
 
 RUST_LOG sets what is logged to standard error; the default is `info`."
 )]
@@ -40,6 +41,8 @@ enum Command {
     Journal(commands::journal::Args),
     Audit(commands::audit::Args),
     Report(commands::reports::Args),
+    Backup(commands::backup::Args),
+    Restore(commands::restore::Args),
 }
 
 /// A command's failure: one sentence for whoever typed it.
@@ -75,6 +78,8 @@ fn main() -> ExitCode {
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
             Command::Report(args) => commands::reports::run(&args),
+            Command::Backup(args) => commands::backup::run(&args),
+            Command::Restore(args) => commands::restore::run(&args),
         }
     });
     result.unwrap_or_else(|failure| {

@@ -6,10 +6,12 @@
 //! Reading order: [`submission`] → `sequence` (decide, batch by batch) → `record` and `frame`
 //! (encode) → `commit` (write, sync, release) → [`feed`]. Between batches `upkeep` has older payments
 //! written to runs (`past`) and takes `snapshot`s; [`pipeline`] wires all of it up, and [`recover`]
-//! brings back the state after a stop; [`redecide`] decides a journal again.
+//! brings back the state after a stop; [`redecide`] decides a journal again, and [`backup`] copies one
+//! and brings the copy back.
 
 pub mod archive;
 mod archive_file;
+pub mod backup;
 mod commit;
 mod crew;
 pub mod error;

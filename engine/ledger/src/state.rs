@@ -109,6 +109,7 @@ impl Clone for Ledger {
             findings: Findings::default(),
             generation_payments_max: self.generation_payments_max,
             generations_closed: self.generations_closed,
+            spare: None,
         }
     }
 }

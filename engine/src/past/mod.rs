@@ -108,6 +108,26 @@ impl Runs {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// Opens one run on its own, for whoever copies or checks it. Makes and deletes nothing.
+    ///
+    /// # Errors
+    /// When it can't be read, is damaged, or is of another journal.
+    pub(crate) fn open_one(
+        directory: &Path,
+        journal: JournalId,
+        name: &str,
+    ) -> Result<Arc<Run>, JournalError> {
+        let shelf = Arc::new(Shelf {
+            directory: directory.to_owned(),
+            journal,
+            fold: Fold::new(&journal),
+            layout: Layout::default(),
+            filter_memory: Arc::new(FilterMemory::new(0)),
+            deletes: AtomicBool::new(false),
+        });
+        Run::open(&shelf, name).map(Arc::new)
+    }
+
     /// Writes a generation as the newest run.
     ///
     /// # Errors

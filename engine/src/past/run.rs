@@ -145,6 +145,11 @@ impl Run {
         &self.path
     }
 
+    /// Its file, which outlives its name.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Number of payments.
     pub(crate) fn rows(&self) -> u64 {
         self.contents.rows
