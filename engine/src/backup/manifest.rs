@@ -224,8 +224,12 @@ fn parse_place<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Place> {
 
 /// Whether a name is that of a file of a journal.
 pub(super) fn is_name(name: &str) -> bool {
-    let (directory, file) = name.rsplit_once('/').unwrap_or(("", name));
-    DIRECTORIES.contains(&directory) && is_file_name(file)
+    match name.rsplit_once('/') {
+        None => is_file_name(name),
+        Some((directory, file)) => {
+            !directory.is_empty() && DIRECTORIES.contains(&directory) && is_file_name(file)
+        }
+    }
 }
 
 /// Whether a file may be called so in a journal or a backup: a number first, and no way out.
