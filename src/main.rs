@@ -21,6 +21,7 @@ Examples:
   millrace demo --once --json --file orders.csv
   millrace serve --config millrace.toml
   millrace submit --file orders.csv --open-accounts
+  millrace report trial-balance --at 2026-11-20
 
 RUST_LOG sets what is logged to standard error; the default is `info`."
 )]

@@ -37,7 +37,7 @@ fn open_accounts(engine: &Engine) {
 
 /// Payments, holds, captures that name a wrong account, refunds, refusals, in both currencies.
 fn payment(number: u128) -> Payment {
-    let euro = number % 3 == 0;
+    let euro = number.is_multiple_of(3);
     let account = |at: u128| AccountId(if euro { 7 + at % 3 } else { 1 + at % 6 });
     let pay = Payment {
         id: PaymentId(number),
@@ -57,9 +57,7 @@ fn payment(number: u128) -> Payment {
         ..Payment::default()
     };
     match number % 12 {
-        1 | 2 | 3 if number > 12 => {
-            follow_up(Operation::Refund, if number % 12 == 2 { 5 } else { 0 })
-        }
+        1..=3 if number > 12 => follow_up(Operation::Refund, if number % 12 == 2 { 5 } else { 0 }),
         4 | 9 => Payment { operation: Operation::Authorize, timeout_s: 1, ..pay },
         5 => Payment { operation: Operation::Authorize, ..pay },
         11 => follow_up(Operation::Capture, 0),
@@ -79,7 +77,7 @@ fn journal() -> TempDir {
     };
     let (engine, _) = Engine::start(&config, &ApproveAll).expect("starts");
     open_accounts(&engine);
-    let mut pay = |numbers: std::ops::Range<u128>| {
+    let pay = |numbers: std::ops::Range<u128>| {
         let all: Vec<_> = numbers.map(payment).collect();
         for request in all.chunks(7) {
             let (payments, contexts) = (request.to_vec(), Vec::new());
