@@ -23,6 +23,7 @@ Examples:
   millrace serve --config millrace.toml
   millrace submit --file orders.csv --open-accounts
   millrace backup --to /backups/millrace
+  millrace report trial-balance --at 2026-11-20
 
 RUST_LOG sets what is logged to standard error; the default is `info`."
 )]

@@ -79,18 +79,20 @@ pub fn redecide_within(
     scratch: &Path,
     progress: impl FnMut(EventSeq),
 ) -> Result<Redecision, JournalError> {
-    redecide(directory, scratch, LedgerConfig::default(), progress)
+    let LedgerConfig { generation_payments_max, .. } = LedgerConfig::default();
+    redecide(directory, scratch, generation_payments_max, progress)
 }
 
 fn redecide(
     directory: &Path,
     scratch: &Path,
-    config: LedgerConfig,
+    generation_payments_max: u32,
     mut progress: impl FnMut(EventSeq),
 ) -> Result<Redecision, JournalError> {
     let filter_memory_max = EngineConfig::new("").filter_memory_max;
     let runs = Runs::open(scratch, JournalId::default(), &[], filter_memory_max)?;
-    let config = LedgerConfig { history: Arc::new(runs.clone()), ..config };
+    let history = Arc::new(runs.clone());
+    let config = LedgerConfig { generation_payments_max, history, ..LedgerConfig::default() };
     let mut redecider = Redecider::new(Ledger::with_config(config), runs);
     let mut report = RecoveryReport::default();
     report.segments = segment::list(directory)?.len();

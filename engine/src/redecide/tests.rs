@@ -189,8 +189,7 @@ fn started(gate: &EveryThird) -> (TempDir, Engine) {
 #[track_caller]
 fn again(directory: &Path, generation_payments_max: u32) -> Redecision {
     let scratch = tempfile::tempdir().expect("a temporary directory");
-    let config = LedgerConfig { generation_payments_max, ..LedgerConfig::default() };
-    redecide(directory, scratch.path(), config, |_| {}).expect("the journal is whole")
+    redecide(directory, scratch.path(), generation_payments_max, |_| {}).expect("it is whole")
 }
 
 #[test]
