@@ -6,6 +6,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use millrace_engine::EngineConfig;
@@ -52,11 +53,34 @@ pub(crate) struct EngineSettings {
     pub(crate) batch_events_max: u32,
     /// Payments, accounts and 128-byte pieces of context that may wait. Default 65536.
     pub(crate) queue_weight_max: u32,
+    /// Shards that ids are split over; 0 is a quarter of the processors, 1 to 4. Default 0.
+    pub(crate) shards: usize,
+    /// Payments after which recent ones are written to a run. Default 524288, 150 bytes each; two
+    /// to five times as many are in memory.
+    pub(crate) recent_payments: u32,
+    /// Memory for the filters of runs, in mebibytes. Default 256.
+    pub(crate) filters_mib: u64,
+    /// Journal that is written between two snapshots, in mebibytes; 0 takes none. Default 1024.
+    pub(crate) snapshot_mib: u64,
+    /// Seconds between two snapshots, if anything happened. Default 600.
+    pub(crate) snapshot_interval_s: u64,
+    /// Compress journal segments that both kept snapshots cover. Default true.
+    pub(crate) archive: bool,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { segment_mib: 128, batch_events_max: 16_384, queue_weight_max: 65_536 }
+        Self {
+            segment_mib: 128,
+            batch_events_max: 16_384,
+            queue_weight_max: 65_536,
+            shards: 0,
+            recent_payments: 1 << 19,
+            filters_mib: 256,
+            snapshot_mib: 1_024,
+            snapshot_interval_s: 600,
+            archive: true,
+        }
     }
 }
 
@@ -98,7 +122,14 @@ impl Config {
             true => Ok(()),
             false => Err(ConfigError::OutOfBounds { key, value, must_be }),
         };
-        let EngineSettings { segment_mib, batch_events_max, queue_weight_max } = self.engine;
+        let EngineSettings {
+            segment_mib,
+            batch_events_max,
+            queue_weight_max,
+            shards,
+            recent_payments,
+            ..
+        } = self.engine;
         let message_mib = self.ingest.message_max_mib as u64;
         bounds(
             "engine.segment_mib",
@@ -118,6 +149,13 @@ impl Config {
             (8_192..=1 << 28).contains(&queue_weight_max),
             "8192 (one full request) to 268435456",
         )?;
+        bounds("engine.shards", shards as u64, shards <= 64, "0 (automatic) to 64")?;
+        bounds(
+            "engine.recent_payments",
+            recent_payments.into(),
+            (1_024..=1 << 26).contains(&recent_payments),
+            "1024 to 67108864",
+        )?;
         bounds(
             "ingest.message_max_mib",
             message_mib,
@@ -132,11 +170,19 @@ impl Config {
     }
 
     pub(crate) fn engine(&self) -> EngineConfig {
+        let defaults = EngineConfig::new(self.journal_dir());
+        let settings = &self.engine;
         EngineConfig {
-            segment_bytes: self.engine.segment_mib << 20,
-            batch_events_max: self.engine.batch_events_max,
-            queue_weight_max: self.engine.queue_weight_max,
-            ..EngineConfig::new(self.journal_dir())
+            segment_bytes: settings.segment_mib << 20,
+            batch_events_max: settings.batch_events_max,
+            queue_weight_max: settings.queue_weight_max,
+            shards: if settings.shards == 0 { defaults.shards } else { settings.shards },
+            generation_payments_max: settings.recent_payments,
+            filter_memory_max: settings.filters_mib << 20,
+            snapshot_bytes: settings.snapshot_mib << 20,
+            snapshot_interval: Duration::from_secs(settings.snapshot_interval_s),
+            archive: settings.archive,
+            ..defaults
         }
     }
 

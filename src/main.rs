@@ -8,6 +8,7 @@ mod pipeline;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use millrace_engine::huge_pages::ask_for_huge_pages;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
@@ -22,6 +23,7 @@ Examples:
   millrace serve --config millrace.toml
   millrace submit --file orders.csv --open-accounts
   millrace report trial-balance --at 2026-11-20
+  millrace backup --to /backups/millrace
 
 RUST_LOG sets what is logged to standard error; the default is `info`."
 )]
@@ -40,6 +42,8 @@ enum Command {
     Journal(commands::journal::Args),
     Audit(commands::audit::Args),
     Report(commands::reports::Args),
+    Backup(commands::backup::Args),
+    Restore(commands::restore::Args),
 }
 
 /// A command's failure: one sentence for whoever typed it.
@@ -47,6 +51,9 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        ask_for_huge_pages();
+    }
     let quiet = !matches!(cli.command, Command::Serve(_));
     let default_level = if quiet { "warn" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default_level.into());
@@ -72,6 +79,8 @@ fn main() -> ExitCode {
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
             Command::Report(args) => commands::reports::run(&args),
+            Command::Backup(args) => commands::backup::run(&args),
+            Command::Restore(args) => commands::restore::run(&args),
         }
     });
     result.unwrap_or_else(|failure| {

@@ -56,14 +56,23 @@ pub struct Settings {
     pub capture_after: u32,
     /// Tell the progress each time so many payments are measured.
     pub every: Option<u64>,
+    /// Shards of the ledger; what the engine thinks fit if `None`.
+    pub shards: Option<usize>,
+    /// Mebibytes of journal between two snapshots; the engine's default if `None`.
+    pub snapshot_mib: Option<u64>,
     /// The journal's directory, new or empty, which is kept; a temporary one if `None`.
     pub dir: Option<PathBuf>,
 }
 
 /// How the engine under measurement is set up. THE ONE PLACE to hand settings of the engine
 /// through.
-fn engine_config(directory: &Path, _settings: &Settings) -> EngineConfig {
-    EngineConfig::new(directory)
+fn engine_config(directory: &Path, settings: &Settings) -> EngineConfig {
+    let defaults = EngineConfig::new(directory);
+    EngineConfig {
+        shards: settings.shards.unwrap_or(defaults.shards),
+        snapshot_bytes: settings.snapshot_mib.map_or(defaults.snapshot_bytes, |mib| mib << 20),
+        ..defaults
+    }
 }
 
 /// Runs the engine under load.
@@ -80,7 +89,7 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
         .enable_time()
         .build()
         .map_err(|error| format!("can't start the clients: {error}"))?;
-    let driven = runtime.block_on(drive(settings, &engine.submitter()));
+    let driven = runtime.block_on(drive(settings, &engine));
     let feed = engine.feed();
     // An engine that stopped by itself knows why; its clients only know that it did.
     engine.stop().map_err(|error| error.to_string())?;
@@ -94,7 +103,8 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
 }
 
 /// Opens the accounts, warms up, measures.
-async fn drive(settings: &Settings, submitter: &Submitter) -> Result<Phase, String> {
+async fn drive(settings: &Settings, engine: &Engine) -> Result<Phase, String> {
+    let submitter = &engine.submitter();
     open_accounts(submitter, settings.accounts).await?;
     let Settings { workload, accounts, capture_after, seed, .. } = *settings;
     let mix = Arc::new(Mix::new(workload, accounts, capture_after, seed));
@@ -108,7 +118,8 @@ async fn drive(settings: &Settings, submitter: &Submitter) -> Result<Phase, Stri
     let (before, start) = (Usage::now(), Instant::now());
     let (_, tally) = send_all(clients, Tally::new(settings.payments, settings.every)).await?;
     let (elapsed, usage) = (start.elapsed(), Usage::now().since(&before));
-    Ok(Phase { tally, elapsed, usage, resident: Resident::now() })
+    let upkeep = engine.stats();
+    Ok(Phase { tally, elapsed, usage, resident: Resident::now(), upkeep })
 }
 
 async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> {

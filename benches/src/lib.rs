@@ -11,7 +11,8 @@ pub mod usage;
 pub mod workload;
 
 use millrace_ledger::{
-    AccountFlags, AccountId, AccountSpec, Amount, Code, Ledger, LedgerId, Payment, PaymentId,
+    AccountFlags, AccountId, AccountSpec, Amount, Code, Ledger, LedgerConfig, LedgerId, Payment,
+    PaymentId,
 };
 
 /// The koruna.
@@ -56,15 +57,16 @@ pub fn account(number: u32) -> AccountSpec {
         ledger: LEDGER,
         code: Code(1),
         flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
-        credit_limit: Amount(1 << 100),
+        credit_limit: Amount(1 << 60),
         ..AccountSpec::default()
     }
 }
 
-/// A ledger with so many accounts that can't run dry.
+/// A ledger with so many accounts that can't run dry, on so many shards.
 #[must_use]
-pub fn ledger(accounts: u32) -> Ledger {
-    let mut ledger = Ledger::new(1);
+pub fn ledger(accounts: u32, shards: usize) -> Ledger {
+    let config = LedgerConfig { hash_seed: 1, shards, ..LedgerConfig::default() };
+    let mut ledger = Ledger::with_config(config);
     for number in 0..accounts {
         ledger.create_account(&account(number));
     }

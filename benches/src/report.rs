@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum as _;
 use hdrhistogram::Histogram;
-use millrace_engine::PaymentReply;
+use millrace_engine::{PaymentReply, UpkeepStats};
 use millrace_ledger::Status;
 use serde_json::{Value, json};
 
@@ -140,6 +140,8 @@ pub struct Phase {
     pub usage: Usage,
     /// Memory at the end.
     pub resident: Option<Resident>,
+    /// What the engine did between batches.
+    pub upkeep: UpkeepStats,
 }
 
 /// What was asked for, and what came of it.
@@ -167,6 +169,7 @@ impl Report {
             "warmup": settings.warmup,
             "seed": settings.seed,
             "capture_after": settings.capture_after,
+            "shards": settings.shards,
             "requests": tally.requests,
             "settled": tally.settled,
             "held": tally.held,
@@ -176,6 +179,10 @@ impl Report {
             "p99_ms": tally.latency_ms(0.99),
             "p999_ms": tally.latency_ms(0.999),
             "max_ms": tally.latency_us.max() as f64 / 1_000.0,
+            "snapshots": self.measured.upkeep.snapshots(),
+            "generations": self.measured.upkeep.generations(),
+            "pause_max_ms": self.measured.upkeep.pause_max().as_secs_f64() * 1_000.0,
+            "waited_s": self.measured.upkeep.waited().as_secs_f64(),
             "cpu_s": usage.cpu.as_secs_f64(),
             "cpu_clients_s": usage.cpu_of_thread.as_secs_f64(),
             "rss_mb": resident.map(|it| rounded(it.now_mib)),

@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn the_ledger_accepts_every_payment_of_every_workload() {
         for workload in Workload::value_variants() {
-            let mut ledger = crate::ledger(ACCOUNTS);
+            let mut ledger = crate::ledger(ACCOUNTS, 1);
             ledger.begin_batch(Timestamp(1_800_000_000_000_000_000), &mut Vec::new());
             let decided = |decision: &Decision| {
                 let Decision::New(event) = decision else { panic!("{workload:?}: a known id") };

@@ -19,6 +19,8 @@ fn settings(workload: Workload) -> Settings {
         seed: 5,
         capture_after: 100,
         every: None,
+        shards: Some(2),
+        snapshot_mib: None,
         dir: None,
     }
 }

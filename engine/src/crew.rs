@@ -1,21 +1,25 @@
-//! The crew: threads that resolve shards side by side. One thread per shard, the sequencer's among
-//! them; with one shard there is no crew, and the sequencer works alone.
+//! The crew: threads that resolve shards side by side, beside the sequencer, which posts. As many as
+//! there are shards, the sequencer's among them; with one shard it works alone.
 
 use millrace_ledger::Workers;
 use rayon::prelude::*;
 
 /// Carries out the ledger's work on the threads of a pool, or alone.
 #[derive(Debug)]
-pub(crate) struct Crew {
+pub struct Crew {
     pool: Option<rayon::ThreadPool>,
 }
 
 impl Crew {
-    /// So many threads, this one included.
-    pub(crate) fn new(threads: usize) -> Self {
+    /// So many threads, the calling one included.
+    ///
+    /// # Panics
+    /// If the system has no threads left.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
         let pool = (threads > 1).then(|| {
             rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
+                .num_threads(threads - 1)
                 .thread_name(|number| format!("shard-{number}"))
                 .build()
                 .expect("the system has threads for us")

@@ -157,6 +157,13 @@ impl FrameBuffer {
         (&mut self.bytes, &mut self.contexts)
     }
 
+    /// Appends so many events that were encoded before, with their contexts.
+    pub(crate) fn put_encoded(&mut self, event_count: u32, events: &[u8], contexts: &[u8]) {
+        self.event_count += event_count;
+        self.bytes.extend_from_slice(events);
+        self.contexts.extend_from_slice(contexts);
+    }
+
     /// Fills in the header. Returns the frame's bytes and its hash.
     pub(crate) fn seal(
         &mut self,

@@ -6,10 +6,12 @@
 //! Reading order: [`submission`] → `sequence` (decide, batch by batch) → `record` and `frame`
 //! (encode) → `commit` (write, sync, release) → [`feed`]. Between batches `upkeep` has older payments
 //! written to runs (`past`) and takes `snapshot`s; [`pipeline`] wires all of it up, and [`recover`]
-//! brings back the state after a stop; [`redecide`] decides a journal again.
+//! brings back the state after a stop; [`redecide`] decides a journal again, and [`backup`] copies one
+//! and brings the copy back.
 
 pub mod archive;
 mod archive_file;
+pub mod backup;
 mod commit;
 mod crew;
 pub mod error;
@@ -17,6 +19,7 @@ pub mod feed;
 mod frame;
 #[cfg(test)]
 mod golden;
+pub mod huge_pages;
 mod lock;
 mod past;
 pub mod pipeline;
@@ -34,6 +37,7 @@ pub mod submission;
 pub mod trial_balance;
 mod upkeep;
 
+pub use crew::Crew;
 pub use error::JournalError;
 pub use feed::{Feed, FeedBatch, FeedEvent, FeedReader};
 pub use pipeline::{Engine, EngineConfig};

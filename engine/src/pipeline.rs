@@ -45,6 +45,8 @@ pub struct EngineConfig {
     pub snapshot_bytes: u64,
     /// Time after which a snapshot is taken, if anything happened.
     pub snapshot_interval: Duration,
+    /// Compress segments that both kept snapshots cover.
+    pub archive: bool,
 }
 
 impl EngineConfig {
@@ -59,8 +61,9 @@ impl EngineConfig {
             shards: default_shards(),
             generation_payments_max: 1 << 19,
             filter_memory_max: 256 << 20,
-            snapshot_bytes: 4 << 30,
+            snapshot_bytes: 1 << 30,
             snapshot_interval: Duration::from_secs(600),
+            archive: false,
         }
     }
 }

@@ -175,6 +175,23 @@ pub(crate) fn decode_each(
     if all_read { Ok(()) } else { Err(MalformedRecord) }
 }
 
+/// The records and the contexts of the first events of a frame's body, as they are.
+pub(crate) fn first_of_body(
+    body: &[u8],
+    events_len: usize,
+    count: u64,
+) -> Result<(&[u8], &[u8]), MalformedRecord> {
+    let (events, contexts) = body.split_at_checked(events_len).ok_or(MalformedRecord)?;
+    let mut reader = Reader { rest: events };
+    let mut contexts_len = 0;
+    for offset in 0..count {
+        // Records don't hold their sequence, so it does not matter here.
+        contexts_len += reader.event(EventSeq(offset))?.1;
+    }
+    let events = &events[..events.len() - reader.rest.len()];
+    Ok((events, contexts.get(..contexts_len).ok_or(MalformedRecord)?))
+}
+
 fn with_digest(event: Event, context: &[u8]) -> Event {
     match event {
         Event::Payment(mut event) => {

@@ -182,7 +182,7 @@ pub(crate) fn recover<G: Gate + Clone>(
         }
     };
     kept.truncate(2);
-    let snapshotter = Snapshotter::new(snapshot::directory(directory), writer.journal(), kept);
+    let snapshotter = Snapshotter::new(directory.clone(), writer.journal(), kept, config.archive);
     Ok(Recovery { report, ledger, gate, writer, runs, snapshotter })
 }
 

@@ -22,6 +22,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -38,6 +39,9 @@ const MAGIC: [u8; 8] = *b"MLRSEG\r\n";
 const VERSION: u32 = 1;
 /// Where a segment's first frame starts.
 pub(crate) const FIRST_FRAME: u64 = 128;
+/// A segment that took this long to fill came from small frames, whose syncs are quicker into blocks
+/// that were written before. Large frames come faster than blocks could be written twice.
+const FILLED_SLOWLY: Duration = Duration::from_secs(5);
 /// What a segment's name ends with.
 pub(crate) const SUFFIX: &str = "segment";
 
@@ -101,6 +105,8 @@ pub(crate) struct SegmentWriter {
     len: u64,
     last: FrameHash,
     preparer: Preparer,
+    /// When the segment that is being filled was begun.
+    begun: Instant,
 }
 
 impl SegmentWriter {
@@ -124,6 +130,7 @@ impl SegmentWriter {
             len: segment_bytes,
             last: FrameHash::default(),
             preparer: Preparer::start(directory, segment_bytes),
+            begun: Instant::now(),
         })
     }
 
@@ -152,6 +159,7 @@ impl SegmentWriter {
             len: segment.len,
             last,
             preparer: Preparer::start(directory, segment_bytes),
+            begun: Instant::now(),
         })
     }
 
@@ -195,6 +203,8 @@ impl SegmentWriter {
         if self.offset + bytes.len() as u64 > self.len {
             let header = SegmentHeader { journal: self.journal, first_seq, previous: self.last };
             self.len = self.segment_bytes.max(FIRST_FRAME + bytes.len() as u64);
+            let filled_slowly = self.begun.elapsed() >= FILLED_SLOWLY;
+            self.begun = Instant::now();
             let prepared = match self.len == self.segment_bytes {
                 true => self.preparer.take(),
                 false => None,
@@ -209,7 +219,11 @@ impl SegmentWriter {
             };
             (self.file, self.path) = name_segment(&self.directory, &header, blank)?;
             if ask_again {
-                self.preparer.request();
+                self.preparer.request(if filled_slowly {
+                    Blocks::Written
+                } else {
+                    Blocks::Reserved
+                });
             }
             self.offset = FIRST_FRAME;
         }
@@ -243,7 +257,7 @@ enum Blocks {
 #[derive(Debug)]
 struct Preparer {
     /// `None` once the thread is to end.
-    wanted: Option<Sender<()>>,
+    wanted: Option<Sender<Blocks>>,
     ready: Receiver<Result<Blank, JournalError>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -265,8 +279,8 @@ impl Preparer {
         let (blanks, ready) = bounded(1);
         let directory = directory.to_owned();
         let prepare_all = move || {
-            for () in requests {
-                let blank = prepare(&directory, "next.unfinished", segment_bytes, Blocks::Written);
+            for blocks in requests {
+                let blank = prepare(&directory, "next.unfinished", segment_bytes, blocks);
                 if blanks.send(blank).is_err() {
                     return;
                 }
@@ -275,7 +289,7 @@ impl Preparer {
         let thread = thread::Builder::new().name("segments".to_owned()).spawn(prepare_all);
         let thread = thread.expect("the system has a thread for us");
         let preparer = Self { wanted: Some(wanted), ready, thread: Some(thread) };
-        preparer.request();
+        preparer.request(Blocks::Written);
         preparer
     }
 
@@ -284,10 +298,10 @@ impl Preparer {
         self.ready.try_recv().ok()
     }
 
-    fn request(&self) {
+    fn request(&self, blocks: Blocks) {
         // Never more than one at a time: all of them are made under one name.
         if let Some(wanted) = &self.wanted {
-            let _ = wanted.try_send(());
+            let _ = wanted.try_send(blocks);
         }
     }
 }

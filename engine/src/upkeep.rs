@@ -27,6 +27,9 @@ use crate::{
 /// Accounts and holds in a slice of a snapshot: about a megabyte, a third of a millisecond.
 const SLICE_ROWS: usize = 4_096;
 
+/// What an account takes in a snapshot.
+const ACCOUNT_BYTES: u64 = 86;
+
 /// When snapshots are taken, and how much stays in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UpkeepLimits {
@@ -147,7 +150,7 @@ impl Upkeep {
             counters.generations.fetch_add(1, Ordering::Relaxed);
         }
         store.finish_snapshot(counters);
-        if batch.frame.event_count() > 0 && store.snapshot_is_due() {
+        if batch.frame.event_count() > 0 && store.snapshot_is_due(ledger.account_count()) {
             waited += store.close_generation(ledger)?;
             let (head, arrives) = bounded(1);
             batch.head_wanted = Some(head);
@@ -186,7 +189,7 @@ impl Store {
     fn let_go(&mut self, ledger: &mut Ledger) -> Result<(), JournalError> {
         while ledger.closed_generations().len() > self.limits.closed_kept {
             match self.sealer.next_sealed()? {
-                Some(sealed) => drop(ledger.let_go(sealed)),
+                Some(sealed) => ledger.let_go(sealed),
                 None => break,
             }
         }
@@ -206,10 +209,13 @@ impl Store {
         }
     }
 
-    fn snapshot_is_due(&self) -> bool {
+    /// A snapshot of many accounts is taken less often: it is never more than half of what is
+    /// written.
+    fn snapshot_is_due(&self, accounts: usize) -> bool {
+        let bytes = self.limits.snapshot_bytes.max(accounts as u64 * ACCOUNT_BYTES);
         self.taking.is_none()
             && self.limits.snapshot_bytes > 0
-            && (self.bytes_since >= self.limits.snapshot_bytes
+            && (self.bytes_since >= bytes
                 || self.last_snapshot.elapsed() >= self.limits.snapshot_interval)
     }
 
@@ -352,6 +358,8 @@ fn seal_all(
             Task::Seal(generation) => {
                 let result = runs.seal(&generation).map(|_| generation.digest());
                 let failed = result.is_err();
+                // The ledger uses the memory again, unless it is held here.
+                drop(generation);
                 if done.send(result).is_err() || failed {
                     return;
                 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod journal;
 mod journal_export;
@@ -14,6 +15,7 @@ pub(crate) mod payment;
 mod report;
 mod report_trial_balance;
 pub(crate) mod reports;
+pub(crate) mod restore;
 mod send;
 pub(crate) mod serve;
 pub(crate) mod submit;

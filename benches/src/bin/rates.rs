@@ -7,6 +7,7 @@ use millrace_benches::{
     drive::{self, Settings},
     workload::{CLIENTS_MAX, Workload},
 };
+use millrace_engine::huge_pages::ask_for_huge_pages;
 
 /// Runs the engine in this process, durably and without a policy, and measures it
 #[derive(Debug, Parser)]
@@ -48,6 +49,12 @@ struct Cli {
     /// Print a line of JSON to standard error each time so many payments are measured
     #[arg(long, value_name = "PAYMENTS", value_parser = value_parser!(u64).range(1..))]
     every: Option<u64>,
+    /// Shards of the ledger [default: what the engine thinks fit]
+    #[arg(long)]
+    shards: Option<usize>,
+    /// Mebibytes of journal between two snapshots, 0 for none [default: the engine's]
+    #[arg(long, value_name = "MIB")]
+    snapshot_mib: Option<u64>,
     /// New or empty directory for the journal, which is kept [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -68,12 +75,15 @@ impl Cli {
             seed: self.seed,
             capture_after: self.capture_after,
             every: self.every,
+            shards: self.shards,
+            snapshot_mib: self.snapshot_mib,
             dir: self.dir,
         }
     }
 }
 
 fn main() -> ExitCode {
+    ask_for_huge_pages();
     let cli = Cli::parse();
     let json = cli.json;
     match drive::run(&cli.settings()) {

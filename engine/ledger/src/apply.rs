@@ -76,7 +76,7 @@ impl Ledger {
         let posting = self.recorded_posting(event)?;
         let first = self.take_id(payment.id)?;
         let books = &mut self.books;
-        let place = books.post(payment, &posting, event.verdict, first);
+        let (place, balances) = books.post(payment, &posting, event.verdict, first);
         books.settle_sequence(place, &posting);
         books.payments_taken += 1;
         if is_observed(payment.operation) && event.verdict.decision != RiskDecision::NotJudged {
@@ -87,7 +87,7 @@ impl Ledger {
                 payer: posting.debit,
             });
         }
-        match event.balances == Some(books.balances_of(posting.debit, posting.credit)) {
+        match event.balances == Some(balances) {
             true => Ok(()),
             false => Err("its balances are not those that the ledger comes to".into()),
         }

@@ -3,15 +3,16 @@
 //! Guarantees that the sums over all accounts of a ledger are kept with every movement. What every
 //! payment touches of an account lies in one cache line.
 
-use std::collections::BTreeMap;
+use foldhash::fast::FixedState;
 
 use crate::{
     Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, LedgerId,
-    LedgerTotals, OwnerId, store::Store, swept::Swept,
+    LedgerTotals, OwnerId, recent::Map, store::Store, swept::Swept,
 };
 
 /// One cache line: the low halves of the numbers, and what decides whether money may move. Numbers
-/// that need more than 64 bits have their high halves in [`AccountBook::high`].
+/// that need more than 64 bits have their high halves in [`AccountBook::high`]: a generous credit
+/// limit costs its account a second line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct AccountRow {
@@ -25,9 +26,11 @@ struct AccountRow {
     code: Code,
     flags: AccountFlags,
     state: AccountState,
-    has_high: bool,
+    /// Place of the high halves, or [`NO_HIGH`] while all of them are zero.
+    high: u32,
 }
 
+const NO_HIGH: u32 = u32::MAX;
 const _: () = assert!(size_of::<AccountRow>() == 64, "one cache line per account");
 
 /// What only reads of an account touch. Never changes.
@@ -46,7 +49,6 @@ type High = [u64; 5];
 pub(crate) struct AccountView {
     pub(crate) balances: Balances,
     pub(crate) credit_limit: u128,
-    pub(crate) ledger: LedgerId,
     pub(crate) flags: AccountFlags,
     pub(crate) state: AccountState,
 }
@@ -56,16 +58,11 @@ pub(crate) struct AccountView {
 pub(crate) struct AccountBook {
     rows: Swept<AccountRow>,
     origins: Store<AccountOrigin>,
-    /// Accounts with a number of more than 64 bits.
-    high: BTreeMap<u32, High>,
+    /// Of accounts that ever had a number of more than 64 bits.
+    high: Store<High>,
     totals: Vec<LedgerTotals>,
-    sweep: Option<BookSweep>,
-}
-
-/// What a sweep keeps besides the rows.
-#[derive(Clone, Debug)]
-struct BookSweep {
-    high: BTreeMap<u32, High>,
+    /// During a sweep: high halves that changed before it reached them, by account.
+    high_before: Option<Map<u32, High>>,
 }
 
 impl AccountBook {
@@ -92,7 +89,7 @@ impl AccountBook {
             code: spec.code,
             flags: spec.flags,
             state: AccountState::Open,
-            has_high: false,
+            high: NO_HIGH,
         });
         self.store(slot, &Balances::default(), spec.credit_limit.0);
         slot
@@ -117,51 +114,42 @@ impl AccountBook {
     #[inline]
     pub(crate) fn view(&self, slot: u32) -> AccountView {
         let row = self.rows.get(slot);
-        let (balances, credit_limit) = match row.has_high {
-            false => row.low(),
-            true => row.with_high(self.high.get(&slot).unwrap_or(&[0; 5])),
-        };
-        let AccountRow { ledger, flags, state, .. } = *row;
-        AccountView { balances, credit_limit, ledger, flags, state }
+        let (balances, credit_limit) = self.numbers(row);
+        AccountView { balances, credit_limit, flags: row.flags, state: row.state }
     }
 
     #[inline]
     pub(crate) fn balances(&self, slot: u32) -> Balances {
-        self.view(slot).balances
+        self.numbers(self.rows.get(slot)).0
     }
 
-    /// Changes an account's balances, and the totals of its ledger by as much.
     #[inline]
-    pub(crate) fn change(&mut self, slot: u32, change: impl Fn(&mut Balances)) {
-        let row = self.rows.get_mut(slot);
-        change(&mut self.totals[row.totals_slot as usize].sums);
-        let (mut balances, limit) = match row.has_high {
-            false => row.low(),
-            true => row.with_high(self.high.get(&slot).unwrap_or(&[0; 5])),
-        };
-        change(&mut balances);
-        let high = row.set(&balances, limit);
-        if row.has_high || high != [0; 5] {
-            self.store(slot, &balances, limit);
+    fn numbers(&self, row: &AccountRow) -> (Balances, u128) {
+        match row.high {
+            NO_HIGH => row.low(),
+            high => row.with_high(self.high.get(high)),
         }
+    }
+
+    /// Changes an account's balances, and the totals of its ledger by as much. Returns what they are
+    /// now.
+    #[inline]
+    pub(crate) fn change(&mut self, slot: u32, change: impl Fn(&mut Balances)) -> Balances {
+        let row = self.rows.get(slot);
+        change(&mut self.totals[row.totals_slot as usize].sums);
+        let (mut balances, limit) = self.numbers(row);
+        change(&mut balances);
+        self.store(slot, &balances, limit);
+        balances
     }
 
     pub(crate) fn account(&self, slot: u32) -> Account {
-        let (view, origin) = (self.view(slot), self.origins.get(slot));
-        Account {
-            spec: AccountSpec {
-                id: origin.id,
-                ledger: view.ledger,
-                code: self.rows.get(slot).code,
-                tenant: origin.tenant,
-                owner: origin.owner,
-                flags: view.flags,
-                credit_limit: Amount(view.credit_limit),
-                defect: None,
-            },
-            state: view.state,
-            balances: view.balances,
-        }
+        let row = self.rows.get(slot);
+        let high = match row.high {
+            NO_HIGH => &[0; 5],
+            place => self.high.get(place),
+        };
+        row.account(self.origins.get(slot), high)
     }
 
     /// Takes over what an administrator may change.
@@ -188,46 +176,49 @@ impl AccountBook {
 
     pub(crate) fn begin_sweep(&mut self) {
         self.rows.begin_sweep();
-        self.sweep = Some(BookSweep { high: self.high.clone() });
+        self.high_before = Some(Map::with_hasher(FixedState::with_seed(0x6869_6768)));
     }
 
     /// Hands out the next accounts as they were when the sweep began. `false` when it is over.
     pub(crate) fn sweep(&mut self, accounts_max: usize, mut put: impl FnMut(&Account)) -> bool {
-        let Some(kept) = &self.sweep else { return false };
-        let origins = &self.origins;
+        let Some(before) = &mut self.high_before else { return false };
+        let (origins, now) = (&self.origins, &self.high);
         let goes_on = self.rows.sweep(accounts_max, |slot, row| {
-            let origin = origins.get(slot);
-            let (balances, limit) = row.with_high(kept.high.get(&slot).unwrap_or(&[0; 5]));
-            put(&Account {
-                spec: AccountSpec {
-                    id: origin.id,
-                    ledger: row.ledger,
-                    code: row.code,
-                    tenant: origin.tenant,
-                    owner: origin.owner,
-                    flags: row.flags,
-                    credit_limit: Amount(limit),
-                    defect: None,
-                },
-                state: row.state,
-                balances,
-            });
+            let high = match (before.remove(&slot), row.high) {
+                (_, NO_HIGH) => [0; 5],
+                (Some(high), _) => high,
+                (None, place) => *now.get(place),
+            };
+            put(&row.account(origins.get(slot), &high));
         });
         if !goes_on {
-            self.sweep = None;
+            self.high_before = None;
         }
         goes_on
     }
 
-    #[cold]
+    #[inline]
     fn store(&mut self, slot: u32, balances: &Balances, credit_limit: u128) {
         let row = self.rows.get_mut(slot);
         let high = row.set(balances, credit_limit);
-        row.has_high = high != [0; 5];
-        match row.has_high {
-            true => self.high.insert(slot, high),
-            false => self.high.remove(&slot),
-        };
+        if row.high != NO_HIGH || high.iter().fold(0, |any, half| any | half) != 0 {
+            self.store_high(slot, high);
+        }
+    }
+
+    fn store_high(&mut self, slot: u32, high: High) {
+        let row = self.rows.get_mut(slot);
+        if row.high == NO_HIGH {
+            row.high = self.high.push(high);
+            return;
+        }
+        let place = self.high.get_mut(row.high);
+        if *place != high {
+            if let Some(before) = &mut self.high_before {
+                before.entry(slot).or_insert(*place);
+            }
+            *place = high;
+        }
     }
 
     fn totals_slot(&mut self, ledger: LedgerId) -> u32 {
@@ -261,6 +252,24 @@ impl AccountRow {
             credits_posted: whole(low.credits_posted, high[3]),
         };
         (balances, whole(limit, high[4]))
+    }
+
+    fn account(&self, origin: &AccountOrigin, high: &High) -> Account {
+        let (balances, limit) = self.with_high(high);
+        Account {
+            spec: AccountSpec {
+                id: origin.id,
+                ledger: self.ledger,
+                code: self.code,
+                tenant: origin.tenant,
+                owner: origin.owner,
+                flags: self.flags,
+                credit_limit: Amount(limit),
+                defect: None,
+            },
+            state: self.state,
+            balances,
+        }
     }
 
     /// Stores the low halves, and returns the high ones.

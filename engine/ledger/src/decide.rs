@@ -309,7 +309,7 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
     fn take_step(&mut self, position: usize, posting: Posting, verdict: Verdict) -> Step {
         let payment = &self.request.payments[position];
         let first = self.request.first_row(position);
-        let place = self.books.post(payment, &posting, verdict, first);
+        let (place, balances) = self.books.post(payment, &posting, verdict, first);
         if is_observed(payment.operation) {
             self.gate.observe(Judged {
                 payment,
@@ -318,7 +318,6 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 payer: posting.debit,
             });
         }
-        let balances = self.books.balances_of(posting.debit, posting.credit);
         Step { place, posting, verdict, balances }
     }
 }

@@ -18,6 +18,13 @@ impl Generation {
         Self { number, shard_of, ids, rows }
     }
 
+    /// What the next generation can be kept in, when nobody asks for this one any more.
+    pub(crate) fn into_memory(self) -> (Vec<IdIndex>, Rows) {
+        let Self { mut ids, rows, .. } = self;
+        ids.iter_mut().for_each(IdIndex::clear);
+        (ids, rows.cleared())
+    }
+
     /// Generations are numbered in the order in which they were closed, from 1.
     #[must_use]
     pub fn number(&self) -> u64 {

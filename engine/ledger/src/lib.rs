@@ -11,6 +11,7 @@
 #![deny(clippy::float_arithmetic, reason = "money is a whole number of minor units")]
 
 mod account;
+mod account_index;
 mod admin;
 mod apply;
 mod book;

@@ -16,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Known {
     payment: Payment,
+    /// Numbers of its accounts. One that was unknown then may have been opened since.
+    sides: [u32; 2],
     outcome: Outcome,
     /// `None` for what is no hold, `Some(None)` for an open hold, and else how the hold ended.
     ended: Option<Option<RejectReason>>,
@@ -65,6 +67,12 @@ impl NaiveLedger {
     /// All balances, in the order of account ids.
     pub fn balances(&self) -> impl Iterator<Item = (AccountId, Balances)> {
         self.state.accounts.iter().map(|(id, account)| (*id, account.balances))
+    }
+
+    /// [`crate::Ledger::payment_count`].
+    #[must_use]
+    pub fn payment_count(&self) -> u64 {
+        self.state.known.len() as u64
     }
 
     /// [`crate::Ledger::state_hash`], of what is here.
@@ -139,12 +147,23 @@ impl NaiveLedger {
         decisions
     }
 
+    fn decide_alone(&mut self, payment: &Payment, gate: &mut impl Gate) -> NaiveDecision {
+        gate.begin_group();
+        let decision = self.state.decide(payment, gate);
+        gate.end_group(decision.outcome.is_accepted());
+        decision
+    }
+
     fn decide_group(
         &mut self,
         members: &[Payment],
         closed: bool,
         gate: &mut impl Gate,
     ) -> Vec<NaiveDecision> {
+        if let ([alone], true) = (members, closed) {
+            // Refused or not, it leaves nothing to take back.
+            return vec![self.decide_alone(alone, gate)];
+        }
         let before = self.state.clone();
         let mut decisions = Vec::new();
         gate.begin_group();
@@ -266,11 +285,7 @@ impl State {
 
     /// What the ledger would keep of a payment.
     fn stored(&self, known: &Known) -> StoredPayment {
-        let Known { payment, outcome, .. } = known;
-        let number = |id: AccountId| {
-            let place = self.opened.iter().position(|opened| *opened == id);
-            place.map_or(NO_ACCOUNT, |place| place as u32)
-        };
+        let Known { payment, outcome, sides: [debit, credit], .. } = *known;
         let stage = match (outcome.status, known.ended) {
             (Status::Rejected(reason), _) => Stage::Refused(reason),
             (Status::Voided, _) => Stage::Released,
@@ -290,8 +305,8 @@ impl State {
             seq: known.seq,
             expires_at: known.expires_at.filter(|_| accepted).unwrap_or_default(),
             context_digest: payment.context_digest,
-            debit: number(payment.debit),
-            credit: number(payment.credit),
+            debit,
+            credit,
             timeout_s: payment.timeout_s,
             code: payment.code,
             verdict: 0,
@@ -588,10 +603,17 @@ impl State {
             0 => None,
             seconds => self.now.checked_add_s(seconds),
         };
+        let sides = [payment.debit, payment.credit].map(|id| self.number_of(id));
         let order = self.known.len();
         let seq = EventSeq(0);
-        let known = Known { payment: *payment, outcome, ended, left, expires_at, order, seq };
+        let known =
+            Known { payment: *payment, sides, outcome, ended, left, expires_at, order, seq };
         self.known.insert(payment.id, known);
+    }
+
+    fn number_of(&self, id: AccountId) -> u32 {
+        let place = self.opened.iter().position(|opened| *opened == id);
+        place.map_or(NO_ACCOUNT, |place| place as u32)
     }
 }
 

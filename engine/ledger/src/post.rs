@@ -143,17 +143,17 @@ impl Books {
         })
     }
 
-    /// Moves the money and takes the id. Returns the payment's row. `first` is the row that met the
-    /// id first, where that was another one.
+    /// Moves the money and takes the id. Returns the payment's row, and the balances of both sides
+    /// after it. `first` is the row that met the id first, where that was another one.
     pub(crate) fn post(
         &mut self,
         payment: &Payment,
         posting: &Posting,
         verdict: Verdict,
         first: Option<u32>,
-    ) -> Place {
+    ) -> (Place, [Balances; 2]) {
         let verdict = self.verdict_place(verdict);
-        self.move_money(posting, Direction::Forth);
+        let balances = self.move_money(posting, Direction::Forth);
         if let Some((original, _)) = posting.original {
             let original = self.recent.get_mut(original);
             original.left -= posting.amount;
@@ -187,7 +187,7 @@ impl Books {
             flags: payment.flags,
             stage,
         };
-        self.recent.push(stored, first)
+        (self.recent.push(stored, first), balances)
     }
 
     /// Takes back a posting. All that were made after it have been taken back already.
@@ -244,7 +244,7 @@ impl Books {
             code: Code(0),
             expires_at: Timestamp(0),
         };
-        self.move_money(&posting, Direction::Forth);
+        let balances = self.move_money(&posting, Direction::Forth);
         if let Place::Carried(slot) = place {
             self.recent.release_carried(slot);
         }
@@ -254,14 +254,18 @@ impl Books {
             debit: self.accounts.id(debit),
             credit: self.accounts.id(credit),
             released: Amount(released),
-            balances: self.balances_of(debit, credit),
+            balances,
         }
     }
 
-    fn move_money(&mut self, posting: &Posting, direction: Direction) {
+    /// Returns the balances of both sides after it.
+    fn move_money(&mut self, posting: &Posting, direction: Direction) -> [Balances; 2] {
         let movement = Movement::of(posting);
-        self.accounts.change(posting.debit, |balances| movement.on_debits(balances, direction));
-        self.accounts.change(posting.credit, |balances| movement.on_credits(balances, direction));
+        let (debit, credit) = (posting.debit, posting.credit);
+        [
+            self.accounts.change(debit, |balances| movement.on_debits(balances, direction)),
+            self.accounts.change(credit, |balances| movement.on_credits(balances, direction)),
+        ]
     }
 
     /// Family 6: what is wrong with the payment that this one refers to.

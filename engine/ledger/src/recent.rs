@@ -64,6 +64,13 @@ impl Rows {
         self.newer_index.get(&id).copied()
     }
 
+    /// Empty rows that use this memory again.
+    pub(crate) fn cleared(mut self) -> Self {
+        self.rows.clear();
+        self.newer.clear();
+        Self { rows: self.rows, newer: self.newer, ..Self::default() }
+    }
+
     fn add_newer(&mut self, payment: StoredPayment) -> u32 {
         let place = self.newer.len() as u32;
         self.id_max = self.id_max.max(payment.id);
@@ -200,9 +207,10 @@ impl Recent {
         self.carried_index.insert(hold.id, slot);
     }
 
-    /// Closes the open generation: returns its rows, and keeps the holds that are open.
-    pub(crate) fn close(&mut self) -> Rows {
-        let closed = std::mem::take(&mut self.generation);
+    /// Closes the open generation: returns its rows, and keeps the holds that are open. The next one
+    /// begins with `empty` rows.
+    pub(crate) fn close(&mut self, empty: Rows) -> Rows {
+        let closed = std::mem::replace(&mut self.generation, empty);
         for row in std::mem::take(&mut self.holds_made) {
             let payment = closed.rows.get(row);
             if payment.stage == Stage::HoldOpen {

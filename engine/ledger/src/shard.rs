@@ -15,13 +15,12 @@ use std::{
 use crate::{
     AccountId, Generation, History, HistoryError, Payment, PaymentId, RejectReason, StoredPayment,
     Workers,
-    index::{IdIndex, Spread},
+    account_index::{AccountIndex, BULK, Spot},
+    index::IdIndex,
     resolve,
     stored::NO_ACCOUNT,
 };
 
-/// Tables that all shards together split accounts into.
-const ACCOUNT_PARTS: usize = 256;
 /// Tables that all shards together split a generation's payments into.
 const PAYMENT_PARTS: usize = 1_024;
 
@@ -99,7 +98,7 @@ pub(crate) struct Stretch<'a> {
 /// The ids of one shard.
 #[derive(Clone, Debug)]
 struct Shard {
-    accounts: IdIndex,
+    accounts: AccountIndex,
     /// Of the generation that is open: the row that met an id first.
     payments: IdIndex,
     /// Scratch: positions, twice plus one for the other side.
@@ -145,10 +144,10 @@ impl Past {
 impl Shards {
     pub(crate) fn new(count: usize, seed: u64, history: Arc<dyn History>) -> Self {
         let count = count.max(1);
-        let parts = |all: usize| (all / count).max(1).next_power_of_two();
+        let parts = (PAYMENT_PARTS / count).max(1).next_power_of_two();
         let shard = Shard {
-            accounts: IdIndex::new(seed, Spread::Evenly, parts(ACCOUNT_PARTS)),
-            payments: IdIndex::new(seed.rotate_left(32), Spread::ByTime, parts(PAYMENT_PARTS)),
+            accounts: AccountIndex::new(seed),
+            payments: IdIndex::new(seed.rotate_left(32), parts),
             mine: Vec::new(),
             recalled: Vec::new(),
         };
@@ -176,7 +175,7 @@ impl Shards {
     }
 
     pub(crate) fn add_account(&mut self, id: AccountId, slot: u32) {
-        self.shards[self.shard_of.id(id.0)].accounts.find_or_insert(id.0, slot);
+        self.shards[self.shard_of.id(id.0)].accounts.insert(id.0, slot);
     }
 
     /// Row of the open generation that met this id first.
@@ -189,13 +188,13 @@ impl Shards {
         self.shards[self.shard_of.id(id.0)].payments.find_or_insert(id.0, row)
     }
 
-    /// Takes the payment ids of the open generation out.
-    pub(crate) fn take_payments(&mut self) -> Vec<IdIndex> {
-        let take = |shard: &mut Shard| {
-            let empty = shard.payments.emptied();
-            std::mem::replace(&mut shard.payments, empty)
-        };
-        self.shards.iter_mut().map(take).collect()
+    /// Takes the payment ids of the open generation out. `empty` are put in their place, where
+    /// there are any.
+    pub(crate) fn take_payments(&mut self, empty: Option<Vec<IdIndex>>) -> Vec<IdIndex> {
+        let fresh = |shards: &[Shard]| shards.iter().map(|it| it.payments.emptied()).collect();
+        let empty = empty.unwrap_or_else(|| fresh(&self.shards));
+        let pairs = self.shards.iter_mut().zip(empty);
+        pairs.map(|(shard, empty)| std::mem::replace(&mut shard.payments, empty)).collect()
     }
 
     /// Resolves a stretch of a request, appending what was found in history.
@@ -248,36 +247,43 @@ impl Shard {
         Ok(())
     }
 
-    /// Looks up the accounts that are this shard's, gathered first: the look-ups' cache misses
-    /// overlap when nothing unpredictable stands between them.
+    /// Looks up the accounts that are this shard's, in bulk.
     fn find_accounts(&mut self, me: usize, shard_of: ShardOf, stretch: &Stretch<'_>) {
         let Stretch { payments, positions, findings, .. } = stretch;
-        let find = |id: AccountId| self.accounts.find(id.0).unwrap_or(NOT_FOUND);
+        let mut mine = std::mem::take(&mut self.mine);
         if shard_of.shards == 1 {
+            mine.clear();
+            mine.extend(positions.start as u32 * 2..positions.end as u32 * 2);
+        } else {
+            // Without a branch: which shard an id belongs to can't be predicted.
+            mine.resize(2 * positions.len() + 1, 0);
+            let mut len = 0;
             for position in positions.clone() {
                 let payment = &payments[position];
-                findings.debit[position].store(find(payment.debit), Relaxed);
-                findings.credit[position].store(find(payment.credit), Relaxed);
+                for (side, id) in [payment.debit, payment.credit].into_iter().enumerate() {
+                    mine[len] = (position * 2 + side) as u32;
+                    len += usize::from(shard_of.id(id.0) == me);
+                }
             }
-            return;
+            mine.truncate(len);
         }
-        let mut mine = 0;
-        self.mine.resize(2 * positions.len() + 1, 0);
-        for position in positions.clone() {
-            let payment = &payments[position];
-            for (side, id) in [payment.debit, payment.credit].into_iter().enumerate() {
-                self.mine[mine] = (position * 2 + side) as u32;
-                mine += usize::from(shard_of.id(id.0) == me);
+        let id_of = |packed: u32| {
+            let payment = &payments[(packed / 2) as usize];
+            if packed.is_multiple_of(2) { payment.debit.0 } else { payment.credit.0 }
+        };
+        let mut spots = [Spot::default(); BULK];
+        for bulk in mine.chunks(BULK) {
+            self.accounts.spots(bulk.iter().map(|packed| id_of(*packed)), &mut spots[..bulk.len()]);
+            for (packed, spot) in bulk.iter().zip(spots) {
+                let found = self.accounts.find_at(spot, id_of(*packed)).unwrap_or(NOT_FOUND);
+                let side = match packed.is_multiple_of(2) {
+                    true => &findings.debit,
+                    false => &findings.credit,
+                };
+                side[(packed / 2) as usize].store(found, Relaxed);
             }
         }
-        for packed in &self.mine[..mine] {
-            let (position, on_credit) = ((packed / 2) as usize, packed % 2 == 1);
-            let payment = &payments[position];
-            match on_credit {
-                false => findings.debit[position].store(find(payment.debit), Relaxed),
-                true => findings.credit[position].store(find(payment.credit), Relaxed),
-            }
-        }
+        self.mine = mine;
     }
 
     /// Checks what needs no look-up, and finds the first use of the payment's id.

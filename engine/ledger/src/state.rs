@@ -7,7 +7,8 @@ use crate::{
     Account, AccountId, Amount, Balances, EventSeq, Generation, History, HistoryError, HoldExpired,
     LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
     books::Books,
-    recent::Place,
+    index::IdIndex,
+    recent::{Place, Rows},
     shard::{Findings, Shards},
     stored::NO_ACCOUNT,
 };
@@ -94,6 +95,8 @@ pub struct Ledger {
     pub(crate) findings: Findings,
     pub(crate) generation_payments_max: u32,
     pub(crate) generations_closed: u64,
+    /// Memory of a generation that was let go.
+    pub(crate) spare: Option<(Vec<IdIndex>, Rows)>,
 }
 
 impl Clone for Ledger {
@@ -106,6 +109,7 @@ impl Clone for Ledger {
             findings: Findings::default(),
             generation_payments_max: self.generation_payments_max,
             generations_closed: self.generations_closed,
+            spare: None,
         }
     }
 }
@@ -127,6 +131,7 @@ impl Ledger {
             findings: Findings::default(),
             generation_payments_max: config.generation_payments_max.max(1),
             generations_closed: 0,
+            spare: None,
         }
     }
 
@@ -304,8 +309,9 @@ impl Ledger {
             return None;
         }
         self.generations_closed += 1;
-        let ids = self.shards.take_payments();
-        let rows = self.books.recent.close();
+        let (ids, rows) = self.spare.take().unzip();
+        let ids = self.shards.take_payments(ids);
+        let rows = self.books.recent.close(rows.unwrap_or_default());
         let number = self.generations_closed;
         let generation = Arc::new(Generation::new(number, self.shards.shard_of(), ids, rows));
         self.shards.past_mut().closed.push(generation.clone());
@@ -319,14 +325,13 @@ impl Ledger {
     }
 
     /// Lets the oldest closed generation go: history has it now. `digest` is its
-    /// [`Generation::digest`].
-    pub fn let_go(&mut self, digest: u128) -> Option<Arc<Generation>> {
+    /// [`Generation::digest`]. Its memory is used again, unless somebody else holds it still.
+    pub fn let_go(&mut self, digest: u128) {
         let closed = &mut self.shards.past_mut().closed;
-        if closed.is_empty() {
-            return None;
+        if !closed.is_empty() {
+            self.books.past_digest = self.books.past_digest.wrapping_add(digest);
+            self.spare = Arc::into_inner(closed.remove(0)).map(Generation::into_memory);
         }
-        self.books.past_digest = self.books.past_digest.wrapping_add(digest);
-        Some(closed.remove(0))
     }
 
     /// BLAKE3 over accounts, payments and sequence: equal for equal histories, however they were

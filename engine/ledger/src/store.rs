@@ -20,13 +20,20 @@ impl<T> Store<T> {
         self.len
     }
 
+    /// Forgets all rows, keeping their memory for new ones.
+    pub(crate) fn clear(&mut self) {
+        self.chunks.iter_mut().for_each(Vec::clear);
+        self.len = 0;
+    }
+
     /// Appends a row and returns its slot.
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let slot = u32::try_from(self.len).expect("a ledger holds fewer than 2^32 rows");
-        if self.len.is_multiple_of(CHUNK_ROWS) {
+        let chunk = slot as usize / CHUNK_ROWS;
+        if chunk == self.chunks.len() {
             self.chunks.push(Vec::with_capacity(CHUNK_ROWS));
         }
-        self.chunks[slot as usize / CHUNK_ROWS].push(row);
+        self.chunks[chunk].push(row);
         self.len += 1;
         slot
     }
@@ -57,5 +64,8 @@ mod tests {
         *store.get_mut(7) = 70;
         assert_eq!((*store.get(7), *store.get(CHUNK_ROWS as u32 + 2)), (70, CHUNK_ROWS as u32 + 2));
         assert_eq!((store.len(), store.iter().count()), (CHUNK_ROWS + 3, CHUNK_ROWS + 3));
+        store.clear();
+        assert_eq!((store.len(), store.iter().count()), (0, 0));
+        assert_eq!((store.push(5), *store.get(0), store.iter().count()), (0, 5, 1));
     }
 }

@@ -1,56 +1,17 @@
 //! Property: on random command sequences the ledger decides as the naive model does, and a replay
 //! of its events comes to the same state.
 
-#![allow(clippy::unwrap_used, reason = "a poisoned lock is a failed test")]
-#![allow(clippy::disallowed_types, reason = "the history of a test is shared with the ledger")]
+mod support;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
 
 use millrace_ledger::{
-    AccountChange, AccountFlags, AccountId, AccountSpec, Amount, Code, Decision, Event, Gate,
-    History, HistoryError, HoldExpired, Judged, Ledger, LedgerConfig, LedgerId, Operation, OwnerId,
-    Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName, StoredPayment,
-    Timestamp, Verdict, Workers, naive::NaiveLedger,
+    AccountChange, AccountFlags, AccountId, AccountSpec, Amount, Code, Decision, Event,
+    HoldExpired, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId, RejectReason,
+    Timestamp, naive::NaiveLedger,
 };
 use proptest::{prelude::*, sample::select};
-
-/// A gate whose verdicts depend on what it observed, so that a wrong observation shows.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct CountingGate {
-    count_of: BTreeMap<(AccountId, u32), u32>,
-    before_group: Option<BTreeMap<(AccountId, u32), u32>>,
-}
-
-impl Gate for CountingGate {
-    fn judge(&mut self, judged: Judged<'_>) -> Verdict {
-        let (payment, amount) = (judged.payment, judged.amount);
-        let count = self.count_of.get(&(payment.debit, judged.payer)).copied().unwrap_or(0);
-        let decision = match (count % 3, amount.0 % 7) {
-            (2, 3) => RiskDecision::Decline,
-            (2, _) => RiskDecision::Review,
-            _ => return Verdict::APPROVE,
-        };
-        Verdict { decision, rule: RuleName::new("every-third").expect("short") }
-    }
-
-    fn observe(&mut self, judged: Judged<'_>) {
-        *self.count_of.entry((judged.payment.debit, judged.payer)).or_default() += 1;
-    }
-
-    fn begin_group(&mut self) {
-        self.before_group = Some(self.count_of.clone());
-    }
-
-    fn end_group(&mut self, keep: bool) {
-        let before = self.before_group.take().expect("a group was begun");
-        if !keep {
-            self.count_of = before;
-        }
-    }
-}
+use support::{gate::CountingGate, reuse::with_field_changed, split::Split};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -178,27 +139,6 @@ fn resolved(steps: &[Step]) -> Vec<Step> {
     plain
 }
 
-fn with_field_changed(mut payment: Payment, field: u8) -> Payment {
-    match field {
-        0 => payment.operation = Operation::Pay,
-        1 => payment.flags = PaymentFlags(payment.flags.0 ^ 2),
-        2 => payment.original.0 ^= 1,
-        3 => payment.debit = AccountId(payment.debit.0 % 5 + 1),
-        4 => payment.credit = AccountId(payment.credit.0 % 5 + 1),
-        5 => payment.amount.0 = payment.amount.0.wrapping_add(1),
-        6 => payment.ledger.0 = 978,
-        7 => payment.code.0 = 9,
-        8 => payment.timeout_s += u32::from(payment.timeout_s < u32::MAX),
-        9 => payment.context_digest ^= 1,
-        10 => payment.debit = AccountId(0),
-        11 => payment.ledger = LedgerId(0),
-        12 => payment.defect = Some(RejectReason::DebitAccountIdMalformed),
-        13 => payment.defect = Some(RejectReason::CodeTooLarge),
-        _ => {}
-    }
-    payment
-}
-
 fn step() -> impl Strategy<Value = Step> {
     let change = prop_oneof![
         2 => Just(AccountChange::Freeze),
@@ -223,91 +163,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A history in memory: what was let go, newest version by id.
-#[derive(Clone, Debug, Default)]
-struct Attic(Arc<Mutex<BTreeMap<PaymentId, StoredPayment>>>);
-
-impl History for Attic {
-    fn id_max(&self) -> PaymentId {
-        self.0.lock().unwrap().last_key_value().map_or(PaymentId::ZERO, |(id, _)| *id)
-    }
-
-    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        Ok(self.0.lock().unwrap().get(&id).copied())
-    }
-}
-
-/// A ledger with so many shards that closes a generation after so few payments, keeps so many
-/// closed ones in memory, and resolves beside posting.
-struct Split {
-    ledger: Ledger,
-    attic: Attic,
-    closed_max: usize,
-    threads: bool,
-}
-
-impl Split {
-    fn new(shards: usize, generation_payments_max: u32, closed_max: usize, threads: bool) -> Self {
-        let attic = Attic::default();
-        let history = Arc::new(attic.clone());
-        let hash_seed = shards as u64;
-        let config = LedgerConfig { hash_seed, shards, generation_payments_max, history };
-        Self { ledger: Ledger::with_config(config), attic, closed_max, threads }
-    }
-
-    fn decide(&mut self, payments: &[Payment], gate: &mut impl Gate) -> Vec<Decision> {
-        let mut decisions = Vec::new();
-        let decided = |decision: &Decision| decisions.push(*decision);
-        match self.threads {
-            true => self.ledger.decide_with(&Threads, payments, gate, decided),
-            false => self.ledger.decide(payments, gate, decided),
-        }
-        .expect("the history can be read");
-        decisions
-    }
-
-    fn end_batch(&mut self) {
-        self.ledger.end_batch();
-        if self.ledger.generation_is_full() {
-            self.ledger.close_generation();
-        }
-        while self.ledger.closed_generations().len() > self.closed_max {
-            let oldest = self.ledger.closed_generations()[0].clone();
-            self.attic.0.lock().unwrap().extend(oldest.payments().map(|it| (it.id, *it)));
-            self.ledger.let_go(oldest.digest());
-        }
-    }
-}
-
-/// Carries out everything on threads of its own.
-struct Threads;
-
-impl Workers for Threads {
-    fn side_by_side(&self) -> bool {
-        true
-    }
-
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
-        std::thread::scope(|scope| {
-            let work = &work;
-            for item in items {
-                scope.spawn(move || work(item));
-            }
-        });
-    }
-
-    fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
-        std::thread::scope(|scope| {
-            scope.spawn(job);
-            meanwhile();
-        });
-    }
-}
-
 /// Runs the steps through both ledgers, comparing every answer; returns the events, each with the
 /// time of its batch.
 fn run(steps: &[Step], split: &mut Split, gate: &mut CountingGate) -> Vec<(Timestamp, Event)> {
-    let (mut naive, mut naive_gate) = (NaiveLedger::default(), CountingGate::default());
+    let (mut naive, mut naive_gate) = (NaiveLedger::default(), CountingGate::new(3));
     let mut events = Vec::new();
     let mut now = Timestamp(1_000_000_000_000);
     split.ledger.begin_batch(now, &mut Vec::new());
@@ -385,13 +244,13 @@ proptest! {
     fn the_ledger_decides_as_the_naive_model_does(steps in prop::collection::vec(step(), 1..24)) {
         let mut first: Option<Vec<(Timestamp, Event)>> = None;
         for mut split in splits() {
-            let mut gate = CountingGate::default();
+            let mut gate = CountingGate::new(3);
             let events = run(&steps, &mut split, &mut gate);
             let first = first.get_or_insert_with(|| events.clone());
             prop_assert_eq!(first, &events);
 
             let mut replayed = Split::new(2, 3, 1, false);
-            let mut replayed_gate = CountingGate::default();
+            let mut replayed_gate = CountingGate::new(3);
             for (position, (time, event)) in events.iter().enumerate() {
                 prop_assert_eq!(event.seq().0, position as u64 + 1);
                 replayed.ledger.begin_recorded_batch(*time);
@@ -413,7 +272,7 @@ fn random_sequences_reach_every_kind_of_outcome() {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..3_000 {
         let steps = prop::collection::vec(step(), 24).new_tree(&mut runner).expect("makes one");
-        let mut gate = CountingGate::default();
+        let mut gate = CountingGate::new(3);
         for (_, event) in run(&steps.current(), &mut Split::new(1, 16, 1, false), &mut gate) {
             let kind = match event {
                 Event::Payment(event) => {

@@ -55,6 +55,10 @@ pub(super) fn build(keys: &mut Vec<u64>) -> Vec<u8> {
     keys.sort_unstable();
     keys.dedup();
     let Ok(filter) = BinaryFuse8::try_from(&*keys) else { return Vec::new() };
+    // A payment that its filter denied could be made twice: better no filter than that.
+    if !keys.iter().all(|key| filter.contains(key)) {
+        return Vec::new();
+    }
     let fingerprints = filter.dma_fingerprints();
     let len = (DESCRIPTOR_LEN + fingerprints.len()).next_multiple_of(ALIGNMENT as usize);
     let mut bytes = vec![0; len];

@@ -20,18 +20,28 @@ pub(super) const FOOTER_LEN: usize = 136;
 /// Where the footer keeps its hash, which covers the footer up to there.
 const HASH: usize = 96;
 
-/// How a run is cut up. Readers take it from the file.
+/// How runs are cut up and merged. What is written can be read whatever this says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     /// A power of two.
     pub(super) page_bytes: u32,
     /// Rows of a part, which has one filter.
     pub(super) part_rows_max: usize,
+    /// A run of fewer rows is merged with its likes whatever their ids are.
+    pub(super) small_rows: u64,
+    /// Runs of up to four times as many rows are of the first class, and so on by the factor four.
+    pub(super) class_rows: u64,
 }
 
 impl Default for Layout {
+    /// A generation is in the middle of the first class: some payments more or less don't matter.
     fn default() -> Self {
-        Self { page_bytes: 1 << 14, part_rows_max: 1 << 20 }
+        Self {
+            page_bytes: 1 << 14,
+            part_rows_max: 1 << 20,
+            small_rows: 1 << 16,
+            class_rows: 1 << 18,
+        }
     }
 }
 

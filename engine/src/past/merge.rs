@@ -3,62 +3,59 @@
 
 use std::{ops::Range, sync::Arc};
 
+use millrace_ledger::PaymentId;
+
 use super::{
+    layout::Layout,
     rows::Rows,
     run::{Run, Shelf},
     write::RunWriter,
 };
 use crate::JournalError;
 
-/// Runs up to four times as large are of the first class, and so on by the factor four. A
-/// generation is in the middle of the first class, so that some payments more or less don't matter.
-const CLASS_ROWS: u64 = 1 << 18;
-/// A run of fewer rows is merged with its likes whatever their ids are.
-const SMALL_ROWS: u64 = 1 << 16;
 /// So many runs are merged that are small, or whose ids lie among each other's.
 const RUNS_MIN: usize = 4;
 /// So many runs are merged whose ids follow each other: look-ups don't gain much by it.
 const RUNS_IN_ORDER_MIN: usize = 16;
 /// Bounds the memory of a merge.
 const RUNS_MAX: usize = 64;
+/// How soon a merge notices that it is to stop.
+const ROWS_BETWEEN_STOPS: u64 = 1024;
 
 /// Which adjacent runs are to be merged next, if any.
-pub(super) fn due(runs: &[Arc<Run>]) -> Option<Range<usize>> {
-    due_small(runs).or_else(|| due_class(runs))
+pub(super) fn due(runs: &[Arc<Run>], layout: &Layout) -> Option<Range<usize>> {
+    due_small(runs, layout.small_rows).or_else(|| due_class(runs, layout.class_rows))
 }
 
 /// The newest small runs without a larger one between them.
-fn due_small(runs: &[Arc<Run>]) -> Option<Range<usize>> {
+fn due_small(runs: &[Arc<Run>], small_rows: u64) -> Option<Range<usize>> {
+    let small = |run: &Arc<Run>| run.rows() < small_rows;
+    let mut groups = runs.chunk_by(|one, other| small(one) == small(other)).rev();
     let mut end = runs.len();
-    while end > 0 {
-        let len = runs[..end].iter().rev().take_while(|run| run.rows() < SMALL_ROWS).count();
-        if len >= RUNS_MIN {
-            return Some(end - len.min(RUNS_MAX)..end);
-        }
-        end -= (len + 1).min(end);
-    }
-    None
+    groups.find_map(|group| {
+        let group_end = end;
+        end -= group.len();
+        let due = small(&group[0]) && group.len() >= RUNS_MIN;
+        due.then(|| end..group_end.min(end + RUNS_MAX))
+    })
 }
 
 /// The newest runs up to a class, if there are enough of that class among them: larger runs stay
-/// as they are, so that a payment is copied once per class.
-fn due_class(runs: &[Arc<Run>]) -> Option<Range<usize>> {
-    let class_max = runs.iter().map(|run| class(run.rows())).max()?;
+/// as they are, so that a payment is copied about once per class.
+fn due_class(runs: &[Arc<Run>], class_rows: u64) -> Option<Range<usize>> {
+    let class = |run: &Arc<Run>| (run.rows() / class_rows).checked_ilog(4).unwrap_or(0);
+    let class_max = runs.iter().map(class).max()?;
     (0..=class_max).find_map(|of_class| {
-        let len = runs.iter().rev().take_while(|run| class(run.rows()) <= of_class).count();
-        let newest = &runs[runs.len() - len..];
-        let count = newest.iter().filter(|run| class(run.rows()) == of_class).count();
+        let len = runs.iter().rev().take_while(|run| class(run) <= of_class).count();
+        let start = runs.len() - len;
+        let newest = &runs[start..];
         let runs_min = match newest.windows(2).any(|pair| overlap(&pair[0], &pair[1])) {
             true => RUNS_MIN,
             false => RUNS_IN_ORDER_MIN,
         };
-        let start = runs.len() - len;
-        (count >= runs_min).then(|| start..(start + RUNS_MAX).min(runs.len()))
+        let due = newest.iter().filter(|run| class(run) == of_class).count() >= runs_min;
+        due.then(|| start..runs.len().min(start + RUNS_MAX))
     })
-}
-
-fn class(rows: u64) -> u32 {
-    (rows / CLASS_ROWS).checked_ilog(4).unwrap_or(0)
 }
 
 /// Whether the ids of two runs lie among each other's. Those of a few payments don't count: a
@@ -77,37 +74,58 @@ pub(super) fn merge(
     let (Some(oldest), Some(newest)) = (runs.first(), runs.last()) else { return Ok(None) };
     let generations = *oldest.generations().start()..=*newest.generations().end();
     let mut writer = RunWriter::create(shelf, generations)?;
-    let mut heads = Vec::with_capacity(runs.len());
-    for run in runs.iter().rev() {
-        let mut rows = Rows::new(run.clone());
-        if let Some(id) = rows.advance()? {
-            heads.push((id, rows));
-        }
-    }
+    let mut heads = Heads::new(runs)?;
     let mut pushed = 0_u64;
-    // Of equal ids, the first is of the newest run.
-    while let Some(at) = (0..heads.len()).min_by_key(|at| heads[*at].0) {
-        if pushed.is_multiple_of(1024) && stop() {
+    while let Some((id, rows)) = heads.first() {
+        if pushed.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() {
             return Ok(None);
         }
-        let id = heads[at].0;
-        writer.push(id, heads[at].1.row())?;
+        writer.push(id, rows.row())?;
         pushed += 1;
-        let mut error = None;
-        heads.retain_mut(|(head, rows)| {
-            if *head != id {
-                return true;
-            }
-            match rows.advance() {
-                Ok(Some(next)) => *head = next,
-                Ok(None) => return false,
-                Err(err) => error = Some(err),
-            }
-            true
-        });
-        if let Some(error) = error {
-            return Err(error);
-        }
+        heads.pass(id)?;
     }
     writer.finish().map(Some)
+}
+
+/// Where each run is that is being merged: the next id, newest run first. Few enough to be looked
+/// through for every row.
+struct Heads {
+    heads: Vec<(PaymentId, Rows)>,
+}
+
+impl Heads {
+    fn new(runs: &[Arc<Run>]) -> Result<Self, JournalError> {
+        let mut heads = Vec::with_capacity(runs.len());
+        for run in runs.iter().rev() {
+            let mut rows = Rows::new(run.clone());
+            if let Some(id) = rows.advance()? {
+                heads.push((id, rows));
+            }
+        }
+        Ok(Self { heads })
+    }
+
+    /// The newest version of the smallest id.
+    fn first(&self) -> Option<(PaymentId, &Rows)> {
+        // Of equal ones, the first is taken.
+        self.heads.iter().min_by_key(|(id, _)| *id).map(|(id, rows)| (*id, rows))
+    }
+
+    /// Goes on behind all versions of this id.
+    fn pass(&mut self, id: PaymentId) -> Result<(), JournalError> {
+        let mut at = 0;
+        while let Some((head, rows)) = self.heads.get_mut(at) {
+            if *head == id {
+                match rows.advance()? {
+                    Some(next) => *head = next,
+                    None => {
+                        self.heads.remove(at);
+                        continue;
+                    }
+                }
+            }
+            at += 1;
+        }
+        Ok(())
+    }
 }

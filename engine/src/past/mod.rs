@@ -18,9 +18,10 @@ mod write;
 
 use std::{
     fs::{self, File},
+    ops::Range,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -36,6 +37,9 @@ use run::Shelf;
 use write::{RunWriter, SUFFIX, UNFINISHED};
 
 /// The runs of a journal. Clones are the same runs.
+///
+/// Runs that were merged away are deleted when nobody holds them any more: whoever names runs in a
+/// file must hold them for as long as that file may be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Runs {
     shared: Arc<Shared>,
@@ -104,10 +108,33 @@ impl Runs {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// Opens one run on its own, for whoever copies or checks it. Makes and deletes nothing.
+    ///
+    /// # Errors
+    /// When it can't be read, is damaged, or is of another journal.
+    pub(crate) fn open_one(
+        directory: &Path,
+        journal: JournalId,
+        name: &str,
+    ) -> Result<Arc<Run>, JournalError> {
+        let shelf = Arc::new(Shelf {
+            directory: directory.to_owned(),
+            journal,
+            fold: Fold::new(&journal),
+            layout: Layout::default(),
+            filter_memory: Arc::new(FilterMemory::new(0)),
+            deletes: AtomicBool::new(false),
+        });
+        Run::open(&shelf, name).map(Arc::new)
+    }
+
     /// Writes a generation as the newest run.
     ///
     /// # Errors
     /// When it can't be written. The list of runs is as it was then.
+    ///
+    /// # Panics
+    /// If the generation is not newer than all that is in runs.
     pub(crate) fn seal(&self, generation: &Generation) -> Result<Arc<Run>, JournalError> {
         self.seal_payments(generation.number(), generation.payments())
     }
@@ -117,6 +144,8 @@ impl Runs {
         number: u64,
         payments: impl Iterator<Item = &'a StoredPayment>,
     ) -> Result<Arc<Run>, JournalError> {
+        let newest = self.listed().last().map_or(0, |run| *run.generations().end());
+        assert!(number > newest, "generation {number} comes after {newest}, which is in a run");
         let mut sorted: Vec<(PaymentId, &StoredPayment)> =
             payments.map(|payment| (payment.id, payment)).collect();
         // Ids that grow with time are nearly in order, which this sort makes use of.
@@ -139,9 +168,21 @@ impl Runs {
     /// # Errors
     /// When a run can't be read or written. The list of runs is as it was then.
     pub(crate) fn merge_if_due(&self, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
-        let Ok(_alone) = self.shared.merging.try_lock() else { return Ok(false) };
+        let _alone = match self.shared.merging.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
+        match merge::due(&self.listed(), &self.shared.shelf.layout) {
+            Some(due) => self.merge(due, stop),
+            None => Ok(false),
+        }
+    }
+
+    /// Only one merge at a time: the places of the runs must not change meanwhile.
+    fn merge(&self, due: Range<usize>, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
+        assert!(due.len() > 1, "a run merged with nothing would have its own name again");
         let runs = self.listed();
-        let Some(due) = merge::due(&runs) else { return Ok(false) };
         let Some(merged) = merge::merge(&self.shared.shelf, &runs[due.clone()], stop)? else {
             return Ok(false);
         };
@@ -160,6 +201,7 @@ impl Runs {
     }
 
     /// Bytes of memory that filters take.
+    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn filter_memory(&self) -> u64 {
         self.shared.shelf.filter_memory.used()
     }

@@ -84,6 +84,7 @@ pub(crate) struct Run {
     name: String,
     path: PathBuf,
     file: File,
+    #[allow(dead_code, reason = "for reports on a data directory")]
     len: u64,
     contents: Contents,
     /// One per part, once it was asked for and there was memory for it.
@@ -144,12 +145,18 @@ impl Run {
         &self.path
     }
 
+    /// Its file, which outlives its name.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Number of payments.
     pub(crate) fn rows(&self) -> u64 {
         self.contents.rows
     }
 
     /// Bytes on disk.
+    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -165,6 +172,7 @@ impl Run {
     }
 
     /// Bytes of memory that it takes while it is open, filters apart.
+    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn memory(&self) -> u64 {
         (size_of_val(&*self.contents.fences) + size_of_val(&*self.contents.parts)) as u64
     }
@@ -275,6 +283,7 @@ impl Run {
     }
 
     /// All its payments in the order of their ids, page by page.
+    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn iter(self: &Arc<Self>) -> Payments {
         Payments::new(Rows::new(self.clone()))
     }
@@ -283,6 +292,7 @@ impl Run {
     ///
     /// # Errors
     /// When the file can't be read or is damaged.
+    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn verify(self: &Arc<Self>) -> Result<(), JournalError> {
         let wrong = |what| Err(JournalError::wrong_run(&self.path, self.len, what));
         for part in 0..self.contents.parts.len() {

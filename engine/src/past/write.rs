@@ -102,6 +102,7 @@ impl RunWriter {
         assert!(contents.rows == 0 || id > contents.id_max, "rows come in the order of their ids");
         if self.keys.len() >= self.shelf.layout.part_rows_max {
             self.end_part()?;
+            self.sync_so_far()?;
         } else if !self.page.has_room(row) {
             self.end_page()?;
         }
@@ -146,6 +147,14 @@ impl RunWriter {
         self.part_offset = self.offset;
         self.part_first_page = self.contents.fences.len();
         Ok(())
+    }
+
+    /// Keeps what the last sync has to write small: the journal's syncs wait for the same disk.
+    fn sync_so_far(&mut self) -> Result<(), JournalError> {
+        let out = self.out.as_mut().expect("nothing is written once it is finished");
+        out.flush()
+            .and_then(|()| out.get_ref().sync_data())
+            .map_err(JournalError::io("can't write", &self.unfinished))
     }
 
     /// Makes the file durable, then gives it its name: a run is there whole or not at all.

@@ -28,9 +28,8 @@ pub(crate) fn read_names(path: &Path) -> Result<(JournalId, Vec<String>), Journa
     let (journal, _, mut sections) = open(path)?;
     while let Some((kind, payload)) = sections.next()? {
         if kind == kind::RUNS {
-            let text = std::str::from_utf8(&payload).map_err(|_| sections.damaged(MALFORMED))?;
-            let names = text.split('\n').filter(|name| !name.is_empty());
-            return Ok((journal, names.map(str::to_owned).collect()));
+            let names = run_names(&payload).ok_or_else(|| sections.damaged(MALFORMED))?;
+            return Ok((journal, names));
         }
     }
     Err(sections.damaged("it names no runs"))
@@ -78,6 +77,34 @@ pub(crate) fn read_accounts(
         }
     }
     Err(sections.damaged("accounts are missing"))
+}
+
+/// What a snapshot is of, and what it needs.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    pub(crate) journal: JournalId,
+    pub(crate) last_seq: EventSeq,
+    /// Names of runs, oldest first.
+    pub(crate) runs: Vec<String>,
+}
+
+/// Reads an open snapshot from its start to its end and checks all of its bytes against its hash.
+/// `path` is for messages only: the file may have lost its name by now.
+pub(crate) fn check(file: File, path: &Path) -> Result<Needs, JournalError> {
+    let (journal, head, mut sections) = open_file(file, path)?;
+    let mut runs = None;
+    while let Some((kind, payload)) = sections.next()? {
+        if kind == kind::RUNS {
+            runs = Some(run_names(&payload).ok_or_else(|| sections.damaged(MALFORMED))?);
+        }
+    }
+    let runs = runs.ok_or_else(|| sections.damaged("it names no runs"))?;
+    Ok(Needs { journal, last_seq: head.last_seq, runs })
+}
+
+fn run_names(payload: &[u8]) -> Option<Vec<String>> {
+    let names = std::str::from_utf8(payload).ok()?.split('\n');
+    Some(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 /// Loads a snapshot into a new ledger and a gate, which must be as new.
@@ -152,7 +179,10 @@ struct Sections {
 }
 
 fn open(path: &Path) -> Result<(JournalId, SnapshotHead, Sections), JournalError> {
-    let file = File::open(path).map_err(JournalError::io("can't open", path))?;
+    open_file(File::open(path).map_err(JournalError::io("can't open", path))?, path)
+}
+
+fn open_file(file: File, path: &Path) -> Result<(JournalId, SnapshotHead, Sections), JournalError> {
     let mut sections = Sections {
         path: path.to_owned(),
         file: BufReader::with_capacity(1 << 20, file),

@@ -15,7 +15,9 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use millrace_ledger::{Account, EventSeq, SnapshotBegun, StoredPayment};
 
 use super::write::SnapshotWriter;
-use crate::{JournalError, frame::FrameHash, past::Run, segment::JournalId};
+use crate::{
+    JournalError, archive::archive_segments, frame::FrameHash, past::Run, segment::JournalId,
+};
 
 /// Snapshots that are kept.
 const KEPT_MAX: usize = 2;
@@ -46,10 +48,12 @@ impl Kept {
 /// Takes one snapshot after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshotter {
+    journal_directory: PathBuf,
     directory: PathBuf,
     journal: JournalId,
     /// Newest first.
     kept: Arc<Mutex<Vec<Kept>>>,
+    archive: bool,
 }
 
 /// A snapshot that is being taken. Dropped before its end, it leaves nothing behind.
@@ -62,12 +66,20 @@ pub(crate) struct Taking {
 }
 
 impl Snapshotter {
-    pub(crate) fn new(directory: PathBuf, journal: JournalId, kept: Vec<Kept>) -> Self {
-        Self { directory, journal, kept: Arc::new(Mutex::new(kept)) }
+    pub(crate) fn new(
+        journal_directory: PathBuf,
+        journal: JournalId,
+        kept: Vec<Kept>,
+        archive: bool,
+    ) -> Self {
+        let directory = super::directory(&journal_directory);
+        let kept = Arc::new(Mutex::new(kept));
+        Self { journal_directory, directory, journal, kept, archive }
     }
 
-    /// The last event that the oldest kept snapshot knows: recovery never reads further back.
-    pub(crate) fn oldest_seq(&self) -> Option<EventSeq> {
+    /// The last event that the older of both kept snapshots knows: recovery never reads further
+    /// back.
+    fn oldest_seq(&self) -> Option<EventSeq> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.last().filter(|_| kept.len() == KEPT_MAX).map(|kept| kept.seq)
     }
@@ -117,7 +129,18 @@ impl Snapshotter {
         }
         let path = writer.finish(head.recv().map_err(given_up)?)?;
         self.keep(Kept { seq, path, runs });
+        self.archive();
         Ok(seq)
+    }
+
+    /// Compresses the segments that recovery has no need of any more. They stay readable.
+    fn archive(&self) {
+        let Some(covered) = self.oldest_seq().filter(|_| self.archive) else { return };
+        match archive_segments(&self.journal_directory, covered, || false) {
+            Ok(report) if report.archived.is_empty() => {}
+            Ok(report) => tracing::info!(segments = report.archived.len(), "archived segments"),
+            Err(error) => tracing::warn!(%error, "could not archive segments"),
+        }
     }
 
     fn keep(&self, newest: Kept) {

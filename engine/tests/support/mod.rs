@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod backups;
+
 use std::{
     fs,
     path::{Path, PathBuf},

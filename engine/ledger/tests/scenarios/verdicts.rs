@@ -1,0 +1,63 @@
+//! What risk said: held for review, declined, and the same again.
+
+use millrace_ledger::{
+    AccountId, AccountSpec, Amount, Code, Decision, Ledger, LedgerId, Payment, PaymentId, Verdict,
+};
+
+use crate::table::{TableGate, tables};
+
+tables! {
+    risk_holds_and_declines = "
+        open alice CZK
+        open poor  CZK no-overdraft
+        open shop  CZK
+        pay  p1 alice shop 7000                 -> held 7000
+        balance shop                            -> 0/0 7000/0
+        capture c1 p1                           -> settled 7000
+        pay  p2 alice shop 7000                 -> held 7000
+        void v1 p2                              -> voided 7000
+        pay  p3 alice shop 8000                 -> RISK_DECLINED
+        pay  p3 alice shop 8000                 -> again RISK_DECLINED
+        # Risk speaks before funds.
+        pay  p4 poor shop 8000                  -> RISK_DECLINED
+        pay  p5 poor shop 7000                  -> INSUFFICIENT_FUNDS
+    ";
+}
+
+/// "The first outcome again" includes what risk said and by which rule.
+#[test]
+fn a_replay_repeats_the_verdict() {
+    let mut ledger = Ledger::new(3);
+    for id in [1, 2] {
+        let (id, ledger_id, code) = (AccountId(id), LedgerId(203), Code(1));
+        ledger.create_account(&AccountSpec {
+            id,
+            ledger: ledger_id,
+            code,
+            ..AccountSpec::default()
+        });
+    }
+    for (id, amount) in [(1, 5), (2, 7_000), (3, 8_000)] {
+        let payment = Payment {
+            id: PaymentId(id),
+            debit: AccountId(1),
+            credit: AccountId(2),
+            amount: Amount(amount),
+            ledger: LedgerId(203),
+            code: Code(1),
+            ..Payment::default()
+        };
+        let mut verdicts = Vec::new();
+        let decided = |decision: &Decision| {
+            verdicts.push(match decision {
+                Decision::New(event) => event.verdict,
+                Decision::Replay { verdict, .. } => *verdict,
+            });
+        };
+        ledger.decide(&[payment, payment], &mut TableGate, decided).expect("no history");
+        assert_ne!(verdicts[0], Verdict::default(), "amount {amount} was judged");
+        assert_eq!(verdicts[0], verdicts[1], "amount {amount}");
+        let view = ledger.payment(PaymentId(id)).expect("no history").expect("its id is taken");
+        assert_eq!(view.verdict, verdicts[0], "amount {amount}");
+    }
+}

@@ -1,0 +1,120 @@
+//! One ledger, kept in different ways: none of them may have an influence on any outcome.
+
+#![allow(clippy::unwrap_used, reason = "a poisoned lock is a failed test")]
+#![allow(clippy::disallowed_types, reason = "the history of a test is shared with the ledger")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use millrace_ledger::{
+    Decision, Gate, History, HistoryError, Ledger, LedgerConfig, Payment, PaymentId, StoredPayment,
+    Workers,
+};
+
+/// A ledger with so many shards that closes a generation after so few payments, keeps so many
+/// closed ones in memory, and resolves beside posting.
+pub(crate) struct Split {
+    pub(crate) ledger: Ledger,
+    attic: Attic,
+    closed_max: usize,
+    threads: bool,
+}
+
+impl Split {
+    pub(crate) fn new(
+        shards: usize,
+        generation_payments_max: u32,
+        closed_max: usize,
+        threads: bool,
+    ) -> Self {
+        let attic = Attic::default();
+        let history = Arc::new(attic.clone());
+        let hash_seed = shards as u64;
+        let config = LedgerConfig { hash_seed, shards, generation_payments_max, history };
+        Self { ledger: Ledger::with_config(config), attic, closed_max, threads }
+    }
+
+    pub(crate) fn decide(&mut self, payments: &[Payment], gate: &mut impl Gate) -> Vec<Decision> {
+        let mut decisions = Vec::with_capacity(payments.len());
+        let decided = |decision: &Decision| decisions.push(*decision);
+        match self.threads {
+            true => self.ledger.decide_with(&Threads, payments, gate, decided),
+            false => self.ledger.decide(payments, gate, decided),
+        }
+        .expect("the history can be read");
+        decisions
+    }
+
+    /// Ends a batch, and closes a full generation and lets the oldest go, as the engine does.
+    pub(crate) fn end_batch(&mut self) {
+        self.ledger.end_batch();
+        if self.ledger.generation_is_full() {
+            self.ledger.close_generation();
+        }
+        self.let_go_until(self.closed_max);
+    }
+
+    /// Closes what is open, and lets all go.
+    pub(crate) fn let_all_go(&mut self) {
+        self.ledger.close_generation();
+        self.let_go_until(0);
+    }
+
+    /// The newest version of a payment that was let go.
+    pub(crate) fn in_history(&self, id: PaymentId) -> Option<StoredPayment> {
+        self.attic.0.lock().unwrap().get(&id).copied()
+    }
+
+    fn let_go_until(&mut self, closed_max: usize) {
+        while self.ledger.closed_generations().len() > closed_max {
+            let oldest = self.ledger.closed_generations()[0].clone();
+            self.attic.0.lock().unwrap().extend(oldest.payments().map(|it| (it.id, *it)));
+            let digest = oldest.digest();
+            // Nobody holds it now, so its memory is used again.
+            drop(oldest);
+            self.ledger.let_go(digest);
+        }
+    }
+}
+
+/// A history in memory: what was let go, newest version by id.
+#[derive(Clone, Debug, Default)]
+struct Attic(Arc<Mutex<BTreeMap<PaymentId, StoredPayment>>>);
+
+impl History for Attic {
+    fn id_max(&self) -> PaymentId {
+        self.0.lock().unwrap().last_key_value().map_or(PaymentId::ZERO, |(id, _)| *id)
+    }
+
+    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
+        Ok(self.0.lock().unwrap().get(&id).copied())
+    }
+}
+
+/// Carries out everything on threads of its own: the first half of the items on another one.
+struct Threads;
+
+impl Workers for Threads {
+    fn side_by_side(&self) -> bool {
+        true
+    }
+
+    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
+        let (elsewhere, here) = items.split_at_mut(items.len() / 2);
+        std::thread::scope(|scope| {
+            if !elsewhere.is_empty() {
+                scope.spawn(|| elsewhere.iter_mut().for_each(&work));
+            }
+            here.iter_mut().for_each(&work);
+        });
+    }
+
+    fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            scope.spawn(job);
+            meanwhile();
+        });
+    }
+}

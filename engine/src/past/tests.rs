@@ -1,1 +1,0 @@
-//! Runs against a model, and runs that are damaged.

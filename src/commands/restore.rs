@@ -1,0 +1,151 @@
+//! `millrace restore`: makes a data directory from a backup, whole or as it was at some point.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use millrace_engine::backup::{Progress, RestoreReport, Until, restore};
+use millrace_ledger::{EventSeq, Timestamp};
+use serde_json::json;
+
+use super::{
+    backup,
+    journal_export::parse_time,
+    journal_row::{hex, time_text},
+    say,
+};
+use crate::Failure;
+
+/// Make a data directory from a backup, whole or as it was at some event or time
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace restore --from /backups/millrace --to restored-data
+  millrace restore --from /backups/millrace --to as-of-noon --to-time 2026-01-31T12:00:00Z
+  millrace restore --from /backups/millrace --to before --to-event 119370 --json
+  millrace serve --data-dir restored-data
+
+Every byte is compared with the backup's manifest, and recovery reads the journal before it has its
+name: a restore that fails leaves nothing that a server would start on. With --to-time, the journal
+ends with the last batch that is not after that time, so no request is divided. With --to-event it
+ends with exactly that event, even if a linked group goes on after it.
+
+Sinks build what they write anew from the restored journal. Never put directories of sinks (audit,
+notify, graphql) of the old data directory beside it: they may know events that it does not have.")]
+pub(crate) struct Args {
+    /// Directory of the backup
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Data directory to make: a new one, or an empty one
+    #[arg(long, value_name = "DATA_DIR")]
+    to: PathBuf,
+    /// Restore up to this event
+    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
+    to_event: Option<u64>,
+    /// Restore up to this time, as in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "to_event")]
+    to_time: Option<Timestamp>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    check_free(&args.to)?;
+    let until = match (args.to_event, args.to_time) {
+        (Some(seq), _) => Some(Until::Event(EventSeq(seq))),
+        (None, time) => time.map(Until::Time),
+    };
+    let started = Instant::now();
+    let bar = backup::bar();
+    let progress = |progress: Progress| backup::show(&bar, progress);
+    let report = restore(&args.from, &args.to.join("journal"), until, &progress);
+    bar.finish_and_clear();
+    let report = report?;
+    for reason in &report.passed_over {
+        eprintln!("warning: recovery passed over a snapshot: {reason}. The journal says the same");
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    match args.json {
+        true => print_json(&report, seconds),
+        false => print_table(&report, &args.to, seconds),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a data directory that holds anything. Sinks that are in it would be ahead of the journal,
+/// or of another one. What an interrupted restore left is no obstacle.
+fn check_free(data_dir: &Path) -> Result<(), Failure> {
+    let Ok(entries) = fs::read_dir(data_dir) else { return Ok(()) };
+    let ours = ["journal", "journal.restoring"];
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut others: Vec<_> = names.filter(|name| !ours.contains(&name.as_str())).collect();
+    others.sort();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let (data_dir, others) = (data_dir.display(), others.join(", "));
+    Err(format!(
+        "{data_dir} is not empty: it holds {others}. Sinks know events that a restored journal may \
+         not have: name a new data directory with --to, or move what is there away"
+    )
+    .into())
+}
+
+fn print_json(report: &RestoreReport, seconds: f64) {
+    let object = json!({
+        "journal": hex(&report.journal),
+        "taken": time_text(report.taken),
+        "first_event": report.first_seq.0,
+        "last_event": report.last_seq.0,
+        "events": events(report),
+        "last_time": (report.last_seq.0 > 0).then(|| time_text(report.last_time)),
+        "cut_from": report.cut_from.map(|seq| seq.0),
+        "head": hex(&report.head.0),
+        "state_hash": hex(&report.state_hash),
+        "segments": report.segments,
+        "snapshot": report.snapshot.map(|seq| seq.0),
+        "bytes_copied": report.bytes,
+        "passed_over": report.passed_over,
+        "elapsed_s": seconds,
+    });
+    say!("{object}");
+}
+
+fn print_table(report: &RestoreReport, data_dir: &Path, seconds: f64) {
+    say!("  events        {:>14}", events(report));
+    say!("  last event    {:>14}", report.last_seq);
+    say!("  segments      {:>14}", report.segments);
+    match report.snapshot {
+        Some(seq) => say!("  snapshot of   {seq:>14}"),
+        None => say!("  snapshot of   {:>14}", "-"),
+    }
+    say!("  bytes copied  {:>14}", report.bytes);
+    say!("  seconds       {seconds:>14.2}");
+    if report.last_seq.0 > 0 {
+        say!("  last batch    {}", time_text(report.last_time));
+    }
+    say!("  head          {}", hex(&report.head.0));
+    say!("  state         {}", hex(&report.state_hash));
+    say!("  every byte is as it was backed up, and recovery reads the journal to its end");
+    if let Some(last) = report.cut_from {
+        let lost = last.0 - report.last_seq.0;
+        say!("");
+        say!(
+            "  The journal was cut: {lost} events after {} are not in it, and new ones",
+            report.last_seq
+        );
+        say!("  will take their numbers. Whoever read them knows events that no longer exist:");
+        say!("  remove audit logs, notifications and read models that were built from them, and");
+        say!("  tell upstreams which payments to send again.");
+    }
+    say!("");
+    say!("  start it:  millrace serve --data-dir {}", data_dir.display());
+}
+
+fn events(report: &RestoreReport) -> u64 {
+    (report.last_seq.0 + 1).saturating_sub(report.first_seq.0)
+}
