@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
-//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told and passed over: the one before it, or the whole journal, comes to the same |
+//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
 //! | a whole frame that continues the chain | anywhere | its events are applied |
@@ -158,8 +158,9 @@ pub(crate) fn recover<G: Gate + Clone>(
         .map_err(JournalError::io("can't create", runs_directory(config)))?;
     let journal = newest_journal(directory)?;
     let mut report = RecoveryReport::default();
-    let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept } =
+    let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept, passed_over } =
         begin(config, hash_seed, journal, gate, &mut report)?;
+    put_aside(&passed_over)?;
     // What a process that ended left behind, or a snapshot that was passed over needed.
     let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
@@ -213,6 +214,8 @@ struct Beginning<G> {
     from: ChainEnd,
     snapshot: Option<std::path::PathBuf>,
     kept: Vec<Kept>,
+    /// Snapshots that can't be used.
+    passed_over: Vec<std::path::PathBuf>,
 }
 
 /// Begins with the newest usable snapshot, or with nothing.
@@ -231,8 +234,10 @@ fn begin<G: Gate + Clone>(
         let (ledger, gate) =
             (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
         let (runs, from, snapshot) = (None, ChainEnd::GENESIS, None);
-        return Ok(Beginning { ledger, gate, runs, from, snapshot, kept: Vec::new() });
+        let (kept, passed_over) = (Vec::new(), Vec::new());
+        return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
     };
+    let mut passed_over = Vec::new();
     for (at, (seq, path)) in snapshots.iter().enumerate() {
         match load(config, hash_seed, journal, path, gate) {
             Ok((runs, loaded, gate)) => {
@@ -240,18 +245,20 @@ fn begin<G: Gate + Clone>(
                 let kept = kept(config, journal, &snapshots[at..], &runs);
                 let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
                 let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
-                return Ok(Beginning { ledger, gate, runs, from, snapshot, kept });
+                return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
             }
             Err(error) => {
                 tracing::warn!(%error, "passing over a snapshot");
                 report.snapshots_passed_over.push(error.to_string());
+                passed_over.push(path.clone());
             }
         }
     }
     let runs = open_runs(config, journal, &[])?;
     let ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
     let (gate, from) = (gate.clone(), ChainEnd::GENESIS);
-    Ok(Beginning { ledger, gate, runs: Some(runs), from, snapshot: None, kept: Vec::new() })
+    let (runs, snapshot, kept) = (Some(runs), None, Vec::new());
+    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over })
 }
 
 fn load<G: Gate + Clone>(
@@ -448,6 +455,19 @@ fn skip_known(
     let what = "the journal has another frame at its place. Nothing was changed. Put the journal \
                 that it was taken of back, or move the snapshot away";
     Err(JournalError::snapshot(path, what.to_owned()))
+}
+
+/// Renames snapshots that can't be used, before runs are written anew: one of them might take those
+/// for the ones that it needs.
+fn put_aside(passed_over: &[std::path::PathBuf]) -> Result<(), JournalError> {
+    for path in passed_over {
+        let aside = path.with_extension("unusable");
+        fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;
+        let above = path.parent().unwrap_or(path);
+        let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
+        synced.map_err(JournalError::io("can't sync", above))?;
+    }
+    Ok(())
 }
 
 fn remove_unfinished(directory: &Path) -> Result<(), JournalError> {

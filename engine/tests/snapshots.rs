@@ -275,3 +275,30 @@ fn shards_do_not_change_what_is_recovered() {
         assert_eq!(recover::verify_recovery(&config, &ApproveAll).unwrap().1, expected);
     }
 }
+
+/// A snapshot that was passed over must not come back when its runs were written anew, with other
+/// payments, under the same names.
+#[test]
+fn a_snapshot_that_was_passed_over_stays_out() {
+    let directory = journal();
+    let expected = replayed_hash(directory.path());
+    let runs = fs::read_dir(directory.path().join("runs")).unwrap();
+    for run in runs.map(|entry| entry.unwrap().path()) {
+        let len = fs::metadata(&run).unwrap().len();
+        let file = fs::File::options().write(true).open(&run).unwrap();
+        file.write_all_at(&[0xff; 8], len - 20).unwrap();
+    }
+    let other = EngineConfig {
+        generation_payments_max: 40,
+        snapshot_bytes: 0,
+        ..config(directory.path())
+    };
+    let (engine, report) = Engine::start(&other, &ApproveAll).expect("starts without a snapshot");
+    assert_eq!((report.snapshot, report.snapshots_passed_over.len()), (None, 2), "{report:?}");
+    engine.stop().expect("stops");
+    assert_eq!(recovered(directory.path()).1, expected);
+    let (engine, report) = start(directory.path()).expect("starts again");
+    assert_eq!((report.snapshot, report.snapshots_passed_over.len()), (None, 0), "{report:?}");
+    assert!(pay(&engine, vec![payment(1, Operation::Pay, 50, 0)])[0].replayed);
+    engine.stop().expect("stops");
+}

@@ -195,7 +195,6 @@ fn again(directory: &Path, generation_payments_max: u32) -> Redecision {
 #[test]
 fn random_mixes_are_decided_again_without_a_difference() {
     let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut see = |what, count: usize| *seen.entry(what).or_default() += count as u64;
     for seed in 0..4 {
         let mut dice = Dice(seed);
         let (directory, engine) = started(&EveryThird::default());
@@ -218,40 +217,14 @@ fn random_mixes_are_decided_again_without_a_difference() {
             assert_eq!(redecision.differences, [], "seed {seed}");
             let Redecision { report, redecided, not_redecidable, .. } = &redecision;
             assert_eq!(redecided + not_redecidable, report.last_seq.0);
-            see("not to be decided again", *not_redecidable as usize);
+            *seen.entry("not to be decided again").or_default() += not_redecidable;
             let scratch = tempfile::tempdir().expect("a temporary directory");
             let plain = recover::verify_within(directory.path(), scratch.path(), &mut ApproveAll);
             let (plain_report, plain) = plain.expect("the journal is whole");
             assert_eq!(*report, plain_report);
             assert_eq!(redecision.ledger.state_hash(), plain.state_hash());
         }
-        for frame in frames(directory.path()) {
-            let expired =
-                frame.1.iter().filter(|(it, _)| matches!(it.event, Event::HoldExpired(_)));
-            see("expired", expired.count());
-            let groups = frame.1.windows(2).filter(|pair| pair[1].1);
-            see("continued groups", groups.count());
-            let payments: Vec<_> =
-                frame.1.iter().filter_map(|(it, _)| as_payment(&it.event)).collect();
-            let is_linked = |event: &PaymentEvent| event.payment.flags.has(PaymentFlags::LINKED);
-            see(
-                "unclosed",
-                payments.iter().filter(|it| failed_with(it, RejectReason::GroupUnclosed)).count(),
-            );
-            let held = |event: &&&PaymentEvent| event.verdict.decision == RiskDecision::Review;
-            see("reviewed", payments.iter().filter(held).count());
-            see(
-                "declined",
-                payments.iter().filter(|it| failed_with(it, RejectReason::RiskDeclined)).count(),
-            );
-            // The member that closed its group left no event.
-            let closed_by_replay = frame.1.windows(2).filter(|pair| {
-                !pair[1].1
-                    && as_payment(&pair[0].0.event)
-                        .is_some_and(|it| is_linked(it) && it.outcome.is_accepted())
-            });
-            see("closed by a replay", closed_by_replay.count());
-        }
+        count_kinds(directory.path(), &mut seen);
     }
     for what in [
         "not to be decided again",
@@ -263,6 +236,30 @@ fn random_mixes_are_decided_again_without_a_difference() {
         "closed by a replay",
     ] {
         assert!(seen.get(what).is_some_and(|count| *count > 3), "{what}: {seen:?}");
+    }
+}
+
+/// What a journal holds of what is hard to decide again.
+fn count_kinds(directory: &Path, seen: &mut BTreeMap<&str, u64>) {
+    let mut see = |what, count: usize| *seen.entry(what).or_default() += count as u64;
+    for (_, events) in frames(directory) {
+        let expired = |(it, _): &&(FeedEvent, bool)| matches!(it.event, Event::HoldExpired(_));
+        see("expired", events.iter().filter(expired).count());
+        see("continued groups", events.iter().filter(|(_, continues)| *continues).count());
+        let payments: Vec<_> = events.iter().filter_map(|(it, _)| as_payment(&it.event)).collect();
+        let failed = |reason| payments.iter().filter(|event| failed_with(event, reason)).count();
+        see("unclosed", failed(RejectReason::GroupUnclosed));
+        see("declined", failed(RejectReason::RiskDeclined));
+        let reviewed = |event: &&&PaymentEvent| event.verdict.decision == RiskDecision::Review;
+        see("reviewed", payments.iter().filter(reviewed).count());
+        // The member that closed its group left no event.
+        let goes_on = |event: &PaymentEvent| {
+            event.payment.flags.has(PaymentFlags::LINKED) && event.outcome.is_accepted()
+        };
+        let closed_by_replay = events
+            .windows(2)
+            .filter(|pair| !pair[1].1 && as_payment(&pair[0].0.event).is_some_and(goes_on));
+        see("closed by a replay", closed_by_replay.count());
     }
 }
 
@@ -338,11 +335,13 @@ fn forge_payment(seq: u64, change: impl Fn(&mut PaymentEvent)) -> impl Fn(&mut E
     }
 }
 
-#[test]
-fn what_was_forged_is_told_with_its_event_and_its_field() {
-    type Forge = Box<dyn Fn(&mut Event)>;
+type Forge = Box<dyn Fn(&mut Event)>;
+
+/// A change; event, field, recorded and decided value of the difference that must be told; whether
+/// the journal can't be applied to its end then.
+fn forgeries() -> Vec<(Forge, u64, &'static str, &'static str, &'static str, bool)> {
     let reason = |reason| move |event: &mut PaymentEvent| event.outcome = Outcome::rejected(reason);
-    let cases: Vec<(Forge, u64, &str, &str, &str, bool)> = vec![
+    vec![
         (
             Box::new(forge_payment(8, reason(RejectReason::CreditAccountFrozen))),
             8,
@@ -408,10 +407,14 @@ fn what_was_forged_is_told_with_its_event_and_its_field() {
             "no event: Rejected(AccountNotEmpty)",
             false,
         ),
-    ];
+    ]
+}
+
+#[test]
+fn what_was_forged_is_told_with_its_event_and_its_field() {
     let directory = small_journal();
     assert_eq!(again(directory.path(), 1_000).differences, []);
-    for (forge, seq, field, recorded, redecided, stops) in cases {
+    for (forge, seq, field, recorded, redecided, stops) in forgeries() {
         let forged = forged(directory.path(), forge);
         let redecision = again(forged.path(), 1_000);
         let difference = Difference {
