@@ -44,7 +44,7 @@ fn a_journal_is_brought_back_to_each_of_its_events() {
             true => cuts.0 += 1,
             false => cuts.1 += 1,
         }
-        check_contexts(&place, seq);
+        check_contents(&place, seq, replay.times[seq.0 as usize]);
         fs::remove_dir_all(place).unwrap();
     }
     assert!(cuts.0 > 20 && cuts.1 > 150, "ends of frames, and places inside: {cuts:?}");
@@ -60,11 +60,13 @@ fn a_journal_is_brought_back_to_each_of_its_events() {
     assert!(!scratch.path().join("no").exists());
 }
 
-/// Contexts are those of the payments that they were sent with.
-fn check_contexts(journal: &Path, last: EventSeq) {
-    let mut seen = 0;
+/// Contexts are those of the payments that they were sent with, and the last frame has its time.
+fn check_contents(journal: &Path, last: EventSeq, last_time: Timestamp) {
+    let (mut seen, mut time) = (0, Timestamp(0));
     for frame in JournalScan::open(journal).expect("opens") {
-        for event in frame.expect("is whole").events().expect("decodes") {
+        let frame = frame.expect("is whole");
+        time = frame.time;
+        for event in frame.events().expect("decodes") {
             seen += 1;
             // Three accounts are first.
             let number = event.event.seq().0.saturating_sub(3);
@@ -72,7 +74,7 @@ fn check_contexts(journal: &Path, last: EventSeq) {
             assert_eq!(event.context, expected.as_bytes(), "event {}", event.event.seq());
         }
     }
-    assert_eq!(seen, last.0);
+    assert_eq!((seen, time), (last.0, last_time));
 }
 
 #[test]
