@@ -288,11 +288,8 @@ fn a_snapshot_that_was_passed_over_stays_out() {
         let file = fs::File::options().write(true).open(&run).unwrap();
         file.write_all_at(&[0xff; 8], len - 20).unwrap();
     }
-    let other = EngineConfig {
-        generation_payments_max: 40,
-        snapshot_bytes: 0,
-        ..config(directory.path())
-    };
+    let other =
+        EngineConfig { generation_payments_max: 40, snapshot_bytes: 0, ..config(directory.path()) };
     let (engine, report) = Engine::start(&other, &ApproveAll).expect("starts without a snapshot");
     assert_eq!((report.snapshot, report.snapshots_passed_over.len()), (None, 2), "{report:?}");
     engine.stop().expect("stops");
