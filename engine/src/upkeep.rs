@@ -372,6 +372,9 @@ fn seal_all(
 }
 
 fn merge_all(runs: &Runs, growth: &Receiver<()>, stopping: &AtomicBool) {
+    // Payments don't wait for merges: behind a busy engine they take a quarter of a processor. Where
+    // the system does not allow it, they compete like any other thread.
+    let _ = rustix::process::nice(5);
     for () in growth {
         loop {
             match runs.merge_if_due(&|| stopping.load(Ordering::Relaxed)) {

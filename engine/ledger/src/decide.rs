@@ -18,8 +18,10 @@ use crate::{
 };
 
 /// Payments that are resolved together, ahead of posting them: enough for their cache misses to
-/// overlap and for shards to be worth waking, few enough for what was fetched to be there still.
+/// overlap, few enough for what was fetched to be there still.
 const STRETCH: usize = 512;
+/// As many beside posting, where waking another thread has to be worth it.
+const STRETCH_BESIDE: usize = 2_048;
 
 /// What became of one payment of a batch.
 #[allow(clippy::large_enum_variant)] // nearly all are `New`
@@ -101,9 +103,10 @@ impl Ledger {
         let first_row = books.recent.len();
         let request = Request { payments, findings, recalled: Vec::new() };
         let mut deciding = Deciding { books, request, end, gate, decided, at: 0 };
+        let stretch_max = if workers.side_by_side() { STRETCH_BESIDE } else { STRETCH };
         let mut resolved = 0;
         while deciding.at < payments.len() {
-            let positions = resolved..payments.len().min(resolved + STRETCH);
+            let positions = resolved..payments.len().min(resolved + stretch_max);
             let stretch = Stretch { payments, positions, first_row, findings };
             let ready = resolved;
             resolved = stretch.positions.end;

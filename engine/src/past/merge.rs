@@ -16,7 +16,7 @@ use crate::JournalError;
 /// So many runs are merged that are small, or whose ids lie among each other's.
 const RUNS_MIN: usize = 4;
 /// So many runs are merged whose ids follow each other: look-ups don't gain much by it.
-const RUNS_IN_ORDER_MIN: usize = 16;
+const RUNS_IN_ORDER_MIN: usize = 64;
 /// Bounds the memory of a merge.
 const RUNS_MAX: usize = 64;
 /// How soon a merge notices that it is to stop.

@@ -40,7 +40,7 @@ fn runs_are_merged_when_there_are_many_of_a_kind() {
         ("newer ones of a lower class go along", false, &[80, 80, 80, 80, 20], &[340]),
         ("one after the other", false, &[20; 16], &[320]),
         ("four in order of time", true, &[20, 20, 20, 20], &[20, 20, 20, 20]),
-        ("sixteen in order of time", true, &[20; 16], &[320]),
+        ("as many as there may be in order of time", true, &[20; 64], &[1_280]),
         ("four small ones in order of time", true, &[2, 3, 2, 0], &[7]),
         ("four small ones before a larger one", true, &[2, 3, 2, 2, 20], &[9, 20]),
         ("small ones apart", true, &[2, 3, 20, 2, 2], &[2, 3, 20, 2, 2]),
