@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
 };
 
 use millrace_client::Connection;
@@ -125,10 +126,18 @@ impl Shared {
         connect(address).await
     }
 
-    /// Serves in a runtime of its own; dropping that cuts every connection off.
+    /// Serves in a runtime of its own; dropping that cuts every connection off. A server that was
+    /// shut down in the background may hold its port for a moment.
     pub(crate) fn serve_apart(&self, address: SocketAddr) -> (SocketAddr, Runtime) {
         let runtime = Runtime::new().expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind(address)).expect("the port is free");
+        let patience = Instant::now() + Duration::from_secs(20);
+        let listener = loop {
+            match runtime.block_on(TcpListener::bind(address)) {
+                Ok(listener) => break listener,
+                Err(error) if Instant::now() > patience => panic!("the port is not free: {error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
         let address = listener.local_addr().expect("is bound");
         runtime.spawn(self.clone().accept(listener));
         (address, runtime)
