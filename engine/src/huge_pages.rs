@@ -1,7 +1,7 @@
 //! Huge pages: asks the C library to back large blocks of memory with them.
 //!
-//! The ledger's memory is touched at random, and half of what a payment costs in it is finding out
-//! where a page is (measured in `docs/performance.md`). glibc asks the kernel for huge pages only
+//! The ledger's memory is touched at random, and a fifth of what a payment costs in it is finding
+//! out where a page is (measured in `docs/decisions/0015-huge-pages.md`). glibc asks the kernel for huge pages only
 //! when it is told so at the start of the process, so the process starts itself again, once.
 
 use std::{env, os::unix::process::CommandExt as _, process::Command};
