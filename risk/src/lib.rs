@@ -5,9 +5,12 @@
 //! alone, so that a replay of the journal rebuilds the profiles. Pure: no I/O, no clock.
 
 mod config;
+pub mod features;
 mod limits;
+pub mod model;
 mod policy;
 mod profile;
+pub mod rules;
 
 pub use config::{Action, LimitConfig, Measure, RiskConfig, RiskConfigError};
 pub use policy::Policy;

@@ -1,0 +1,1 @@
+//! Features: consumes payments in sequence order, produces a row of numbers for each.

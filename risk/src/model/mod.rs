@@ -1,0 +1,1 @@
+//! Models: consumes rows of features, produces scores.

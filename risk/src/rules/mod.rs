@@ -1,0 +1,1 @@
+//! Rules: consumes an analyst's expressions and lists, produces a decision for a row of features.
