@@ -1,17 +1,16 @@
 //! Finds the number of an account by its id.
 //!
 //! Accounts are looked up twice per payment and are spread over far more memory than any cache
-//! holds, so a look-up touches one cache line, and look-ups are made in bulk: all lines are asked
-//! for before the first of them is needed.
+//! holds, so a look-up touches one cache line, and look-ups are made in bulk: lines are fetched
+//! well before they are needed.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
+use prefetch_index::prefetch_index;
 
 /// Tables that grow one at a time: each pause is a hundredth of what growing one table would take.
 const PARTS: usize = 256;
-/// Look-ups whose cache misses are made to overlap.
-pub(crate) const BULK: usize = 64;
 const BUCKET_ENTRIES: usize = 3;
 
 /// One cache line: three ids with their numbers. One that is full goes on in the next.
@@ -66,29 +65,32 @@ impl AccountIndex {
         self.find_at(self.spot(id), id)
     }
 
-    /// Where to look for ids, whose lines are asked for already.
+    /// Where to look for an id, whose line is being fetched when this returns.
     #[inline]
-    pub(crate) fn spots(&self, ids: impl Iterator<Item = u128>, spots: &mut [Spot]) {
-        for (spot, id) in spots.iter_mut().zip(ids) {
-            *spot = self.spot(id);
-        }
-        let touched = spots.iter().fold(0, |sum, spot| {
-            sum ^ self.parts[spot.part as usize].buckets[spot.bucket as usize].used
-        });
-        std::hint::black_box(touched);
+    pub(crate) fn fetch(&self, id: u128) -> Spot {
+        let spot = self.spot(id);
+        prefetch_index(&self.parts[spot.part as usize].buckets, spot.bucket as usize);
+        spot
     }
 
     #[inline]
     pub(crate) fn find_at(&self, spot: Spot, id: u128) -> Option<u32> {
-        let id = words(id);
+        // What an entry that is not used looks like.
+        if id == 0 {
+            return None;
+        }
         let buckets = &self.parts[spot.part as usize].buckets;
         let mut at = spot.bucket as usize;
         loop {
             let bucket = &buckets[at];
-            for entry in 0..(bucket.used as usize).min(BUCKET_ENTRIES) {
-                if same(bucket.ids[entry], id) {
-                    return Some(bucket.slots[entry]);
-                }
+            // All entries, without a branch: which of them it is can't be predicted.
+            let mut found = u64::MAX;
+            for entry in 0..BUCKET_ENTRIES {
+                let is_it = number(bucket.ids[entry]) == id;
+                found = if is_it { u64::from(bucket.slots[entry]) } else { found };
+            }
+            if found != u64::MAX {
+                return Some(found as u32);
             }
             if (bucket.used as usize) < BUCKET_ENTRIES {
                 return None;
@@ -97,7 +99,7 @@ impl AccountIndex {
         }
     }
 
-    /// Remembers an account, which must not be there yet.
+    /// Remembers an account, which must not be there yet. Its id is not zero.
     pub(crate) fn insert(&mut self, id: u128, slot: u32) {
         let part = self.spot(id).part as usize;
         // Two thirds full: one look-up in ten goes on in the next bucket.
@@ -174,13 +176,10 @@ mod tests {
         }
         assert_eq!(index.find(0), None);
         let ids: Vec<_> = map.keys().flat_map(|id| [*id, id ^ (1 << 70)]).collect();
-        for bulk in ids.chunks(BULK) {
-            let mut spots = [Spot::default(); BULK];
-            index.spots(bulk.iter().copied(), &mut spots[..bulk.len()]);
-            for (id, spot) in bulk.iter().zip(spots) {
-                assert_eq!(index.find_at(spot, *id), map.get(id).copied());
-                assert_eq!(number(words(*id)), *id);
-            }
+        let spots: Vec<_> = ids.iter().map(|id| index.fetch(*id)).collect();
+        for (id, spot) in ids.iter().zip(spots) {
+            assert_eq!(index.find_at(spot, *id), map.get(id).copied());
+            assert_eq!(number(words(*id)), *id);
         }
     }
 }

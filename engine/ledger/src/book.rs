@@ -103,12 +103,11 @@ impl AccountBook {
         self.rows.get(slot).ledger
     }
 
-    /// Brings the accounts' lines into the cache: misses of many accounts overlap this way, those
-    /// of one payment after the other don't. Slots that don't exist are passed over.
-    pub(crate) fn touch(&self, slots: impl Iterator<Item = u32>) {
-        let len = self.rows.len() as u32;
-        let touched = slots.filter(|slot| *slot < len);
-        std::hint::black_box(touched.fold(0, |sum, slot| sum ^ self.rows.get(slot).credit_limit));
+    /// Has the account's line fetched: misses of many accounts overlap this way, those of one
+    /// payment after the other don't. A slot that does not exist is passed over.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        self.rows.prefetch(slot);
     }
 
     #[inline]

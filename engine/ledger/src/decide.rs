@@ -23,6 +23,9 @@ const STRETCH: usize = 512;
 /// As many beside posting, where waking another thread has to be worth it.
 const STRETCH_BESIDE: usize = 2_048;
 
+/// Payments ahead of the one that is posted whose account rows are being fetched.
+const ROWS_AHEAD: usize = 512;
+
 /// What became of one payment of a batch.
 #[allow(clippy::large_enum_variant)] // nearly all are `New`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,18 +161,18 @@ struct Step {
 impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
     /// Decides payments and groups that are resolved to their ends. `resolved` payments are.
     fn post_until(&mut self, resolved: usize) {
-        let findings = self.request.findings;
-        let sides = [&findings.debit, &findings.credit];
-        let ahead = self.at..resolved;
-        for side in sides {
-            self.books.accounts.touch(side[ahead.clone()].iter().map(|slot| slot.load(Relaxed)));
-        }
         let payments = self.request.payments;
+        for position in self.at..resolved.min(self.at + ROWS_AHEAD) {
+            self.prefetch_accounts(position);
+        }
         while self.at < resolved {
             let linked = |payment: &&Payment| payment.flags.has(PaymentFlags::LINKED);
             let group = payments[self.at..resolved].iter().take_while(linked).count();
             let end = self.at + group + 1;
             if end <= resolved {
+                for ahead in self.at + ROWS_AHEAD..resolved.min(end + ROWS_AHEAD) {
+                    self.prefetch_accounts(ahead);
+                }
                 match group {
                     0 => self.decide_one(),
                     _ => self.decide_group(end),
@@ -187,6 +190,16 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
         }
     }
 
+    /// Has the rows of a payment's accounts fetched.
+    #[inline]
+    fn prefetch_accounts(&self, position: usize) {
+        let findings = self.request.findings;
+        for side in [&findings.debit, &findings.credit] {
+            self.books.accounts.prefetch(side[position].load(Relaxed));
+        }
+    }
+
+    #[inline]
     fn decide_one(&mut self) {
         let decision = match self.books.evaluate(&self.request, self.at, self.gate) {
             Evaluation::Replay(first) => {
@@ -309,6 +322,7 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
         }
     }
 
+    #[inline]
     fn take_step(&mut self, position: usize, posting: Posting, verdict: Verdict) -> Step {
         let payment = &self.request.payments[position];
         let first = self.request.first_row(position);
@@ -333,6 +347,7 @@ enum Slot {
 }
 
 impl Books {
+    #[inline]
     fn accept(&mut self, payment: &Payment, step: &Step) -> Decision {
         self.settle_sequence(step.place, &step.posting);
         self.payments_taken += 1;

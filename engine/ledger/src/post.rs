@@ -10,7 +10,7 @@ use crate::{
     book::AccountView,
     books::{Books, Expiry},
     recent::Place,
-    resolve::{Request, Resolved},
+    resolve::{Request, Resolved, first_that_applies},
 };
 
 /// A movement of money that passed every check.
@@ -37,6 +37,7 @@ pub(crate) enum Evaluation {
 }
 
 impl Books {
+    #[inline]
     pub(crate) fn evaluate(
         &mut self,
         request: &Request<'_>,
@@ -63,6 +64,7 @@ impl Books {
         }
     }
 
+    #[inline]
     fn evaluate_transfer(
         &self,
         payment: &Payment,
@@ -145,6 +147,7 @@ impl Books {
 
     /// Moves the money and takes the id. Returns the payment's row, and the balances of both sides
     /// after it. `first` is the row that met the id first, where that was another one.
+    #[inline]
     pub(crate) fn post(
         &mut self,
         payment: &Payment,
@@ -206,6 +209,7 @@ impl Books {
     }
 
     /// Makes the posting final: gives it its place in the sequence, and its hold a time-out.
+    #[inline]
     pub(crate) fn settle_sequence(&mut self, place: Place, posting: &Posting) {
         let seq = self.take_seq();
         let stored = self.recent.get_mut(place);
@@ -259,6 +263,7 @@ impl Books {
     }
 
     /// Returns the balances of both sides after it.
+    #[inline]
     fn move_money(&mut self, posting: &Posting, direction: Direction) -> [Balances; 2] {
         let movement = Movement::of(posting);
         let (debit, credit) = (posting.debit, posting.credit);
@@ -395,16 +400,14 @@ fn overflow(
     use RejectReason as R;
     let (debits, credits) = (&payer.balances, &payee.balances);
     let too_much = |counter: u128| counter.checked_add(amount).is_none();
-    [
+    first_that_applies([
         (holds && too_much(debits.debits_pending), R::OverflowDebitsPending),
         (holds && too_much(credits.credits_pending), R::OverflowCreditsPending),
         (!holds && too_much(debits.debits_posted), R::OverflowDebitsPosted),
         (!holds && too_much(credits.credits_posted), R::OverflowCreditsPosted),
         (too_much(debits.debits_pending + debits.debits_posted), R::OverflowDebits),
         (too_much(credits.credits_pending + credits.credits_posted), R::OverflowCredits),
-    ]
-    .into_iter()
-    .find_map(|(applies, reason)| applies.then_some(reason))
+    ])
 }
 
 /// What a balancing payment moves: as much as is there, up to its amount.

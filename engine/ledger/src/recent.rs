@@ -127,6 +127,7 @@ impl Recent {
         self.carried.iter().flatten()
     }
 
+    #[inline]
     pub(crate) fn get(&self, place: Place) -> &StoredPayment {
         match place {
             Place::Row(row) => self.generation.rows.get(row),
@@ -137,6 +138,7 @@ impl Recent {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, place: Place) -> &mut StoredPayment {
         match place {
             Place::Row(row) => self.generation.rows.get_mut(row),
@@ -149,6 +151,7 @@ impl Recent {
 
     /// Gives the next row to a payment that takes its id. `first` is the row that met the id first,
     /// where that is another one.
+    #[inline]
     pub(crate) fn push(&mut self, payment: StoredPayment, first: Option<u32>) -> Place {
         self.generation.id_max = self.generation.id_max.max(payment.id);
         let row = self.generation.rows.push(payment);

@@ -50,6 +50,7 @@ impl Request<'_> {
 }
 
 impl Books {
+    #[inline]
     pub(crate) fn resolve(&mut self, request: &Request<'_>, position: usize) -> Resolved {
         let payment = &request.payments[position];
         let defect = match request.findings.defect[position].load(Relaxed) {
@@ -133,6 +134,7 @@ impl Books {
         }
     }
 
+    #[inline]
     fn resolve_accounts(&self, payment: &Payment, debit: u32, credit: u32) -> Resolved {
         use RejectReason as R;
         if debit == NOT_FOUND {
@@ -200,14 +202,19 @@ pub(crate) fn envelope_reason(payment: &Payment) -> Option<RejectReason> {
         PaymentId::MAX => Some(RejectReason::PaymentIdMax),
         _ => None,
     };
-    let defect = payment.defect.filter(|reason| reason.is_before_lookup_of_id());
-    defect.into_iter().chain(id).min()
+    match payment.defect.filter(|reason| reason.is_before_lookup_of_id()) {
+        Some(defect) => Some(id.map_or(defect, |id| defect.min(id))),
+        None => id,
+    }
 }
 
 /// The first thing that is wrong with the payment itself, whatever the ledger holds. The front
 /// door's findings and ours are of one family; the one listed first counts.
 pub(crate) fn static_reason(payment: &Payment) -> Option<RejectReason> {
-    payment.defect.into_iter().chain(own_static_reason(payment)).min()
+    match (payment.defect, own_static_reason(payment)) {
+        (Some(defect), Some(own)) => Some(defect.min(own)),
+        (defect, own) => defect.or(own),
+    }
 }
 
 fn own_static_reason(payment: &Payment) -> Option<RejectReason> {
@@ -215,7 +222,7 @@ fn own_static_reason(payment: &Payment) -> Option<RejectReason> {
     let follow_up = payment.operation.needs_original();
     let named = |id: AccountId| id != AccountId::ZERO || !follow_up;
     let has_original = payment.original != PaymentId::ZERO;
-    [
+    first_that_applies([
         (follow_up && payment.flags.balancing(), R::FlagsExclusive),
         (named(payment.debit) && payment.debit == AccountId::ZERO, R::DebitAccountIdZero),
         (payment.debit == AccountId::MAX, R::DebitAccountIdMax),
@@ -240,9 +247,19 @@ fn own_static_reason(payment: &Payment) -> Option<RejectReason> {
         ),
         (payment.ledger == LedgerId(0) && !follow_up, R::LedgerZero),
         (payment.code.0 == 0 && !follow_up, R::CodeZero),
-    ]
-    .into_iter()
-    .find_map(|(applies, reason)| applies.then_some(reason))
+    ])
+}
+
+/// The first reason that applies. Nearly always none does: that is found out without a branch for
+/// each.
+#[inline]
+pub(crate) fn first_that_applies<const N: usize>(
+    reasons: [(bool, RejectReason); N],
+) -> Option<RejectReason> {
+    if !reasons.iter().fold(false, |any, (applies, _)| any | applies) {
+        return None;
+    }
+    reasons.into_iter().find_map(|(applies, reason)| applies.then_some(reason))
 }
 
 const _: () = assert!(PaymentFlags::LINKED.0 == 1, "the linked bit is no balancing bit");

@@ -15,7 +15,7 @@ use std::{
 use crate::{
     AccountId, Generation, History, HistoryError, Payment, PaymentId, RejectReason, StoredPayment,
     Workers,
-    account_index::{AccountIndex, BULK, Spot},
+    account_index::{AccountIndex, Spot},
     index::IdIndex,
     resolve,
     stored::NO_ACCOUNT,
@@ -23,6 +23,9 @@ use crate::{
 
 /// Tables that all shards together split a generation's payments into.
 const PAYMENT_PARTS: usize = 1_024;
+
+/// Account look-ups whose cache misses overlap. A power of two.
+const AHEAD: usize = 64;
 
 /// Nothing was found.
 pub(crate) const NOT_FOUND: u32 = NO_ACCOUNT;
@@ -101,7 +104,7 @@ struct Shard {
     accounts: AccountIndex,
     /// Of the generation that is open: the row that met an id first.
     payments: IdIndex,
-    /// Scratch: positions, twice plus one for the other side.
+    /// Scratch: see [`list_mine`].
     mine: Vec<u32>,
     recalled: Vec<Recalled>,
 }
@@ -219,6 +222,28 @@ impl Shards {
     }
 }
 
+/// Lists the account look-ups of a stretch that are this shard's, in order: positions, twice, plus
+/// one for the credit side.
+fn list_mine(mine: &mut Vec<u32>, me: usize, shard_of: ShardOf, stretch: &Stretch<'_>) {
+    let Stretch { payments, positions, .. } = stretch;
+    if shard_of.shards == 1 {
+        mine.clear();
+        mine.extend(positions.start as u32 * 2..positions.end as u32 * 2);
+        return;
+    }
+    // Without a branch: which shard an id belongs to can't be predicted.
+    mine.resize(2 * positions.len() + 1, 0);
+    let mut len = 0;
+    for position in positions.clone() {
+        let payment = &payments[position];
+        for (side, id) in [payment.debit, payment.credit].into_iter().enumerate() {
+            mine[len] = (position * 2 + side) as u32;
+            len += usize::from(shard_of.id(id.0) == me);
+        }
+    }
+    mine.truncate(len);
+}
+
 impl Shard {
     fn resolve(
         &mut self,
@@ -228,10 +253,35 @@ impl Shard {
         past: &Past,
         newest: PaymentId,
     ) -> Result<(), HistoryError> {
-        self.find_accounts(me, shard_of, stretch);
         let Stretch { payments, findings, .. } = stretch;
+        let mut mine = std::mem::take(&mut self.mine);
+        list_mine(&mut mine, me, shard_of, stretch);
+        let id_of = |packed: u32| {
+            let payment = &payments[(packed / 2) as usize];
+            if packed.is_multiple_of(2) { payment.debit.0 } else { payment.credit.0 }
+        };
+        // A ring of account look-ups that are under way. Their misses overlap with each other, and
+        // with the work that the payments' own ids make.
+        let mut spots = [Spot::default(); AHEAD];
+        for (spot, packed) in spots.iter_mut().zip(&mine) {
+            *spot = self.accounts.fetch(id_of(*packed));
+        }
+        let mut next = 0;
         for position in stretch.positions.clone() {
             let payment = &payments[position];
+            while let Some(packed) = mine.get(next).filter(|it| (**it / 2) as usize == position) {
+                let spot = spots[next % AHEAD];
+                if let Some(later) = mine.get(next + AHEAD) {
+                    spots[next % AHEAD] = self.accounts.fetch(id_of(*later));
+                }
+                let found = self.accounts.find_at(spot, id_of(*packed)).unwrap_or(NOT_FOUND);
+                let side = match packed.is_multiple_of(2) {
+                    true => &findings.debit,
+                    false => &findings.credit,
+                };
+                side[position].store(found, Relaxed);
+                next += 1;
+            }
             if shard_of.id(payment.id.0) == me {
                 let row = stretch.first_row + position as u32;
                 self.meet_payment(payment, position, row, findings, past, newest)?;
@@ -244,46 +294,8 @@ impl Shard {
                 findings.original[position].store(found, Relaxed);
             }
         }
-        Ok(())
-    }
-
-    /// Looks up the accounts that are this shard's, in bulk.
-    fn find_accounts(&mut self, me: usize, shard_of: ShardOf, stretch: &Stretch<'_>) {
-        let Stretch { payments, positions, findings, .. } = stretch;
-        let mut mine = std::mem::take(&mut self.mine);
-        if shard_of.shards == 1 {
-            mine.clear();
-            mine.extend(positions.start as u32 * 2..positions.end as u32 * 2);
-        } else {
-            // Without a branch: which shard an id belongs to can't be predicted.
-            mine.resize(2 * positions.len() + 1, 0);
-            let mut len = 0;
-            for position in positions.clone() {
-                let payment = &payments[position];
-                for (side, id) in [payment.debit, payment.credit].into_iter().enumerate() {
-                    mine[len] = (position * 2 + side) as u32;
-                    len += usize::from(shard_of.id(id.0) == me);
-                }
-            }
-            mine.truncate(len);
-        }
-        let id_of = |packed: u32| {
-            let payment = &payments[(packed / 2) as usize];
-            if packed.is_multiple_of(2) { payment.debit.0 } else { payment.credit.0 }
-        };
-        let mut spots = [Spot::default(); BULK];
-        for bulk in mine.chunks(BULK) {
-            self.accounts.spots(bulk.iter().map(|packed| id_of(*packed)), &mut spots[..bulk.len()]);
-            for (packed, spot) in bulk.iter().zip(spots) {
-                let found = self.accounts.find_at(spot, id_of(*packed)).unwrap_or(NOT_FOUND);
-                let side = match packed.is_multiple_of(2) {
-                    true => &findings.debit,
-                    false => &findings.credit,
-                };
-                side[(packed / 2) as usize].store(found, Relaxed);
-            }
-        }
         self.mine = mine;
+        Ok(())
     }
 
     /// Checks what needs no look-up, and finds the first use of the payment's id.

@@ -1,5 +1,7 @@
 //! An append-only store of rows by dense slot that grows without ever moving a row.
 
+use prefetch_index::prefetch_index;
+
 const CHUNK_ROWS: usize = 1 << 16;
 
 /// Rows in chunks of 65,536: growth costs one allocation, never a copy of what is there.
@@ -27,6 +29,7 @@ impl<T> Store<T> {
     }
 
     /// Appends a row and returns its slot.
+    #[inline]
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let slot = u32::try_from(self.len).expect("a ledger holds fewer than 2^32 rows");
         let chunk = slot as usize / CHUNK_ROWS;
@@ -38,10 +41,20 @@ impl<T> Store<T> {
         slot
     }
 
+    #[inline]
     pub(crate) fn get(&self, slot: u32) -> &T {
         &self.chunks[slot as usize / CHUNK_ROWS][slot as usize % CHUNK_ROWS]
     }
 
+    /// Has the row's first line fetched, if there is such a row. Waits for nothing.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        if let Some(chunk) = self.chunks.get(slot as usize / CHUNK_ROWS) {
+            prefetch_index(chunk, slot as usize % CHUNK_ROWS);
+        }
+    }
+
+    #[inline]
     pub(crate) fn get_mut(&mut self, slot: u32) -> &mut T {
         &mut self.chunks[slot as usize / CHUNK_ROWS][slot as usize % CHUNK_ROWS]
     }

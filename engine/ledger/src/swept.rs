@@ -54,6 +54,12 @@ impl<T: Clone> Swept<T> {
         self.rows.get(slot)
     }
 
+    /// Has the row in this slot fetched, if there is one. Waits for nothing.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        self.rows.prefetch(slot);
+    }
+
     /// The row in this slot, which must exist, to be changed.
     pub fn get_mut(&mut self, slot: u32) -> &mut T {
         let row = self.rows.get_mut(slot);
