@@ -5,7 +5,9 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use millrace_benches::{account_id, ledger, payments};
 use millrace_engine::{Crew, huge_pages::ask_for_huge_pages};
-use millrace_ledger::{AccountId, ApproveAll, Decision, Gate, Ledger, Payment, Timestamp};
+use millrace_ledger::{
+    AccountId, ApproveAll, Decision, Gate, Ledger, Payment, Requested, Timestamp,
+};
 use millrace_risk::{Action, LimitConfig, Measure, Policy, RiskConfig};
 
 const BATCH: u32 = 8_192;
@@ -64,10 +66,11 @@ fn decide(
             now.0 += 1_000_000;
             forget_when_full(&mut ledger);
             ledger.begin_batch(now, &mut Vec::new());
-            let decided = |decision: &Decision| {
+            let decided = |decision: &Decision, _: &_| {
                 black_box(decision);
             };
-            let decided = ledger.decide_with(&crew, &payments, &mut gate, decided);
+            let request = Requested::without_contexts(&payments);
+            let decided = ledger.decide_with(&crew, &request, &mut gate, decided);
             decided.expect("there is no history to read");
             ledger.end_batch();
         };

@@ -6,7 +6,7 @@
 //! because after a failed sync nobody knows what the disk holds.
 
 use crossbeam_channel::{Receiver, Sender};
-use millrace_ledger::{Account, EventSeq, PaymentView, Timestamp};
+use millrace_ledger::{Account, EventSeq, GateActError, PaymentView, Timestamp};
 
 use crate::{
     AccountReply, Feed, JournalError, PaymentReply,
@@ -43,6 +43,7 @@ pub(crate) enum Release {
     Payments(Reply<Vec<PaymentReply>>, Vec<PaymentReply>),
     Accounts(Reply<Vec<AccountReply>>, Vec<AccountReply>),
     Account(Reply<AccountReply>, AccountReply),
+    Act(Reply<Result<EventSeq, GateActError>>, Result<EventSeq, GateActError>),
     FoundAccounts(Reply<Vec<Option<Account>>>, Vec<Option<Account>>),
     FoundPayment(Reply<Option<PaymentView>>, Box<Option<PaymentView>>),
 }
@@ -54,6 +55,7 @@ impl Release {
             Self::Payments(reply, replies) => drop(reply.send(Ok(replies))),
             Self::Accounts(reply, replies) => drop(reply.send(Ok(replies))),
             Self::Account(reply, outcome) => drop(reply.send(Ok(outcome))),
+            Self::Act(reply, done) => drop(reply.send(Ok(done))),
             Self::FoundAccounts(reply, found) => drop(reply.send(Ok(found))),
             Self::FoundPayment(reply, found) => drop(reply.send(Ok(*found))),
         }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millrace_ledger::{Divergence, EventSeq, HistoryError};
+use millrace_ledger::{Divergence, EventSeq, GateActError, HistoryError};
 
 /// Why the journal can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
+    /// The risk policy that the journal says is in force can't be used.
+    #[error("{0}")]
+    Policy(GateActError),
     /// Another process uses the directory.
     #[error(
         "the data directory {} is in use by another millrace process. Stop that process, or give \

@@ -32,8 +32,11 @@ const POLL: Duration = Duration::from_millis(10);
 pub struct FeedEvent {
     /// What happened.
     pub event: Event,
-    /// The payment's encoded `millrace.v1.PaymentContext`; empty where there is none.
+    /// The payment's encoded `millrace.v1.PaymentContext`, or an analyst's act; empty where there is
+    /// none.
     pub context: Bytes,
+    /// What risk has to say of the payment: score, versions, reasons. Empty where there is nothing.
+    pub evidence: Bytes,
 }
 
 /// The events of one journal frame, in sequence.

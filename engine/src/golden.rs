@@ -57,6 +57,7 @@ fn events() -> Vec<Event> {
         verdict: Verdict {
             decision: RiskDecision::Review,
             rule: RuleName::new("large-payment").expect("short"),
+            hold_s: 0,
         },
         balances: Some([balances(10), balances(u128::MAX - 3)]),
     };
@@ -103,10 +104,11 @@ fn frame() -> Vec<u8> {
         match &event {
             Event::Account(event) => record::encode_account(event, bytes),
             Event::HoldExpired(event) => record::encode_hold_expired(event, bytes),
+            Event::Act(_) => unreachable!("none is written here"),
             Event::Payment(event) => {
                 let context = if event.seq == EventSeq(2) { CONTEXT } else { &[] };
                 let continues_group = event.seq == EventSeq(3);
-                record::encode_payment(event, context, continues_group, bytes, contexts);
+                record::encode_payment(event, context, &[], continues_group, bytes, contexts);
             }
         }
     }
@@ -141,7 +143,7 @@ fn frames_of_version_1_are_read_as_they_always_were() {
     };
     let expected = events().into_iter().map(|event| {
         let context = context(&event);
-        FeedEvent { event, context }
+        FeedEvent { event, context, evidence: Bytes::new() }
     });
     assert_eq!(read, Ok(expected.collect()));
     let mut continues = Vec::new();

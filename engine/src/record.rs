@@ -6,9 +6,9 @@
 use bytes::Bytes;
 use millrace_ledger::{
     Account, AccountChange, AccountEvent, AccountFlags, AccountId, AccountSpec, AccountState,
-    Amount, Balances, Code, Event, EventSeq, HoldExpired, LedgerId, Operation, Outcome, OwnerId,
-    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName, Status,
-    Timestamp, Verdict, context_digest,
+    ActEvent, Amount, Balances, Code, Event, EventSeq, HoldExpired, LedgerId, Operation, Outcome,
+    OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName,
+    Status, Timestamp, Verdict, context_digest,
 };
 
 use crate::feed::FeedEvent;
@@ -16,8 +16,9 @@ use crate::feed::FeedEvent;
 const PAYMENT: u8 = 1;
 const HOLD_EXPIRED: u8 = 2;
 const ACCOUNT: u8 = 3;
-/// A payment with narrow numbers and no optional part.
-const RECORD_LEN_MIN: usize = 88;
+const ACT: u8 = 4;
+/// An act: nothing of it stands in the record.
+const RECORD_LEN_MIN: usize = 8;
 
 /// Which optional parts of a record are there.
 mod present {
@@ -27,17 +28,19 @@ mod present {
     pub(super) const EVENT_TIME: u8 = 8;
     pub(super) const AMOUNT_ALL: u8 = 16;
     pub(super) const CONTINUES_GROUP: u8 = 32;
+    pub(super) const EVIDENCE: u8 = 64;
 }
 
 /// A record whose bytes are whole but make no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MalformedRecord;
 
-/// Appends a payment event and its context. `continues_group` tells that it belongs to the same
-/// linked group of the same request as the event before it.
+/// Appends a payment event, its context, and what risk has to say of it. `continues_group` tells that
+/// it belongs to the same linked group of the same request as the event before it.
 pub(crate) fn encode_payment(
     event: &PaymentEvent,
     context: &[u8],
+    evidence: &[u8],
     continues_group: bool,
     events: &mut Vec<u8>,
     contexts: &mut Vec<u8>,
@@ -71,12 +74,14 @@ pub(crate) fn encode_payment(
         | flag(has_original, present::ORIGINAL)
         | flag(payment.event_time.is_some(), present::EVENT_TIME)
         | flag(amount_all, present::AMOUNT_ALL)
-        | flag(continues_group, present::CONTINUES_GROUP);
+        | flag(continues_group, present::CONTINUES_GROUP)
+        | flag(!evidence.is_empty(), present::EVIDENCE);
     fixed[8..10].copy_from_slice(&payment.code.0.to_le_bytes());
     fixed[10..12].copy_from_slice(&(context.len() as u16).to_le_bytes());
     fixed[12..16].copy_from_slice(&payment.ledger.0.to_le_bytes());
     fixed[16..20].copy_from_slice(&payment.timeout_s.to_le_bytes());
     fixed[20] = rule.len() as u8;
+    fixed[21..24].copy_from_slice(&event.verdict.hold_s.to_le_bytes()[..3]);
     fixed[24..40].copy_from_slice(&payment.id.0.to_be_bytes());
     fixed[40..56].copy_from_slice(&payment.debit.0.to_be_bytes());
     fixed[56..72].copy_from_slice(&payment.credit.0.to_be_bytes());
@@ -89,7 +94,18 @@ pub(crate) fn encode_payment(
     }
     put_numbers(numbers, events);
     events.extend_from_slice(rule.as_bytes());
+    if !evidence.is_empty() {
+        events.push(evidence.len() as u8);
+        events.extend_from_slice(evidence);
+    }
     contexts.extend_from_slice(context);
+}
+
+/// Appends an analyst's act.
+pub(crate) fn encode_act(act: &[u8], events: &mut Vec<u8>, contexts: &mut Vec<u8>) {
+    events.extend_from_slice(&[ACT, 0, 0, 0]);
+    events.extend_from_slice(&(act.len() as u32).to_le_bytes());
+    contexts.extend_from_slice(act);
 }
 
 /// Appends the expiry of a hold.
@@ -131,6 +147,11 @@ pub(crate) fn encode_account(event: &AccountEvent, events: &mut Vec<u8>) {
     }
 }
 
+/// How many events so many bytes can hold at most, whatever a header says.
+pub(crate) fn count_max(events_len: usize, count: u32) -> usize {
+    (count as usize).min(events_len / RECORD_LEN_MIN)
+}
+
 /// Reads the events of a frame's body, in sequence.
 pub(crate) fn decode_body(
     body: &Bytes,
@@ -138,7 +159,7 @@ pub(crate) fn decode_body(
     first_seq: EventSeq,
     count: u32,
 ) -> Result<Vec<FeedEvent>, MalformedRecord> {
-    let mut events = Vec::with_capacity((count as usize).min(events_len / RECORD_LEN_MIN));
+    let mut events = Vec::with_capacity(count_max(events_len, count));
     decode_each(body, events_len, first_seq, count, |event, _| events.push(event))?;
     Ok(events)
 }
@@ -159,7 +180,11 @@ pub(crate) fn decode_each(
     let mut context_at = events_len;
     for offset in 0..u64::from(count) {
         let continues_group = reader.continues_group();
-        let (event, context_len) = reader.event(EventSeq(first_seq.0 + offset))?;
+        let Read { event, context_len, evidence } = reader.event(EventSeq(first_seq.0 + offset))?;
+        let evidence = match evidence.len() {
+            0 => Bytes::new(),
+            _ => body.slice_ref(evidence),
+        };
         let context_end = context_at + context_len;
         if context_end > body.len() {
             return Err(MalformedRecord);
@@ -169,7 +194,8 @@ pub(crate) fn decode_each(
             _ => body.slice(context_at..context_end),
         };
         context_at = context_end;
-        each(FeedEvent { event: with_digest(event, &context), context }, continues_group);
+        let event = with_digest(event, &context);
+        each(FeedEvent { event, context, evidence }, continues_group);
     }
     let all_read = reader.rest.is_empty() && context_at == body.len();
     if all_read { Ok(()) } else { Err(MalformedRecord) }
@@ -186,7 +212,7 @@ pub(crate) fn first_of_body(
     let mut contexts_len = 0;
     for offset in 0..count {
         // Records don't hold their sequence, so it does not matter here.
-        contexts_len += reader.event(EventSeq(offset))?.1;
+        contexts_len += reader.event(EventSeq(offset))?.context_len;
     }
     let events = &events[..events.len() - reader.rest.len()];
     Ok((events, contexts.get(..contexts_len).ok_or(MalformedRecord)?))
@@ -206,6 +232,13 @@ struct Reader<'a> {
     rest: &'a [u8],
 }
 
+/// One record.
+struct Read<'a> {
+    event: Event,
+    context_len: usize,
+    evidence: &'a [u8],
+}
+
 impl<'a> Reader<'a> {
     /// Whether the next event belongs to the group of the one before it.
     fn continues_group(&self) -> bool {
@@ -213,21 +246,23 @@ impl<'a> Reader<'a> {
         is_payment && self.rest.get(7).is_some_and(|there| there & present::CONTINUES_GROUP != 0)
     }
 
-    /// The next event, and the length of its context.
-    fn event(&mut self, seq: EventSeq) -> Result<(Event, usize), MalformedRecord> {
+    /// The next event, and what belongs to it.
+    fn event(&mut self, seq: EventSeq) -> Result<Read<'a>, MalformedRecord> {
+        let alone = |event| Read { event, context_len: 0, evidence: &[] };
         match self.rest.first() {
-            Some(&PAYMENT) => {
-                self.payment(seq).map(|(event, context)| (Event::Payment(event), context))
+            Some(&PAYMENT) => self.payment(seq),
+            Some(&HOLD_EXPIRED) => self.hold_expired(seq).map(Event::HoldExpired).map(alone),
+            Some(&ACCOUNT) => self.account(seq).map(Event::Account).map(alone),
+            Some(&ACT) => {
+                let fixed: [u8; 8] = self.array()?;
+                let context_len = u32::from_le_bytes(part(&fixed, 4)) as usize;
+                Ok(Read { event: Event::Act(ActEvent { seq }), context_len, evidence: &[] })
             }
-            Some(&HOLD_EXPIRED) => {
-                self.hold_expired(seq).map(|event| (Event::HoldExpired(event), 0))
-            }
-            Some(&ACCOUNT) => self.account(seq).map(|event| (Event::Account(event), 0)),
             _ => Err(MalformedRecord),
         }
     }
 
-    fn payment(&mut self, seq: EventSeq) -> Result<(PaymentEvent, usize), MalformedRecord> {
+    fn payment(&mut self, seq: EventSeq) -> Result<Read<'a>, MalformedRecord> {
         let fixed: [u8; 72] = self.array()?;
         let has = |bit: u8| fixed[7] & bit != 0;
         let original = match has(present::ORIGINAL) {
@@ -246,6 +281,13 @@ impl<'a> Reader<'a> {
         };
         let rule = std::str::from_utf8(self.take(usize::from(fixed[20]))?);
         let rule = rule.ok().and_then(RuleName::new).ok_or(MalformedRecord)?;
+        let evidence = match has(present::EVIDENCE) {
+            true => {
+                let [len] = self.array()?;
+                self.take(usize::from(len))?
+            }
+            false => &[],
+        };
         let id_at = |at: usize| u128::from_be_bytes(part(&fixed, at));
         let payment = Payment {
             id: PaymentId(id_at(24)),
@@ -266,9 +308,12 @@ impl<'a> Reader<'a> {
             },
         };
         let outcome = Outcome { status: status(fixed[3], fixed[4])?, amount: applied };
-        let verdict = Verdict { decision: risk_decision(fixed[6])?, rule };
+        let decision = RiskDecision::from_number(fixed[6]).ok_or(MalformedRecord)?;
+        let hold_s = u32::from_le_bytes([fixed[21], fixed[22], fixed[23], 0]);
+        let verdict = Verdict { decision, rule, hold_s };
         let context_len = usize::from(u16::from_le_bytes(part(&fixed, 10)));
-        Ok((PaymentEvent { seq, payment, outcome, verdict, balances }, context_len))
+        let event = Event::Payment(PaymentEvent { seq, payment, outcome, verdict, balances });
+        Ok(Read { event, context_len, evidence })
     }
 
     fn hold_expired(&mut self, seq: EventSeq) -> Result<HoldExpired, MalformedRecord> {
@@ -396,21 +441,15 @@ fn operation(number: u8) -> Result<Operation, MalformedRecord> {
     }
 }
 
-fn risk_decision(number: u8) -> Result<RiskDecision, MalformedRecord> {
-    match number {
-        0 => Ok(RiskDecision::NotJudged),
-        1 => Ok(RiskDecision::Approve),
-        2 => Ok(RiskDecision::Review),
-        3 => Ok(RiskDecision::Decline),
-        _ => Err(MalformedRecord),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{prelude::*, sample::select};
 
     use super::*;
+
+    fn bytes(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), len)
+    }
 
     prop_compose! {
         fn balances()(numbers in prop::array::uniform4(
@@ -434,9 +473,9 @@ mod tests {
             flags in 0_u8..8,
             reason in select(RejectReason::ALL),
             status in 0_usize..4,
-            decision in select(vec![RiskDecision::NotJudged, RiskDecision::Approve,
-                RiskDecision::Review, RiskDecision::Decline]),
+            decision in (0_u8..5).prop_map(|it| RiskDecision::from_number(it).expect("one of five")),
             rule in "[a-z-]{0,31}",
+            hold_s in 0..=Verdict::HOLD_S_MAX,
             has_defect in any::<bool>(),
             balances in prop::option::of([balances(), balances()]),
         ) -> PaymentEvent {
@@ -461,7 +500,7 @@ mod tests {
                     defect: has_defect.then_some(reason),
                 },
                 outcome: Outcome { status, amount: Amount(amounts[1]) },
-                verdict: Verdict { decision, rule: RuleName::new(&rule).expect("short") },
+                verdict: Verdict { decision, rule: RuleName::new(&rule).expect("short"), hold_s },
                 balances,
             }
         }
@@ -471,17 +510,21 @@ mod tests {
         #[test]
         fn payment_events_read_back(
             events in prop::collection::vec(
-                (payment_event(), prop::collection::vec(any::<u8>(), 0..80), any::<bool>()), 1..8),
+                (payment_event(), bytes(0..80), bytes(0..256), any::<bool>()), 1..8),
         ) {
             let (mut bytes, mut contexts, mut expected) = (Vec::new(), Vec::new(), Vec::new());
             let mut grouped = Vec::new();
-            for (position, (event, context, continues_group)) in events.into_iter().enumerate() {
-                encode_payment(&event, &context, continues_group, &mut bytes, &mut contexts);
+            for (position, (event, context, evidence, continues_group)) in
+                events.into_iter().enumerate()
+            {
+                let bytes = &mut bytes;
+                encode_payment(&event, &context, &evidence, continues_group, bytes, &mut contexts);
                 grouped.push(continues_group);
                 let seq = EventSeq(5 + position as u64);
                 let event = Event::Payment(PaymentEvent { seq, ..event });
                 let event = with_digest(event, &context);
-                expected.push(FeedEvent { event, context: context.into() });
+                let (context, evidence) = (context.into(), evidence.into());
+                expected.push(FeedEvent { event, context, evidence });
             }
             let events_len = bytes.len();
             bytes.extend(contexts);
@@ -525,13 +568,17 @@ mod tests {
             };
             let account = Account { spec, state, balances: sides[0] };
             let changed = AccountEvent { seq: EventSeq(2), change, account };
-            let mut bytes = Vec::new();
+            let (mut bytes, mut contexts) = (Vec::new(), Vec::new());
             encode_hold_expired(&expired, &mut bytes);
             encode_account(&changed, &mut bytes);
-            let expected = [Event::HoldExpired(expired), Event::Account(changed)]
-                .map(|event| FeedEvent { event, context: Bytes::new() });
+            encode_act(b"promoted", &mut bytes, &mut contexts);
+            let act = Event::Act(ActEvent { seq: EventSeq(3) });
+            let mut expected = [Event::HoldExpired(expired), Event::Account(changed), act]
+                .map(|event| FeedEvent { event, context: Bytes::new(), evidence: Bytes::new() });
+            expected[2].context = Bytes::from_static(b"promoted");
             let events_len = bytes.len();
-            let decoded = decode_body(&bytes.into(), events_len, EventSeq(1), 2);
+            bytes.extend(contexts);
+            let decoded = decode_body(&bytes.into(), events_len, EventSeq(1), 3);
             prop_assert_eq!(decoded, Ok(expected.to_vec()));
         }
 

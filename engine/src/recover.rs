@@ -38,7 +38,7 @@ use std::{fs, path::Path, time::Instant};
 use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
 
 use crate::{
-    EngineConfig, JournalError,
+    EngineConfig, FeedEvent, JournalError,
     frame::FrameHash,
     past::Runs,
     record,
@@ -171,6 +171,7 @@ pub(crate) fn recover<G: Gate + Clone>(
     let end =
         Tail { directory, ledger: &mut ledger, gate: &mut gate, report: &mut report, after_frame }
             .read(from, snapshot.as_deref())?;
+    gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
     let runs = match runs {
         Some(runs) => runs,
@@ -410,11 +411,15 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         let fresh = frames.offset == segment::FIRST_FRAME;
         let mut last_frame = if fresh { 0 } else { frames.offset };
         while let Some(Frame { offset, header, body, .. }) = frames.next()? {
-            let events = record::decode_body(
+            let events_len = (header.events_len as usize).min(body.len());
+            let events_max = record::count_max(events_len, header.event_count);
+            let mut events = Vec::with_capacity(events_max);
+            record::decode_each(
                 &body,
                 header.events_len as usize,
                 header.first_seq,
                 header.event_count,
+                |event, continues_group| events.push((event, continues_group)),
             )
             .map_err(|_| JournalError::Damaged {
                 path: frames.segment.path.clone(),
@@ -422,9 +427,12 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
                 what: "a frame's body holds no valid events",
             })?;
             self.ledger.begin_recorded_batch(header.time);
-            for event in &events {
-                self.ledger.apply(&event.event, self.gate).map_err(|divergence| {
-                    JournalError::Diverged { path: frames.segment.path.clone(), divergence }
+            for (FeedEvent { event, context, .. }, continues_group) in &events {
+                let applied =
+                    self.ledger.apply_recorded(event, context, *continues_group, self.gate);
+                applied.map_err(|divergence| JournalError::Diverged {
+                    path: frames.segment.path.clone(),
+                    divergence,
                 })?;
             }
             (self.after_frame)(self.ledger)?;

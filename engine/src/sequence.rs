@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use millrace_ledger::{
-    AccountEvent, AccountOutcome, Decision, Gate, HoldExpired, Ledger, Payment, PaymentFlags,
-    Timestamp,
+    AccountEvent, AccountOutcome, Contexts, Decision, Gate, HoldExpired, Ledger, Payment,
+    PaymentFlags, Requested, Timestamp,
 };
 
 use crate::{
@@ -237,6 +237,14 @@ impl<G: Gate> Desk<G> {
                 let outcome = record_account(&mut self.batch.frame, id, outcome, event);
                 Release::Account(reply, outcome)
             }
+            Command::Act { act, reply } => {
+                let done = self.gate.act(&act).map(|()| {
+                    let (events, contexts) = self.batch.frame.begin_event();
+                    record::encode_act(&act, events, contexts);
+                    self.ledger.record_act().seq
+                });
+                Release::Act(reply, done)
+            }
             Command::GetAccounts { ids, reply } => {
                 let found = ids.into_iter().map(|id| self.ledger.account(id));
                 Release::FoundAccounts(reply, found.collect())
@@ -257,7 +265,7 @@ impl<G: Gate> Desk<G> {
         let mut replies = Vec::with_capacity(payments.len());
         // Whether the group that is open has an event: replays leave none.
         let mut group_has_event = false;
-        let decided = |decision: &Decision| {
+        let decided = |decision: &Decision, gate: &G| {
             let position = replies.len();
             let continues_group = group_has_event;
             let goes_on = payments[position].flags.has(PaymentFlags::LINKED);
@@ -265,9 +273,18 @@ impl<G: Gate> Desk<G> {
             group_has_event = goes_on && (group_has_event || is_event);
             replies.push(match decision {
                 Decision::New(event) => {
-                    let context = contexts.get(position).map_or(&[][..], |context| &context[..]);
-                    let (events, frame_contexts) = frame.begin_event();
-                    record::encode_payment(event, context, continues_group, events, frame_contexts);
+                    let context = Beside(contexts);
+                    let context = context.context(position);
+                    let evidence = gate.evidence(position as u32);
+                    let (records, contexts) = frame.begin_event();
+                    record::encode_payment(
+                        event,
+                        context,
+                        evidence,
+                        continues_group,
+                        records,
+                        contexts,
+                    );
                     PaymentReply {
                         id: event.payment.id,
                         seq: event.seq,
@@ -285,11 +302,21 @@ impl<G: Gate> Desk<G> {
                 },
             });
         };
+        let request = Requested { payments, contexts: &Beside(contexts) };
         let gate = &mut self.gate;
-        if let Err(error) = self.ledger.decide_with(&self.workers, payments, gate, decided) {
+        if let Err(error) = self.ledger.decide_with(&self.workers, &request, gate, decided) {
             self.failed = Some(error.into());
         }
         replies
+    }
+}
+
+/// Contexts beside their payments; none at all when no payment has one.
+struct Beside<'a>(&'a [bytes::Bytes]);
+
+impl Contexts for Beside<'_> {
+    fn context(&self, position: usize) -> &[u8] {
+        self.0.get(position).map_or(&[], |context| context)
     }
 }
 

@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 use millrace_ledger::{
-    Account, AccountChange, AccountId, AccountOutcome, AccountSpec, EventSeq, Outcome, Payment,
-    PaymentId, PaymentView, Verdict,
+    Account, AccountChange, AccountId, AccountOutcome, AccountSpec, EventSeq, GateActError,
+    Outcome, Payment, PaymentId, PaymentView, Verdict,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -75,6 +75,13 @@ pub enum Command {
         /// What became of it.
         reply: Reply<AccountReply>,
     },
+    /// Carry out an analyst's act.
+    Act {
+        /// What to do, as the gate understands it. At most 64 KiB.
+        act: Bytes,
+        /// Position of its event, or why it was not carried out.
+        reply: Reply<Result<EventSeq, GateActError>>,
+    },
     /// Read accounts as they stand after all that was submitted before.
     GetAccounts {
         /// Which ones.
@@ -101,6 +108,7 @@ impl Command {
             }
             Self::CreateAccounts { specs, .. } => specs.len(),
             Self::GetAccounts { ids, .. } => ids.len(),
+            Self::Act { act, .. } => act.len() / 128,
             Self::UpdateAccount { .. } | Self::GetPayment { .. } => 1,
         };
         u32::try_from(weight.max(1)).unwrap_or(u32::MAX)
@@ -112,6 +120,7 @@ impl Command {
             Self::Payments { reply, .. } => reply.is_closed(),
             Self::CreateAccounts { reply, .. } => reply.is_closed(),
             Self::UpdateAccount { reply, .. } => reply.is_closed(),
+            Self::Act { reply, .. } => reply.is_closed(),
             Self::GetAccounts { reply, .. } => reply.is_closed(),
             Self::GetPayment { reply, .. } => reply.is_closed(),
         }
@@ -124,6 +133,7 @@ impl Command {
             Self::Payments { reply, .. } => drop(reply.send(Err(Expired))),
             Self::CreateAccounts { reply, .. } => drop(reply.send(Err(Expired))),
             Self::UpdateAccount { reply, .. } => drop(reply.send(Err(Expired))),
+            Self::Act { reply, .. } => drop(reply.send(Err(Expired))),
             Self::GetAccounts { reply, .. } => drop(reply.send(Err(Expired))),
             Self::GetPayment { reply, .. } => drop(reply.send(Err(Expired))),
         }

@@ -259,6 +259,7 @@ impl Standing {
                 self.set(&event.account);
                 return Ok(());
             }
+            Event::Act(_) => return Ok(()),
             // One that was refused changed nothing, and may name other accounts than it tells of.
             Event::Payment(event) if !event.outcome.is_accepted() => return Ok(()),
             Event::Payment(event) => {

@@ -62,7 +62,7 @@ impl Limit {
             measure: config.measure,
             ledger: currency.map(|currency| currency.ledger),
             above,
-            verdict: Verdict { decision, rule },
+            verdict: Verdict { decision, rule, hold_s: 0 },
         })
     }
 

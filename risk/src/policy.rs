@@ -184,7 +184,7 @@ mod tests {
 
     /// A payment whose debit account has the number of its id.
     fn judged(payment: &Payment, amount: Amount, at: Timestamp) -> Judged<'_> {
-        Judged { payment, amount, at, payer: payment.debit.0 as u32 }
+        Judged { payment, amount, at, position: 0, payer: payment.debit.0 as u32 }
     }
 
     const LIMITS: &str = r#"

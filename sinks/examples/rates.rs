@@ -133,7 +133,7 @@ impl Bank {
                 Account { spec, state: AccountState::Open, balances: Balances::default() };
             let seq = EventSeq(self.seq);
             let event = Event::Account(AccountEvent { seq, change: None, account });
-            FeedEvent { event, context: Bytes::new() }
+            FeedEvent { event, context: Bytes::new(), evidence: Bytes::new() }
         });
         FeedBatch { time: Timestamp(TIME_NS), events: events.collect() }
     }
@@ -142,7 +142,11 @@ impl Bank {
         let time = Timestamp(TIME_NS + self.seq * 1_000);
         let context = Bytes::from_static(b"\x08\x02\x22\x02CZ\x2a\x045411\x32\x0breceipt 123");
         let events = (0..count)
-            .map(|_| FeedEvent { event: Event::Payment(self.pay(time)), context: context.clone() })
+            .map(|_| FeedEvent {
+                event: Event::Payment(self.pay(time)),
+                context: context.clone(),
+                evidence: Bytes::new(),
+            })
             .collect();
         FeedBatch { time, events }
     }

@@ -288,7 +288,11 @@ mod tests {
                 balances: Balances::default(),
             };
             let event = AccountEvent { seq: EventSeq(*next_seq), change: None, account };
-            let event = FeedEvent { event: Event::Account(event), context: Vec::new().into() };
+            let event = FeedEvent {
+                event: Event::Account(event),
+                context: Vec::new().into(),
+                evidence: Vec::new().into(),
+            };
             *next_seq += 1;
             Ok(Some(FeedBatch { time: Timestamp(0), events: vec![event] }))
         }

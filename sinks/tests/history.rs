@@ -111,7 +111,7 @@ fn the_history_ends_with_the_balances_of_the_account() {
                 event.outcome.is_accepted() && sides.contains(&account(number))
             }
             Event::HoldExpired(event) => [event.debit, event.credit].contains(&account(number)),
-            Event::Account(_) => false,
+            Event::Account(_) | Event::Act(_) => false,
         });
         let expected = if number % 2 == 0 { 0 } else { changes.count() };
         assert_eq!(found.len(), expected, "account {number}");

@@ -149,6 +149,7 @@ impl Row {
             Event::Payment(event) => row.put_payment(event),
             Event::HoldExpired(event) => row.put_expiry(event),
             Event::Account(event) => row.put_account(event),
+            Event::Act(_) => row.put("event", "ACT"),
         }
         row
     }
@@ -157,6 +158,10 @@ impl Row {
     pub(crate) fn of_context(event: &FeedEvent) -> Self {
         let mut row = Self::default();
         if event.context.is_empty() {
+            return row;
+        }
+        if let Event::Act(_) = event.event {
+            row.put("act", String::from_utf8_lossy(&event.context).into_owned());
             return row;
         }
         let Ok(context) = PaymentContext::decode(&event.context[..]) else {
@@ -232,7 +237,7 @@ impl Row {
             self.put("event_time", time_text(time));
         }
         if verdict.decision != RiskDecision::NotJudged {
-            self.put("risk_decision", risk_name(verdict.decision));
+            self.put("risk_decision", verdict.decision.name());
         }
         if !verdict.rule.as_str().is_empty() {
             self.put("risk_reason", verdict.rule.as_str());
@@ -386,15 +391,6 @@ fn status_name(status: Status) -> &'static str {
         Status::Held => "HELD",
         Status::Voided => "VOIDED",
         Status::Rejected(_) => "REJECTED",
-    }
-}
-
-fn risk_name(decision: RiskDecision) -> &'static str {
-    match decision {
-        RiskDecision::NotJudged => "NOT_JUDGED",
-        RiskDecision::Approve => "APPROVE",
-        RiskDecision::Review => "REVIEW",
-        RiskDecision::Decline => "DECLINE",
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::{
     Account, AccountChange, AccountEvent, AccountId, AccountOutcome, AccountRejectReason,
-    AccountSpec, AccountState, Amount, Currency, Ledger, LedgerId,
+    AccountSpec, AccountState, ActEvent, Amount, Currency, Ledger, LedgerId,
 };
 
 impl Ledger {
@@ -27,6 +27,11 @@ impl Ledger {
         let account = self.books.accounts.account(slot);
         let event = AccountEvent { seq: self.books.take_seq(), change: None, account };
         (AccountOutcome::Created, Some(event))
+    }
+
+    /// Gives an analyst's act, which the gate has carried out, its place in the sequence.
+    pub fn record_act(&mut self) -> ActEvent {
+        ActEvent { seq: self.books.take_seq() }
     }
 
     /// Changes an account.

@@ -6,8 +6,8 @@
 
 use crate::{
     AccountEvent, AccountId, Event, EventSeq, Gate, HistoryError, HoldExpired, Judged, Ledger,
-    PaymentEvent, PaymentId, RiskDecision, Stage, Status, StoredPayment, Timestamp,
-    decide::is_observed, post::Posting, recent::Place, stored::NO_ACCOUNT,
+    Payment, PaymentEvent, PaymentId, RiskDecision, Stage, Status, StoredPayment, Timestamp,
+    decide::is_observed, post::Posting, recent::Place, resolve, stored::NO_ACCOUNT,
 };
 
 /// A recorded event that does not follow from the ones before it.
@@ -41,17 +41,42 @@ impl Ledger {
         self.books.time = self.books.time.max(time);
     }
 
-    /// Applies one recorded event.
+    /// Applies one recorded event that has nothing beside it and is no member of a linked group, or
+    /// a gate that does not look at either.
+    ///
+    /// # Errors
+    /// As [`Self::apply_recorded`].
+    pub fn apply(&mut self, event: &Event, gate: &mut impl Gate) -> Result<(), Divergence> {
+        self.apply_recorded(event, &[], false, gate)
+    }
+
+    /// Applies one recorded event with what lies beside it: a payment's context, or an act.
+    /// `continues_group` tells that it is of the linked group of the event before it.
     ///
     /// # Errors
     /// When the event does not follow from those before it. The ledger must not be used then.
-    pub fn apply(&mut self, event: &Event, gate: &mut impl Gate) -> Result<(), Divergence> {
+    pub fn apply_recorded(
+        &mut self,
+        event: &Event,
+        beside: &[u8],
+        continues_group: bool,
+        gate: &mut impl Gate,
+    ) -> Result<(), Divergence> {
         let seq = event.seq();
         let diverged = |Misfit(what)| Divergence { seq, what };
         if seq != self.books.last_seq.next() {
             return Err(diverged("its sequence does not continue theirs".into()));
         }
+        if gate.looks_ahead()
+            && let Event::Payment(event) = event
+        {
+            self.attempted(&event.payment, beside, continues_group, gate);
+        }
         match event {
+            Event::Act(_) => {
+                self.books.take_seq();
+                gate.acted(beside).map_err(|error| Misfit(error.to_string()))
+            }
             Event::Payment(event) => self.apply_payment(event, gate),
             Event::HoldExpired(event) => self.apply_expiry(event),
             Event::Account(event) => self.apply_account(event),
@@ -59,6 +84,26 @@ impl Ledger {
         .map_err(diverged)?;
         debug_assert_eq!(self.books.last_seq, seq);
         Ok(())
+    }
+
+    /// Tells the gate of a payment that it looked at before it was decided. An id that a group names
+    /// twice was one attempt.
+    fn attempted(
+        &mut self,
+        payment: &Payment,
+        context: &[u8],
+        continues_group: bool,
+        gate: &mut impl Gate,
+    ) {
+        if !continues_group {
+            self.group_ids.clear();
+        }
+        if resolve::is_well_formed(payment)
+            && self.group_ids.insert(payment.id)
+            && is_observed(payment.operation)
+        {
+            gate.attempted(payment, context, self.books.time);
+        }
     }
 
     fn apply_payment(&mut self, event: &PaymentEvent, gate: &mut impl Gate) -> Result<(), Misfit> {
@@ -84,6 +129,7 @@ impl Ledger {
                 payment,
                 amount: event.outcome.amount,
                 at: books.time,
+                position: 0,
                 payer: posting.debit,
             });
         }
@@ -108,7 +154,8 @@ impl Ledger {
                 Some((place, payment.original))
             }
         };
-        let expires_at = StoredPayment::expiry(payment.timeout_s, self.books.time);
+        let now = self.books.time;
+        let expires_at = StoredPayment::expiry_under(event.verdict, payment.timeout_s, now);
         Ok(Posting {
             operation: payment.operation,
             held: event.outcome.status == Status::Held,

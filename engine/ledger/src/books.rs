@@ -75,8 +75,9 @@ impl Books {
         match verdict.decision {
             RiskDecision::NotJudged => return 0,
             RiskDecision::Approve => return 1,
-            RiskDecision::Review | RiskDecision::Decline => {}
+            RiskDecision::Review | RiskDecision::Decline | RiskDecision::Challenge => {}
         }
+        let verdict = Verdict { hold_s: 0, ..verdict };
         let known = self.verdicts.iter().position(|known| *known == verdict);
         let place = known.unwrap_or_else(|| {
             self.verdicts.push(verdict);

@@ -6,14 +6,14 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::{
-    AccountId, Alone, Amount, Balances, EventSeq, Gate, HistoryError, Judged, Ledger, LedgerId,
-    Operation, Outcome, Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, Stage,
-    StoredPayment, Timestamp, Verdict, Workers,
+    AccountId, Alone, Amount, Balances, Block, Contexts, EventSeq, Gate, HistoryError, Judged,
+    Ledger, LedgerId, NoContexts, Operation, Outcome, Payment, PaymentEvent, PaymentFlags,
+    PaymentId, RejectReason, Stage, StoredPayment, Timestamp, Verdict, Workers,
     books::Books,
     post::{Evaluation, Posting},
     recent::Place,
     resolve::Request,
-    shard::Stretch,
+    shard::{IN_HISTORY, NOT_FOUND, Stretch},
     stored::NO_ACCOUNT,
 };
 
@@ -59,9 +59,10 @@ impl Ledger {
         &mut self,
         payments: &[Payment],
         gate: &mut impl Gate,
-        decided: impl FnMut(&Decision),
+        mut decided: impl FnMut(&Decision),
     ) -> Result<(), HistoryError> {
-        self.decide_with(&Alone, payments, gate, decided)
+        let request = Requested::without_contexts(payments);
+        self.decide_with(&Alone, &request, gate, |decision, _| decided(decision))
     }
 
     /// Decides payments that are what a journal knows of one linked group: the last of them ends it,
@@ -73,39 +74,45 @@ impl Ledger {
         &mut self,
         members: &[Payment],
         gate: &mut impl Gate,
-        decided: impl FnMut(&Decision),
+        mut decided: impl FnMut(&Decision),
     ) -> Result<(), HistoryError> {
-        self.decide_to_end(&Alone, members, End::OfGroup, gate, decided)
+        let request = Requested::without_contexts(members);
+        self.decide_to_end(&Alone, &request, End::OfGroup, gate, |decision, _| decided(decision))
     }
 
     /// Decides as [`Self::decide`] does, resolving one stretch of the request beside posting the
-    /// one before it, and with all shards side by side. The decisions are the same.
+    /// one before it, and with all shards side by side. The decisions are the same. They are handed
+    /// out with the gate, which may have more to say of them.
     ///
     /// # Errors
     /// As [`Self::decide`].
-    pub fn decide_with(
+    pub fn decide_with<G: Gate>(
         &mut self,
         workers: &impl Workers,
-        payments: &[Payment],
-        gate: &mut impl Gate,
-        decided: impl FnMut(&Decision),
+        request: &Requested<'_>,
+        gate: &mut G,
+        decided: impl FnMut(&Decision, &G),
     ) -> Result<(), HistoryError> {
-        self.decide_to_end(workers, payments, End::OfRequest, gate, decided)
+        self.decide_to_end(workers, request, End::OfRequest, gate, decided)
     }
 
-    fn decide_to_end(
+    fn decide_to_end<G: Gate>(
         &mut self,
         workers: &impl Workers,
-        payments: &[Payment],
+        request: &Requested<'_>,
         end: End,
-        gate: &mut impl Gate,
-        decided: impl FnMut(&Decision),
+        gate: &mut G,
+        decided: impl FnMut(&Decision, &G),
     ) -> Result<(), HistoryError> {
+        let &Requested { payments, contexts } = request;
         self.findings.reserve(payments.len());
         let (shards, books, findings) = (&mut self.shards, &mut self.books, &self.findings);
         let first_row = books.recent.len();
         let request = Request { payments, findings, recalled: Vec::new() };
-        let mut deciding = Deciding { books, request, end, gate, decided, at: 0 };
+        let looks_ahead = gate.looks_ahead();
+        let attempts =
+            Attempts { looks_ahead, contexts, first_row, until: 0, positions: Vec::new() };
+        let mut deciding = Deciding { books, request, end, gate, decided, attempts, at: 0 };
         let stretch_max = if workers.side_by_side() { STRETCH_BESIDE } else { STRETCH };
         let mut resolved = 0;
         while deciding.at < payments.len() {
@@ -130,6 +137,23 @@ impl Ledger {
     }
 }
 
+/// The payments of one request, in order.
+#[derive(Clone, Copy)]
+pub struct Requested<'a> {
+    /// The payments.
+    pub payments: &'a [Payment],
+    /// Their contexts.
+    pub contexts: &'a dyn Contexts,
+}
+
+impl<'a> Requested<'a> {
+    /// Payments without contexts.
+    #[must_use]
+    pub fn without_contexts(payments: &'a [Payment]) -> Self {
+        Self { payments, contexts: &NoContexts }
+    }
+}
+
 /// What the end of the payments means for a linked group that is still open there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -146,8 +170,21 @@ struct Deciding<'a, G, D> {
     end: End,
     gate: &'a mut G,
     decided: D,
+    attempts: Attempts<'a>,
     /// Position of the payment that is next.
     at: usize,
+}
+
+/// What the gate was told of the request so far.
+struct Attempts<'a> {
+    looks_ahead: bool,
+    contexts: &'a dyn Contexts,
+    /// Row of the request's first payment.
+    first_row: u32,
+    /// Position up to which it was told.
+    until: usize,
+    /// Scratch.
+    positions: Vec<u32>,
 }
 
 /// A group member that was posted, until its group is complete.
@@ -158,7 +195,7 @@ struct Step {
     balances: [Balances; 2],
 }
 
-impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
+impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
     /// Decides payments and groups that are resolved to their ends. `resolved` payments are.
     fn post_until(&mut self, resolved: usize) {
         let payments = self.request.payments;
@@ -166,6 +203,9 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
             self.prefetch_accounts(position);
         }
         while self.at < resolved {
+            if self.attempts.looks_ahead && self.at == self.attempts.until {
+                self.look_ahead(resolved);
+            }
             let linked = |payment: &&Payment| payment.flags.has(PaymentFlags::LINKED);
             let group = payments[self.at..resolved].iter().take_while(linked).count();
             let end = self.at + group + 1;
@@ -188,6 +228,60 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 return;
             }
         }
+    }
+
+    /// Tells the gate of the payments that are next, as far as it is certain now which of them will
+    /// leave an event: a known id ends the block, and begins the next one, when all before it is
+    /// posted.
+    fn look_ahead(&mut self, resolved: usize) {
+        let (payments, findings) = (self.request.payments, self.request.findings);
+        let mut positions = std::mem::take(&mut self.attempts.positions);
+        positions.clear();
+        let mut start = self.at;
+        while start < resolved {
+            let linked = |payment: &&Payment| payment.flags.has(PaymentFlags::LINKED);
+            let members = payments[start..resolved].iter().take_while(linked).count() + 1;
+            let end = (start + members).min(payments.len());
+            if end > resolved {
+                break;
+            }
+            let first = |position: usize| findings.first[position].load(Relaxed);
+            let formed = |position: usize| findings.defect[position].load(Relaxed) == 0;
+            let in_order =
+                |position: &usize| formed(*position) && is_observed(payments[*position].operation);
+            let own_rows = self.attempts.first_row + start as u32..IN_HISTORY;
+            if start > self.at
+                && (start..end).filter(in_order).any(|position| {
+                    first(position) != NOT_FOUND && !own_rows.contains(&first(position))
+                })
+            {
+                break;
+            }
+            for position in (start..end).filter(in_order) {
+                let counts = match first(position) {
+                    NOT_FOUND => true,
+                    row if own_rows.contains(&row) => false,
+                    _ => {
+                        let id = payments[position].id;
+                        let is_event = |at| self.books.replay_of(&self.request, at).is_none();
+                        let again = |earlier: usize| {
+                            payments[earlier].id == id && formed(earlier) && is_event(earlier)
+                        };
+                        is_event(position) && !(start..position).any(again)
+                    }
+                };
+                if counts {
+                    positions.push(position as u32);
+                }
+            }
+            start = end;
+        }
+        self.attempts.until = start;
+        if !positions.is_empty() {
+            let (contexts, at) = (self.attempts.contexts, self.books.time);
+            self.gate.look_ahead(&Block { payments, positions: &positions, contexts, at });
+        }
+        self.attempts.positions = positions;
     }
 
     /// Has the rows of a payment's accounts fetched.
@@ -214,7 +308,7 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 self.books.accept(&self.request.payments[self.at], &step)
             }
         };
-        (self.decided)(&decision);
+        (self.decided)(&decision, self.gate);
     }
 
     fn decide_group(&mut self, end: usize) {
@@ -241,10 +335,11 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
         match culprit {
             None => {
                 for (position, step) in (start..end).zip(&steps) {
-                    (self.decided)(&match step {
+                    let decision = match step {
                         Ok(step) => self.books.accept(&self.request.payments[position], step),
                         Err(first) => self.books.replay(first),
-                    });
+                    };
+                    (self.decided)(&decision, self.gate);
                 }
             }
             Some(culprit) => self.fail_group(end, &steps, culprit),
@@ -290,7 +385,7 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 (Some(Err(_)), _) => self.refuse_with_group(position, Slot::Given, member_failed),
                 (None, _) => self.refuse_with_group(position, Slot::Next, member_failed),
             };
-            (self.decided)(&decision);
+            (self.decided)(&decision, self.gate);
         }
     }
 
@@ -302,7 +397,7 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 false => RejectReason::GroupMemberFailed,
             };
             let decision = self.refuse_with_group(position, Slot::Next, reason);
-            (self.decided)(&decision);
+            (self.decided)(&decision, self.gate);
         }
     }
 
@@ -332,6 +427,7 @@ impl<G: Gate, D: FnMut(&Decision)> Deciding<'_, G, D> {
                 payment,
                 amount: Amount(posting.amount),
                 at: self.books.time,
+                position: position as u32,
                 payer: posting.debit,
             });
         }

@@ -14,6 +14,8 @@ pub enum Event {
     HoldExpired(HoldExpired),
     /// An account was opened or changed.
     Account(AccountEvent),
+    /// An analyst changed the policy or a review.
+    Act(ActEvent),
 }
 
 impl Event {
@@ -24,8 +26,17 @@ impl Event {
             Self::Payment(event) => event.seq,
             Self::HoldExpired(event) => event.seq,
             Self::Account(event) => event.seq,
+            Self::Act(event) => event.seq,
         }
     }
+}
+
+/// An analyst changed the policy or a review. What was done is opaque to the ledger, and lies beside
+/// the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActEvent {
+    /// Position in the journal.
+    pub seq: EventSeq,
 }
 
 /// A payment was decided.

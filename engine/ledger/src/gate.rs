@@ -20,6 +20,36 @@ pub enum RiskDecision {
     Review = 2,
     /// Refuse it.
     Decline = 3,
+    /// Hold the money until the upstream has confirmed that its customer wants this.
+    Challenge = 4,
+}
+
+impl RiskDecision {
+    /// The decision with this number, which is the same for ever.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::NotJudged, Self::Approve, Self::Review, Self::Decline, Self::Challenge]
+            .into_iter()
+            .find(|decision| *decision as u8 == number)
+    }
+
+    /// Its name in journals, logs and APIs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotJudged => "NOT_JUDGED",
+            Self::Approve => "APPROVE",
+            Self::Review => "REVIEW",
+            Self::Decline => "DECLINE",
+            Self::Challenge => "CHALLENGE",
+        }
+    }
+
+    /// Whether the money is held, whatever the payment asked for.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        matches!(self, Self::Review | Self::Challenge)
+    }
 }
 
 /// Name of the limit or rule that decided: at most 31 bytes of text, kept in line.
@@ -54,13 +84,16 @@ impl fmt::Debug for RuleName {
     }
 }
 
-/// A decision, and which limit or rule made it.
+/// A decision, which limit or rule made it, and for how long it holds money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Verdict {
     /// What risk says.
     pub decision: RiskDecision,
     /// Which limit or rule said so; empty when approved.
     pub rule: RuleName,
+    /// Seconds after which money that the decision holds is released; 0 for never. At most
+    /// [`Verdict::HOLD_S_MAX`]. Not remembered with a payment once its hold has its time-out.
+    pub hold_s: u32,
 }
 
 impl Verdict {
@@ -68,7 +101,11 @@ impl Verdict {
     pub const APPROVE: Self = Self {
         decision: RiskDecision::Approve,
         rule: RuleName { len: 0, bytes: [0; RuleName::LEN_MAX] },
+        hold_s: 0,
     };
+
+    /// Longest time for which a decision may hold money: 194 days.
+    pub const HOLD_S_MAX: u32 = (1 << 24) - 1;
 }
 
 /// A payment that is judged: what nothing but its funds can stop.
@@ -80,6 +117,8 @@ pub struct Judged<'a> {
     pub amount: Amount,
     /// Time of its batch.
     pub at: Timestamp,
+    /// Place of the payment in its request.
+    pub position: u32,
     /// Number of the debit account, in the order in which accounts were opened: dense, and the same
     /// in every replay, so that a profile per payer needs no look-up.
     pub payer: u32,
@@ -95,6 +134,58 @@ pub trait Gate {
 
     /// The payment that was judged last was accepted.
     fn observe(&mut self, judged: Judged<'_>);
+
+    /// Whether [`Gate::look_ahead`] and [`Gate::attempted`] are wanted at all.
+    fn looks_ahead(&self) -> bool {
+        false
+    }
+
+    /// Payments that are about to be decided, in this order. Each of them is an attempt: a PAY or
+    /// AUTHORIZE with nothing wrong in itself that will leave an event, whatever becomes of it.
+    /// (An id that a linked group names twice is one attempt.) Those that nothing stops before are
+    /// then judged.
+    fn look_ahead(&mut self, block: &Block<'_>) {
+        let _ = block;
+    }
+
+    /// An attempt that was decided in an earlier life: what [`Gate::look_ahead`] was told then, one
+    /// by one and in the same order.
+    fn attempted(&mut self, payment: &Payment, context: &[u8], at: Timestamp) {
+        let _ = (payment, context, at);
+    }
+
+    /// What the gate has to say of the payment in this place of the request that is being decided,
+    /// for the journal. Opaque to the ledger. At most 255 bytes.
+    fn evidence(&self, position: u32) -> &[u8] {
+        let _ = position;
+        &[]
+    }
+
+    /// Carries out an act of an analyst that comes in now.
+    ///
+    /// # Errors
+    /// When it can't be carried out. Nothing has changed then.
+    fn act(&mut self, act: &[u8]) -> Result<(), GateActError> {
+        let _ = act;
+        Err(GateActError("there is no risk policy that could carry it out".to_owned()))
+    }
+
+    /// Carries out an act of the journal.
+    ///
+    /// # Errors
+    /// When it makes no sense here.
+    fn acted(&mut self, act: &[u8]) -> Result<(), GateActError> {
+        let _ = act;
+        Ok(())
+    }
+
+    /// The journal has been read to its end; from here on payments are decided.
+    ///
+    /// # Errors
+    /// When something is missing that the policy in force needs.
+    fn recovered(&mut self) -> Result<(), GateActError> {
+        Ok(())
+    }
 
     /// What is observed from here on may be taken back.
     fn begin_group(&mut self);
@@ -124,6 +215,46 @@ pub trait Gate {
         }
     }
 }
+
+/// The encoded contexts of the payments of one request.
+pub trait Contexts {
+    /// The context of the payment in this place; empty where there is none.
+    fn context(&self, position: usize) -> &[u8];
+}
+
+/// Payments without contexts.
+#[derive(Clone, Copy, Debug)]
+pub struct NoContexts;
+
+impl Contexts for NoContexts {
+    fn context(&self, _: usize) -> &[u8] {
+        &[]
+    }
+}
+
+/// Payments of one request that are about to be decided.
+#[derive(Clone, Copy)]
+pub struct Block<'a> {
+    /// All payments of the request.
+    pub payments: &'a [Payment],
+    /// Places of the ones that are attempts, ascending.
+    pub positions: &'a [u32],
+    /// Contexts of all payments of the request.
+    pub contexts: &'a dyn Contexts,
+    /// Time of their batch.
+    pub at: Timestamp,
+}
+
+impl fmt::Debug for Block<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("positions", &self.positions).field("at", &self.at).finish()
+    }
+}
+
+/// Why an analyst's act was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct GateActError(pub String);
 
 /// Why a gate can't go on from a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

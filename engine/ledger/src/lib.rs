@@ -44,9 +44,12 @@ pub use account::{
 };
 pub use apply::Divergence;
 pub use currency::{AmountError, Currency};
-pub use decide::Decision;
-pub use event::{AccountEvent, Event, HoldExpired, PaymentEvent};
-pub use gate::{ApproveAll, Gate, GateStateError, Judged, RiskDecision, RuleName, Verdict};
+pub use decide::{Decision, Requested};
+pub use event::{AccountEvent, ActEvent, Event, HoldExpired, PaymentEvent};
+pub use gate::{
+    ApproveAll, Block, Contexts, Gate, GateActError, GateStateError, Judged, NoContexts,
+    RiskDecision, RuleName, Verdict,
+};
 pub use generation::Generation;
 pub use history::{History, HistoryError, NoHistory};
 pub use outcome::{Outcome, RejectReason, Status};

@@ -10,7 +10,7 @@ use crate::{
     Account, AccountChange, AccountId, AccountOutcome, AccountSpec, AccountState, Amount, Balances,
     Code, EventSeq, Gate, Judged, LedgerId, NO_ACCOUNT, Operation, Outcome, Payment, PaymentFlags,
     PaymentId, RejectReason, RiskDecision, Stage, Status, StoredPayment, Timestamp, Verdict, admin,
-    state::state_hash,
+    resolve, state::state_hash,
 };
 
 #[derive(Clone, Debug)]
@@ -139,7 +139,19 @@ impl NaiveLedger {
             let group = payments[start..].iter().take_while(|payment| linked(payment)).count();
             let closed = start + group < payments.len();
             let end = if closed { start + group + 1 } else { payments.len() };
-            let group = self.decide_group(&payments[start..end], closed, gate);
+            let members = &payments[start..end];
+            let group = self.decide_group(members, closed, gate);
+            for (at, (member, decision)) in members.iter().zip(&group).enumerate() {
+                let formed = resolve::is_well_formed;
+                let again = |(it, decided): (&Payment, &NaiveDecision)| {
+                    it.id == member.id && formed(it) && !decided.replayed
+                };
+                let again = members[..at].iter().zip(&group).any(again);
+                let observed = !member.operation.needs_original();
+                if formed(member) && observed && !decision.replayed && !again {
+                    gate.attempted(member, &[], self.state.now);
+                }
+            }
             group.iter().for_each(|decision| self.state.number(decision));
             decisions.extend(group);
             start = end;
@@ -247,7 +259,7 @@ impl State {
             }
             return NaiveDecision { payment, outcome, replayed: false, verdict };
         }
-        let outcome = self.post(payment, amount, verdict.decision == RiskDecision::Review);
+        let outcome = self.post(payment, amount, verdict);
         if !payment.operation.needs_original() {
             gate.observe(self.judged(payment, amount));
         }
@@ -521,7 +533,7 @@ impl State {
     fn judged<'a>(&self, payment: &'a Payment, amount: u128) -> Judged<'a> {
         let payer = self.opened.iter().position(|id| *id == payment.debit);
         let payer = payer.expect("a payment that is judged has its accounts") as u32;
-        Judged { payment, amount: Amount(amount), at: self.now, payer }
+        Judged { payment, amount: Amount(amount), at: self.now, position: 0, payer }
     }
 
     fn sides(&self, payment: &Payment) -> (AccountId, AccountId) {
@@ -534,9 +546,9 @@ impl State {
         }
     }
 
-    fn post(&mut self, payment: &Payment, amount: u128, review: bool) -> Outcome {
+    fn post(&mut self, payment: &Payment, amount: u128, verdict: Verdict) -> Outcome {
         let (debit, credit) = self.sides(payment);
-        let held = review || payment.operation == Operation::Authorize;
+        let held = verdict.decision.holds() || payment.operation == Operation::Authorize;
         let mut filled_in = Payment { debit, credit, ..*payment };
         let status = match payment.operation {
             Operation::Void => Status::Voided,
@@ -570,6 +582,11 @@ impl State {
         };
         let outcome = Outcome { status, amount: Amount(amount) };
         self.remember(&filled_in, outcome, held.then_some(None), left);
+        if verdict.decision.holds() && verdict.hold_s > 0 {
+            let limit = self.now.checked_add_s(verdict.hold_s);
+            let known = self.known.get_mut(&payment.id).expect("was remembered just now");
+            known.expires_at = known.expires_at.into_iter().chain(limit).min();
+        }
         outcome
     }
 

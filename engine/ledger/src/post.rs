@@ -51,7 +51,7 @@ impl Books {
                 Evaluation::Refused { reason, accounts, verdict: Verdict::default() }
             }
             Resolved::Transfer { debit, credit } => {
-                self.evaluate_transfer(payment, debit, credit, gate)
+                self.evaluate_transfer(payment, position, debit, credit, gate)
             }
             Resolved::FollowUp { original } => match self.evaluate_follow_up(payment, original) {
                 Ok(posting) => Evaluation::Accepted { posting, verdict: Verdict::default() },
@@ -68,6 +68,7 @@ impl Books {
     fn evaluate_transfer(
         &self,
         payment: &Payment,
+        position: usize,
         debit: u32,
         credit: u32,
         gate: &mut impl Gate,
@@ -83,10 +84,16 @@ impl Books {
         if let Some(reason) = overflow(amount, payer, payee, holds) {
             return refused(reason, Verdict::default());
         }
-        let Some(expires_at) = StoredPayment::expiry(payment.timeout_s, self.time) else {
+        if StoredPayment::expiry(payment.timeout_s, self.time).is_none() {
             return refused(RejectReason::OverflowTimeout, Verdict::default());
+        }
+        let judged = Judged {
+            payment,
+            amount: Amount(amount),
+            at: self.time,
+            position: position as u32,
+            payer: debit,
         };
-        let judged = Judged { payment, amount: Amount(amount), at: self.time, payer: debit };
         let verdict = gate.judge(judged);
         if verdict.decision == RiskDecision::Decline {
             return refused(RejectReason::RiskDeclined, verdict);
@@ -94,9 +101,12 @@ impl Books {
         if let Some(reason) = funds_reason(payment, amount, payer, payee) {
             return refused(reason, verdict);
         }
+        // A limit that time can't hold is none.
+        let expires_at = StoredPayment::expiry_under(verdict, payment.timeout_s, self.time);
+        let expires_at = expires_at.unwrap_or_default();
         let posting = Posting {
             operation: payment.operation,
-            held: holds || verdict.decision == RiskDecision::Review,
+            held: holds || verdict.decision.holds(),
             debit,
             credit,
             original: None,

@@ -195,6 +195,11 @@ impl Books {
     }
 }
 
+/// Whether nothing is wrong with the payment in itself. Gates are told of such payments ahead.
+pub(crate) fn is_well_formed(payment: &Payment) -> bool {
+    envelope_reason(payment).is_none() && static_reason(payment).is_none()
+}
+
 /// What is wrong with the payment before its id can be looked up.
 pub(crate) fn envelope_reason(payment: &Payment) -> Option<RejectReason> {
     let id = match payment.id {

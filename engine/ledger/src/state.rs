@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
 use crate::{
     Account, AccountId, Amount, Balances, EventSeq, Generation, History, HistoryError, HoldExpired,
     LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
@@ -97,6 +100,8 @@ pub struct Ledger {
     pub(crate) generations_closed: u64,
     /// Memory of a generation that was let go.
     pub(crate) spare: Option<(Vec<IdIndex>, Rows)>,
+    /// While recorded events are applied: ids of the linked group that is open.
+    pub(crate) group_ids: HashSet<PaymentId, FixedState>,
 }
 
 impl Clone for Ledger {
@@ -110,6 +115,7 @@ impl Clone for Ledger {
             generation_payments_max: self.generation_payments_max,
             generations_closed: self.generations_closed,
             spare: None,
+            group_ids: HashSet::with_hasher(FixedState::with_seed(0)),
         }
     }
 }
@@ -132,6 +138,7 @@ impl Ledger {
             generation_payments_max: config.generation_payments_max.max(1),
             generations_closed: 0,
             spare: None,
+            group_ids: HashSet::with_hasher(FixedState::with_seed(0)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Amount, Code, EventSeq, Operation, Outcome, PaymentFlags, PaymentId, RejectReason, Status,
-    Timestamp,
+    Timestamp, Verdict,
 };
 
 /// No account: a refused payment named one that does not exist.
@@ -129,6 +129,20 @@ impl StoredPayment {
             0 => Some(Timestamp(0)),
             seconds => now.checked_add_s(seconds),
         }
+    }
+
+    /// As [`Self::expiry`], where a verdict may hold the money for a shorter time than was asked.
+    pub(crate) fn expiry_under(
+        verdict: Verdict,
+        timeout_s: u32,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let asked = Self::expiry(timeout_s, now)?;
+        if verdict.hold_s == 0 || !verdict.decision.holds() {
+            return Some(asked);
+        }
+        let limit = Self::expiry(verdict.hold_s, now)?;
+        Some(if asked == Timestamp(0) { limit } else { asked.min(limit) })
     }
 
     /// 128 bits that tell two remembered payments apart, the context's digest left out. The state's

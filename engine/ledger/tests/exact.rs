@@ -92,9 +92,10 @@ fn check_sequence(specs: &[AccountSpec], steps: &[Step], dice: &mut Dice, seen: 
     let generation = dice.pick(&[1, 50, 1_000]);
     let (mut replayed, mut replayed_gate) =
         (Split::new(3, generation, 1, false), CountingGate::new(JUDGED_EVERY));
-    replay(&first.answers, &mut replayed, &mut replayed_gate);
+    replay(steps, &first.answers, &mut replayed, &mut replayed_gate);
     assert_eq!(replayed.ledger.state_hash(), first.state_hash, "generations of {generation}");
     assert_eq!(replayed_gate.count_of, gate.count_of);
+    assert_eq!(replayed_gate.attempts, gate.attempts);
     for (shards, threads) in KEPT {
         // Tiny requests would do nothing but start threads.
         let request_payments_max = match threads {

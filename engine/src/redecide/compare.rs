@@ -3,7 +3,7 @@
 
 use millrace_ledger::{
     Account, AccountEvent, AccountOutcome, Balances, Decision, Event, EventSeq, HoldExpired,
-    Ledger, PaymentEvent, RiskDecision, Status, Timestamp,
+    Ledger, PaymentEvent, Status, Timestamp,
 };
 
 use super::Difference;
@@ -112,7 +112,7 @@ impl Differences {
                 ("credit_account_id", id(payment.credit.0)),
                 ("ledger", payment.ledger.0.to_string()),
                 ("code", payment.code.0.to_string()),
-                ("risk_decision", risk_text(verdict.decision).to_owned()),
+                ("risk_decision", verdict.decision.name().to_owned()),
                 ("risk_reason", verdict.rule.as_str().to_owned()),
             ]
         };
@@ -208,6 +208,7 @@ fn kind(event: &Event) -> &'static str {
         Event::Payment(_) => "PAYMENT",
         Event::HoldExpired(_) => "HOLD_EXPIRED",
         Event::Account(_) => "ACCOUNT",
+        Event::Act(_) => "ACT",
     }
 }
 
@@ -217,15 +218,6 @@ fn status_text(status: Status) -> String {
         Status::Held => "HELD".to_owned(),
         Status::Voided => "VOIDED".to_owned(),
         Status::Rejected(reason) => format!("REJECTED {}", reason.upper_snake_name()),
-    }
-}
-
-fn risk_text(decision: RiskDecision) -> &'static str {
-    match decision {
-        RiskDecision::NotJudged => "NOT_JUDGED",
-        RiskDecision::Approve => "APPROVE",
-        RiskDecision::Review => "REVIEW",
-        RiskDecision::Decline => "DECLINE",
     }
 }
 

@@ -166,7 +166,7 @@ impl Redecider {
                     let members = continues[at + 1..].iter().take_while(|continues| **continues);
                     at + 1 + members.count()
                 }
-                Event::HoldExpired(_) | Event::Account(_) => at + 1,
+                Event::HoldExpired(_) | Event::Account(_) | Event::Act(_) => at + 1,
             };
             let found = self.differences.len();
             self.decide_again(&events[at..end])?;
@@ -222,6 +222,8 @@ impl Redecider {
                 }
             }
             Event::Account(recorded) => self.differences.account(recorded, deciding),
+            // What an analyst did is no decision: it takes its place.
+            Event::Act(_) => drop(deciding.record_act()),
             // Holds expire at the beginning of a batch only.
             late @ Event::HoldExpired(_) => self.differences.no_event(late, "no event"),
         }
@@ -293,7 +295,7 @@ impl Redecider {
 fn as_payment(event: &Event) -> Option<&PaymentEvent> {
     match event {
         Event::Payment(event) => Some(event),
-        Event::HoldExpired(_) | Event::Account(_) => None,
+        Event::HoldExpired(_) | Event::Account(_) | Event::Act(_) => None,
     }
 }
 
@@ -332,7 +334,7 @@ impl Gate for RecordedVerdicts<'_> {
         self.ahead = &self.ahead[at + 1..];
         match verdict.decision {
             RiskDecision::NotJudged => Verdict::APPROVE,
-            RiskDecision::Approve | RiskDecision::Review | RiskDecision::Decline => verdict,
+            _ => verdict,
         }
     }
 

@@ -55,7 +55,7 @@ impl Gate for EveryThird {
             (2, _) => RiskDecision::Review,
             _ => return Verdict::APPROVE,
         };
-        Verdict { decision, rule: RuleName::new("every-third").expect("short") }
+        Verdict { decision, rule: RuleName::new("every-third").expect("short"), hold_s: 0 }
     }
 
     fn observe(&mut self, judged: Judged<'_>) {
@@ -283,14 +283,15 @@ fn forged(directory: &Path, mut change: impl FnMut(&mut Event)) -> TempDir {
         let first_seq = events[0].0.event.seq();
         let mut buffer = FrameBuffer::default();
         buffer.clear();
-        for (FeedEvent { event, context }, continues) in &mut events {
+        for (FeedEvent { event, context, evidence }, continues) in &mut events {
             change(event);
             let (bytes, contexts) = buffer.begin_event();
             match event {
                 Event::Account(event) => record::encode_account(event, bytes),
+                Event::Act(_) => record::encode_act(context, bytes, contexts),
                 Event::HoldExpired(event) => record::encode_hold_expired(event, bytes),
                 Event::Payment(event) => {
-                    record::encode_payment(event, context, *continues, bytes, contexts);
+                    record::encode_payment(event, context, evidence, *continues, bytes, contexts);
                 }
             }
         }

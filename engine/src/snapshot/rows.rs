@@ -86,16 +86,11 @@ pub(super) fn put_verdict(verdict: &Verdict, bytes: &mut Vec<u8>) {
 
 pub(super) fn take_verdict(rest: &mut &[u8]) -> Option<Verdict> {
     let [decision, len] = array(rest)?;
-    let decision = match decision {
-        0 => RiskDecision::NotJudged,
-        1 => RiskDecision::Approve,
-        2 => RiskDecision::Review,
-        3 => RiskDecision::Decline,
-        _ => return None,
-    };
+    let decision = RiskDecision::from_number(decision)?;
     let (name, after) = rest.split_at_checked(usize::from(len))?;
     *rest = after;
-    Some(Verdict { decision, rule: RuleName::new(std::str::from_utf8(name).ok()?)? })
+    let rule = RuleName::new(std::str::from_utf8(name).ok()?)?;
+    Some(Verdict { decision, rule, hold_s: 0 })
 }
 
 /// Takes an array off the front.
@@ -153,8 +148,8 @@ mod tests {
     #[test]
     fn verdicts_read_back() {
         let rule = RuleName::new("large-at-night").expect("short");
-        for decision in [RiskDecision::NotJudged, RiskDecision::Approve, RiskDecision::Decline] {
-            let verdict = Verdict { decision, rule };
+        for decision in (0..5).filter_map(RiskDecision::from_number) {
+            let verdict = Verdict { decision, rule, hold_s: 0 };
             let mut bytes = Vec::new();
             put_verdict(&verdict, &mut bytes);
             assert_eq!(take_verdict(&mut &bytes[..]), Some(verdict));

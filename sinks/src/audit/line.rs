@@ -1,6 +1,7 @@
 //! Writes one event as one line of the audit log: consumes an event and the chain's head, produces
 //! bytes and the next head. Guarantees the same bytes for the same events, whatever the batches.
 
+use millrace_engine::FeedEvent;
 use millrace_ledger::{
     AccountChange, AccountEvent, AccountState, Amount, Balances, Currency, Event, HoldExpired,
     LedgerId, Operation, OwnerId, PaymentEvent, PaymentFlags, PaymentId, RejectReason,
@@ -48,9 +49,10 @@ impl LineWriter {
         &mut self,
         out: &mut Vec<u8>,
         time: Timestamp,
-        event: &Event,
+        event: &FeedEvent,
         prev: &Hash,
     ) -> Hash {
+        let FeedEvent { event, context: beside, .. } = event;
         let start = out.len();
         if self.time.0 != time {
             self.time = (time, rfc3339(time));
@@ -63,6 +65,11 @@ impl LineWriter {
             Event::Payment(payment) => self.put_payment(out, payment),
             Event::HoldExpired(expired) => put_expiry(out, expired),
             Event::Account(account) => self.put_account(out, account),
+            // An act is JSON, checked when it was taken.
+            Event::Act(_) => {
+                put(out, b"\",\"event\":\"ACT\",\"act\":");
+                put(out, beside);
+            }
         }
         let hash = chain(prev, &out[start..]);
         put(out, b",\"prev\":\"");
@@ -108,7 +115,7 @@ impl LineWriter {
         }
         if event.verdict.decision != RiskDecision::NotJudged {
             put(out, b",\"risk\":\"");
-            put(out, risk_name(event.verdict.decision));
+            put(out, event.verdict.decision.name().as_bytes());
             out.push(b'"');
             let rule = event.verdict.rule.as_str();
             if !rule.is_empty() {
@@ -232,15 +239,6 @@ fn status_name(status: Status) -> &'static [u8] {
         Status::Held => b"HELD",
         Status::Voided => b"VOIDED",
         Status::Rejected(_) => b"REJECTED",
-    }
-}
-
-fn risk_name(decision: RiskDecision) -> &'static [u8] {
-    match decision {
-        RiskDecision::NotJudged => b"NOT_JUDGED",
-        RiskDecision::Approve => b"APPROVE",
-        RiskDecision::Review => b"REVIEW",
-        RiskDecision::Decline => b"DECLINE",
     }
 }
 

@@ -86,7 +86,7 @@ impl Sink for AuditSink {
                 if !is_due(NAME, next_seq, event.event.seq())? {
                     continue;
                 }
-                head = self.writer.put(&mut self.buffer, batch.time, &event.event, &head);
+                head = self.writer.put(&mut self.buffer, batch.time, event, &head);
                 next_seq = next_seq.next();
                 if self.buffer.len() >= WRITE_BYTES {
                     self.lines.append(&self.buffer)?;

@@ -92,6 +92,8 @@ pub(super) enum RiskDecision {
     Review,
     /// Refuse it.
     Decline,
+    /// Hold the money until the upstream has confirmed.
+    Challenge,
 }
 
 /// Where an account is in its life.

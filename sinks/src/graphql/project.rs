@@ -93,6 +93,7 @@ impl<'a> Projection<'a> {
             Event::Payment(payment) => self.add_payment(payment, time, &event.context),
             Event::HoldExpired(expired) => self.add_expiry(expired, time),
             Event::Account(account) => self.add_account(account, time),
+            Event::Act(_) => Ok(()),
         }
     }
 

@@ -129,6 +129,7 @@ pub(crate) fn payment(
         verdict: Verdict {
             decision: decision_of(decision)?,
             rule: RuleName::new(rule).ok_or(RowError)?,
+            hold_s: 0,
         },
         balances,
     };
@@ -384,13 +385,7 @@ fn status_of(status: u8, reason: u8) -> Result<Status, RowError> {
 }
 
 fn decision_of(number: u8) -> Result<RiskDecision, RowError> {
-    Ok(match number {
-        0 => RiskDecision::NotJudged,
-        1 => RiskDecision::Approve,
-        2 => RiskDecision::Review,
-        3 => RiskDecision::Decline,
-        _ => return Err(RowError),
-    })
+    RiskDecision::from_number(number).ok_or(RowError)
 }
 
 #[cfg(test)]

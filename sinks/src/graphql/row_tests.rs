@@ -28,6 +28,7 @@ fn event(amount: u128, status: Status) -> PaymentEvent {
         verdict: Verdict {
             decision: RiskDecision::Decline,
             rule: RuleName::new(&"r".repeat(RuleName::LEN_MAX)).expect("fits"),
+            hold_s: 0,
         },
         balances: Some([full, Balances::default()]),
     }

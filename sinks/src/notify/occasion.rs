@@ -44,12 +44,12 @@ impl Role {
 }
 
 impl Occasion {
-    /// `None` for account events.
+    /// `None` for what is of no payment.
     pub(super) fn of(event: &Event, time: Timestamp) -> Option<Self> {
         match event {
             Event::Payment(payment) => Some(Self::of_payment(payment, time)),
             Event::HoldExpired(expired) => Some(Self::of_expiry(expired, time)),
-            Event::Account(_) => None,
+            Event::Account(_) | Event::Act(_) => None,
         }
     }
 

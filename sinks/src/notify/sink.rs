@@ -319,7 +319,7 @@ mod tests {
                 balances: [Balances::default(); 2],
             }),
         };
-        let event = FeedEvent { event, context: Vec::new().into() };
+        let event = FeedEvent { event, context: Vec::new().into(), evidence: Vec::new().into() };
         FeedBatch { time: Timestamp(0), events: vec![event] }
     }
 

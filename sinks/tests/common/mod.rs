@@ -37,7 +37,7 @@ pub(crate) fn payment(number: u128) -> PaymentId {
 
 impl History {
     fn push(&mut self, event: Event, context: Bytes) {
-        self.events.push(FeedEvent { event, context });
+        self.events.push(FeedEvent { event, context, evidence: Bytes::new() });
     }
 
     fn seq(&self) -> EventSeq {
@@ -157,7 +157,7 @@ impl History {
         let mut payment = self.command(id, Operation::Pay, debit, credit);
         payment.amount = Amount(minor);
         let rule = RuleName::new("night, \"large\"").expect("is short");
-        let verdict = Verdict { decision: RiskDecision::Review, rule };
+        let verdict = Verdict { decision: RiskDecision::Review, rule, hold_s: 0 };
         self.decide(payment, Status::Held, minor, verdict, |debit, credit| {
             debit.debits_pending += minor;
             credit.credits_pending += minor;
@@ -238,6 +238,7 @@ impl History {
             RejectReason::RiskDeclined => Verdict {
                 decision: RiskDecision::Decline,
                 rule: RuleName::new("velocity").expect("is short"),
+                hold_s: 0,
             },
             _ => Verdict::default(),
         };

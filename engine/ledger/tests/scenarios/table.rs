@@ -40,7 +40,7 @@ impl Gate for TableGate {
             8_000 => RiskDecision::Decline,
             _ => return Verdict::APPROVE,
         };
-        Verdict { decision, rule: RuleName::new("table").expect("short") }
+        Verdict { decision, rule: RuleName::new("table").expect("short"), hold_s: 0 }
     }
 
     fn observe(&mut self, _: Judged<'_>) {}

@@ -138,9 +138,23 @@ impl<G: Gate> Run<'_, G> {
 }
 
 /// Replays the events among the answers into another ledger.
-pub(crate) fn replay(answers: &[Answer], split: &mut Split, gate: &mut impl Gate) {
+pub(crate) fn replay(steps: &[Step], answers: &[Answer], split: &mut Split, gate: &mut impl Gate) {
+    let mut groups = steps.iter().flat_map(|step| {
+        let members = match step {
+            Step::Group(members) | Step::Unclosed(members) => members.len(),
+            Step::Wait(_) | Step::Change(..) => 0,
+        };
+        (1..=members).map(move |member| member < members)
+    });
     split.ledger.begin_recorded_batch(START);
+    let mut group_has_event = false;
     for answer in answers {
+        let continues_group = group_has_event;
+        if let Answer::Decided(decision) = answer {
+            let is_event = matches!(decision, Decision::New(_));
+            let group_goes_on = groups.next().expect("one per decision");
+            group_has_event = group_goes_on && (group_has_event || is_event);
+        }
         let event = match answer {
             Answer::Time(now) => {
                 split.end_batch();
@@ -152,7 +166,8 @@ pub(crate) fn replay(answers: &[Answer], split: &mut Split, gate: &mut impl Gate
             Answer::Changed(_, Some(event)) => Event::Account(*event),
             Answer::Decided(Decision::Replay { .. }) | Answer::Changed(_, None) => continue,
         };
-        assert_eq!(split.ledger.apply(&event, gate), Ok(()));
+        let applied = split.ledger.apply_recorded(&event, &[], continues_group, gate);
+        assert_eq!(applied, Ok(()));
         if split.ledger.generation_is_full() {
             split.end_batch();
         }

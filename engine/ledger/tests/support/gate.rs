@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use millrace_ledger::{AccountId, Gate, Judged, RiskDecision, RuleName, Verdict};
+use millrace_ledger::{
+    AccountId, Amount, Block, Gate, Judged, Payment, PaymentId, RiskDecision, RuleName, Timestamp,
+    Verdict,
+};
 
 /// Of the payments of one payer, reviews or declines every so many.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CountingGate {
     every: u32,
     pub(crate) count_of: BTreeMap<(AccountId, u32), u32>,
+    /// What it was told of ahead.
+    pub(crate) attempts: Vec<(PaymentId, AccountId, Amount, Timestamp)>,
     /// Payers that were counted in the group that is open.
     in_group: Option<Vec<(AccountId, u32)>>,
 }
 
 impl CountingGate {
     pub(crate) fn new(every: u32) -> Self {
-        Self { every, count_of: BTreeMap::new(), in_group: None }
+        Self { every, count_of: BTreeMap::new(), attempts: Vec::new(), in_group: None }
     }
 }
 
@@ -28,7 +33,25 @@ impl Gate for CountingGate {
             (true, _) => RiskDecision::Review,
             (false, _) => return Verdict::APPROVE,
         };
-        Verdict { decision, rule: RuleName::new("every-so-many").expect("short") }
+        let hold_s = if amount.0 % 2 == 0 { 0 } else { 40 };
+        Verdict { decision, rule: RuleName::new("every-so-many").expect("short"), hold_s }
+    }
+
+    fn looks_ahead(&self) -> bool {
+        true
+    }
+
+    fn look_ahead(&mut self, block: &Block<'_>) {
+        assert!(block.positions.is_sorted_by(|one, next| one < next), "once each, in order");
+        for position in block.positions {
+            let position = *position as usize;
+            self.attempted(&block.payments[position], block.contexts.context(position), block.at);
+        }
+    }
+
+    fn attempted(&mut self, payment: &Payment, _: &[u8], at: Timestamp) {
+        let attempt = (payment.id, payment.debit, payment.amount, at);
+        self.attempts.push(attempt);
     }
 
     fn observe(&mut self, judged: Judged<'_>) {

@@ -9,8 +9,8 @@ use std::{
 };
 
 use millrace_ledger::{
-    Decision, Gate, History, HistoryError, Ledger, LedgerConfig, Payment, PaymentId, StoredPayment,
-    Workers,
+    Decision, Gate, History, HistoryError, Ledger, LedgerConfig, Payment, PaymentId, Requested,
+    StoredPayment, Workers,
 };
 
 /// A ledger with so many shards that closes a generation after so few payments, keeps so many
@@ -38,9 +38,12 @@ impl Split {
 
     pub(crate) fn decide(&mut self, payments: &[Payment], gate: &mut impl Gate) -> Vec<Decision> {
         let mut decisions = Vec::with_capacity(payments.len());
-        let decided = |decision: &Decision| decisions.push(*decision);
+        let mut decided = |decision: &Decision| decisions.push(*decision);
         match self.threads {
-            true => self.ledger.decide_with(&Threads, payments, gate, decided),
+            true => {
+                let request = Requested::without_contexts(payments);
+                self.ledger.decide_with(&Threads, &request, gate, |decision, _| decided(decision))
+            }
             false => self.ledger.decide(payments, gate, decided),
         }
         .expect("the history can be read");
