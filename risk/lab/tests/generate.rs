@@ -68,7 +68,7 @@ fn a_seed_means_the_same_bytes_on_every_machine() {
     let rows = csv(&sized(10_000), false);
     // A change of this digest is a change of what every seed means: say so in the changelog.
     let digest = blake3::hash(&rows).to_hex();
-    assert_eq!(digest.as_str(), "ccfa598c64078bf3c36e480e8fe868963bf24acbee9e7c2a0dfb33385db1a137");
+    assert_eq!(digest.as_str(), "9d595daba73f4f4beb9ec60958b084298302c958b456f1d5a681a1a790343b05");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn large_amounts(payments: &[GeneratedPayment]) {
             times.push(case[0].amount_minor / median(usual.clone()));
         }
     }
-    assert!(times.len() > 50 && median(times) >= 10, "many times what is usual");
+    assert!(times.len() > 50 && median(times) >= 20, "many times what is usual");
 }
 
 fn compromised_merchants(payments: &[GeneratedPayment]) {
@@ -299,7 +299,7 @@ fn every_lookalike_is_like_its_fraud_but_for_what_tells_them_apart() {
     let times = |payment: &GeneratedPayment| {
         payment.amount_minor / median(usual[&payment.payer.0].clone()).max(1)
     };
-    assert!(median(big.iter().map(|case| times(case[0])).collect()) >= 8);
+    assert!(median(big.iter().map(|case| times(case[0])).collect()) >= 10);
 }
 
 #[test]

@@ -51,15 +51,15 @@ pub(super) const CATEGORIES: &[Category] = &[
     store(5813, 21.0, 0.7, (16, 24), 5),             // bars
     store(7832, 14.0, 0.5, (13, 24), 2),             // cinemas
     store(7011, 160.0, 0.8, (0, 24), 3),             // hotels
-    expensive(store(5732, 170.0, 1.3, (9, 20), 4)),  // electronics
-    expensive(store(5712, 290.0, 1.3, (9, 19), 3)),  // furniture
-    expensive(store(5944, 240.0, 1.4, (10, 19), 1)), // jewellery
+    expensive(store(5732, 170.0, 0.9, (9, 20), 3)),  // electronics
+    expensive(store(5712, 240.0, 0.9, (9, 19), 2)),  // furniture
+    expensive(store(5944, 220.0, 0.9, (10, 19), 1)), // jewellery
     Category { step: 10.0, channel: Channel::Atm, ..store(6011, 85.0, 0.8, (0, 24), 5) },
     site(5999, 34.0, 1.1, 12),            // market places
     site(DIGITAL_GOODS, 8.0, 0.8, 6),     // digital goods
     site(5968, 12.0, 0.4, 4),             // subscriptions
-    expensive(site(4511, 230.0, 1.1, 3)), // airlines
-    expensive(site(5734, 140.0, 1.3, 3)), // computers and software
+    expensive(site(4511, 220.0, 0.9, 2)), // airlines
+    expensive(site(5734, 140.0, 0.9, 2)), // computers and software
 ];
 
 /// Games, apps, films: sold in small amounts, all day, without a delivery.

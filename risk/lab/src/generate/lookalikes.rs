@@ -18,12 +18,12 @@ pub(super) fn plan(lookalike: Lookalike, stage: &mut Stage<'_>) {
     }
 }
 
-/// The counterpart of a large fraud: the same merchants and nearly the same amounts.
+/// The counterpart of a large fraud: the same merchants, 10 to 40 times what is usual.
 fn big_ticket(stage: &mut Stage<'_>) {
     for _ in 0..stage.payments {
         let payer = stage.any_customer();
         let merchant = stage.world.any_expensive(stage.rng);
-        let times = stage.rng.within(5.0, 25.0);
+        let times = stage.rng.within(10.0, 40.0);
         let amount = rounded(30.0 * stage.world.spending(payer) * times, 1.0);
         let draft = stage.world.payment_to(stage.rng, payer, merchant, amount);
         let after_s = stage.likely();

@@ -30,16 +30,16 @@ fn thieves_address(stage: &mut Stage<'_>) -> u32 {
     address((2 << 40) + stage.rng.below(300))
 }
 
-/// Payments of 8 to 32 times what the payer's purchases usually come to, where much can be spent.
+/// Payments of 25 to 90 times what the payer's purchases usually come to, where much can be spent.
 fn large_amount(stage: &mut Stage<'_>) {
     for _ in 0..stage.payments {
         let payer = stage.any_customer();
         let merchant = stage.world.any_expensive(stage.rng);
-        let times = stage.rng.within(8.0, 32.0);
+        let times = stage.rng.within(25.0, 90.0);
         let amount = rounded(30.0 * stage.world.spending(payer) * times, 0.01);
         let mut draft = stage.world.payment_to(stage.rng, payer, merchant, amount);
-        // Half of them from the payer's own device: a card number is not all that gets stolen.
-        if stage.rng.chance(0.5) {
+        // The others from the payer's own device: a card number is not all that gets stolen.
+        if stage.rng.chance(0.6) {
             let device = stage.world.foreign_device(stage.rng.bits() as u32);
             let ip = thieves_address(stage);
             let country = stage.world.country_of(payer);
