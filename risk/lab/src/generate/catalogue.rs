@@ -27,12 +27,12 @@ pub(super) struct Category {
 
 const fn store(mcc: u16, price: f64, spread: f64, hours: (u8, u8), weight: u32) -> Category {
     let (open, close) = hours;
-    let channel = Channel::Pos;
+    let channel = Channel::CardPresent;
     Category { mcc, channel, price, spread, step: 0.01, open, close, weight, expensive: false }
 }
 
 const fn site(mcc: u16, price: f64, spread: f64, weight: u32) -> Category {
-    Category { channel: Channel::Online, ..store(mcc, price, spread, (0, 24), weight) }
+    Category { channel: Channel::CardNotPresent, ..store(mcc, price, spread, (0, 24), weight) }
 }
 
 const fn expensive(category: Category) -> Category {
@@ -54,7 +54,7 @@ pub(super) const CATEGORIES: &[Category] = &[
     expensive(store(5732, 170.0, 0.9, (9, 20), 3)),  // electronics
     expensive(store(5712, 240.0, 0.9, (9, 19), 2)),  // furniture
     expensive(store(5944, 220.0, 0.9, (10, 19), 1)), // jewellery
-    Category { step: 10.0, channel: Channel::Atm, ..store(6011, 85.0, 0.8, (0, 24), 5) },
+    Category { step: 10.0, channel: Channel::Cash, ..store(6011, 85.0, 0.8, (0, 24), 5) },
     site(5999, 34.0, 1.1, 12),            // market places
     site(DIGITAL_GOODS, 8.0, 0.8, 6),     // digital goods
     site(5968, 12.0, 0.4, 4),             // subscriptions

@@ -92,7 +92,7 @@ impl Stage<'_> {
 
 /// Puts a stranger's device and address in place of the payer's own.
 pub(super) fn by_stranger(draft: &mut Draft, device: Device, ip: u32, country: u8) {
-    if draft.channel == Channel::Online || draft.channel == Channel::Transfer {
+    if draft.channel == Channel::CardNotPresent || draft.channel == Channel::Transfer {
         (draft.device, draft.ip, draft.country) = (device, ip, country);
     }
 }

@@ -40,7 +40,7 @@ fn holiday(stage: &mut Stage<'_>) {
     for _ in 0..stage.payments {
         let merchant = stage.world.store_in(stage.rng, country);
         let mut draft = stage.world.purchase(stage.rng, payer, merchant, 1.3);
-        if draft.channel == Channel::Online {
+        if draft.channel == Channel::CardNotPresent {
             draft.ip = stage.world.any_address(stage.rng);
             draft.country = country;
         }

@@ -125,14 +125,14 @@ macro_rules! named {
 }
 
 named! {
-    /// How a payment is made.
+    /// How a payment is made; named as in Millrace's API.
     Channel {
         /// Card at a terminal.
-        Pos = "pos",
+        CardPresent = "card_present",
         /// Cash from a machine.
-        Atm = "atm",
+        Cash = "cash",
         /// Card or account on a site or in an app.
-        Online = "online",
+        CardNotPresent = "card_not_present",
         /// From one customer to another.
         Transfer = "transfer",
     }

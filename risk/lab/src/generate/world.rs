@@ -104,7 +104,7 @@ impl World {
         };
         let kind = &CATEGORIES[category];
         match kind.channel {
-            Channel::Online => self.sites.push(index),
+            Channel::CardNotPresent => self.sites.push(index),
             _ => self.stores[usize::from(country)].push(index),
         }
         if kind.expensive {
@@ -253,7 +253,7 @@ impl World {
         amount: f64,
     ) -> Draft {
         let kind = self.category(merchant);
-        let here = kind.channel != Channel::Online;
+        let here = kind.channel != Channel::CardNotPresent;
         let (device, ip, country) = if here {
             (self.terminal(rng, merchant), 0, self.merchants[merchant as usize].country)
         } else {
@@ -303,7 +303,7 @@ impl World {
         // Each category is there, so one is found.
         loop {
             let merchant = self.any_expensive(rng);
-            if self.category(merchant).channel == Channel::Online {
+            if self.category(merchant).channel == Channel::CardNotPresent {
                 return merchant;
             }
         }
