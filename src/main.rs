@@ -42,6 +42,7 @@ enum Command {
     Journal(commands::journal::Args),
     Audit(commands::audit::Args),
     Report(commands::reports::Args),
+    Risk(commands::risk::Args),
     Backup(commands::backup::Args),
     Restore(commands::restore::Args),
 }
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
             Command::Report(args) => commands::reports::run(&args),
+            Command::Risk(args) => commands::risk::run(&args),
             Command::Backup(args) => commands::backup::run(&args),
             Command::Restore(args) => commands::restore::run(&args),
         }

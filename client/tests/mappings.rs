@@ -80,7 +80,7 @@ fn an_account_of_two_currencies_is_two_accounts() {
 #[test]
 fn shipped_mappings_are_right_and_known_by_their_header() {
     let shipped = Mapping::shipped();
-    assert_eq!(shipped.len(), 3);
+    assert_eq!(shipped.len(), 4);
     for mapping in shipped {
         let found = Mapping::for_header(&mapping.header).expect("its own header");
         assert_eq!(found.name, mapping.name);

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let scan = JournalScan::open_at(&directory, range.start)?;
     let (target, bar) = match &args.output {
         None => (Target::stdout(), ProgressBar::hidden()),
-        Some(path) => (Target::file(path)?, bar(range.first.0, range.last.min(last).0)),
+        Some(path) => (Target::file(path, "--output")?, bar(range.first.0, range.last.min(last).0)),
     };
     let exported = RowWriter::new(target, args.format, args.with_context)
         .map_err(Stop::Unwritable)
@@ -82,7 +82,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         (Ok(_), None) => Ok(ExitCode::SUCCESS),
         (Err(Stop::Unreadable(failure)), _) => Err(failure),
-        (Err(Stop::Unwritable(error)), Some(path)) => Err(unwritable(path, &error).into()),
+        (Err(Stop::Unwritable(error)), Some(path)) => {
+            Err(unwritable(path, &error, "--output").into())
+        }
         (Err(Stop::Unwritable(error)), None) => journal::end_of_stdout(Err(error)),
     }
 }

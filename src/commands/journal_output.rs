@@ -37,19 +37,18 @@ impl Target {
         Self::Stdout(BufWriter::with_capacity(1 << 16, io::stdout().lock()))
     }
 
-    /// A file that replaces what is called `path` once it is finished.
-    pub(crate) fn file(path: &Path) -> Result<Self, String> {
+    /// A file that replaces what is called `path` once it is finished. `option` is the one that
+    /// named it.
+    pub(crate) fn file(path: &Path, option: &str) -> Result<Self, String> {
         let name = path.display();
         if path.exists() && !path.is_file() {
-            return Err(format!(
-                "{name} is no regular file: name another one with --output, or leave it out to \
-                 write to standard output"
-            ));
+            return Err(format!("{name} is no regular file: name another one with {option}"));
         }
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let unfinished = PathBuf::from(unfinished);
-        let file = File::create(&unfinished).map_err(|error| unwritable(&unfinished, &error))?;
+        let file =
+            File::create(&unfinished).map_err(|error| unwritable(&unfinished, &error, option))?;
         let file = Some(BufWriter::with_capacity(1 << 16, file));
         Ok(Self::File(UnfinishedFile { file, unfinished, path: path.to_owned() }))
     }
@@ -101,8 +100,8 @@ impl Write for Target {
 }
 
 /// Why a file can't be written, and what helps.
-pub(crate) fn unwritable(path: &Path, error: &io::Error) -> String {
-    format!("{} can't be written: {error}. Name another file with --output", path.display())
+pub(crate) fn unwritable(path: &Path, error: &io::Error, option: &str) -> String {
+    format!("{} can't be written: {error}. Name another file with {option}", path.display())
 }
 
 /// Writes events as rows of one format.

@@ -16,6 +16,7 @@ mod report;
 mod report_trial_balance;
 pub(crate) mod reports;
 pub(crate) mod restore;
+pub(crate) mod risk;
 mod send;
 pub(crate) mod serve;
 pub(crate) mod submit;

@@ -19,9 +19,10 @@ use crate::{Namespace, Template, ids::as_uuid};
 use millrace_ledger::{AccountId, Currency, PaymentId};
 
 /// The mappings that come with Millrace.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("standing-orders.toml", include_str!("../../../configs/mappings/standing-orders.toml")),
     ("card-payments.toml", include_str!("../../../configs/mappings/card-payments.toml")),
+    ("generated.toml", include_str!("../../../configs/mappings/generated.toml")),
     ("sample.toml", include_str!("../../../configs/mappings/sample.toml")),
 ];
 
