@@ -71,6 +71,11 @@ pub fn leaks_in_payments(payments: &Payments) -> Vec<Leak> {
             Some(_) => Some(LeakSign::FilledByLabel),
             None => sign(&as_numbers(&texts, &context.values, labels), labels),
         };
+        // Only a column of two values can equal the label.
+        let found = match found {
+            Some(LeakSign::EqualsLabel) if texts.len() > 2 => Some(LeakSign::Separates(1.0)),
+            found => found,
+        };
         leaks.extend(found.map(|sign| named(&context.name, sign)));
     }
     leaks
@@ -170,7 +175,7 @@ mod tests {
             ("verdict", |row, is_fraud| {
                 format!("{}{}", if is_fraud { "stopped" } else { "ok" }, row % 2)
             }),
-            ("score", |row, is_fraud| format!("{}", row % 50 + 49 * usize::from(is_fraud))),
+            ("score", |row, is_fraud| format!("{}", row % 50 + 45 * usize::from(is_fraud))),
             ("device", |row, _| format!("device {}", row % 11)),
             ("session", |row, _| format!("session {row}")),
             ("risk", |row, is_fraud| format!("{}", row % 50 + 9 * usize::from(is_fraud))),

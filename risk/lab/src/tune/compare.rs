@@ -69,11 +69,15 @@ pub fn compare(
 ) -> Result<Comparison, MetricError> {
     champion.check()?;
     same_length(challenger.len(), champion.len(), "scores of the champion")?;
-    let (before, now) = (Judge::new(champion, &champion.scores)?, Judge::new(champion, challenger)?);
+    let (before, now) =
+        (Judge::new(champion, &champion.scores)?, Judge::new(champion, challenger)?);
     let reviews = settings.reviews_per_day;
     type Figure<'a> = (&'static str, Box<dyn Fn(&Judge<'_>, &Resample) -> Option<f64> + 'a>);
     let figures: [Figure<'_>; 4] = [
-        ("average_precision", Box::new(|judge, it| judge.ranking.average_precision_resampled(&it.rows))),
+        (
+            "average_precision",
+            Box::new(|judge, it| judge.ranking.average_precision_resampled(&it.rows)),
+        ),
         ("roc_auc", Box::new(|judge, it| judge.ranking.roc_auc_resampled(&it.rows))),
         (
             "card_precision_at_100",
@@ -96,9 +100,8 @@ pub fn compare(
         }
     }
     let (by_champion, by_challenger) = (before.reviewed(reviews), now.reviewed(reviews));
-    let count = |keep: &dyn Fn(usize) -> bool| {
-        (0..champion.len()).filter(|row| keep(*row)).count() as u64
-    };
+    let count =
+        |keep: &dyn Fn(usize) -> bool| (0..champion.len()).filter(|row| keep(*row)).count() as u64;
     let both = count(&|row| by_champion[row] && by_challenger[row]);
     let each = count(&|row| by_champion[row]);
     Ok(Comparison {
@@ -107,8 +110,12 @@ pub fn compare(
         settings,
         metrics,
         review_overlap: both as f64 / each.max(1) as f64,
-        frauds_lost: count(&|row| champion.is_fraud[row] && by_champion[row] && !by_challenger[row]),
-        frauds_gained: count(&|row| champion.is_fraud[row] && by_challenger[row] && !by_champion[row]),
+        frauds_lost: count(&|row| {
+            champion.is_fraud[row] && by_champion[row] && !by_challenger[row]
+        }),
+        frauds_gained: count(&|row| {
+            champion.is_fraud[row] && by_challenger[row] && !by_champion[row]
+        }),
     })
 }
 
@@ -153,12 +160,16 @@ impl<'a> Judge<'a> {
     /// Money of the frauds that are reviewed, where each row counts so often.
     fn money_caught(&self, per_day: u32, times: &[u32]) -> f64 {
         let mut money = 0.0;
-        self.review(per_day, |row| times[row as usize], |row, times| {
-            let row = row as usize;
-            if self.payments.is_fraud[row] {
-                money += self.payments.amount[row] * f64::from(times);
-            }
-        });
+        self.review(
+            per_day,
+            |row| times[row as usize],
+            |row, times| {
+                let row = row as usize;
+                if self.payments.is_fraud[row] {
+                    money += self.payments.amount[row] * f64::from(times);
+                }
+            },
+        );
         money
     }
 
@@ -190,7 +201,8 @@ mod tests {
     }
 
     fn scores(skill: f32, seed: u32) -> Vec<f32> {
-        let score = |n: u32| noise(n + seed) * (1.0 - skill) + if n % 40 == 3 { skill } else { 0.0 };
+        let score =
+            |n: u32| noise(n + seed) * (1.0 - skill) + if n % 40 == 3 { skill } else { 0.0 };
         (0..4_000).map(score).collect()
     }
 
@@ -203,7 +215,10 @@ mod tests {
         };
         let better = compare(&champion, &scores(0.5, 5_000), settings).expect("two classes");
         let names: Vec<_> = better.metrics.iter().map(|it| it.metric).collect();
-        assert_eq!(names, ["average_precision", "roc_auc", "card_precision_at_100", "money_caught"]);
+        assert_eq!(
+            names,
+            ["average_precision", "roc_auc", "card_precision_at_100", "money_caught"]
+        );
         for it in better.metrics.iter().filter(|it| it.metric != "card_precision_at_100") {
             assert!(it.difference.low > 0.0, "{it:?}");
             assert!((it.challenger.value - it.champion.value - it.difference.value).abs() < 1e-9);
@@ -226,7 +241,8 @@ mod tests {
         for per_day in [0, 1, 17, 999, 5_000] {
             let mut naive = 0.0;
             for day in 0..4 {
-                let mut rows: Vec<_> = (0..4_000).filter(|row| champion.day[*row] == Day(day)).collect();
+                let mut rows: Vec<_> =
+                    (0..4_000).filter(|row| champion.day[*row] == Day(day)).collect();
                 rows.sort_by(|a, b| champion.scores[*b].total_cmp(&champion.scores[*a]));
                 let caught = rows.iter().take(per_day).filter(|row| champion.is_fraud[**row]);
                 naive += caught.map(|row| champion.amount[*row]).sum::<f64>();

@@ -87,10 +87,12 @@ impl Costs {
             }
         }
         let shares = self.challenge.map_or([0.0; 2], |it| [it.fraud_stopped, it.legit_lost]);
-        for (what, value) in
-            ["the share of frauds that a challenge stops", "the share of payments lost in a challenge"]
-                .into_iter()
-                .zip(shares)
+        for (what, value) in [
+            "the share of frauds that a challenge stops",
+            "the share of payments lost in a challenge",
+        ]
+        .into_iter()
+        .zip(shares)
         {
             if !(0.0..=1.0).contains(&value) {
                 return Err(CostError::NotAShare { what, value });
@@ -108,9 +110,7 @@ impl Costs {
         };
         let alarm = if is_fraud { 0.0 } else { self.false_alarm };
         let challenged = self.challenge.map_or(f64::INFINITY, |challenge| {
-            challenge.each
-                + loss * (1.0 - challenge.fraud_stopped)
-                + alarm * challenge.legit_lost
+            challenge.each + loss * (1.0 - challenge.fraud_stopped) + alarm * challenge.legit_lost
         });
         [loss, self.review, challenged, alarm]
     }
@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(wrong.to_string(), "the cost of a review is -1; it must be 0 or more");
         let share = Challenge { each: 0.0, fraud_stopped: 1.5, legit_lost: 0.0 };
         let wrong = Costs { challenge: Some(share), ..COSTS }.check().expect_err("no share");
-        let expected = "the share of frauds that a challenge stops is 1.5; it must be between 0 and 1";
+        let expected =
+            "the share of frauds that a challenge stops is 1.5; it must be between 0 and 1";
         assert_eq!(wrong.to_string(), expected);
     }
 

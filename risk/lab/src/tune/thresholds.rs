@@ -265,7 +265,8 @@ mod tests {
 
     /// Every choice of three thresholds among the scores and "never".
     fn exhaustive(scored: &Scored, costs: &Costs, reviews_max: u64) -> f64 {
-        let mut candidates: Vec<Option<f32>> = scored.scores.iter().map(|score| Some(*score)).collect();
+        let mut candidates: Vec<Option<f32>> =
+            scored.scores.iter().map(|score| Some(*score)).collect();
         candidates.push(None);
         let mut best = f64::INFINITY;
         for review_at in &candidates {
@@ -345,7 +346,10 @@ mod tests {
         assert!(free.cost < tight.cost && tight.cost < tight.cost_without);
         assert!(tight.reviews_busiest_day >= 3);
         for capacity in [-1.0, f64::NAN] {
-            assert!(matches!(tune(&scored, &costs, Some(capacity)), Err(CostError::NotACost { .. })));
+            assert!(matches!(
+                tune(&scored, &costs, Some(capacity)),
+                Err(CostError::NotACost { .. })
+            ));
         }
         assert_eq!(tune(&Scored::default(), &costs, None).err(), Some(CostError::NoPayments));
     }
