@@ -1,0 +1,204 @@
+//! Leaks: consumes columns and labels, produces a warning for each column that gives the label
+//! away.
+//!
+//! A column that alone ranks fraud nearly perfectly was most likely filled in after the fact (a
+//! chargeback code, the kind of fraud), and a model trained on it is worthless on new payments.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::payments::Payments;
+use crate::metrics::Ranking;
+
+/// Above this area under the ROC curve, one column is too good to be true.
+const AUC_SUSPECT: f64 = 0.99;
+
+/// Up to so many distinct texts are taken as categories: with more, each payment would nearly have
+/// its own, and any such column would separate the labels.
+const CATEGORIES_MAX: usize = 100;
+
+/// How a column gives the label away.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeakSign {
+    /// Its value is the label, or the opposite of it.
+    EqualsLabel,
+    /// It is filled in for fraud only, or for legitimate payments only.
+    FilledByLabel,
+    /// Its value alone ranks the payments with this area under the ROC curve.
+    Separates(f64),
+}
+
+/// A column that gives the label away.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Leak {
+    /// Its name.
+    pub column: String,
+    /// How.
+    pub sign: LeakSign,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = &self.column;
+        match self.sign {
+            LeakSign::EqualsLabel => write!(out, "column {column} equals the label"),
+            LeakSign::FilledByLabel => {
+                write!(out, "whether column {column} is filled in tells the label")
+            }
+            LeakSign::Separates(auc) => {
+                write!(out, "column {column} alone separates fraud with a ROC AUC of {auc:.4}")
+            }
+        }?;
+        out.write_str("; if it is known only after the payment, leave it out")
+    }
+}
+
+/// Looks at the amount and the further columns of payments. One class only gives no warning.
+#[must_use]
+pub fn leaks_in_payments(payments: &Payments) -> Vec<Leak> {
+    let labels = payments.is_fraud();
+    let amounts: Vec<f32> = payments.amount().iter().map(|amount| *amount as f32).collect();
+    let mut leaks: Vec<_> =
+        sign(&amounts, labels).map(|sign| named("amount", sign)).into_iter().collect();
+    for context in payments.contexts() {
+        let texts: Vec<&str> = context.names.iter().collect();
+        let filled: Vec<bool> = texts.iter().map(|text| !text.trim().is_empty()).collect();
+        let is_filled = |value: &u32| f32::from(u8::from(filled[*value as usize]));
+        let fill: Vec<f32> = context.values.iter().map(is_filled).collect();
+        let found = match sign(&fill, labels) {
+            Some(_) => Some(LeakSign::FilledByLabel),
+            None => sign(&as_numbers(&texts, &context.values, labels), labels),
+        };
+        // Only a column of two values can equal the label.
+        let found = match found {
+            Some(LeakSign::EqualsLabel) if texts.len() > 2 => Some(LeakSign::Separates(1.0)),
+            found => found,
+        };
+        leaks.extend(found.map(|sign| named(&context.name, sign)));
+    }
+    leaks
+}
+
+/// Looks at each feature of rows that lie one after the other. A missing value ranks below all.
+///
+/// # Panics
+/// When the rows do not have one value per feature and label.
+#[must_use]
+pub fn leaks_in_features(features: &[&str], rows: &[f32], is_fraud: &[bool]) -> Vec<Leak> {
+    assert_eq!(rows.len(), features.len() * is_fraud.len(), "one value per feature and label");
+    let leak = |(place, name): (usize, &&str)| {
+        let column: Vec<f32> = rows
+            .chunks_exact(features.len())
+            .map(|row| if row[place].is_nan() { f32::NEG_INFINITY } else { row[place] })
+            .collect();
+        sign(&column, is_fraud).map(|sign| named(name, sign))
+    };
+    features.iter().enumerate().filter_map(leak).collect()
+}
+
+fn named(column: &str, sign: LeakSign) -> Leak {
+    Leak { column: column.to_owned(), sign }
+}
+
+fn sign(values: &[f32], is_fraud: &[bool]) -> Option<LeakSign> {
+    let auc = Ranking::new(values, is_fraud).ok()?.roc_auc();
+    let auc = auc.max(1.0 - auc);
+    let is_binary = values.iter().all(|value| *value == 0.0 || *value == 1.0);
+    match auc {
+        1.0 if is_binary => Some(LeakSign::EqualsLabel),
+        auc if auc > AUC_SUSPECT => Some(LeakSign::Separates(auc)),
+        _ => None,
+    }
+}
+
+/// Numbers as they are, else categories by their share of fraud, else nothing to look at.
+fn as_numbers(texts: &[&str], values: &[u32], is_fraud: &[bool]) -> Vec<f32> {
+    let number = |text: &&str| match text.trim() {
+        "" => Some(f32::NEG_INFINITY),
+        text => text.parse().ok().filter(|number: &f32| !number.is_nan()),
+    };
+    let numbers: Option<Vec<f32>> = texts.iter().map(number).collect();
+    let by_text = match numbers {
+        Some(numbers) => numbers,
+        None if texts.len() <= CATEGORIES_MAX => {
+            let mut counts = vec![(0_u32, 0_u32); texts.len()];
+            for (value, is_fraud) in values.iter().zip(is_fraud) {
+                counts[*value as usize].0 += u32::from(*is_fraud);
+                counts[*value as usize].1 += 1;
+            }
+            counts.iter().map(|(frauds, all)| *frauds as f32 / (*all).max(1) as f32).collect()
+        }
+        None => vec![0.0; texts.len()],
+    };
+    values.iter().map(|value| by_text[*value as usize]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_ledger::Timestamp;
+
+    use super::*;
+    use crate::data::{Payment, PaymentsBuilder};
+
+    /// Of 400 payments, every eighth is fraud.
+    fn payments(columns: &[(&str, fn(usize, bool) -> String)]) -> Payments {
+        let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+        let mut builder = PaymentsBuilder::new(&names, true);
+        for row in 0..400 {
+            let is_fraud = row % 8 == 3;
+            let payment = Payment {
+                id: "",
+                at: Timestamp(row as u64),
+                payer: "p",
+                payee: "q",
+                amount: (row % 7) as f64,
+                is_fraud,
+                reported_at: None,
+            };
+            let values: Vec<_> = columns.iter().map(|(_, value)| value(row, is_fraud)).collect();
+            let values: Vec<_> = values.iter().map(String::as_str).collect();
+            builder.push(&payment, &values);
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn columns_that_give_the_label_away_are_told() {
+        let leaks = leaks_in_payments(&payments(&[
+            ("copy", |_, is_fraud| u8::from(is_fraud).to_string()),
+            (
+                "pattern",
+                |row, is_fraud| if is_fraud { format!("kind {}", row % 3) } else { String::new() },
+            ),
+            ("verdict", |row, is_fraud| {
+                format!("{}{}", if is_fraud { "stopped" } else { "ok" }, row % 2)
+            }),
+            ("score", |row, is_fraud| format!("{}", row % 50 + 45 * usize::from(is_fraud))),
+            ("device", |row, _| format!("device {}", row % 11)),
+            ("session", |row, _| format!("session {row}")),
+            ("risk", |row, is_fraud| format!("{}", row % 50 + 9 * usize::from(is_fraud))),
+        ]));
+        let told: Vec<_> = leaks.iter().map(|leak| (leak.column.as_str(), leak.sign)).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(told[0], ("copy", LeakSign::EqualsLabel));
+        assert_eq!(told[1], ("pattern", LeakSign::FilledByLabel));
+        assert_eq!(told[2], ("verdict", LeakSign::Separates(1.0)));
+        assert!(matches!(told[3], ("score", LeakSign::Separates(auc)) if auc > 0.99 && auc < 1.0));
+        let expected =
+            "column copy equals the label; if it is known only after the payment, leave it out";
+        assert_eq!(leaks[0].to_string(), expected);
+    }
+
+    #[test]
+    fn features_leak_too() {
+        let is_fraud: Vec<bool> = (0..100).map(|row| row % 5 == 0).collect();
+        let row = |(row, is_fraud): (usize, &bool)| {
+            [if *is_fraud { f32::NAN } else { row as f32 }, (row % 3) as f32]
+        };
+        let rows: Vec<f32> = is_fraud.iter().enumerate().flat_map(row).collect();
+        let leaks = leaks_in_features(&["missing", "fine"], &rows, &is_fraud);
+        assert_eq!(leaks, [Leak { column: "missing".into(), sign: LeakSign::Separates(1.0) }]);
+    }
+}
