@@ -64,9 +64,12 @@ impl Stream {
 }
 
 fn attempts(payments: &[(u64, f64, [EntityKey; 2])]) -> Vec<Attempt<'_>> {
-    let attempt =
-        |(at, amount, keys): &'_ _| Attempt { at: Timestamp(*at), amount: *amount, entities: keys };
-    payments.iter().map(attempt).collect()
+    let attempts = payments.iter().map(|(at, amount, keys)| Attempt {
+        at: Timestamp(*at),
+        amount: *amount,
+        entities: keys,
+    });
+    attempts.collect()
 }
 
 fn observe(

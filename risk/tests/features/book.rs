@@ -47,11 +47,11 @@ fn seconds(text: &str) -> u64 {
 
 /// The definitions, over all earlier payments of the entity: windows are `(t - w, t]`, of the
 /// terminal `(t - 7 d - w, t - 7 d]`.
-fn book(payment: &Paid, customer: &[(u64, f64, bool)], terminal: &[(u64, f64, bool)]) -> Vec<f64> {
+fn book(payment: &Paid, customer: &[Known], terminal: &[Known]) -> Vec<f64> {
     let hour = payment.at % DAY / 3_600;
     let weekday = (payment.at / DAY + 3) % 7;
     let mut row = vec![payment.amount, f64::from(weekday >= 5), f64::from(hour <= 6)];
-    let within = |all: &[(u64, f64, bool)], from: u64, to: u64| {
+    let within = |all: &[Known], from: u64, to: u64| {
         let from = all.partition_point(|paid| paid.0 <= from);
         let to = all.partition_point(|paid| paid.0 <= to);
         all[from..to].to_vec()
@@ -73,6 +73,9 @@ fn book(payment: &Paid, customer: &[(u64, f64, bool)], terminal: &[(u64, f64, bo
     row
 }
 
+/// Time, amount, and whether it is fraud.
+type Known = (u64, f64, bool);
+
 #[test]
 fn the_book_s_features_are_what_the_book_says() {
     let Some(payments) = payments() else {
@@ -80,7 +83,7 @@ fn the_book_s_features_are_what_the_book_says() {
         return;
     };
     let mut profiles = Profiles::new(Catalogue::book(), ProfileLimits::default());
-    let mut lists: [BTreeMap<EntityKey, Vec<(u64, f64, bool)>>; 2] = Default::default();
+    let mut lists = [const { BTreeMap::<EntityKey, Vec<Known>>::new() }; 2];
     let (mut labelled, mut row, mut shares) = (0, [0.0; 15], 0);
     for payment in &payments {
         // Labels come seven days after the payment.

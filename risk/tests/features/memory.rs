@@ -103,7 +103,8 @@ fn what_is_absent_or_no_number_is_missing() {
         for (feature, value) in profiles.catalogue().features().iter().zip(&row) {
             match feature.entity {
                 Some(_) => {
-                    assert_eq!(value.to_bits(), feature.missing.to_bits(), "{}", feature.name)
+                    let (value, missing) = (value.to_bits(), feature.missing.to_bits());
+                    assert_eq!(value, missing, "{}", feature.name);
                 }
                 None if feature.name == "amount" => {
                     assert_eq!(value.is_nan(), !amount.is_finite());
