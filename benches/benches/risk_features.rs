@@ -1,0 +1,126 @@
+//! Reading and counting the features of 8,192 payments: the shape that models begin with, the
+//! catalogues that are shipped, and rings; in blocks and one by one.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
+use millrace_engine::huge_pages::ask_for_huge_pages;
+use millrace_ledger::Timestamp;
+use millrace_risk::features::{Attempt, Catalogue, EntityKey, ProfileLimits, Profiles};
+
+const PAYMENTS: usize = 8_192;
+const BLOCK: usize = 1_024;
+const START: u64 = 1_527_638_400_000_000_000;
+const DAY_NS: u64 = 86_400_000_000_000;
+
+/// Amount, and count and mean of payer and payee over three windows.
+fn two_entities(form: &str) -> Catalogue {
+    let mut text = "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"payee\"\n\
+                    [[feature]]\nname = \"amount\"\nstatistic = \"amount\"\n"
+        .to_owned();
+    for entity in ["payer", "payee"] {
+        for statistic in ["count", "mean"] {
+            for window in ["1d", "7d", "30d"] {
+                text += &format!(
+                    "[[feature]]\nname = \"{entity}.{statistic}_{window}\"\nentity = \"{entity}\"\n\
+                     statistic = \"{statistic}\"\nwindow = \"{window}\"\nform = \"{form}\"\n"
+                );
+            }
+        }
+    }
+    Catalogue::parse(&text).expect("a right catalogue")
+}
+
+/// Payments between entities drawn evenly, five a day for each payer.
+struct Stream {
+    entities: u64,
+    state: u64,
+    at: u64,
+}
+
+impl Stream {
+    /// Splitmix64 (Steele et al., 2014).
+    fn draw(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Times, amounts and keys of the next payments.
+    fn take(&mut self, count: usize) -> Vec<(u64, f64, [EntityKey; 2])> {
+        let payment = |_| {
+            self.at += DAY_NS / 5 / self.entities;
+            let amount = (self.draw() % 50_000) as f64 / 100.0;
+            let keys = ["payer", "payee"].map(|kind| {
+                let number = self.draw() % self.entities;
+                EntityKey::of(kind, &number.to_le_bytes())
+            });
+            (self.at, amount, keys)
+        };
+        (0..count).map(payment).collect()
+    }
+}
+
+fn attempts(payments: &[(u64, f64, [EntityKey; 2])]) -> Vec<Attempt<'_>> {
+    let attempts = payments.iter().map(|(at, amount, keys)| Attempt {
+        at: Timestamp(*at),
+        amount: *amount,
+        entities: keys,
+    });
+    attempts.collect()
+}
+
+fn observe(
+    criterion: &mut Criterion,
+    name: &str,
+    catalogue: &Catalogue,
+    entities: u64,
+    block: usize,
+) {
+    let mut stream = Stream { entities, state: 7, at: START };
+    let mut profiles = Profiles::new(catalogue.clone(), ProfileLimits::default());
+    let columns = catalogue.len();
+    let mut rows = vec![0.0; PAYMENTS * columns];
+    // Ten payments of each entity, so that all are there.
+    for _ in 0..entities as usize * 10 / PAYMENTS {
+        let payments = stream.take(PAYMENTS);
+        profiles.observe_block(&attempts(&payments), &mut rows);
+    }
+    let mut group = criterion.benchmark_group("features");
+    group.throughput(Throughput::Elements(PAYMENTS as u64)).sample_size(30);
+    group.bench_function(format!("{name}, {entities} entities, blocks of {block}"), |bencher| {
+        let observe = |payments: Vec<_>| {
+            let attempts = attempts(&payments);
+            for (attempts, rows) in attempts.chunks(block).zip(rows.chunks_mut(block * columns)) {
+                profiles.observe_block(attempts, rows);
+            }
+            black_box(&rows);
+        };
+        bencher.iter_batched(|| stream.take(PAYMENTS), observe, BatchSize::PerIteration);
+    });
+}
+
+fn all(criterion: &mut Criterion) {
+    let decayed = two_entities("decayed");
+    for entities in [10_000, 100_000, 1_000_000] {
+        observe(criterion, "decayed", &decayed, entities, BLOCK);
+    }
+    observe(criterion, "decayed", &decayed, 10_000, 1);
+    observe(criterion, "decayed", &decayed, 1_000_000, 1);
+    for entities in [10_000, 1_000_000] {
+        observe(criterion, "standard", &Catalogue::standard(), entities, BLOCK);
+    }
+    observe(criterion, "book", &Catalogue::book(), 10_000, BLOCK);
+    observe(criterion, "ring", &two_entities("ring"), 10_000, BLOCK);
+}
+
+criterion_group!(benches, all);
+
+/// As `criterion_main!`, with the memory that the engine has.
+fn main() {
+    ask_for_huge_pages();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

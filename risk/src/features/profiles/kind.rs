@@ -1,0 +1,366 @@
+//! Profiles of one kind of entity: consumes the payments and labels of its entities, produces
+//! their columns of the rows.
+//!
+//! Guarantees that at most as many entities are remembered as it was told. Where there is no room
+//! for one more, the one of the next eight rows whose newest payment is the oldest gives way; the
+//! eight move on round and round. So who is forgotten depends on the payments alone.
+
+use std::{collections::BTreeMap, hint::black_box};
+
+use super::{
+    Attempt, Label, ProfileCounts,
+    decayed::{add_to, number},
+    exact::List,
+    index::{Index, Spot},
+    moments::{Prior, ratio, share, std, zscore},
+    plan::{KindPlan, Output, Read},
+    rows::{KEY, LAST, Rows},
+};
+use crate::features::{EntityKey, span::SECOND_NS};
+
+/// Attempts whose cache misses are made to overlap.
+const BULK: usize = 64;
+/// Rows of which one gives way.
+const CANDIDATES: u32 = 8;
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub(super) struct Kind {
+    pub(super) plan: KindPlan,
+    /// The place of its keys in an attempt.
+    place: usize,
+    index: Index,
+    pub(super) rows: Rows,
+    /// One per row, if the plan has lists.
+    pub(super) lists: Vec<List>,
+    /// Lists that changed before a sweep reached them, as they were.
+    lists_before: BTreeMap<u32, List>,
+    /// The first of the rows of which the next one gives way.
+    pub(super) hand: u32,
+    pub(super) entities_max: u32,
+    pub(super) payments_max: usize,
+    priors: Vec<Prior>,
+}
+
+impl Kind {
+    pub(super) fn new(
+        plan: KindPlan,
+        place: usize,
+        priors: Vec<Prior>,
+        entities_max: u32,
+        payments_max: usize,
+    ) -> Self {
+        let rows = Rows::new(plan.words);
+        Self {
+            plan,
+            place,
+            index: Index::new(),
+            rows,
+            lists: Vec::new(),
+            lists_before: BTreeMap::new(),
+            hand: 0,
+            entities_max: entities_max.max(1),
+            payments_max,
+            priors,
+        }
+    }
+
+    /// Whether nothing is kept of its entities.
+    fn is_idle(&self) -> bool {
+        self.plan.before.is_empty() && self.plan.after.is_empty()
+    }
+
+    fn key(&self, keys: &[EntityKey]) -> u64 {
+        keys.get(self.place).map_or(0, |key| key.0)
+    }
+
+    /// Observes a block of payments in their order.
+    pub(super) fn observe_block(
+        &mut self,
+        attempts: &[Attempt<'_>],
+        rows: &mut [f32],
+        columns: usize,
+        counts: &mut ProfileCounts,
+    ) {
+        if self.is_idle() {
+            return;
+        }
+        let mut found = [(Spot::default(), None); BULK];
+        for (attempts, rows) in attempts.chunks(BULK).zip(rows.chunks_mut(BULK * columns)) {
+            self.find_all(attempts, &mut found);
+            for ((attempt, (spot, row)), out) in
+                attempts.iter().zip(&found).zip(rows.chunks_exact_mut(columns))
+            {
+                self.observe(attempt, *spot, *row, out, counts);
+            }
+        }
+    }
+
+    /// Finds the rows of a block, so that their cache misses overlap.
+    #[inline]
+    fn find_all(&self, attempts: &[Attempt<'_>], found: &mut [(Spot, Option<u32>); BULK]) {
+        let mut touched = 0;
+        for (attempt, found) in attempts.iter().zip(found.iter_mut()) {
+            found.0 = Spot::of(self.key(attempt.entities));
+            touched ^= self.index.touch(found.0);
+        }
+        black_box(touched);
+        for (attempt, found) in attempts.iter().zip(found.iter_mut()) {
+            found.1 = self.index.find(found.0, self.key(attempt.entities), &self.rows);
+        }
+    }
+
+    #[inline]
+    fn observe(
+        &mut self,
+        attempt: &Attempt<'_>,
+        spot: Spot,
+        found: Option<u32>,
+        out: &mut [f32],
+        counts: &mut ProfileCounts,
+    ) {
+        let key = self.key(attempt.entities);
+        if key == 0 || !attempt.amount.is_finite() {
+            return self.say_nothing(out);
+        }
+        // A payment before this one in its block may have moved it out, or in.
+        let (row, is_new) = match found.filter(|row| self.rows.key(*row) == key) {
+            Some(row) => (row, false),
+            None => match self.index.find(spot, key, &self.rows) {
+                Some(row) => (row, false),
+                None => (self.make_room(spot, key, counts), true),
+            },
+        };
+        self.keep_list(row);
+        let words = self.rows.get_mut(row);
+        let plan = &self.plan;
+        if is_new {
+            plan.begin(words, key, attempt.at.0);
+        }
+        let late = attempt.at.0 < words[LAST];
+        counts.late += u64::from(late);
+        let list = self.lists.get_mut(row as usize);
+        let weights = plan.decayed.advance(words, attempt.at.0);
+        let now = attempt.at.0.max(words[LAST]);
+        for delayed in &plan.delayed {
+            delayed.advance(&plan.decayed, words, now);
+        }
+        for ring in &plan.rings {
+            ring.advance(words, now);
+        }
+        let mut none = List::default();
+        let list = list.unwrap_or(&mut none);
+        if plan.exact.is_used() {
+            plan.exact.advance(list, now);
+        }
+        let seen = Seen { words, list, now, is_new, amount: attempt.amount, at: attempt.at.0 };
+        seen.say(plan, &self.priors, &plan.before, out);
+
+        words[LAST] = now;
+        plan.decayed.add(words, attempt.amount, &weights);
+        for delayed in &plan.delayed {
+            delayed.add(&plan.decayed, words, attempt.at.0, false);
+        }
+        for ring in &plan.rings {
+            let counted = ring.counted.and_then(|place| attempt.entities.get(place));
+            ring.add(words, attempt.at.0, attempt.amount, counted.map_or(0, |key| key.0));
+        }
+        if plan.exact.is_used() {
+            let times = (attempt.at.0, now);
+            plan.exact.add(list, times, attempt.amount, attempt.entities, self.payments_max);
+        }
+        let seen = Seen { words, list, now, is_new, amount: attempt.amount, at: attempt.at.0 };
+        seen.say(plan, &self.priors, &plan.after, out);
+    }
+
+    fn say_nothing(&self, out: &mut [f32]) {
+        for output in self.plan.before.iter().chain(&self.plan.after) {
+            out[usize::from(output.column)] = output.missing;
+        }
+    }
+
+    /// Counts a label. `false` if its payment was never seen, or is forgotten.
+    pub(super) fn label(&mut self, label: &Label<'_>) -> bool {
+        let key = self.key(label.entities);
+        if key == 0 || self.is_idle() {
+            return false;
+        }
+        let Some(row) = self.index.find(Spot::of(key), key, &self.rows) else { return false };
+        // Whoever was seen last before this payment was not seen with it.
+        if label.paid_at.0 > self.rows.last(row) {
+            return false;
+        }
+        if !label.fraud {
+            return true;
+        }
+        self.keep_list(row);
+        let (plan, words) = (&self.plan, self.rows.get_mut(row));
+        if let Some(reported) = plan.reported {
+            words[reported] = words[reported].max(label.at.0);
+        }
+        if !plan.frauds.is_empty() {
+            let left = plan.decayed.left(words[LAST] - label.paid_at.0);
+            for (word, rate) in &plan.frauds {
+                add_to(words, *word, left[usize::from(*rate)]);
+            }
+        }
+        for delayed in &plan.delayed {
+            delayed.add(&plan.decayed, words, label.paid_at.0, true);
+        }
+        for ring in &plan.rings {
+            ring.report(words, label.paid_at.0);
+        }
+        if let Some(list) = self.lists.get_mut(row as usize) {
+            plan.exact.report(list, label.paid_at.0, label.amount);
+        }
+        true
+    }
+
+    /// A row for an entity that has none.
+    #[cold]
+    fn make_room(&mut self, spot: Spot, key: u64, counts: &mut ProfileCounts) -> u32 {
+        let row = match self.rows.len() < self.entities_max {
+            true => self.append_row(),
+            false => {
+                counts.evicted += 1;
+                self.evict()
+            }
+        };
+        self.index.insert(spot, row);
+        self.rows.get_mut(row)[KEY] = key;
+        row
+    }
+
+    fn append_row(&mut self) -> u32 {
+        if self.plan.exact.is_used() {
+            self.lists.push(List::default());
+        }
+        self.rows.push()
+    }
+
+    fn evict(&mut self) -> u32 {
+        let len = self.rows.len();
+        let candidates = (0..CANDIDATES.min(len)).map(|n| (self.hand + n) % len);
+        let coldest = candidates.min_by_key(|row| self.rows.last(*row)).unwrap_or(0);
+        self.hand = (self.hand + CANDIDATES) % len;
+        self.index.remove(Spot::of(self.rows.key(coldest)), coldest);
+        self.keep_list(coldest);
+        self.rows.get_mut(coldest).fill(0);
+        if let Some(list) = self.lists.get_mut(coldest as usize) {
+            list.clear();
+        }
+        coldest
+    }
+
+    fn keep_list(&mut self, row: u32) {
+        if !self.lists.is_empty() && self.rows.is_due(row) {
+            let list = &self.lists[row as usize];
+            self.lists_before.entry(row).or_insert_with(|| list.clone());
+        }
+    }
+
+    /// Begins a sweep over all profiles as they are now.
+    pub(super) fn begin_sweep(&mut self) {
+        self.lists_before.clear();
+        self.rows.begin_sweep();
+    }
+
+    /// Hands out the next profiles: their numbers, words and lists. `false` when it is over.
+    pub(super) fn sweep(&mut self, rows_max: u32, mut put: impl FnMut(u32, &[u64], &List)) -> bool {
+        let none = List::default();
+        let (lists, before) = (&self.lists, &mut self.lists_before);
+        self.rows.sweep(rows_max, |row, words| match before.remove(&row) {
+            Some(list) => put(row, words, &list),
+            None => put(row, words, lists.get(row as usize).unwrap_or(&none)),
+        })
+    }
+
+    /// Takes over the next profile of a snapshot.
+    pub(super) fn restore(&mut self, words: &[u64], list: List) {
+        let row = self.append_row();
+        self.rows.get_mut(row)[..words.len()].copy_from_slice(words);
+        if let Some(last) = self.lists.last_mut() {
+            *last = list;
+        }
+        self.index.insert(Spot::of(words[KEY]), row);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let lists: usize = self.lists.iter().map(|list| size_of::<List>() + list.bytes()).sum();
+        self.index.bytes() + self.rows.bytes() + lists
+    }
+}
+
+impl KindPlan {
+    fn begin(&self, words: &mut [u64], key: u64, at: u64) {
+        words[KEY] = key;
+        words[LAST] = at;
+        if let Some(first) = self.first {
+            words[first] = at;
+        }
+        self.delayed.iter().for_each(|delayed| delayed.begin(words, at));
+        self.rings.iter().for_each(|ring| ring.begin(words, at));
+    }
+}
+
+/// A profile at the moment of a payment.
+struct Seen<'a> {
+    words: &'a [u64],
+    list: &'a List,
+    /// The later of its newest payment and of this one.
+    now: u64,
+    is_new: bool,
+    amount: f64,
+    at: u64,
+}
+
+impl Seen<'_> {
+    #[inline]
+    fn say(&self, plan: &KindPlan, priors: &[Prior], outputs: &[Output], out: &mut [f32]) {
+        for output in outputs {
+            let value = self.read(plan, priors, output.read) as f32;
+            let is_missing = value.is_nan();
+            out[usize::from(output.column)] = if is_missing { output.missing } else { value };
+        }
+    }
+
+    #[inline]
+    fn read(&self, plan: &KindPlan, priors: &[Prior], read: Read) -> f64 {
+        let number = |word| number(self.words, word);
+        match read {
+            Read::Word(word) => number(word),
+            Read::Fading(word) => match number(word) {
+                0.0 => f64::NAN,
+                max => max,
+            },
+            Read::Mean { count, sum } => number(sum) / number(count),
+            Read::Std { count, sum, square } => std(number(count), number(sum), number(square)),
+            Read::Ratio { count, sum } => ratio(self.amount, number(count), number(sum)),
+            Read::ZScore { count, sum, square } => {
+                zscore(self.amount, number(count), number(sum), number(square))
+            }
+            Read::Share { hits, count, prior } => {
+                share(number(hits), number(count), priors[usize::from(prior)])
+            }
+            Read::SinceLast if self.is_new => f64::NAN,
+            Read::SinceLast => seconds(self.at.saturating_sub(self.words[LAST])),
+            Read::Since(word) => match self.words[usize::from(word)] {
+                0 => f64::NAN,
+                since => seconds(self.now.saturating_sub(since)),
+            },
+            Read::Ring { ring, statistic, prior } => {
+                let moments = plan.rings[usize::from(ring)].read(self.words);
+                moments.say(statistic, self.amount, priors[usize::from(prior)])
+            }
+            Read::Exact { window, counted, statistic, prior } => {
+                let (window, counted) = (usize::from(window), usize::from(counted));
+                let moments = plan.exact.read(self.list, window, self.now, statistic, counted);
+                moments.say(statistic, self.amount, priors[usize::from(prior)])
+            }
+        }
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / SECOND_NS as f64
+}

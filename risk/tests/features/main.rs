@@ -1,0 +1,9 @@
+//! Features against their definitions, and what profiles promise of order, memory and snapshots.
+
+mod book;
+mod definitions;
+mod memory;
+mod naive;
+mod order;
+mod snapshot;
+mod stream;
