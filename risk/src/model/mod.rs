@@ -113,13 +113,22 @@ impl Model {
 
     fn of_parts(features: Vec<String>, scorer: Scorer, link: Link) -> Self {
         let (calibration, facts) = (Calibration::None, TrainingFacts::default());
-        Self { kind: Kind::Logistic, features, catalogue: [0; 32], scorer, link, calibration, facts }
+        Self {
+            kind: Kind::Logistic,
+            features,
+            catalogue: [0; 32],
+            scorer,
+            link,
+            calibration,
+            facts,
+        }
     }
 
     /// Sums that overflow would give scores that are no numbers.
     fn checked(self) -> Result<Self, ModelError> {
         let (least, greatest) = self.sum_range();
-        if matches!(self.scorer, Scorer::Forest(_)) && !(least.is_finite() && greatest.is_finite()) {
+        if matches!(self.scorer, Scorer::Forest(_)) && !(least.is_finite() && greatest.is_finite())
+        {
             let reason = "adds up with the others to no finite number".to_owned();
             return Err(ModelError::Tree { tree: 0, reason });
         }
@@ -267,7 +276,7 @@ impl Model {
             Scorer::Linear(linear) => linear.contributions(row, &mut moved),
         }
         for (contribution, moved) in contributions.iter_mut().zip(moved) {
-            *contribution = moved as f32;
+            *contribution = moved.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
         }
     }
 

@@ -55,7 +55,8 @@ impl Model {
             return Err(reader.wrong("the model should end here"));
         }
         let Header { kind, catalogue, link, .. } = header;
-        Self { kind, features, catalogue, scorer, link: link.check()?, calibration, facts }.checked()
+        Self { kind, features, catalogue, scorer, link: link.check()?, calibration, facts }
+            .checked()
     }
 }
 

@@ -50,11 +50,12 @@ pub enum Node {
 }
 
 /// The threshold for features of 32 bits that decides as this one does: the nearest below it. Rounded
-/// to nearest, it could come to lie on or above a value that it is below.
+/// to nearest, it could come to lie on or above a value that it is below. LightGBM has infinite
+/// thresholds, where a split is on missing or not: they become the greatest finite one.
 #[must_use]
 pub fn threshold(wide: f64) -> f32 {
     let near = wide as f32;
-    if f64::from(near) > wide { near.next_down() } else { near }
+    if f64::from(near) > wide { near.next_down() } else { near.min(f32::MAX) }
 }
 
 /// A binary tree; the root is the first node.
@@ -183,12 +184,13 @@ mod tests {
             (-0.1, -0.1),
             (1e300, f32::MAX),
             (-1e300, f32::NEG_INFINITY),
-            (f64::INFINITY, f32::INFINITY),
+            (f64::INFINITY, f32::MAX),
             (1e-60, 0.0),
             (-1e-60, -f32::from_bits(1)),
         ] {
             assert_eq!(threshold(wide), expected, "{wide}");
-            for value in [expected.next_down(), expected, expected.next_up()] {
+            let near = [expected.next_down(), expected, expected.next_up()];
+            for value in near.into_iter().filter(|value| value.is_finite()) {
                 assert_eq!(f64::from(value) <= wide, value <= threshold(wide), "{value} at {wide}");
             }
         }
@@ -215,7 +217,8 @@ mod tests {
             let error = Tree { nodes }.check(3, 2).expect_err(reason);
             assert!(error.to_string().contains(reason), "{error}");
         }
-        let tree = Tree { nodes: vec![split(1, 2, 1), leaf, Node::Leaf { value: 4.0, cover: 3.0 }] };
+        let tree =
+            Tree { nodes: vec![split(1, 2, 1), leaf, Node::Leaf { value: 4.0, cover: 3.0 }] };
         let means = tree.check(0, 2).expect("a tree");
         assert_eq!(means, [13.0 / 4.0, 1.0, 4.0]);
     }
