@@ -1,1 +1,331 @@
-//! Models: consumes rows of features, produces scores.
+//! Models: consumes rows of features, produces for each a score, the probability of fraud.
+//!
+//! Guarantees that a score is a number of 0 to 1 whatever the row, and a function of the row and the
+//! model's bytes alone: the same on every machine, alone or in a block. A row is one `f32` per
+//! feature of the model, in its order; NaN is a missing value.
+
+mod calibration;
+mod column;
+mod error;
+mod exp;
+mod facts;
+mod forest;
+mod format;
+pub mod import;
+mod linear;
+mod read;
+mod shallow;
+mod tree;
+
+pub use calibration::{Calibration, Link};
+pub use error::ModelError;
+pub use facts::TrainingFacts;
+pub use format::VERSION;
+pub use linear::Term;
+pub use tree::{Missing, Node, Side, Tree, threshold};
+
+use self::{forest::Forest, linear::Linear};
+
+/// Most features that a model can have.
+pub const FEATURES_MAX: usize = 4_096;
+
+/// Rows of which sums are kept on the stack.
+const BLOCK: usize = 1_024;
+
+/// What kind of model, for people; all tree models are scored alike. The numbers are those of the
+/// file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Trees, each trained on what the ones before it left.
+    Boosting = 1,
+    /// A mean of trees that were trained by themselves.
+    Forest = 2,
+    /// Trees that were grown without labels: how easily a row is told from the others.
+    IsolationForest = 3,
+    /// A weighted sum of standardised features.
+    Logistic = 4,
+}
+
+impl Kind {
+    /// In words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boosting => "boosting",
+            Self::Forest => "forest",
+            Self::IsolationForest => "isolation forest",
+            Self::Logistic => "logistic regression",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Scorer {
+    Forest(Forest),
+    Linear(Linear),
+}
+
+/// A model, ready to score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    kind: Kind,
+    features: Vec<String>,
+    catalogue: [u8; 32],
+    scorer: Scorer,
+    link: Link,
+    calibration: Calibration,
+    facts: TrainingFacts,
+}
+
+impl Model {
+    /// A sum of trees, and of `base`. A mean is a sum of trees whose values were divided before.
+    ///
+    /// # Errors
+    /// When a tree, a feature name or the link makes no sense.
+    pub fn of_trees(
+        kind: Kind,
+        features: Vec<String>,
+        trees: &[Tree],
+        base: f64,
+        link: Link,
+    ) -> Result<Self, ModelError> {
+        check_names(&features)?;
+        let scorer = Scorer::Forest(Forest::new(trees, features.len(), base)?);
+        Self { kind, ..Self::of_parts(features, scorer, link.check()?) }.checked()
+    }
+
+    /// A logistic regression: one term per feature.
+    ///
+    /// # Errors
+    /// When a weight is no number, or there are more or fewer terms than features.
+    pub fn of_weights(
+        features: Vec<String>,
+        terms: Vec<Term>,
+        intercept: f64,
+    ) -> Result<Self, ModelError> {
+        check_names(&features)?;
+        if terms.len() != features.len() {
+            return Err(ModelError::Weight { place: Some(terms.len().min(features.len())) });
+        }
+        let scorer = Scorer::Linear(Linear::new(terms, intercept)?);
+        Self::of_parts(features, scorer, Link::Sigmoid { slope: 1.0 }).checked()
+    }
+
+    fn of_parts(features: Vec<String>, scorer: Scorer, link: Link) -> Self {
+        let (calibration, facts) = (Calibration::None, TrainingFacts::default());
+        Self {
+            kind: Kind::Logistic,
+            features,
+            catalogue: [0; 32],
+            scorer,
+            link,
+            calibration,
+            facts,
+        }
+    }
+
+    /// Sums that overflow would give scores that are no numbers.
+    fn checked(self) -> Result<Self, ModelError> {
+        let (least, greatest) = self.sum_range();
+        if matches!(self.scorer, Scorer::Forest(_)) && !(least.is_finite() && greatest.is_finite())
+        {
+            let reason = "adds up with the others to no finite number".to_owned();
+            return Err(ModelError::Tree { tree: 0, reason });
+        }
+        Ok(self)
+    }
+
+    /// With this in place of its calibration.
+    ///
+    /// # Errors
+    /// When it is no ascending function to probabilities.
+    pub fn with_calibration(self, calibration: Calibration) -> Result<Self, ModelError> {
+        calibration.check()?;
+        Ok(Self { calibration, ..self })
+    }
+
+    /// With how it came to be.
+    #[must_use]
+    pub fn with_facts(self, facts: TrainingFacts) -> Self {
+        Self { facts, ..self }
+    }
+
+    /// With the digest of the catalogue that its features come from; zeros where that isn't known.
+    #[must_use]
+    pub fn with_catalogue(self, digest: [u8; 32]) -> Self {
+        Self { catalogue: digest, ..self }
+    }
+
+    /// What kind of model it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Names of its features, in the order of a row.
+    #[must_use]
+    pub fn features(&self) -> &[String] {
+        &self.features
+    }
+
+    /// Digest of the catalogue that its features come from; zeros where that isn't known.
+    #[must_use]
+    pub fn catalogue(&self) -> &[u8; 32] {
+        &self.catalogue
+    }
+
+    /// What is made of its sums.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    /// What is made of its uncalibrated scores.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// How it came to be.
+    #[must_use]
+    pub fn facts(&self) -> &TrainingFacts {
+        &self.facts
+    }
+
+    /// Trees, and nodes in all of them; none in a logistic regression.
+    #[must_use]
+    pub fn tree_and_node_counts(&self) -> (usize, usize) {
+        match &self.scorer {
+            Scorer::Forest(forest) => (forest.roots.len(), forest.nodes.len()),
+            Scorer::Linear(_) => (0, 0),
+        }
+    }
+
+    /// Whether rows of this catalogue are this model's rows. A model whose catalogue isn't known is
+    /// held against the names only.
+    ///
+    /// # Errors
+    /// [`ModelError::OtherFeatures`], with what differs first.
+    pub fn check_catalogue<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+        digest: &[u8; 32],
+    ) -> Result<(), ModelError> {
+        let other = |difference| Err(ModelError::OtherFeatures { difference });
+        let names: Vec<_> = names.into_iter().collect();
+        if let Some(name) = self.features.iter().find(|name| !names.contains(&name.as_str())) {
+            return other(format!("the catalogue has no {name:?}"));
+        }
+        if let Some(name) = names.iter().find(|name| !self.features.iter().any(|f| f == *name)) {
+            return other(format!("the model has no {name:?}"));
+        }
+        if let Some(place) = self.features.iter().zip(&names).position(|(a, b)| a != b) {
+            return other(format!("the order differs from {:?} on", self.features[place]));
+        }
+        if self.catalogue != [0; 32] && self.catalogue != *digest {
+            return other("the names are the same, what they mean is not".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Writes each row's score, the calibrated probability of fraud.
+    ///
+    /// # Panics
+    /// When `rows` isn't as long as `scores` times the number of features.
+    pub fn score(&self, rows: &[f32], scores: &mut [f32]) {
+        let mut sums = [0.0; BLOCK];
+        let stride = self.features.len();
+        assert_eq!(rows.len(), scores.len() * stride, "each score has a row");
+        for (rows, scores) in rows.chunks(BLOCK * stride).zip(scores.chunks_mut(BLOCK)) {
+            let sums = &mut sums[..scores.len()];
+            self.score_raw(rows, sums);
+            for (score, sum) in scores.iter_mut().zip(sums) {
+                *score = self.calibration.apply(self.link.apply(*sum)) as f32;
+            }
+        }
+    }
+
+    /// Writes each row's sum: what the link and the calibration make a probability of.
+    ///
+    /// # Panics
+    /// As [`Self::score`].
+    pub fn score_raw(&self, rows: &[f32], sums: &mut [f64]) {
+        let stride = self.features.len();
+        assert_eq!(rows.len(), sums.len() * stride, "each sum has a row");
+        match &self.scorer {
+            Scorer::Forest(forest) => forest.sum(rows, stride, sums),
+            Scorer::Linear(linear) => {
+                for (row, sum) in rows.chunks_exact(stride).zip(sums) {
+                    *sum = linear.sum(row);
+                }
+            }
+        }
+    }
+
+    /// Writes by how much each feature moves the row's sum away from [`Self::expected_raw`]: they
+    /// add up to the difference. For an isolation forest, a lower sum is the higher score.
+    ///
+    /// # Panics
+    /// When either isn't as long as the list of features.
+    pub fn contributions(&self, row: &[f32], contributions: &mut [f32]) {
+        let stride = self.features.len();
+        assert!(row.len() == stride && contributions.len() == stride, "one of each per feature");
+        let mut moved = vec![0.0; stride];
+        match &self.scorer {
+            Scorer::Forest(forest) => forest.contributions(row, &mut moved),
+            Scorer::Linear(linear) => linear.contributions(row, &mut moved),
+        }
+        for (contribution, moved) in contributions.iter_mut().zip(moved) {
+            *contribution = moved.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32;
+        }
+    }
+
+    /// The sum of a row of which nothing is known: the mean over the training data for trees, the
+    /// intercept for a logistic regression.
+    #[must_use]
+    pub fn expected_raw(&self) -> f64 {
+        match &self.scorer {
+            Scorer::Forest(forest) => forest.expected(),
+            Scorer::Linear(linear) => linear.intercept,
+        }
+    }
+
+    /// The least and the greatest sum that trees can give; without bounds for other models.
+    #[must_use]
+    pub fn sum_range(&self) -> (f64, f64) {
+        match &self.scorer {
+            Scorer::Forest(forest) => forest.range(),
+            Scorer::Linear(_) => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    }
+
+    /// What tells this model from all others: the BLAKE3 digest at the end of its file.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let bytes = self.to_bytes();
+        bytes.last_chunk().copied().unwrap_or_default()
+    }
+}
+
+/// Names are there, told apart, and fit the format.
+fn check_names(names: &[String]) -> Result<(), ModelError> {
+    let wrong = |place: usize, reason| {
+        let name = names.get(place).cloned().unwrap_or_default();
+        Err(ModelError::Feature { place, name, reason })
+    };
+    if names.is_empty() {
+        return wrong(0, "is missing: a model has at least one");
+    }
+    if names.len() > FEATURES_MAX {
+        return wrong(FEATURES_MAX, "is one too many: a model has at most 4,096");
+    }
+    let mut sorted: Vec<_> = names.iter().zip(0..).collect();
+    sorted.sort();
+    match names.iter().position(|name| name.is_empty() || name.len() > 255) {
+        Some(place) => wrong(place, "must have a name of 1 to 255 bytes"),
+        None => match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => wrong(pair[1].1, "is there twice"),
+            None => Ok(()),
+        },
+    }
+}

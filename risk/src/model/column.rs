@@ -1,0 +1,81 @@
+//! Columns: consumes rows of features, produces the numbers that the nodes of trees compare.
+//!
+//! Guarantees that one comparison, `number > threshold`, is all that a node needs, whatever its rule
+//! for missing values: a missing value is NaN, which is greater than nothing, so it goes left; where
+//! it has to go right, the node looks at the negated feature and its children change places.
+
+/// Rows that are scored side by side.
+pub(super) const LANES: usize = 16;
+
+/// LightGBM takes values this near to zero for zero where zero stands for a missing value.
+pub(super) const ZERO_MAX: f32 = 1e-35;
+
+/// How a feature becomes a column. The numbers are those of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Form {
+    /// The feature.
+    Plain = 0,
+    /// The feature with its sign changed.
+    Negated = 1,
+    /// The feature, a missing value as zero.
+    MissingAsZero = 2,
+    /// The feature, zero as a missing value.
+    ZeroAsMissing = 3,
+    /// The same, with its sign changed.
+    ZeroAsMissingNegated = 4,
+}
+
+impl Form {
+    const ALL: [Self; 5] = [
+        Self::Plain,
+        Self::Negated,
+        Self::MissingAsZero,
+        Self::ZeroAsMissing,
+        Self::ZeroAsMissingNegated,
+    ];
+
+    /// The form of this number, if there is one.
+    pub(super) fn of_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+}
+
+/// One feature in one form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Column {
+    pub(super) feature: u32,
+    pub(super) form: Form,
+}
+
+impl Column {
+    /// The number that a node compares.
+    pub(super) fn of(self, row: &[f32]) -> f32 {
+        self.formed(row[self.feature as usize])
+    }
+
+    fn formed(self, value: f32) -> f32 {
+        let unless_zero = || if value.abs() <= ZERO_MAX { f32::NAN } else { value };
+        match self.form {
+            Form::Plain => value,
+            Form::Negated => -value,
+            Form::MissingAsZero if value.is_nan() => 0.0,
+            Form::MissingAsZero => value,
+            Form::ZeroAsMissing => unless_zero(),
+            Form::ZeroAsMissingNegated => -unless_zero(),
+        }
+    }
+}
+
+/// Writes a tile: for each column, the numbers of up to [`LANES`] rows next to each other. Lanes
+/// beyond the last row hold what they held.
+pub(super) fn fill_tile(columns: &[Column], rows: &[f32], stride: usize, tile: &mut [f32]) {
+    for (column, lanes) in columns.iter().zip(tile.as_chunks_mut::<LANES>().0) {
+        let feature = column.feature as usize;
+        for (lane, row) in lanes.iter_mut().zip(rows.chunks_exact(stride)) {
+            *lane = row[feature];
+        }
+        if column.form != Form::Plain {
+            lanes.iter_mut().for_each(|lane| *lane = column.formed(*lane));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A sum of trees, made to be scored fast: consumes rows of features, produces a sum per row.
+//!
+//! Guarantees that a row's sum is the same to the last bit, alone or in a block, and that of the
+//! plain trees it was made from. Nothing branches on what the data says: every row takes as many
+//! steps as its tree is deep, a leaf leading to itself, and 16 rows take them side by side.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Missing, ModelError, Node, Side, Tree,
+    column::{Column, Form, LANES, fill_tile},
+    shallow::Shallow,
+};
+
+/// Rows that go through one tree before the next tree is fetched.
+const BLOCK: usize = 1_024;
+
+/// Trees that a single row goes through side by side.
+const TREES_ABREAST: usize = 8;
+
+/// A split or a leaf, in 16 bytes. A leaf leads to itself: nothing is above its threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct FlatNode {
+    /// Right when the column's number is above it; infinite in a leaf.
+    pub(super) threshold: f32,
+    /// Where the column's lanes begin in a tile.
+    pub(super) column: u32,
+    /// Index of the left child; the right one follows it.
+    pub(super) left: u32,
+    /// In a leaf, what the tree adds to the sum. In a split, the mean of the leaves below it.
+    pub(super) value: f32,
+}
+
+/// The trees, one after another, each breadth first.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Forest {
+    pub(super) columns: Vec<Column>,
+    pub(super) nodes: Vec<FlatNode>,
+    /// Of each tree, its root's index and its depth.
+    pub(super) roots: Vec<(u32, u32)>,
+    /// What a row starts from.
+    pub(super) base: f64,
+    shallow: Option<Shallow>,
+}
+
+impl Forest {
+    /// Checks plain trees and lays them out.
+    pub(super) fn new(trees: &[Tree], features: usize, base: f64) -> Result<Self, ModelError> {
+        if trees.is_empty() || !base.is_finite() {
+            let reason = "there must be at least one tree, and a base that is a number".to_owned();
+            return Err(ModelError::Tree { tree: 0, reason });
+        }
+        let mut numbers = BTreeMap::new();
+        let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+        for (number, tree) in trees.iter().enumerate() {
+            let means = tree.check(number, features)?;
+            let root = nodes.len();
+            let depth = lay_out(tree, &means, &mut numbers, &mut nodes);
+            if u32::try_from(nodes.len()).is_err() {
+                let reason = "is one too many: a model has at most 2^32 nodes".to_owned();
+                return Err(ModelError::Tree { tree: number, reason });
+            }
+            roots.push((root as u32, depth));
+        }
+        let mut columns: Vec<_> = numbers.into_iter().collect();
+        columns.sort_by_key(|(_, number)| *number);
+        let columns = columns.into_iter().map(|(column, _)| column).collect();
+        Ok(Self::assembled(columns, nodes, roots, base))
+    }
+
+    /// From parts that were checked.
+    pub(super) fn assembled(
+        columns: Vec<Column>,
+        nodes: Vec<FlatNode>,
+        roots: Vec<(u32, u32)>,
+        base: f64,
+    ) -> Self {
+        let shallow = Shallow::new(&nodes, &roots);
+        Self { columns, nodes, roots, base, shallow }
+    }
+
+    /// Writes each row's sum.
+    pub(super) fn sum(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
+        // A tile costs as much for one row as for sixteen.
+        let alone = if self.shallow.is_some() { 3 } else { 6 };
+        let blocks = rows.chunks(BLOCK * stride).zip(sums.chunks_mut(BLOCK));
+        for (rows, sums) in blocks {
+            if sums.len() <= alone {
+                for (row, sum) in rows.chunks_exact(stride).zip(sums) {
+                    *sum = self.sum_one(row);
+                }
+            } else {
+                self.sum_block(rows, stride, sums);
+            }
+        }
+    }
+
+    fn sum_block(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
+        let tile_len = self.columns.len() * LANES;
+        match &self.shallow {
+            Some(shallow) => {
+                let mut tile = vec![0.0; tile_len];
+                for (rows, sums) in rows.chunks(LANES * stride).zip(sums.chunks_mut(LANES)) {
+                    fill_tile(&self.columns, rows, stride, &mut tile);
+                    let tile_sums = shallow.sum_tile(&tile, self.base);
+                    sums.copy_from_slice(&tile_sums[..sums.len()]);
+                }
+            }
+            None => {
+                let tiles_len = sums.len().div_ceil(LANES);
+                let mut tiles = vec![0.0; tiles_len * tile_len];
+                let mut tile_sums = vec![[self.base; LANES]; tiles_len];
+                if tile_len > 0 {
+                    let tiles = tiles.chunks_exact_mut(tile_len);
+                    for (tile, rows) in tiles.zip(rows.chunks(LANES * stride)) {
+                        fill_tile(&self.columns, rows, stride, tile);
+                    }
+                }
+                for &(root, depth) in &self.roots {
+                    for (number, sums) in tile_sums.iter_mut().enumerate() {
+                        let tile = &tiles[number * tile_len..][..tile_len];
+                        self.walk_tile(root, depth, tile, sums);
+                    }
+                }
+                let sums_of_lanes = tile_sums.as_flattened();
+                sums.copy_from_slice(&sums_of_lanes[..sums.len()]);
+            }
+        }
+    }
+
+    /// Takes the rows of a tile through one tree.
+    fn walk_tile(&self, root: u32, depth: u32, tile: &[f32], sums: &mut [f64; LANES]) {
+        let nodes = self.nodes.as_slice();
+        let mut at = [root; LANES];
+        for _ in 0..depth {
+            for (lane, at) in at.iter_mut().enumerate() {
+                let node = &nodes[*at as usize];
+                let number = tile[node.column as usize + lane];
+                *at = node.left + u32::from(number > node.threshold);
+            }
+        }
+        for (sum, at) in sums.iter_mut().zip(at) {
+            *sum += f64::from(nodes[at as usize].value);
+        }
+    }
+
+    /// One row, through several trees at a time.
+    fn sum_one(&self, row: &[f32]) -> f64 {
+        const COLUMNS_MAX: usize = 64;
+        let (mut few, many);
+        let numbers: &[f32] = if self.columns.len() <= COLUMNS_MAX {
+            few = [0.0; COLUMNS_MAX];
+            self.columns.iter().zip(&mut few).for_each(|(column, number)| *number = column.of(row));
+            &few[..self.columns.len()]
+        } else {
+            many = self.columns.iter().map(|column| column.of(row)).collect::<Vec<_>>();
+            &many
+        };
+        let nodes = self.nodes.as_slice();
+        let mut sum = self.base;
+        for trees in self.roots.chunks(TREES_ABREAST) {
+            let mut at = [trees[0].0; TREES_ABREAST];
+            at.iter_mut().zip(trees).for_each(|(at, (root, _))| *at = *root);
+            for _ in 0..trees.iter().map(|(_, depth)| *depth).max().unwrap_or(0) {
+                for at in &mut at {
+                    let node = &nodes[*at as usize];
+                    let number = numbers[node.column as usize / LANES];
+                    *at = node.left + u32::from(number > node.threshold);
+                }
+            }
+            for at in &at[..trees.len()] {
+                sum += f64::from(nodes[*at as usize].value);
+            }
+        }
+        sum
+    }
+
+    /// Adds what each feature moved the sum by: at each split, the mean of the child that the row
+    /// went to less that of the split (A. Saabas, "Interpreting random forests").
+    pub(super) fn contributions(&self, row: &[f32], moved: &mut [f64]) {
+        for &(root, depth) in &self.roots {
+            let mut node = &self.nodes[root as usize];
+            for _ in 0..depth {
+                let Some(column) = self.columns.get(node.column as usize / LANES) else { break };
+                let right = u32::from(column.of(row) > node.threshold);
+                let child = &self.nodes[(node.left + right) as usize];
+                moved[column.feature as usize] += f64::from(child.value) - f64::from(node.value);
+                node = child;
+            }
+        }
+    }
+
+    /// The sum of a row of which nothing is known: where contributions start.
+    pub(super) fn expected(&self) -> f64 {
+        let roots = self.roots.iter().map(|&(root, _)| f64::from(self.nodes[root as usize].value));
+        roots.fold(self.base, |sum, value| sum + value)
+    }
+
+    /// The least and the greatest sum that there can be.
+    pub(super) fn range(&self) -> (f64, f64) {
+        let ends = self.roots.iter().skip(1).map(|(root, _)| *root as usize);
+        let ends = ends.chain([self.nodes.len()]);
+        let (mut least, mut greatest) = (self.base, self.base);
+        for (&(root, _), end) in self.roots.iter().zip(ends) {
+            let nodes = (root..).zip(&self.nodes[root as usize..end]);
+            let leaves = nodes.filter(|(at, node)| node.left == *at).map(|(_, node)| node.value);
+            let bounds = (f32::INFINITY, f32::NEG_INFINITY);
+            let bounds = leaves.fold(bounds, |(low, high), v| (low.min(v), high.max(v)));
+            least += f64::from(bounds.0);
+            greatest += f64::from(bounds.1);
+        }
+        (least, greatest)
+    }
+}
+
+/// Appends a tree, breadth first, children next to each other. Returns its depth.
+fn lay_out(
+    tree: &Tree,
+    means: &[f32],
+    columns: &mut BTreeMap<Column, u32>,
+    nodes: &mut Vec<FlatNode>,
+) -> u32 {
+    let root = nodes.len();
+    let mut queue = vec![(0, 0)];
+    let mut next = 0;
+    while let Some(&(at, depth)) = queue.get(next) {
+        let value = means[at];
+        let node = match tree.nodes[at] {
+            Node::Leaf { .. } => {
+                let left = (root + next) as u32;
+                FlatNode { threshold: f32::INFINITY, column: 0, left, value }
+            }
+            Node::Split { feature, threshold, missing, left, right } => {
+                let (form, negated) = match missing {
+                    Missing::NanGoes(Side::Left) => (Form::Plain, false),
+                    Missing::NanGoes(Side::Right) => (Form::Negated, true),
+                    Missing::NanIsZero => (Form::MissingAsZero, false),
+                    Missing::ZeroGoes(Side::Left) => (Form::ZeroAsMissing, false),
+                    Missing::ZeroGoes(Side::Right) => (Form::ZeroAsMissingNegated, true),
+                };
+                // x <= t is -x >= -t, and that is -x > the float below -t.
+                let (threshold, children) = match negated {
+                    true => ((-threshold).next_down(), [(right, depth + 1), (left, depth + 1)]),
+                    false => (threshold, [(left, depth + 1), (right, depth + 1)]),
+                };
+                let new = columns.len() as u32;
+                let column = Column { feature: feature as u32, form };
+                let column = *columns.entry(column).or_insert(new) * LANES as u32;
+                let left = (root + queue.len()) as u32;
+                queue.extend(children);
+                FlatNode { threshold, column, left, value }
+            }
+        };
+        nodes.push(node);
+        next += 1;
+    }
+    queue.last().map_or(0, |(_, depth)| *depth)
+}
