@@ -349,7 +349,7 @@ fn nights_weekends_paydays_and_growth_show() {
     assert!(sunday * 1.3 < friday, "{sunday} on Sundays, {friday} on Fridays");
     let late = |weekend: bool| {
         let is_late =
-            move |day: u64, hour: u64| ((day + 3) % 7 >= 5) == weekend && (hour >= 22 || hour < 3);
+            move |day: u64, hour: u64| ((day + 3) % 7 >= 5) == weekend && !(3..22).contains(&hour);
         let all = count(&move |day, _| ((day + 3) % 7 >= 5) == weekend);
         count(&is_late) / all
     };

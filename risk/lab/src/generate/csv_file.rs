@@ -16,7 +16,7 @@ use super::payment::GeneratedPayment;
 /// The header.
 pub const COLUMNS: &str = "payment_id,time,customer,terminal,amount,is_fraud,device,country,channel,mcc,pattern,reported_at";
 
-/// Level 1 of 9: a million payments take 27 MB instead of the 22 of level 6, and a third of the time.
+/// Level 1 of 9: a million payments take 28 MB. Level 6 saves a sixth of it in three times the time.
 const COMPRESSION: Compression = Compression::fast();
 /// Bytes of rows that are written at once.
 const CHUNK: usize = 1 << 16;
