@@ -141,13 +141,13 @@ impl ReviewDesk for Replay {
     }
 
     fn report(&self, id: PaymentId) -> Result<Option<Report>, String> {
-        let reports = self.acts().into_iter().filter_map(|(act, deed)| match act {
+        let mut reports = self.acts().into_iter().filter_map(|(act, deed)| match act {
             ActKind::Label(label) if label.payment.as_u128() == id.0 => {
                 Some(Report { fraud: label.fraud, deed })
             }
             _ => None,
         });
-        Ok(reports.last())
+        Ok(reports.next_back())
     }
 
     fn policies(&self, before: Option<u32>, limit: usize) -> Result<Vec<PolicySet>, String> {
@@ -301,6 +301,20 @@ fn set(name: &str) -> v1::SetPolicyRequest {
     v1::SetPolicyRequest { name: name.to_owned(), actor, why }
 }
 
+/// Numbers and names of all policies, page by page.
+async fn listed(risk: &mut RiskServiceClient<Channel>, page_size: u32) -> Vec<(u32, String)> {
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListPoliciesRequest { page_size, page_token };
+        let page = risk.list_policies(request).await.unwrap().into_inner();
+        found.extend(page.policies.into_iter().map(|policy| (policy.number, policy.name)));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return found;
+        }
+    }
+}
+
 fn reason(status: &Status) -> String {
     status.get_details_error_info().expect("every refusal has a reason").reason
 }
@@ -336,14 +350,17 @@ async fn a_desk_that_is_behind_lets_nothing_happen_twice() {
     }
     let shown = risk.get_policy(v1::GetPolicyRequest {}).await.unwrap().into_inner();
     assert_eq!((shown.policy.unwrap().number, shown.document.as_str()), (3, "one"));
+    let expected = [(3, &one), (2, &two), (1, &one)];
+    for (visible, page_size) in [(2, 10), (2, 1), (7, 2), (8, 1), (ALL, 1)] {
+        bank.see(visible);
+        assert_eq!(listed(&mut risk, page_size).await, expected.map(|(n, name)| (n, name.clone())));
+    }
     assert_eq!(bank.act_count(), 7);
 
     let refused = risk.claim_review(claim(7, "bob")).await.unwrap_err();
     assert_eq!(reason(&refused), "REVIEW_CLAIMED", "the desk says the same");
     let request = v1::ListPoliciesRequest::default();
     let listed = risk.list_policies(request).await.unwrap().into_inner().policies;
-    let numbers: Vec<_> = listed.iter().map(|policy| (policy.number, &policy.name)).collect();
-    assert_eq!(numbers, [(3, &one), (2, &two), (1, &one)]);
     for policy in listed {
         let answer = answers.iter().find(|answer| answer.number == policy.number).unwrap();
         let (told, known) = (answer.deed.as_ref().unwrap(), policy.deed.unwrap());

@@ -1,7 +1,7 @@
 //! Policies: consumes the name of an uploaded one, produces an act that puts it in force. A policy
 //! that can't be used is refused before it is journaled, and the one in force stays.
 
-use std::{sync::Arc, time::Instant};
+use std::{cmp::Reverse, sync::Arc, time::Instant};
 
 use millrace_protos::v1;
 use millrace_risk::{acts::ActKind, desk::PolicySet};
@@ -12,21 +12,39 @@ use super::{
 };
 
 impl Risks {
-    /// The policy that was set last.
-    async fn in_force(&self, desk: &Arc<dyn ReviewDesk>) -> Result<Option<PolicySet>, RiskRefusal> {
+    /// Policies that were set, newest first: those of the desk, and those that it has not read yet.
+    async fn set_before(
+        &self,
+        desk: &Arc<dyn ReviewDesk>,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<Vec<PolicySet>, RiskRefusal> {
         let unread = self.ledgered.unread(desk.as_ref(), |act| match act {
             ActKind::SetPolicy { policy } => Some(policy.clone()),
             _ => None,
         });
-        let mut newest = self.ask(desk, |desk| desk.policies(None, 1)).await?.pop();
-        for (name, deed) in unread {
-            // The desk may have read it in between.
-            if newest.as_ref().is_none_or(|newest| newest.deed.seq < deed.seq) {
-                let number = newest.map_or(0, |newest| newest.number) + 1;
-                newest = Some(PolicySet { number, name, deed });
-            }
+        let read = move |desk: &dyn ReviewDesk| {
+            Ok((desk.policies(None, 1)?.pop(), desk.policies(before, limit)?))
+        };
+        let (newest, mut read) = self.ask(desk, read).await?;
+        let (mut number, seq) = newest.map_or((0, 0), |newest| (newest.number, newest.deed.seq));
+        let mut found = Vec::new();
+        // The desk may have read some of them in between.
+        for (name, deed) in unread.into_iter().filter(|(_, deed)| deed.seq > seq) {
+            number += 1;
+            found.push(PolicySet { number, name, deed });
         }
-        Ok(newest)
+        found.retain(|policy| before.is_none_or(|before| policy.number < before));
+        found.retain(|policy| !read.iter().any(|read| read.number == policy.number));
+        found.append(&mut read);
+        found.sort_by_key(|policy| Reverse(policy.number));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The policy that was set last.
+    async fn in_force(&self, desk: &Arc<dyn ReviewDesk>) -> Result<Option<PolicySet>, RiskRefusal> {
+        Ok(self.set_before(desk, None, 1).await?.pop())
     }
 
     pub(super) async fn set(
@@ -74,7 +92,7 @@ impl Risks {
         let desk = self.desk()?;
         let before = page_token(&request.page_token)?;
         let limit = page_size(request.page_size);
-        let mut found = self.ask(&desk, move |desk| desk.policies(before, limit + 1)).await?;
+        let mut found = self.set_before(&desk, before, limit + 1).await?;
         let more = found.len() > limit;
         found.truncate(limit);
         let last = found.last().filter(|_| more).map(|last| last.number.to_string());
