@@ -89,8 +89,8 @@ impl Ledgered {
         self.payments[(payment.0 % LOCKS as u128) as usize].lock().await
     }
 
-    /// The acts that fit and that the desk has not read yet, in order. Whoever asks the desk as well
-    /// asks it afterwards: an act that is not here any more is there.
+    /// The acts that fit and that the desk has not read yet, in order. Whoever asks the desk as
+    /// well asks it afterwards: an act that is not here any more is there.
     pub(super) fn unread<T>(
         &self,
         desk: &dyn ReviewDesk,

@@ -11,9 +11,9 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `decisions` | payment id | the payment that was not approved, evidence, context; never changes |
-//! | `standings` | payment id | where its review stands, as JSON: claim, resolution, amount left, end |
-//! | `open` | kind, position | payment id, and who has claimed it; removed when the hold has ended |
+//! | `decisions` | payment id | the payment that was not approved, evidence, context |
+//! | `standings` | payment id | claim, resolution, amount left, end, as JSON |
+//! | `open` | kind, position | payment id, and who has claimed it, until the hold ends |
 //! | `reports` | payment id | whether it was fraud, as reported last, as JSON |
 //! | `policies` | number | the policy that was set: name, who, why, when, as JSON |
 //! | `meta` | `cursor`, `format` | next event and its batch's time; version of this layout |

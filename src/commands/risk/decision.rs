@@ -99,7 +99,11 @@ fn show(found: &v1::ExplainDecisionResponse) {
     }
     say!("  from        {}", Uuid::from_u128(payment.debit_account_id));
     say!("  to          {}", Uuid::from_u128(payment.credit_account_id));
-    let asked = joined(payment.amount_minor.unwrap_or(0), payment.amount_minor_high);
+    // Without an amount of its own, it asked for all that there was.
+    let asked = match payment.amount_minor {
+        Some(low) => joined(low, payment.amount_minor_high),
+        None => joined(outcome.amount_minor, outcome.amount_minor_high),
+    };
     say!("  amount      {}", text(asked, payment.ledger));
     if let Some(score) = found.score {
         say!("  score       {score:.4}");

@@ -177,7 +177,8 @@ async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Fai
         if page_token.is_empty() {
             return Err(match to {
                 Some(number) => format!(
-                    "no policy {number} was set: `millrace risk policy history` lists those that were"
+                    "no policy {number} was set: `millrace risk policy history` lists those that \
+                     were"
                 ),
                 None => "there is no earlier policy to go back to".to_owned(),
             }

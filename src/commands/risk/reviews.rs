@@ -44,7 +44,8 @@ Examples:
 Examples:
   millrace risk reviews resolve 0190b5a4-6a00-7c3e-8f00-000000000003 --approve \\
       --why 'the payer confirmed it by phone'
-  millrace risk reviews resolve 0190b5a4-6a00-7c3e-8f00-000000000003 --decline --why 'card stolen'")]
+  millrace risk reviews resolve 0190b5a4-6a00-7c3e-8f00-000000000003 --decline \\
+      --why 'card stolen'")]
     Resolve {
         #[command(flatten)]
         change: ChangeArgs,
@@ -115,7 +116,7 @@ async fn list(args: ListArgs) -> Result<ExitCode, Failure> {
                 true => say!("{}", review_json(review)),
                 false => {
                     if shown == 0 {
-                        say!("{HEADING}");
+                        say!("{}", heading());
                     }
                     say!("{}", review_line(review));
                 }
@@ -156,22 +157,27 @@ async fn page(
     Ok(response.map_err(|status| connection.explain(&status))?.into_inner())
 }
 
-const HEADING: &str = "\
-PAYMENT                               HELD SINCE                          AMOUNT  SCORE   RULE                 CLAIMED BY";
+fn heading() -> String {
+    line("PAYMENT", "HELD SINCE", "AMOUNT", "SCORE", "RULE", "CLAIMED BY")
+}
+
+fn line(id: &str, since: &str, amount: &str, score: &str, rule: &str, claimed_by: &str) -> String {
+    let line = format!("{id:<36}  {since:<20}  {amount:>20}  {score:<6}  {rule:<19}  {claimed_by}");
+    line.trim_end().to_owned()
+}
 
 fn review_line(review: &v1::Review) -> String {
     let (payment, outcome) = parts(review);
     let claimed_by = review.claim.as_ref().map_or("", |claim| &claim.actor);
     let left = joined(review.remaining_minor, review.remaining_minor_high);
-    let line = format!(
-        "{}  {:<20}  {:>20}  {:<6}  {:<19}  {claimed_by}",
-        Uuid::from_u128(payment.payment_id),
-        when(review.decided_at.as_ref()),
-        text(left, payment.ledger),
-        score_text(review.score),
-        outcome.risk_reason,
-    );
-    line.trim_end().to_owned()
+    line(
+        &Uuid::from_u128(payment.payment_id).to_string(),
+        &when(review.decided_at.as_ref()),
+        &text(left, payment.ledger),
+        &score_text(review.score),
+        &outcome.risk_reason,
+        claimed_by,
+    )
 }
 
 fn parts(review: &v1::Review) -> (Payment, PaymentOutcome) {
