@@ -104,10 +104,12 @@ mod tests {
     use super::*;
     use crate::data::{Payment, PaymentsBuilder};
 
-    /// One row per payment: day, hour, payer, whether it is fraud, hours until it was reported (or
-    /// the general delay), and whether it is tested. The test is on days 20 and 21, the delay is
-    /// 3 days, and what is known counts since day 12.
-    const PAYMENTS: [(u32, u64, &str, bool, Option<u64>, bool); 14] = [
+    /// Day, hour, payer, whether it is fraud, hours until it was reported, whether it is tested.
+    type Row = (u32, u64, &'static str, bool, Option<u64>, bool);
+
+    /// The test is on days 20 and 21, the delay is 3 days where no report is told, and what is known
+    /// counts since day 12.
+    const PAYMENTS: [Row; 14] = [
         (11, 9, "forgotten", true, None, false),
         (12, 9, "blocked", true, None, false),
         (15, 9, "told late", true, Some(120), false),
