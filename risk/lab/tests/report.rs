@@ -47,8 +47,7 @@ fn evaluated(scored: &Scored) -> Evaluation {
 fn reports() -> Vec<(&'static str, Report)> {
     let (champion, challenger) = (scored(0.7, 11), scored(0.85, 31));
     let (before, now) = (evaluated(&champion), evaluated(&challenger));
-    let subtitle =
-        "payments.csv.gz, 2018-07-25..2018-08-07, labels after 7d, model boosting 100 x 3";
+    let subtitle = "made-up payments and scores, 2018-07-25..2018-08-07";
     let mut eval = Report::new("Evaluation", subtitle);
     eval.evaluation(&now);
     eval.heading("What the model looks at").importance(&[
@@ -104,7 +103,7 @@ fn reports() -> Vec<(&'static str, Report)> {
         };
         (0..5_000).flat_map(row).map(|value| value as f32).collect()
     };
-    let mut drifted = Report::new("Drift", "2018-07 against 2018-08");
+    let mut drifted = Report::new("Drift", "made-up features, 2018-07 against 2018-08");
     drifted.drift(&drift(&features, &rows(0.0, 20), &rows(0.12, 30)));
     vec![("eval", eval), ("tune", tuned), ("compare", compared), ("drift", drifted)]
 }
