@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::{DeTable, DeValue};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::{
     error::RuleError,
@@ -110,7 +110,16 @@ impl Reader<'_> {
             let when = when?;
             let action = action.unwrap_or(RuleAction::Review);
             let reason = reason.unwrap_or_else(|| Located::new("", &"".into(), Span::default()));
-            return Some(Written { name: unnamed, when, segment, action, reason, enabled, shadow, comment });
+            return Some(Written {
+                name: unnamed,
+                when,
+                segment,
+                action,
+                reason,
+                enabled,
+                shadow,
+                comment,
+            });
         }
         let (name, when, action, reason) = (name?, when?, action?, reason?);
         Some(Written { name, when, segment, action, reason, enabled, shadow, comment })

@@ -39,13 +39,14 @@ impl Parser<'_> {
     fn whole(&mut self) -> Ast {
         let mut parts = vec![self.or()];
         while *self.token() != Token::End {
-            let help = "join conditions by `and` or `or`";
-            let fault = self.unexpected("`and`, `or` or the end").help(help);
-            self.tell(fault);
-            self.recover();
-            // A bracket that closes nothing, or what stands behind the mistake.
-            self.at += usize::from(*self.token() != Token::End);
-            if *self.token() != Token::End && !self.given_up {
+            let fault = self.unexpected("`and`, `or` or the end");
+            let help = fault.help.clone().unwrap_or("join conditions by `and` or `or`".to_owned());
+            self.tell(fault.help(help));
+            // What stands between the mistake and the next condition would only confuse.
+            while !self.take(Symbol::And) && !self.take(Symbol::Or) && *self.token() != Token::End {
+                self.at += 1;
+            }
+            if *self.token() != Token::End {
                 parts.push(self.or());
             }
         }
@@ -60,7 +61,11 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Ast {
-        self.joined(Symbol::Or, |parser| parser.joined(Symbol::And, Self::operand, AstKind::And), AstKind::Or)
+        self.joined(
+            Symbol::Or,
+            |parser| parser.joined(Symbol::And, Self::operand, AstKind::And),
+            AstKind::Or,
+        )
     }
 
     /// Parts with a symbol between them, as one tree.
@@ -102,7 +107,10 @@ impl Parser<'_> {
     fn comparison(&mut self) -> Parsed {
         let left = self.sum()?;
         if *self.token() == Token::Symbol(Symbol::Not)
-            && self.tokens.get(self.at + 1).is_some_and(|(next, _)| *next == Token::Symbol(Symbol::In))
+            && self
+                .tokens
+                .get(self.at + 1)
+                .is_some_and(|(next, _)| *next == Token::Symbol(Symbol::In))
         {
             self.at += 2;
             return self.within(left, true);
@@ -128,8 +136,9 @@ impl Parser<'_> {
         let [left_text, middle_text, right_text] =
             [left, middle, &right].map(|part| part.span.of(self.text));
         let (one, other) = (one.symbol(), other.symbol());
-        let help =
-            format!("write `{left_text} {one} {middle_text} and {middle_text} {other} {right_text}`");
+        let help = format!(
+            "write `{left_text} {one} {middle_text} and {middle_text} {other} {right_text}`"
+        );
         let span = left.span.to(right.span);
         self.tell(Fault::new(span, "comparisons can't be chained").help(help));
         Ok(Ast::new(AstKind::Wrong, span))
@@ -162,7 +171,9 @@ impl Parser<'_> {
             let end = self.tokens[self.at - 1].1;
             (Set::Items(items, start.to(end)), end)
         } else {
-            return Err(self.unexpected("a list").help("write `in block_list` or `in [\"KP\", \"IR\"]`"));
+            return Err(self
+                .unexpected("a list")
+                .help("write `in block_list` or `in [\"KP\", \"IR\"]`"));
         };
         let span = value.span.to(end);
         self.node(AstKind::Within { value: Box::new(value), negated, set }, span)

@@ -113,7 +113,8 @@ fn unescape(quoted: &str, start: usize) -> Vec<usize> {
     let mut at = quotes;
     if multiline {
         // The line break right behind the quotes is not part of the string.
-        at += ["\r\n", "\n"].iter().find(|end| quoted[3..].starts_with(**end)).map_or(0, |e| e.len());
+        at +=
+            ["\r\n", "\n"].iter().find(|end| quoted[3..].starts_with(**end)).map_or(0, |e| e.len());
     }
     let end = quoted.len().saturating_sub(quotes);
     while at < end {
