@@ -58,7 +58,7 @@ pub(crate) fn read(file: &str, errors: &mut Vec<RuleError>) -> Vec<Written> {
             reader.error(span(key), "`rule` is not a list of rules".to_owned(), help);
             continue;
         };
-        for rule in written.iter() {
+        for rule in written {
             match rule.get_ref().as_table() {
                 Some(keys) => rules.extend(reader.rule(span(rule), keys)),
                 None => {
@@ -109,7 +109,7 @@ impl Reader<'_> {
             let unnamed = name.unwrap_or_default();
             let when = when?;
             let action = action.unwrap_or(RuleAction::Review);
-            let reason = reason.unwrap_or_else(|| Located::new("", &"".into(), Span::default()));
+            let reason = reason.unwrap_or_else(|| Located::new("", "", Span::default()));
             return Some(Written {
                 name: unnamed,
                 when,

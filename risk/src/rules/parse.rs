@@ -87,11 +87,34 @@ impl Parser<'_> {
     /// One side of `and` or `or`. A mistake ends here.
     fn operand(&mut self) -> Ast {
         let start = self.span();
-        self.not().unwrap_or_else(|fault| {
-            self.tell(fault);
-            self.recover();
-            Ast::new(AstKind::Wrong, start)
-        })
+        let fault = match self.not() {
+            Ok(part) if self.at_an_end() => return part,
+            Ok(part) => {
+                let help = "join conditions by `and` or `or`";
+                let fault = self.unexpected("an operator, `and` or `or`").help(help);
+                // Is it a condition so far? Then it is worth checking.
+                if matches!(part.kind, AstKind::Compare(..) | AstKind::Within { .. }) {
+                    self.tell(fault);
+                    self.recover();
+                    return part;
+                }
+                fault
+            }
+            Err(fault) => fault,
+        };
+        self.tell(fault);
+        self.recover();
+        Ast::new(AstKind::Wrong, start)
+    }
+
+    fn at_an_end(&self) -> bool {
+        use Symbol::{And, Close, CloseList, Comma, Or};
+        let ends = |symbol| matches!(symbol, And | Close | CloseList | Comma | Or);
+        match self.token() {
+            Token::End => true,
+            Token::Symbol(symbol) => ends(*symbol),
+            _ => false,
+        }
     }
 
     fn not(&mut self) -> Parsed {
