@@ -15,6 +15,8 @@ use super::{
     suggest::{did_you_mean, nearest},
 };
 
+/// Bytes of a file.
+const FILE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a rule's name: what the journal has room for.
 const NAME_BYTES_MAX: usize = 31;
 const KEYS: [&str; 8] =
@@ -35,6 +37,13 @@ pub(crate) struct Written {
 
 /// The rules of a file, as far as they have a right form.
 pub(crate) fn read(file: &str, errors: &mut Vec<RuleError>) -> Vec<Written> {
+    if file.len() > FILE_BYTES_MAX {
+        let problem =
+            format!("the file has {} bytes, and {FILE_BYTES_MAX} are the most", file.len());
+        let help = Some("put long alternatives into lists".to_owned());
+        errors.push(RuleError::new(file, None, Span::default(), problem, help));
+        return Vec::new();
+    }
     let (table, syntax) = DeTable::parse_recoverable(file);
     for error in &syntax {
         let span = error.span().map_or(Span::default(), |span| Span::new(span.start, span.end));

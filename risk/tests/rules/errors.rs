@@ -189,4 +189,6 @@ fn a_file_that_is_no_toml_is_told_where() {
     let found = errors("[rule]\nname = 'a'\n");
     assert_eq!(found[0].problem, "`rule` is not a list of rules");
     assert_eq!(errors(""), []);
+    let found = errors(&("#".repeat(1 << 20) + "\n"));
+    assert_eq!(found[0].problem, "the file has 1048577 bytes, and 1048576 are the most");
 }
