@@ -73,7 +73,25 @@ impl Index {
         part.entries[part.home(spot.tag)].0
     }
 
+    /// The row that this key has, if it has one; its tag may be another's. Reads no row, so that
+    /// many can be asked for before the first of them is needed.
     #[inline]
+    pub(super) fn likely(&self, spot: Spot) -> Option<u32> {
+        let part = &self.parts[spot.part as usize % PARTS];
+        let mut at = part.home(spot.tag);
+        loop {
+            let entry = part.entries[at];
+            if entry.is_free() {
+                return None;
+            }
+            if entry.tag() == spot.tag {
+                return Some(entry.row());
+            }
+            at = part.after(at);
+        }
+    }
+
+    /// The row of this key.
     pub(super) fn find(&self, spot: Spot, key: u64, rows: &Rows) -> Option<u32> {
         let part = &self.parts[spot.part as usize % PARTS];
         let mut at = part.home(spot.tag);

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, hint::black_box};
 
 use super::{
     Attempt, Label, ProfileCounts,
-    decayed::{add_to, number},
+    decayed::{Condition, add_to, number},
     exact::List,
     index::{Index, Spot},
     moments::{Prior, ratio, share, std, zscore},
@@ -40,6 +40,8 @@ pub(super) struct Kind {
     pub(super) entities_max: u32,
     pub(super) payments_max: usize,
     priors: Vec<Prior>,
+    /// For kinds without lists.
+    no_list: List,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             entities_max: entities_max.max(1),
             payments_max,
             priors,
+            no_list: List::default(),
         }
     }
 
@@ -105,9 +108,11 @@ impl Kind {
             touched ^= self.index.touch(found.0);
         }
         black_box(touched);
-        for (attempt, found) in attempts.iter().zip(found.iter_mut()) {
-            found.1 = self.index.find(found.0, self.key(attempt.entities), &self.rows);
+        for found in &mut found[..attempts.len()] {
+            found.1 = self.index.likely(found.0);
+            touched ^= found.1.map_or(0, |row| self.rows.touch(row));
         }
+        black_box(touched);
     }
 
     #[inline]
@@ -123,7 +128,7 @@ impl Kind {
         if key == 0 || !attempt.amount.is_finite() {
             return self.say_nothing(out);
         }
-        // A payment before this one in its block may have moved it out, or in.
+        // A payment before this one in its block may have moved it out, or in; or it is another's.
         let (row, is_new) = match found.filter(|row| self.rows.key(*row) == key) {
             Some(row) => (row, false),
             None => match self.index.find(spot, key, &self.rows) {
@@ -137,10 +142,8 @@ impl Kind {
         if is_new {
             plan.begin(words, key, attempt.at.0);
         }
-        let late = attempt.at.0 < words[LAST];
-        counts.late += u64::from(late);
-        let list = self.lists.get_mut(row as usize);
-        let weights = plan.decayed.advance(words, attempt.at.0);
+        let late = plan.decayed.advance(words, attempt.at.0);
+        counts.late += u64::from(late.is_some());
         let now = attempt.at.0.max(words[LAST]);
         for delayed in &plan.delayed {
             delayed.advance(&plan.decayed, words, now);
@@ -148,8 +151,7 @@ impl Kind {
         for ring in &plan.rings {
             ring.advance(words, now);
         }
-        let mut none = List::default();
-        let list = list.unwrap_or(&mut none);
+        let list = self.lists.get_mut(row as usize).unwrap_or(&mut self.no_list);
         if plan.exact.is_used() {
             plan.exact.advance(list, now);
         }
@@ -157,7 +159,7 @@ impl Kind {
         seen.say(plan, &self.priors, &plan.before, out);
 
         words[LAST] = now;
-        plan.decayed.add(words, attempt.amount, &weights);
+        plan.decayed.add(words, attempt.amount, late.as_ref());
         for delayed in &plan.delayed {
             delayed.add(&plan.decayed, words, attempt.at.0, false);
         }
@@ -179,8 +181,16 @@ impl Kind {
         }
     }
 
-    /// Counts a label. `false` if its payment was never seen, or is forgotten.
-    pub(super) fn label(&mut self, label: &Label<'_>) -> bool {
+    /// Whether the amount of a label is unusual for its entity of this kind.
+    pub(super) fn is_unusual(&self, label: &Label<'_>, unusual: Condition) -> bool {
+        let key = self.key(label.entities);
+        let row = self.index.find(Spot::of(key), key, &self.rows);
+        row.is_some_and(|row| unusual.is_met(self.rows.get(row), label.amount))
+    }
+
+    /// Counts a label, with the exceptions that it falls under, one bit each. `false` if its
+    /// payment was never seen, or is forgotten.
+    pub(super) fn label(&mut self, label: &Label<'_>, excepted: u64) -> bool {
         let key = self.key(label.entities);
         if key == 0 || self.is_idle() {
             return false;
@@ -190,11 +200,18 @@ impl Kind {
         if label.paid_at.0 > self.rows.last(row) {
             return false;
         }
-        if !label.fraud {
+        if !label.fraud && self.plan.runs.is_empty() {
             return true;
         }
         self.keep_list(row);
         let (plan, words) = (&self.plan, self.rows.get_mut(row));
+        for runs in &plan.runs {
+            let excepted = runs.except.is_some_and(|place| excepted >> place & 1 == 1);
+            runs.label(words, label.paid_at.0, label.fraud, excepted);
+        }
+        if !label.fraud {
+            return true;
+        }
         if let Some(reported) = plan.reported {
             words[reported] = words[reported].max(label.at.0);
         }
@@ -348,6 +365,7 @@ impl Seen<'_> {
                 0 => f64::NAN,
                 since => seconds(self.now.saturating_sub(since)),
             },
+            Read::Run { runs, of } => plan.runs[usize::from(runs)].read(self.words, of, self.now),
             Read::Ring { ring, statistic, prior } => {
                 let moments = plan.rings[usize::from(ring)].read(self.words);
                 moments.say(statistic, self.amount, priors[usize::from(prior)])

@@ -109,6 +109,14 @@ impl Rows {
         self.chunks[chunk].words[at + KEY]
     }
 
+    /// Reads every line of a row, up to four. The sum of what it returns must be used.
+    #[inline]
+    pub(super) fn touch(&self, row: u32) -> u64 {
+        let (chunk, at) = self.place(row);
+        let words = &self.chunks[chunk].words[at..at + self.stride];
+        words.iter().step_by(LINE_WORDS).take(4).fold(0, |sum, word| sum ^ word)
+    }
+
     #[inline]
     pub(super) fn last(&self, row: u32) -> u64 {
         let (chunk, at) = self.place(row);
