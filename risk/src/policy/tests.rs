@@ -12,7 +12,7 @@ const EUR: LedgerId = LedgerId(978);
 const S: u64 = 1_000_000_000;
 
 fn library(directory: &Path) -> Library {
-    Library::new(Shelf::new(directory), Arc::new(Catalogue::standard()))
+    Library::new(Shelf::new(directory), Arc::new(Catalogue::book()))
 }
 
 fn policy_with(library: &Library, threads: usize) -> Policy {
