@@ -386,7 +386,7 @@ impl Seen<'_> {
             }
             Read::Exact { window, counted, statistic, prior } => {
                 let (window, counted) = (usize::from(window), usize::from(counted));
-                let moments = plan.exact.read(self.list, window, self.now, statistic, counted);
+                let moments = plan.exact.read(self.list, window, statistic, counted);
                 moments.say(statistic, self.amount, priors[usize::from(prior)])
             }
         }
