@@ -20,7 +20,8 @@ const ROUND: f64 = 6_755_399_441_055_744.0;
 /// ends.
 #[inline]
 pub(super) fn exp2_neg<const N: usize>(x: [f64; N]) -> [f64; N] {
-    x.map(|x| {
+    let mut left = [0.0; N];
+    for (left, x) in left.iter_mut().zip(x) {
         let within = if x < HALVINGS_MAX { x } else { HALVINGS_MAX };
         let rounded = within + ROUND;
         let f = within - (rounded - ROUND);
@@ -33,8 +34,9 @@ pub(super) fn exp2_neg<const N: usize>(x: [f64; N]) -> [f64; N] {
         let fraction = 1.0 + f * (low + f2 * f2 * high);
         // The low bits of the exponent are all that is left of ROUND after the shift.
         let scale = f64::from_bits(1023_u64.wrapping_sub(rounded.to_bits()) << 52);
-        if x < HALVINGS_MAX { fraction * scale } else { 0.0 }
-    })
+        *left = if x < HALVINGS_MAX { fraction * scale } else { 0.0 };
+    }
+    left
 }
 
 /// Natural logarithm of `x > 0`: `ln m + e ln 2`, with `ln m = 2 atanh((m - 1) / (m + 1))` for the

@@ -5,7 +5,7 @@
 //! for one more, the one of the next eight rows whose newest payment is the oldest gives way; the
 //! eight move on round and round. So who is forgotten depends on the payments alone.
 
-use std::{collections::BTreeMap, hint::black_box};
+use std::collections::BTreeMap;
 
 use super::{
     Attempt, Label, ProfileCounts,
@@ -19,9 +19,12 @@ use super::{
 use crate::features::{EntityKey, span::SECOND_NS};
 
 /// Attempts whose cache misses are made to overlap.
-const BULK: usize = 64;
+const BULK: usize = 16;
 /// Rows of which one gives way.
 const CANDIDATES: u32 = 8;
+
+/// Where entities of a bulk are looked for, and the rows that they seem to have.
+type Found = [(Spot, Option<u32>); BULK];
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -88,31 +91,42 @@ impl Kind {
         if self.is_idle() {
             return;
         }
-        let mut found = [(Spot::default(), None); BULK];
-        for (attempts, rows) in attempts.chunks(BULK).zip(rows.chunks_mut(BULK * columns)) {
-            self.find_all(attempts, &mut found);
+        // While one bulk is observed, the rows of the next one are fetched, and the places in the
+        // index of the one after that.
+        let mut found = [[(Spot::default(), None); BULK]; 3];
+        let bulk = |n: usize| attempts.chunks(BULK).nth(n).unwrap_or_default();
+        self.spot_all(bulk(0), &mut found[0]);
+        self.spot_all(bulk(1), &mut found[1]);
+        self.find_all(bulk(0), &mut found[0]);
+        for (n, rows) in rows.chunks_mut(BULK * columns).enumerate() {
+            self.spot_all(bulk(n + 2), &mut found[(n + 2) % 3]);
+            self.find_all(bulk(n + 1), &mut found[(n + 1) % 3]);
             for ((attempt, (spot, row)), out) in
-                attempts.iter().zip(&found).zip(rows.chunks_exact_mut(columns))
+                bulk(n).iter().zip(&found[n % 3]).zip(rows.chunks_exact_mut(columns))
             {
                 self.observe(attempt, *spot, *row, out, counts);
             }
         }
     }
 
-    /// Finds the rows of a block, so that their cache misses overlap.
+    /// Where to look for the entities of a bulk.
     #[inline]
-    fn find_all(&self, attempts: &[Attempt<'_>], found: &mut [(Spot, Option<u32>); BULK]) {
-        let mut touched = 0;
-        for (attempt, found) in attempts.iter().zip(found.iter_mut()) {
+    fn spot_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
+        for (attempt, found) in attempts.iter().zip(found) {
             found.0 = Spot::of(self.key(attempt.entities));
-            touched ^= self.index.touch(found.0);
+            self.index.prefetch(found.0);
         }
-        black_box(touched);
-        for found in &mut found[..attempts.len()] {
+    }
+
+    /// The rows that the entities of a bulk seem to have.
+    #[inline]
+    fn find_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
+        for (_, found) in attempts.iter().zip(found) {
             found.1 = self.index.likely(found.0);
-            touched ^= found.1.map_or(0, |row| self.rows.touch(row));
+            if let Some(row) = found.1 {
+                self.rows.prefetch(row);
+            }
         }
-        black_box(touched);
     }
 
     #[inline]
@@ -372,7 +386,7 @@ impl Seen<'_> {
             }
             Read::Exact { window, counted, statistic, prior } => {
                 let (window, counted) = (usize::from(window), usize::from(counted));
-                let moments = plan.exact.read(self.list, window, self.now, statistic, counted);
+                let moments = plan.exact.read(self.list, window, statistic, counted);
                 moments.say(statistic, self.amount, priors[usize::from(prior)])
             }
         }
