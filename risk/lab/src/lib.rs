@@ -7,4 +7,5 @@ pub mod data;
 pub mod generate;
 pub mod metrics;
 pub mod report;
+pub mod train;
 pub mod tune;
