@@ -33,7 +33,7 @@ pub(crate) struct Config {
     pub(crate) engine: EngineSettings,
     /// The risk policy.
     pub(crate) risk: RiskConfig,
-    /// Audit log, notifications, GraphQL.
+    /// Audit log, notifications, GraphQL, review desk.
     pub(crate) sinks: SinksConfig,
 }
 
@@ -239,6 +239,11 @@ impl Config {
 
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
+    }
+
+    /// Where policies and what they name are kept.
+    pub(crate) fn shelf_dir(&self) -> PathBuf {
+        self.data_dir.join("shelf")
     }
 
     pub(crate) fn audit_dir(&self) -> PathBuf {

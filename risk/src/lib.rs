@@ -10,6 +10,7 @@
 
 pub mod acts;
 mod config;
+pub mod desk;
 pub mod evidence;
 pub mod features;
 mod limits;

@@ -1,6 +1,11 @@
-//! `millrace risk`: what analysts do, offline.
+//! `millrace risk`: what analysts do, offline and on a running millrace.
 
+mod decision;
 mod generate;
+mod policy;
+mod reviews;
+mod server;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -8,7 +13,7 @@ use clap::Subcommand;
 
 use crate::Failure;
 
-/// Generate labelled payments
+/// Look at decisions, resolve reviews, report fraud, set policies, generate labelled payments
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -17,11 +22,21 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Reviews(reviews::Args),
+    Decision(decision::Args),
+    ReportFraud(decision::ReportArgs),
+    Policy(policy::Args),
+    Upload(upload::Args),
     Generate(generate::Args),
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    match &args.command {
-        Command::Generate(args) => generate::run(args),
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Reviews(args) => reviews::run(args).await,
+        Command::Decision(args) => decision::run(args).await,
+        Command::ReportFraud(args) => decision::report(args).await,
+        Command::Policy(args) => policy::run(args).await,
+        Command::Upload(args) => upload::run(args).await,
+        Command::Generate(args) => generate::run(&args),
     }
 }

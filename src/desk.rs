@@ -1,0 +1,56 @@
+//! Wires the risk service to what it reads: the review desk's store, the journal, the shelf.
+
+use std::sync::Arc;
+
+use millrace_engine::Feed;
+use millrace_ingest::{ReviewDesk, RiskParts};
+use millrace_ledger::{EventSeq, PaymentId};
+use millrace_risk::{
+    desk::{Decided, OpenPage, OpenReviews, PolicySet, Report},
+    shelf::Shelf,
+};
+use millrace_sinks::ReviewStore;
+
+/// The desk that the sink keeps.
+struct Desk(ReviewStore);
+
+impl ReviewDesk for Desk {
+    fn applied_seq(&self) -> EventSeq {
+        self.0.applied_seq()
+    }
+
+    fn open_reviews(&self, page: &OpenPage) -> Result<OpenReviews, String> {
+        self.0.open_reviews(page).map_err(told)
+    }
+
+    fn by_payment(&self, id: PaymentId) -> Result<Option<Decided>, String> {
+        self.0.by_payment(id).map_err(told)
+    }
+
+    fn report(&self, id: PaymentId) -> Result<Option<Report>, String> {
+        self.0.report(id).map_err(told)
+    }
+
+    fn policies(&self, before: Option<u32>, limit: usize) -> Result<Vec<PolicySet>, String> {
+        self.0.policies(before, limit).map_err(told)
+    }
+}
+
+fn told(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+/// What the risk service works with.
+pub(crate) fn parts(reviews: Option<ReviewStore>, feed: Feed, shelf: Shelf) -> RiskParts {
+    let kept = shelf.clone();
+    RiskParts {
+        desk: reviews.map(|store| Arc::new(Desk(store)) as Arc<dyn ReviewDesk>),
+        feed,
+        shelf,
+        check: Arc::new(move |name| match String::from_utf8(kept.get(name).map_err(told)?) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("{name} is no text")),
+        }),
+        feature_names: Arc::new(|_| Vec::new()),
+    }
+}
