@@ -171,6 +171,6 @@ mod tests {
         assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
         assert_ne!(first, resolution_id(PaymentId(7), 1));
         assert_ne!(first, resolution_id(PaymentId(8), 0));
-        assert_eq!(first.to_string(), "PINNED");
+        assert_eq!(first.to_string(), "28496949-1fa1-80f4-8b6a-0d0c113c23f6");
     }
 }

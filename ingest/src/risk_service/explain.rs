@@ -17,6 +17,8 @@ use tonic::Status;
 use super::{RiskRefusal, Risks, blocking, desk::ReviewDesk, wire};
 use crate::convert;
 
+const FEED_WAIT_MAX: Duration = Duration::from_secs(1);
+
 impl Risks {
     pub(super) async fn explain(
         &self,
@@ -63,10 +65,11 @@ impl Risks {
         self.read_again(view.seq).await
     }
 
-    /// Reads the payment's event again. What is decided is durable before anybody hears of it.
+    /// Reads the payment's event again. What is decided is durable before anybody hears of it; the
+    /// feed hears of it a moment later.
     async fn read_again(&self, seq: EventSeq) -> Result<Decided, RiskRefusal> {
         let feed = self.parts.feed.clone();
-        let read = blocking(move || feed.reader(seq).next(Duration::ZERO)).await?;
+        let read = blocking(move || feed.reader(seq).next(FEED_WAIT_MAX)).await?;
         let missing = || RiskRefusal::JournalFailed {
             what: format!(
                 "event {seq} can't be read; check the journal with `millrace journal verify`"

@@ -143,8 +143,8 @@ impl From<RiskRefusal> for Status {
                 Code::Unavailable,
                 "DESK_BEHIND",
                 format!(
-                    "the review desk has still to read {events} events; nothing happened: try \
-                     again in a moment"
+                    "the review desk has events of the journal still to read ({events}); nothing \
+                     happened: try again in a moment"
                 ),
             ),
             R::DeskFailed { what } => (Code::Internal, "DESK_FAILED", what),
