@@ -217,7 +217,7 @@ impl Config {
 
     /// Where policies, models, rules and lists are kept.
     pub(crate) fn shelf_dir(&self) -> PathBuf {
-        self.data_dir.join("risk")
+        self.data_dir.join("shelf")
     }
 
     pub(crate) fn engine(&self) -> EngineConfig {
@@ -239,11 +239,6 @@ impl Config {
 
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
-    }
-
-    /// Where policies and what they name are kept.
-    pub(crate) fn shelf_dir(&self) -> PathBuf {
-        self.data_dir.join("shelf")
     }
 
     pub(crate) fn audit_dir(&self) -> PathBuf {

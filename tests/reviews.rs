@@ -159,7 +159,7 @@ async fn reviews_are_listed_claimed_and_resolved() {
     bank.refused("bob", &["reviews", "claim", &one], &["ann has claimed the review", "force it"]);
     bank.refused("bob", &["reviews", "resolve", &one, "--approve"], &["REVIEW_CLAIMED"]);
     bank.refused("bob", &["reviews", "release", &one], &["REVIEW_CLAIMED"]);
-    assert_eq!(bank.open_reviews(&["--claimed-by", "ann"], 1), [one.clone()]);
+    assert_eq!(bank.open_reviews(&["--claimed-by", "ann"], 1), std::slice::from_ref(&one));
     assert_eq!(bank.open_reviews(&["--unclaimed"], 2), [two.clone(), three.clone()]);
 
     // Approved: the money goes through, once.

@@ -27,7 +27,7 @@ use millrace_risk::{
     desk::{
         Decided, Deed, OpenPage, OpenReviews, PolicySet, Report, Resolution, ReviewKind, Standing,
     },
-    evidence::Evidence,
+    evidence::{Evidence, Reason},
     shelf::Shelf,
 };
 use tokio::net::TcpListener;
@@ -56,7 +56,7 @@ impl Gate for Suspicious {
         &self.evidence
     }
 
-    fn act(&mut self, act: &[u8]) -> Result<(), GateActError> {
+    fn act(&mut self, act: &[u8], _: Timestamp) -> Result<(), GateActError> {
         Act::read(act).map(drop).map_err(|error| GateActError(error.to_string()))
     }
 
@@ -181,7 +181,10 @@ async fn bank(visible: u64) -> Bank {
     let evidence = Evidence {
         policy: 1,
         score: Some(0.75),
-        reasons: vec![(1, 0.5), (7, -0.25)],
+        reasons: vec![
+            Reason { feature: 1, value: 3.0, contribution: 0.5 },
+            Reason { feature: 7, value: 0.5, contribution: -0.25 },
+        ],
         ..Evidence::default()
     };
     let mut gate = Suspicious { evidence: Vec::new() };

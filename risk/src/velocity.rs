@@ -1,13 +1,10 @@
 //! Velocity: consumes payments that nothing but their funds can stop, holds them against limits on what
 //! their payers did in the last hour, produces verdicts.
 
-use millrace_ledger::{
-    AccountId, Gate, GateActError, GateStateError, Judged, Payment, Swept, Verdict,
-};
+use millrace_ledger::{AccountId, Gate, GateStateError, Judged, Payment, Swept, Verdict};
 
 use crate::{
     RiskConfig, RiskConfigError,
-    acts::{Act, ActKind},
     limits::Limit,
     profile::{Profile, Window},
 };
@@ -117,20 +114,6 @@ impl Gate for Velocity {
             self.before_group.push((place, profile.clone()));
         }
         profile.add(minute_of(&judged), judged.amount.0);
-    }
-
-    /// Limits learn nothing from what analysts do to reviews and payments: it is journaled for those
-    /// that do.
-    fn act(&mut self, act: &[u8]) -> Result<(), GateActError> {
-        match Act::read(act).map_err(|error| GateActError(error.to_string()))?.act {
-            ActKind::SetPolicy { .. } => Err(GateActError(
-                "this server decides by the limits of its configuration, and takes no other policy"
-                    .to_owned(),
-            )),
-            ActKind::Label(_) | ActKind::ClaimReview { .. } | ActKind::ResolveReview { .. } => {
-                Ok(())
-            }
-        }
     }
 
     fn begin_group(&mut self) {

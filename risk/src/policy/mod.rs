@@ -125,6 +125,12 @@ impl Policy {
         })
     }
 
+    /// Where its policies are, if it takes any.
+    #[must_use]
+    pub fn library(&self) -> Option<&Library> {
+        self.library.as_ref()
+    }
+
     /// What it does, as it goes on.
     #[must_use]
     pub fn counts(&self) -> Arc<RiskCounts> {
@@ -228,7 +234,6 @@ impl Gate for Policy {
                 let library = self.library.as_ref().ok_or_else(off)?;
                 self.compiled = Some(library.compile(policy).map_err(GateActError)?);
             }
-            ActKind::Label(_) if self.scoring.is_none() => return Err(off()),
             ActKind::Label(_) | ActKind::ClaimReview { .. } | ActKind::ResolveReview { .. } => {}
         }
         self.carry_out(&read, at);
