@@ -12,6 +12,7 @@ mod limits;
 pub mod model;
 mod policy;
 mod profile;
+pub mod reasons;
 pub mod rules;
 pub mod shelf;
 

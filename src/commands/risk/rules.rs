@@ -1,0 +1,171 @@
+//! `millrace risk rules check`: consumes a rule file, produces what is wrong with it, what its rules
+//! cost, and what they would have done with past payments.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Subcommand;
+use millrace_risk::rules::{DryRun, DryRunPayment, DryRunReport, RuleSet};
+use millrace_risk_lab::{
+    data::{DaySpan, LabelDelay},
+    dataset::Replay,
+    report::{Align, Table},
+};
+use serde_json::{Value, json};
+
+use super::{
+    catalogue, progress,
+    rule_source::{self, ListArgs, Texts},
+    source::{SourceArgs, label_delay},
+    tested::{hex, warn_of_absent},
+};
+use crate::{Failure, commands::say};
+
+/// Look at rules before they judge
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(CheckArgs),
+}
+
+/// Tell the mistakes of a rule file, the cost of its rules, and what they would have done
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace risk rules check rules.toml
+  millrace risk rules check rules.toml --list stolen:block=cards.csv --data payments.csv.gz \\
+      --span 2018-08-01..2018-08-14
+
+Every mistake is told with its line, its column and what was probably meant. With payments, all rules
+that hold are told of each payment, not only the one that decides. The language is described in
+docs/risk/rules.md.")]
+struct CheckArgs {
+    /// The rules
+    #[arg(value_name = "TOML")]
+    rules: PathBuf,
+    #[command(flatten)]
+    lists: ListArgs,
+    /// The features that rules can name: a file, book or standard
+    #[arg(long, value_name = "FILE", default_value = "standard")]
+    catalogue: String,
+    /// A dry run over these payments
+    #[command(flatten)]
+    source: DrySource,
+    /// Only the payments of these days, both included, UTC
+    #[arg(long, value_name = "FROM..TO")]
+    span: Option<DaySpan>,
+    /// How long after a payment its label is known, where the data does not tell [default: 7d]
+    #[arg(long, value_name = "7d")]
+    label_delay: Option<LabelDelay>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// As the source of other commands, but nothing of it is needed.
+#[derive(clap::Args, Clone, Debug)]
+struct DrySource {
+    #[command(flatten)]
+    source: Option<SourceArgs>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let Command::Check(args) = &args.command;
+    let (catalogue, _) = catalogue::load(&args.catalogue)?;
+    let rules = rule_source::load(&args.rules, &catalogue, &args.lists.load()?)?;
+    let dry_run = match &args.source.source {
+        None => None,
+        Some(source) => {
+            let source = source.load(false)?;
+            let replay = Replay {
+                payments: &source.payments,
+                catalogue: &catalogue,
+                label_delay: label_delay(args.label_delay, None),
+            };
+            Some(dry_run(&rules, &replay, args.span.as_ref())?)
+        }
+    };
+    match args.json {
+        true => say!("{}", as_json(&rules, dry_run.as_ref())),
+        false => print(args, &rules, dry_run.as_ref()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn dry_run(
+    rules: &RuleSet,
+    replay: &Replay<'_>,
+    span: Option<&DaySpan>,
+) -> Result<DryRunReport, Failure> {
+    warn_of_absent(replay);
+    let payments = replay.payments;
+    let rows = span.map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
+    let bar = progress::bar(rows.end, "dry run", "payments");
+    let (texts, stride) = (Texts::new(payments), replay.catalogue.len());
+    let (mut run, mut room) = (DryRun::new(rules), texts.room());
+    replay.run(rows, &mut |done| bar.set_position(done as u64), &mut |block, features| {
+        for (row, features) in block.zip(features.chunks_exact(stride)) {
+            run.add(&DryRunPayment {
+                id: payments.id(row),
+                input: texts.input(row, features, &mut room),
+                amount: payments.amount()[row],
+                fraud: payments.has_labels().then(|| payments.is_fraud()[row]),
+            });
+        }
+    });
+    bar.finish_and_clear();
+    Ok(run.report())
+}
+
+fn as_json(rules: &RuleSet, dry_run: Option<&DryRunReport>) -> Value {
+    let of_rule = |rule: &millrace_risk::rules::Rule| {
+        json!({
+            "name": rule.name,
+            "action": rule.action,
+            "cost": rule.cost,
+            "enabled": rule.enabled,
+            "shadow": rule.shadow,
+        })
+    };
+    json!({
+        "rules": rules.rules().iter().map(of_rule).collect::<Vec<_>>(),
+        "cost": rules.cost(),
+        "blake3": hex(&rules.digest()),
+        "dry_run": dry_run,
+    })
+}
+
+fn print(args: &CheckArgs, rules: &RuleSet, dry_run: Option<&DryRunReport>) {
+    let (name, count) = (args.rules.display(), rules.rules().len());
+    say!("{name}: {count} rules, all right; they cost {} at most\n", rules.cost());
+    if let Some(report) = dry_run {
+        say!("{}", report.to_string().trim_end());
+        return;
+    }
+    let mut table = Table::new(&[
+        ("rule", Align::Left),
+        ("action", Align::Left),
+        ("cost", Align::Right),
+        ("", Align::Left),
+        ("when", Align::Left),
+    ]);
+    for rule in rules.rules() {
+        let state = match (rule.enabled, rule.shadow) {
+            (false, _) => "off",
+            (true, true) => "shadow",
+            (true, false) => "",
+        };
+        table.row([
+            rule.name.clone(),
+            rule.action.name().to_owned(),
+            rule.cost.to_string(),
+            state.to_owned(),
+            rule.when.split_whitespace().collect::<Vec<_>>().join(" "),
+        ]);
+    }
+    say!("{}", table.to_text().trim_end());
+}
