@@ -242,7 +242,7 @@ description = "Amount per payment."
             ),
             (
                 "payer.zscore_1d",
-                -3.14,
+                -3.06,
                 "amount is 3.1 standard deviations below the payer's 1-day mean",
             ),
             ("weekday", 6.0, "paid on a Sunday"),

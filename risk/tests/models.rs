@@ -121,9 +121,9 @@ proptest! {
                 model.contributions(row, &mut moved);
                 let added: f64 = moved.iter().map(|moved| f64::from(*moved)).sum();
                 let missed = added + model.expected_raw() - sum;
-                // Near the greatest float, the sum of a logistic regression leaves 32 bits.
-                if sum.abs() > 1e30 {
-                    prop_assert!(moved.iter().all(|moved| moved.is_finite()));
+                prop_assert!(moved.iter().all(|moved| moved.is_finite()));
+                // Near the greatest float, the others are lost in rounding.
+                if moved.iter().any(|moved| moved.abs() > 1e30) {
                     continue;
                 }
                 prop_assert!(missed.abs() <= 1e-5 * sum.abs().max(1.0), "{} at {:?}", missed, row);

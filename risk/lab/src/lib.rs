@@ -10,4 +10,5 @@ pub mod importance;
 pub mod metrics;
 pub mod model_file;
 pub mod report;
+pub mod train;
 pub mod tune;

@@ -66,6 +66,14 @@ impl Column {
     }
 }
 
+/// A whole number for a float: in the same order, zeros alike, NaN below all others.
+pub(super) fn key(number: f32) -> u32 {
+    let bits = (number + 0.0).to_bits(); // -0 + 0 is +0
+    let all_if_negative = (bits.cast_signed() >> 31).cast_unsigned();
+    let key = bits ^ (all_if_negative | 1 << 31);
+    if number.is_nan() { 0 } else { key }
+}
+
 /// Writes a tile: for each column, the numbers of up to [`LANES`] rows next to each other. Lanes
 /// beyond the last row hold what they held.
 pub(super) fn fill_tile(columns: &[Column], rows: &[f32], stride: usize, tile: &mut [f32]) {
@@ -77,5 +85,21 @@ pub(super) fn fill_tile(columns: &[Column], rows: &[f32], stride: usize, tile: &
         if column.form != Form::Plain {
             lanes.iter_mut().for_each(|lane| *lane = column.formed(*lane));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key;
+
+    #[test]
+    fn keys_are_in_the_order_of_their_numbers() {
+        let tiny = f32::from_bits(1);
+        let negative = [f32::NEG_INFINITY, f32::MIN, -1.5, -1e-40, -tiny];
+        let ascending = [negative.as_slice(), &[0.0, tiny, 1e-40, 1.5, f32::MAX, f32::INFINITY]];
+        let keys: Vec<_> = ascending.concat().into_iter().map(key).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert_eq!(key(-0.0), key(0.0));
+        assert!(key(f32::NAN) < keys[0] && key(-f32::NAN) < keys[0]);
     }
 }

@@ -7,7 +7,7 @@ use millrace_ledger::Timestamp;
 use super::{
     Calibration, Kind, Link, Model, ModelError, Scorer, Term, TrainingFacts, Tree, check_names,
     column::{Column, Form, LANES},
-    forest::{FlatNode, Forest},
+    forest::{COLUMNS_MAX, FlatNode, Forest},
     format::{DIGEST_LEN, HEADER_LEN, LEAF, MAGIC, VERSION},
     linear::Linear,
 };
@@ -200,6 +200,9 @@ impl Reader<'_> {
             }
         })?;
         let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+        if header.columns as usize > COLUMNS_MAX {
+            return Err(self.wrong("there are more than 4,096 columns"));
+        }
         if header.trees == 0 || !header.base.is_finite() {
             return Err(self.wrong("there must be a tree, and a base that is a number"));
         }
@@ -216,7 +219,7 @@ impl Reader<'_> {
     fn tree(&mut self, columns: u32, nodes: &mut Vec<FlatNode>) -> Result<u32, ModelError> {
         let len = self.u32()?;
         let root = nodes.len();
-        if u32::try_from(root + len as usize).is_err() {
+        if len as usize > Tree::NODES_MAX || u32::try_from(root + len as usize).is_err() {
             return Err(self.wrong("there are too many nodes"));
         }
         let mut depths = vec![0];

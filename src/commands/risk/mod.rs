@@ -16,6 +16,7 @@ mod rules;
 mod source;
 mod tested;
 mod train;
+mod train_settings;
 mod tune;
 
 use std::process::ExitCode;

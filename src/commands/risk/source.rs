@@ -65,7 +65,7 @@ impl SourceArgs {
         let bar = progress::bytes("reading");
         let read = read(path, &settings, &mut |done, all| moved(&bar, done, all));
         bar.finish_and_clear();
-        let (payments, report) = read.map_err(sort_advice)?;
+        let (payments, report) = read.map_err(|error| sort_advice(&error))?;
         let mut warnings = Vec::new();
         if report.left_out.count > 0 {
             let told = report.left_out.first.iter().take(LEFT_OUT_TOLD).map(ToString::to_string);
@@ -81,7 +81,7 @@ impl SourceArgs {
 }
 
 /// The library does not know what the option is called.
-fn sort_advice(error: millrace_risk_lab::data::DataError) -> Failure {
+fn sort_advice(error: &millrace_risk_lab::data::DataError) -> Failure {
     let text = error.to_string();
     let (library, here) = ("ask for it to be sorted while it is read", "add --sort");
     text.replace(library, here).into()
