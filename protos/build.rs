@@ -8,7 +8,11 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(
-        ["proto/millrace/v1/payment.proto", "proto/millrace/v1/account.proto"],
+        [
+            "proto/millrace/v1/payment.proto",
+            "proto/millrace/v1/account.proto",
+            "proto/millrace/v1/risk.proto",
+        ],
         ["proto"],
     )?;
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);

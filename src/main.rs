@@ -3,6 +3,7 @@
 
 mod commands;
 mod config;
+mod desk;
 mod pipeline;
 
 use std::{io::IsTerminal as _, process::ExitCode};
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
             Command::Report(args) => commands::reports::run(&args),
-            Command::Risk(args) => commands::risk::run(&args),
+            Command::Risk(args) => commands::risk::run(args).await,
             Command::Backup(args) => commands::backup::run(&args),
             Command::Restore(args) => commands::restore::run(&args),
         }

@@ -10,12 +10,17 @@ use std::{
 
 use millrace_engine::{Engine, JournalError, RecoveryReport};
 use millrace_ledger::EventSeq;
+use millrace_risk::shelf::Shelf;
 use millrace_sinks::{
-    AuditSink, GraphqlSink, NotifySink, ReadStore, Sink, SinkError, SinkHandle, graphql,
+    AuditSink, GraphqlSink, NotifySink, ReadStore, ReviewStore, ReviewsSink, Sink, SinkError,
+    SinkHandle, graphql,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{Config, ConfigError},
+    desk,
+};
 
 /// How long sinks may take to catch up when the pipeline stops. What is left they do after the
 /// next start.
@@ -100,12 +105,17 @@ impl Reads {
     }
 }
 
-type OpenSinks = (Vec<Box<dyn Sink>>, Option<ReadStore>);
+/// The sinks, and what two of them keep for readers.
+struct OpenSinks {
+    sinks: Vec<Box<dyn Sink>>,
+    store: Option<ReadStore>,
+    reviews: Option<ReviewStore>,
+}
 
 /// Opens the sinks that are switched on.
 fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    let mut store = None;
+    let (mut store, mut reviews) = (None, None);
     let settings = &config.sinks;
     if settings.audit.enabled {
         sinks.push(Box::new(AuditSink::open(&config.audit_dir(), &settings.audit)?));
@@ -120,7 +130,13 @@ fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
         sinks.push(Box::new(projection));
         store = Some(reads);
     }
-    Ok((sinks, store))
+    if settings.reviews.enabled {
+        let directory = config.data_dir.join("reviews");
+        let (projection, reads) = ReviewsSink::open(&directory, &settings.reviews)?;
+        sinks.push(Box::new(projection));
+        reviews = Some(reads);
+    }
+    Ok(OpenSinks { sinks, store, reviews })
 }
 
 impl Pipeline {
@@ -139,7 +155,7 @@ impl Pipeline {
         // 3. The engine recovers ledger and risk profiles from the journal.
         let (engine, recovered) = Engine::start(&config.engine(), &policy)?;
         // 4. Sinks go on where their cursors stand, each on a thread of its own.
-        let (sinks, store) = open_sinks(config)?;
+        let OpenSinks { sinks, store, reviews } = open_sinks(config)?;
         // A journal that is behind its readers lost its end, or is another one.
         let durable = engine.feed().durable_seq();
         if let Some(sink) = sinks.iter().find(|sink| sink.next_seq() > durable.next()) {
@@ -157,9 +173,15 @@ impl Pipeline {
         // 6. The front door opens last.
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (ingest, submitter) = (config.ingest.clone(), engine.submitter());
+        let risk = desk::parts(
+            reviews,
+            engine.feed(),
+            Shelf::new(&config.shelf_dir()),
+            policy.library().cloned(),
+        );
         let grpc_server = tokio::spawn(async move {
             let stopped = turned_true(grpc_stopped);
-            let served = millrace_ingest::serve(&ingest, grpc_listener, submitter, stopped);
+            let served = millrace_ingest::serve(&ingest, grpc_listener, submitter, risk, stopped);
             served.await.map_err(|error| error.to_string())
         });
         Ok(Self {

@@ -108,6 +108,7 @@ async fn health_is_told_for_the_server_and_for_each_service() {
         ("", Ok(ServingStatus::Serving)),
         ("millrace.v1.PaymentService", Ok(ServingStatus::Serving)),
         ("millrace.v1.AccountService", Ok(ServingStatus::Serving)),
+        ("millrace.v1.RiskService", Ok(ServingStatus::Serving)),
         ("millrace.v1.NoService", Err(Code::NotFound)),
     ] {
         let request = HealthCheckRequest { service: service.to_owned() };
@@ -154,6 +155,7 @@ async fn reflection_is_enough_to_pay_without_our_code() {
         "grpc.reflection.v1.ServerReflection",
         "millrace.v1.AccountService",
         "millrace.v1.PaymentService",
+        "millrace.v1.RiskService",
     ];
     assert_eq!(names, expected);
 

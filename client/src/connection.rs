@@ -5,6 +5,7 @@ use std::{error::Error as _, fmt::Write as _, sync::Arc, time::Duration};
 
 use millrace_protos::v1::{
     account_service_client::AccountServiceClient, payment_service_client::PaymentServiceClient,
+    risk_service_client::RiskServiceClient,
 };
 use tonic::{
     Code, Status,
@@ -80,6 +81,12 @@ impl Connection {
     #[must_use]
     pub fn accounts(&self) -> AccountServiceClient<Channel> {
         AccountServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// A client of the risk service.
+    #[must_use]
+    pub fn risk(&self) -> RiskServiceClient<Channel> {
+        RiskServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// What a status of this server means.

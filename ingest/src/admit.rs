@@ -40,6 +40,22 @@ impl Admission {
         if *self.draining.borrow() {
             return Err(Refusal::Draining);
         }
+        self.queue(deadline, command).await
+    }
+
+    /// Queues a command that completes what is journaled already, also while the server drains.
+    pub(crate) async fn follow_up<T>(
+        &self,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<Pending<T>, Refusal> {
+        self.queue(None, command).await
+    }
+
+    async fn queue<T>(
+        &self,
+        deadline: Option<Instant>,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<Pending<T>, Refusal> {
         let (reply, answer) = oneshot::channel();
         let patience = Instant::now() + self.queue_wait_max;
         let room_deadline = deadline.map_or(patience, |deadline| deadline.min(patience));

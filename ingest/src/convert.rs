@@ -113,7 +113,7 @@ pub(crate) fn payment_outcome(reply: &PaymentReply) -> millrace_protos::PaymentO
     outcome(reply.id, reply.outcome, reply.verdict, reply.seq.0, reply.replayed)
 }
 
-fn outcome(
+pub(crate) fn outcome(
     id: PaymentId,
     outcome: Outcome,
     verdict: Verdict,
@@ -140,9 +140,8 @@ fn outcome(
     }
 }
 
-/// What is known of a payment, for the wire.
-pub(crate) fn payment_view(view: &PaymentView) -> v1::GetPaymentResponse {
-    let payment = &view.payment;
+/// A decided payment, for the wire, without its context.
+pub(crate) fn wire_payment(payment: &Payment) -> millrace_protos::Payment {
     let mut wire = millrace_protos::Payment {
         payment_id: payment.id.0,
         debit_account_id: payment.debit.0,
@@ -167,6 +166,11 @@ pub(crate) fn payment_view(view: &PaymentView) -> v1::GetPaymentResponse {
             wire = wire.with_flag(wire_flag);
         }
     }
+    wire
+}
+
+/// What is known of a payment, for the wire.
+pub(crate) fn payment_view(view: &PaymentView) -> v1::GetPaymentResponse {
     let hold_state = match view.hold {
         None => v1::HoldState::Unspecified,
         Some(HoldState::Open) => v1::HoldState::Open,
@@ -176,8 +180,8 @@ pub(crate) fn payment_view(view: &PaymentView) -> v1::GetPaymentResponse {
     };
     let (remaining_minor, remaining_minor_high) = halves(view.left.0);
     v1::GetPaymentResponse {
-        payment: Some(wire),
-        outcome: Some(outcome(payment.id, view.outcome, view.verdict, view.seq.0, false)),
+        payment: Some(wire_payment(&view.payment)),
+        outcome: Some(outcome(view.payment.id, view.outcome, view.verdict, view.seq.0, false)),
         hold_state: hold_state as i32,
         remaining_minor,
         remaining_minor_high,
@@ -310,7 +314,7 @@ pub(crate) fn amount(low: u64, high: u64) -> Amount {
     Amount(u128::from(high) << 64 | u128::from(low))
 }
 
-fn halves(amount: u128) -> (u64, u64) {
+pub(crate) fn halves(amount: u128) -> (u64, u64) {
     (amount as u64, (amount >> 64) as u64)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A payment's way: [`server`] (the stack) → `payment_service` → `convert` (validate once) →
 //! `admit` (deadline, bounded queue) → the engine → `convert` (outcome to wire). `status` is the
-//! one place where refusals of whole requests become gRPC statuses.
+//! one place where refusals of whole requests become gRPC statuses. What analysts do takes the same
+//! way, through `risk_service`.
 
 mod account_service;
 mod admit;
@@ -10,7 +11,9 @@ mod context;
 mod convert;
 mod error_layer;
 mod payment_service;
+mod risk_service;
 pub mod server;
 mod status;
 
+pub use risk_service::{CheckPolicy, FeatureNames, ReviewDesk, RiskParts};
 pub use server::{IngestConfig, serve};

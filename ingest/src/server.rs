@@ -7,6 +7,7 @@ use millrace_protos::{
     FILE_DESCRIPTOR_SET,
     v1::{
         account_service_server::AccountServiceServer, payment_service_server::PaymentServiceServer,
+        risk_service_server::RiskServiceServer,
     },
 };
 use serde::Deserialize;
@@ -15,8 +16,11 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tonic_reflection::server::Builder as ReflectionBuilder;
 
 use crate::{
-    account_service::Accounts, admit::Admission, error_layer::ErrorInfoLayer,
+    account_service::Accounts,
+    admit::Admission,
+    error_layer::ErrorInfoLayer,
     payment_service::Payments,
+    risk_service::{RiskParts, Risks},
 };
 
 /// How long streams have to end before connections are closed.
@@ -67,6 +71,7 @@ pub async fn serve(
     config: &IngestConfig,
     listener: TcpListener,
     submitter: Submitter,
+    risk: RiskParts,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (drain, draining) = watch::channel(false);
@@ -78,11 +83,14 @@ pub async fn serve(
     let message_max = config.message_max_mib << 20;
     let payments = PaymentServiceServer::new(Payments { admission: admission.clone() })
         .max_decoding_message_size(message_max);
-    let accounts =
-        AccountServiceServer::new(Accounts { admission }).max_decoding_message_size(message_max);
+    let accounts = AccountServiceServer::new(Accounts { admission: admission.clone() })
+        .max_decoding_message_size(message_max);
+    let risks =
+        RiskServiceServer::new(Risks::new(admission, risk)).max_decoding_message_size(message_max);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<PaymentServiceServer<Payments>>().await;
     health.set_serving::<AccountServiceServer<Accounts>>().await;
+    health.set_serving::<RiskServiceServer<Risks>>().await;
     let reflection = || {
         ReflectionBuilder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -98,6 +106,7 @@ pub async fn serve(
         shutdown.await;
         health.set_not_serving::<PaymentServiceServer<Payments>>().await;
         health.set_not_serving::<AccountServiceServer<Accounts>>().await;
+        health.set_not_serving::<RiskServiceServer<Risks>>().await;
         drain.send_replace(true);
         // A peer that is still sending when its connection closes loses the answers on their way
         // to it. So streams end first, and connections close when their senders know.
@@ -115,6 +124,7 @@ pub async fn serve(
         .add_service(health_service)
         .add_service(reflection)
         .add_service(older_reflection)
+        .add_service(risks)
         .add_service(accounts)
         .add_service(payments)
         .serve_with_incoming_shutdown(incoming, begin_drain);

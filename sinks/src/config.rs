@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::{AuditConfig, GraphqlConfig, NotifyConfig};
+use crate::{AuditConfig, GraphqlConfig, NotifyConfig, ReviewsConfig};
 
 /// Settings of the sinks.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -14,4 +14,6 @@ pub struct SinksConfig {
     pub notify: NotifyConfig,
     /// The GraphQL read model. Default: on, at 127.0.0.1:8080.
     pub graphql: GraphqlConfig,
+    /// The review desk. Default: on.
+    pub reviews: ReviewsConfig,
 }

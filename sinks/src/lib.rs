@@ -11,19 +11,23 @@
 //! | [`audit`] | hash-chained lines in one file | the file | a torn last line is cut |
 //! | [`notify`] | messages in a file or on stdout | the file, and a hint | a torn group is cut |
 //! | [`graphql`] | tables that queries read | a row of the store | a batch is all or nothing |
+//! | [`reviews`] | tables that analysts read | a row of the store | a batch is all or nothing |
 
 pub mod audit;
 mod config;
 pub mod graphql;
 mod line_file;
 pub mod notify;
+pub mod reviews;
 mod runner;
 mod sink;
+mod store;
 mod text;
 
 pub use audit::{AuditConfig, AuditSink};
 pub use config::SinksConfig;
 pub use graphql::{GraphqlConfig, GraphqlSink, ReadStore};
 pub use notify::{NotifyConfig, NotifySink};
+pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
 pub use runner::{SinkHandle, spawn, yield_to_payments};
 pub use sink::{Sink, SinkError};

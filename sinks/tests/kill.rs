@@ -1,4 +1,4 @@
-//! Kills a process that drives all three sinks, again and again, at whatever moment it comes, and
+//! Kills a process that drives all four sinks, again and again, at whatever moment it comes, and
 //! compares what they end up with to an undisturbed run.
 //!
 //! The process is this test's own binary, so it has a `main` of its own.
@@ -17,10 +17,11 @@ use std::{
 
 use common::{CZK, account, bank};
 use millrace_engine::feed::FeedBatch;
-use millrace_ledger::RejectReason;
+use millrace_ledger::{RejectReason, RiskDecision};
+use millrace_risk::desk::OpenPage;
 use millrace_sinks::{
-    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, Sink, audit,
-    graphql::HistoryRange,
+    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, ReviewsConfig,
+    ReviewsSink, Sink, audit, graphql::HistoryRange,
 };
 
 /// Names the directory to a process that is to be killed.
@@ -60,6 +61,13 @@ fn history() -> Vec<FeedBatch> {
         history.reject(number + 4, 5, 4, 1 << 70, RejectReason::InsufficientFunds);
         history.open(number + 5, CZK);
         history.pay(number + 6, 5, number + 5, 90);
+        history.hold_by_risk(number + 7, 80, RiskDecision::Review);
+        match number / 10 % 4 {
+            0 => history.claim(number + 7, "ann"),
+            1 => history.capture(number + 8, number + 7, (1, 2), 80, true),
+            2 => history.expire(number + 7, (1, 2), 80),
+            _ => history.set_policy("bob", "a policy"),
+        }
     }
     history.batches(48)
 }
@@ -70,13 +78,18 @@ fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let mut audit = AuditSink::open(&dir.join("audit"), &AuditConfig::default())?;
     let mut notify = NotifySink::open(&dir.join("notify"), &NotifyConfig::default())?;
     let (mut graphql, store) = GraphqlSink::open(&dir.join("graphql"), &GraphqlConfig::default())?;
+    let (mut reviews, desk) = ReviewsSink::open(&dir.join("reviews"), &ReviewsConfig::default())?;
     for batch in &batches {
-        let sinks: [&mut dyn Sink; 3] = [&mut audit, &mut notify, &mut graphql];
+        let sinks: [&mut dyn Sink; 4] = [&mut audit, &mut notify, &mut graphql, &mut reviews];
         for sink in sinks {
             sink.apply(std::slice::from_ref(batch))?;
         }
     }
-    let mut state = format!("{} {:?}\n", store.applied_seq(), store.conservation()?);
+    let page = OpenPage { limit: usize::MAX, ..OpenPage::default() };
+    let open = desk.open_reviews(&page)?;
+    let policies = desk.policies(None, usize::MAX)?;
+    let mut state = format!("{} {open:?} {policies:?}\n", desk.applied_seq());
+    state += &format!("{} {:?}\n", store.applied_seq(), store.conservation()?);
     for view in store.payments(None, None, usize::MAX - 1)? {
         state += &format!("{:?} {:?}\n", view.event, view.state);
     }

@@ -195,7 +195,7 @@ async fn get(connection: &Connection, id: Uuid) -> Result<ExitCode, Failure> {
 }
 
 /// One line: id, status, reason, place in the journal.
-fn outcome_text(outcome: &PaymentOutcome) -> String {
+pub(crate) fn outcome_text(outcome: &PaymentOutcome) -> String {
     let status = v1::PaymentStatus::try_from(outcome.status).unwrap_or_default();
     let status = status.as_str_name().trim_start_matches("PAYMENT_STATUS_").to_lowercase();
     let reason = match outcome.reject_reason {

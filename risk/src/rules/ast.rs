@@ -28,11 +28,19 @@ pub(crate) enum AstKind {
     Negate(Box<Ast>),
     Arithmetic(Arithmetic, Box<Ast>, Box<Ast>),
     Compare(Comparison, Box<Ast>, Box<Ast>),
-    Within { value: Box<Ast>, negated: bool, set: Set },
+    Within {
+        value: Box<Ast>,
+        negated: bool,
+        set: Set,
+    },
     Not(Box<Ast>),
     And(Vec<Ast>),
     Or(Vec<Ast>),
-    Call { function: String, name: Span, arguments: Vec<Ast> },
+    Call {
+        function: String,
+        name: Span,
+        arguments: Vec<Ast>,
+    },
 }
 
 /// What stands behind `in`.

@@ -87,7 +87,11 @@ impl Checker<'_, '_> {
     }
 
     /// An operation on one number or duration, which stays one.
-    pub(super) fn signed(&mut self, part: &Ast, operation: impl Fn(Number) -> Number) -> Option<Typed> {
+    pub(super) fn signed(
+        &mut self,
+        part: &Ast,
+        operation: impl Fn(Number) -> Number,
+    ) -> Option<Typed> {
         match self.value(part)? {
             Typed::Number(value) => Some(Typed::Number(operation(value))),
             Typed::Duration(value) => Some(Typed::Duration(operation(value))),
@@ -95,7 +99,12 @@ impl Checker<'_, '_> {
         }
     }
 
-    pub(super) fn arithmetic(&mut self, operation: Arithmetic, left: &Ast, right: &Ast) -> Option<Typed> {
+    pub(super) fn arithmetic(
+        &mut self,
+        operation: Arithmetic,
+        left: &Ast,
+        right: &Ast,
+    ) -> Option<Typed> {
         use Arithmetic::{Add, Divide, Multiply, Subtract};
         let (one, other) = (self.value(left), self.value(right));
         let apply = |one, other| Number::binary(operation.into(), one, other);

@@ -110,9 +110,7 @@ impl Checker<'_, '_> {
             AstKind::Wrong => None,
             AstKind::Number(value) => Some(Typed::Number(Number::Constant(*value))),
             AstKind::Duration(seconds) => Some(Typed::Duration(Number::Constant(*seconds))),
-            AstKind::Text(text) => {
-                Some(Typed::Text(Text(vec![TextAtom::Constant(text.clone())])))
-            }
+            AstKind::Text(text) => Some(Typed::Text(Text(vec![TextAtom::Constant(text.clone())]))),
             AstKind::Name(name) => self.name(tree, name),
             AstKind::Negate(part) => {
                 let negated =
@@ -140,7 +138,11 @@ impl Checker<'_, '_> {
             }
             None if self.scope.lists.get(name).is_some() => {
                 let problem = format!("`{name}` is a list, not a value");
-                self.fault(tree, problem, format!("ask whether it has something: `payer in {name}`"))
+                self.fault(
+                    tree,
+                    problem,
+                    format!("ask whether it has something: `payer in {name}`"),
+                )
             }
             None if FUNCTIONS.contains(&name) => {
                 let problem = format!("`{name}` is a function and needs arguments");
@@ -195,7 +197,9 @@ impl Checker<'_, '_> {
             (AstKind::Number(number), Typed::Duration(_)) => {
                 format!("write a duration: `{number}s`, `{number}min`, `{number}h` or `{number}d`")
             }
-            (AstKind::Number(_), Typed::Text(_)) => format!("write the text in quotes: \"{shown}\""),
+            (AstKind::Number(_), Typed::Text(_)) => {
+                format!("write the text in quotes: \"{shown}\"")
+            }
             (AstKind::Text(text), Typed::Number(_)) if text.parse::<f64>().is_ok() => {
                 format!("write the number without quotes: {text}")
             }
@@ -204,8 +208,7 @@ impl Checker<'_, '_> {
             }
             _ => format!("compare `{beside}` with {}", other.name()),
         };
-        let problem =
-            format!("`{shown}` is {} and `{beside}` is {}", found.name(), other.name());
+        let problem = format!("`{shown}` is {} and `{beside}` is {}", found.name(), other.name());
         self.fault(at, problem, help)
     }
 
@@ -341,7 +344,9 @@ impl Checker<'_, '_> {
             Typed::Flag(feature) => {
                 Condition::missing_number(Number::Feature { feature, scale: 1.0 })
             }
-            Typed::Text(text) if text.0.iter().any(|atom| matches!(atom, TextAtom::Constant(_))) => {
+            Typed::Text(text)
+                if text.0.iter().any(|atom| matches!(atom, TextAtom::Constant(_))) =>
+            {
                 Condition::Constant(false)
             }
             Typed::Text(text) => Condition::MissingText(text),

@@ -32,8 +32,17 @@ impl fmt::Display for DryRunReport {
 impl DryRunReport {
     fn rule_rows(&self) -> Vec<Vec<String>> {
         let header = [
-            "rule", "action", "cost", "hits", "share", "money", "decided", "alone", "frauds",
-            "precision", "recall",
+            "rule",
+            "action",
+            "cost",
+            "hits",
+            "share",
+            "money",
+            "decided",
+            "alone",
+            "frauds",
+            "precision",
+            "recall",
         ];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
         for rule in &self.rules {
@@ -84,7 +93,12 @@ fn details(out: &mut fmt::Formatter<'_>, rule: &RuleReport) -> fmt::Result {
     writeln!(out, "\n{}", rule.name)?;
     for overlap in rule.overlaps.iter().take(SHOWN) {
         let share = percent(Some(overlap.share));
-        writeln!(out, "  {} of its hits ({share}) are also of {}", count(overlap.hits), overlap.rule)?;
+        writeln!(
+            out,
+            "  {} of its hits ({share}) are also of {}",
+            count(overlap.hits),
+            overlap.rule
+        )?;
     }
     for example in rule.examples.iter().take(SHOWN) {
         let fraud = match example.fraud {

@@ -78,7 +78,13 @@ impl Emitter {
             }
             Condition::SameText { equal, left, right } => {
                 let (left, right) = (self.text(left), self.text(right));
-                self.program.ops.push(Op::SameText { equal: *equal, when, left, right, to: target });
+                self.program.ops.push(Op::SameText {
+                    equal: *equal,
+                    when,
+                    left,
+                    right,
+                    to: target,
+                });
             }
             Condition::InList { negated, text, list } => {
                 let (negated, list) = (*negated, *list);
@@ -95,7 +101,13 @@ impl Emitter {
                 self.number(value, 0);
                 let among = position(&mut self.program.numbers, among.clone());
                 let negated = *negated;
-                self.program.ops.push(Op::InNumbers { negated, when, register: 0, among, to: target });
+                self.program.ops.push(Op::InNumbers {
+                    negated,
+                    when,
+                    register: 0,
+                    among,
+                    to: target,
+                });
             }
             Condition::MissingNumber(Number::Feature { feature, .. }) => {
                 self.program.ops.push(Op::FeatureMissing { when, feature: *feature, to: target });
@@ -128,7 +140,13 @@ impl Emitter {
         self.bind(behind);
     }
 
-    fn compare(&mut self, comparison: Comparison, left: &Number, right: &Number, (to, when): (u32, bool)) {
+    fn compare(
+        &mut self,
+        comparison: Comparison,
+        left: &Number,
+        right: &Number,
+        (to, when): (u32, bool),
+    ) {
         let orders = comparison.orders();
         let op = match (plain(left), plain(right), constant(left), constant(right)) {
             (Some(feature), _, _, Some(constant)) => {

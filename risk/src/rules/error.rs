@@ -39,7 +39,8 @@ impl RuleError {
         let (line, column, text) = place(file, span.start);
         let marked = span.of(file);
         let marked = marked.lines().next().unwrap_or_default().chars().count();
-        let skipped = if column + marked.min(40) > EXCERPT_CHARS { column.min(column - 20) } else { 0 };
+        let skipped =
+            if column + marked.min(40) > EXCERPT_CHARS { column.min(column - 20) } else { 0 };
         let clean = |character: char| if character.is_control() { ' ' } else { character };
         let excerpt: String = text.chars().skip(skipped).take(EXCERPT_CHARS).map(clean).collect();
         let begin = column - 1 - skipped.min(column - 1);

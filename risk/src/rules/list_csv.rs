@@ -182,7 +182,8 @@ impl Header {
                 self.columns
             );
             let help = "write a comma for each column, and quotes around a text that has one";
-            let column = Some((record.len().min(self.columns) + 1, "missing or surplus".to_owned()));
+            let column =
+                Some((record.len().min(self.columns) + 1, "missing or surplus".to_owned()));
             return Err(ListError { column, ..ListError::new(problem, help) });
         }
         let mut fields = [""; 4];

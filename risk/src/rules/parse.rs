@@ -39,13 +39,14 @@ impl Parser<'_> {
     fn whole(&mut self) -> Ast {
         let mut parts = vec![self.or()];
         while *self.token() != Token::End {
-            let help = "join conditions by `and` or `or`";
-            let fault = self.unexpected("`and`, `or` or the end").help(help);
-            self.tell(fault);
-            self.recover();
-            // A bracket that closes nothing, or what stands behind the mistake.
-            self.at += usize::from(*self.token() != Token::End);
-            if *self.token() != Token::End && !self.given_up {
+            let fault = self.unexpected("`and`, `or` or the end");
+            let help = fault.help.clone().unwrap_or("join conditions by `and` or `or`".to_owned());
+            self.tell(fault.help(help));
+            // What stands between the mistake and the next condition would only confuse.
+            while !self.take(Symbol::And) && !self.take(Symbol::Or) && *self.token() != Token::End {
+                self.at += 1;
+            }
+            if *self.token() != Token::End {
                 parts.push(self.or());
             }
         }
@@ -60,7 +61,11 @@ impl Parser<'_> {
     }
 
     fn or(&mut self) -> Ast {
-        self.joined(Symbol::Or, |parser| parser.joined(Symbol::And, Self::operand, AstKind::And), AstKind::Or)
+        self.joined(
+            Symbol::Or,
+            |parser| parser.joined(Symbol::And, Self::operand, AstKind::And),
+            AstKind::Or,
+        )
     }
 
     /// Parts with a symbol between them, as one tree.
@@ -82,11 +87,34 @@ impl Parser<'_> {
     /// One side of `and` or `or`. A mistake ends here.
     fn operand(&mut self) -> Ast {
         let start = self.span();
-        self.not().unwrap_or_else(|fault| {
-            self.tell(fault);
-            self.recover();
-            Ast::new(AstKind::Wrong, start)
-        })
+        let fault = match self.not() {
+            Ok(part) if self.at_an_end() => return part,
+            Ok(part) => {
+                let help = "join conditions by `and` or `or`";
+                let fault = self.unexpected("an operator, `and` or `or`").help(help);
+                // Is it a condition so far? Then it is worth checking.
+                if matches!(part.kind, AstKind::Compare(..) | AstKind::Within { .. }) {
+                    self.tell(fault);
+                    self.recover();
+                    return part;
+                }
+                fault
+            }
+            Err(fault) => fault,
+        };
+        self.tell(fault);
+        self.recover();
+        Ast::new(AstKind::Wrong, start)
+    }
+
+    fn at_an_end(&self) -> bool {
+        use Symbol::{And, Close, CloseList, Comma, Or};
+        let ends = |symbol| matches!(symbol, And | Close | CloseList | Comma | Or);
+        match self.token() {
+            Token::End => true,
+            Token::Symbol(symbol) => ends(*symbol),
+            _ => false,
+        }
     }
 
     fn not(&mut self) -> Parsed {
@@ -102,7 +130,10 @@ impl Parser<'_> {
     fn comparison(&mut self) -> Parsed {
         let left = self.sum()?;
         if *self.token() == Token::Symbol(Symbol::Not)
-            && self.tokens.get(self.at + 1).is_some_and(|(next, _)| *next == Token::Symbol(Symbol::In))
+            && self
+                .tokens
+                .get(self.at + 1)
+                .is_some_and(|(next, _)| *next == Token::Symbol(Symbol::In))
         {
             self.at += 2;
             return self.within(left, true);
@@ -128,8 +159,9 @@ impl Parser<'_> {
         let [left_text, middle_text, right_text] =
             [left, middle, &right].map(|part| part.span.of(self.text));
         let (one, other) = (one.symbol(), other.symbol());
-        let help =
-            format!("write `{left_text} {one} {middle_text} and {middle_text} {other} {right_text}`");
+        let help = format!(
+            "write `{left_text} {one} {middle_text} and {middle_text} {other} {right_text}`"
+        );
         let span = left.span.to(right.span);
         self.tell(Fault::new(span, "comparisons can't be chained").help(help));
         Ok(Ast::new(AstKind::Wrong, span))
@@ -162,7 +194,9 @@ impl Parser<'_> {
             let end = self.tokens[self.at - 1].1;
             (Set::Items(items, start.to(end)), end)
         } else {
-            return Err(self.unexpected("a list").help("write `in block_list` or `in [\"KP\", \"IR\"]`"));
+            return Err(self
+                .unexpected("a list")
+                .help("write `in block_list` or `in [\"KP\", \"IR\"]`"));
         };
         let span = value.span.to(end);
         self.node(AstKind::Within { value: Box::new(value), negated, set }, span)

@@ -158,12 +158,7 @@ impl RuleSet {
         Ok(Self::new(rules, vocabulary.clone(), lists, cost))
     }
 
-    fn new(
-        rules: Vec<Rule>,
-        vocabulary: Vocabulary,
-        lists: Vec<Arc<List>>,
-        cost: u32,
-    ) -> Self {
+    fn new(rules: Vec<Rule>, vocabulary: Vocabulary, lists: Vec<Arc<List>>, cost: u32) -> Self {
         let numbered = || (0..).zip(&rules).filter(|(_, rule)| rule.enabled);
         let mut acting: Vec<(u16, &Rule)> = numbered().filter(|(_, rule)| !rule.shadow).collect();
         // Stable: rules of one action stay in the order of the file.

@@ -44,13 +44,29 @@ pub(crate) enum TextAtom {
 pub(crate) enum Condition {
     Constant(bool),
     Compare(Comparison, Number, Number),
-    SameText { equal: bool, left: Text, right: Text },
+    SameText {
+        equal: bool,
+        left: Text,
+        right: Text,
+    },
     /// The number of a list of the set of rules.
-    InList { negated: bool, text: Text, list: u16 },
+    InList {
+        negated: bool,
+        text: Text,
+        list: u16,
+    },
     /// Sorted.
-    InTexts { negated: bool, text: Text, among: Vec<String> },
+    InTexts {
+        negated: bool,
+        text: Text,
+        among: Vec<String>,
+    },
     /// Sorted, without -0.
-    InNumbers { negated: bool, value: Number, among: Vec<f32> },
+    InNumbers {
+        negated: bool,
+        value: Number,
+        among: Vec<f32>,
+    },
     MissingNumber(Number),
     MissingText(Text),
     Not(Box<Condition>),

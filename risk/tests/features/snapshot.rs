@@ -21,6 +21,7 @@ fn catalogue() -> Catalogue {
         ("payer", "age", ""),
         ("payee", "fraud_share", "window = \"7d\"\ndelay = \"2d\""),
         ("payee", "since_fraud", ""),
+        ("payee", "fraud_run_gap", "except = \"payer\"\ntimes = 1.5\nusual = \"5d\""),
         ("pair", "distinct", "window = \"7d\"\nform = \"exact\"\nof = \"payer\""),
         ("pair", "fraud_share", "window = \"7d\"\nform = \"exact\""),
         ("pair", "sum", "window = \"7d\"\nform = \"exact\""),

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `seq` | all | position in the journal, dense from 1 |
 //! | `time` | all | time of the batch, RFC 3339, UTC, nanoseconds |
-//! | `event` | all | `PAYMENT`, `HOLD_EXPIRED` or `ACCOUNT` |
+//! | `event` | all | `PAYMENT`, `HOLD_EXPIRED`, `ACCOUNT` or `ACT` |
 //! | `payment`, `original` | payments, expiries | ids; `original` where the payment names one |
 //! | `operation`, `status` | payments | as in `millrace.v1`, without the enum's prefix |
 //! | `reason` | refused payments | reject reason, without the enum's prefix |

@@ -36,7 +36,7 @@ mod payment_object;
 mod project;
 mod read;
 mod read_history;
-mod row;
+pub(crate) mod row;
 mod schema;
 mod server;
 mod sink;

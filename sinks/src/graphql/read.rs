@@ -15,8 +15,9 @@ use prost::Message as _;
 
 use super::{
     row::{self, PaymentStateRow, RowError},
-    tables::{Place, Tables, account_key, get},
+    tables::{Tables, account_key},
 };
+use crate::store::{Place, get};
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]

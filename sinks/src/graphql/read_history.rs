@@ -11,8 +11,9 @@ use super::{
     history_row::{ExpiryRow, HistoryRow},
     read::{PaymentView, ReadError, ReadStore},
     row::{self, RowError},
-    tables::{account_key, get},
+    tables::account_key,
 };
+use crate::store::get;
 
 /// Which part of an account's history to read; all of it by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

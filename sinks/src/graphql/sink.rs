@@ -10,9 +10,9 @@ use super::{
     GraphqlConfig,
     project::{HistoryAccounts, Projection},
     read::{Applied, ReadStore},
-    tables::{Place, Tables},
+    tables::Tables,
 };
-use crate::{Sink, SinkError, line_file::create_dir, sink::is_due};
+use crate::{Sink, SinkError, line_file::create_dir, sink::is_due, store::Place};
 
 const NAME: &str = "graphql";
 

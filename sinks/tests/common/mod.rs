@@ -9,12 +9,17 @@ use bytes::Bytes;
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{
     Account, AccountChange, AccountEvent, AccountFlags, AccountId, AccountSpec, AccountState,
-    Amount, Balances, Code, Event, EventSeq, HoldExpired, LedgerId, Operation, Outcome, OwnerId,
-    Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName, Status,
-    Timestamp, Verdict,
+    ActEvent, Amount, Balances, Code, Event, EventSeq, HoldExpired, LedgerId, Operation, Outcome,
+    OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName,
+    Status, Timestamp, Verdict,
 };
 use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_risk::{
+    acts::{Act, ActKind, LabelAct},
+    evidence::Evidence,
+};
 use prost::Message as _;
+use uuid::Uuid;
 
 /// 2026-11-20T08:30:00Z.
 pub(crate) const START_NS: u64 = 1_795_163_400_000_000_000;
@@ -256,6 +261,62 @@ impl History {
             ..Payment::default()
         };
         self.decide(capture, Status::Rejected(reason), 0, Verdict::default(), |_, _| {});
+    }
+
+    /// Risk held it; what it had to say of the payment lies beside the event.
+    pub(crate) fn hold_by_risk(&mut self, id: u128, minor: u128, decision: RiskDecision) {
+        let mut payment = self.command(id, Operation::Pay, 1, 2);
+        payment.amount = Amount(minor);
+        let rule = RuleName::new("odd").expect("is short");
+        let verdict = Verdict { decision, rule, hold_s: 60 };
+        self.decide(payment, Status::Held, minor, verdict, |debit, credit| {
+            debit.debits_pending += minor;
+            credit.credits_pending += minor;
+        });
+        let mut evidence = Vec::new();
+        let reasons = vec![(3, 0.25)];
+        Evidence { score: Some(0.5), reasons, ..Evidence::default() }.put(&mut evidence);
+        self.events.last_mut().expect("was pushed").evidence = evidence.into();
+    }
+
+    /// Somebody did something, because of its number.
+    pub(crate) fn act(&mut self, actor: &str, act: ActKind) {
+        let seq = self.seq();
+        let act = Act { actor: actor.to_owned(), why: format!("reason {seq}"), act };
+        self.push(Event::Act(ActEvent { seq }), act.to_bytes().into());
+    }
+
+    pub(crate) fn claim(&mut self, id: u128, actor: &str) {
+        let payment = Uuid::from_u128(payment(id).0);
+        self.act(actor, ActKind::ClaimReview { payment, by: actor.to_owned() });
+    }
+
+    pub(crate) fn release(&mut self, id: u128, actor: &str) {
+        let payment = Uuid::from_u128(payment(id).0);
+        self.act(actor, ActKind::ClaimReview { payment, by: String::new() });
+    }
+
+    pub(crate) fn resolve(&mut self, id: u128, actor: &str, approve: bool) {
+        let payment = Uuid::from_u128(payment(id).0);
+        self.act(actor, ActKind::ResolveReview { payment, approve });
+    }
+
+    pub(crate) fn report(&mut self, id: u128, actor: &str, fraud: bool) {
+        let label = LabelAct {
+            payment: Uuid::from_u128(payment(id).0),
+            fraud,
+            paid_at_ns: START_NS,
+            amount_minor: 1,
+            ledger: CZK,
+            payer: Uuid::from_u128(account(1).0),
+            payee: Uuid::from_u128(account(2).0),
+            context: String::new(),
+        };
+        self.act(actor, ActKind::Label(label));
+    }
+
+    pub(crate) fn set_policy(&mut self, actor: &str, name: &str) {
+        self.act(actor, ActKind::SetPolicy { policy: name.to_owned() });
     }
 
     /// The events in batches of `size`, a second apart.

@@ -1,8 +1,9 @@
-//! `millrace risk`: what analysts do, offline.
+//! `millrace risk`: what analysts do, offline and on a running millrace.
 
 mod backtest;
 mod catalogue;
 mod compare;
+mod decision;
 mod drift;
 mod eval;
 mod explain;
@@ -10,14 +11,18 @@ mod generate;
 mod journal_source;
 mod lists;
 mod output;
+mod policy;
 mod progress;
+mod reviews;
 mod rule_source;
 mod rules;
+mod server;
 mod source;
 mod tested;
 mod train;
 mod train_settings;
 mod tune;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -25,7 +30,7 @@ use clap::Subcommand;
 
 use crate::Failure;
 
-/// Generate payments; train, judge and explain models; check rules and lists
+/// Train, judge and explain models; check rules; resolve reviews, report fraud, set policies
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,7 +39,6 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    Generate(generate::Args),
     Train(Box<train::Args>),
     Eval(Box<eval::Args>),
     Explain(Box<explain::Args>),
@@ -44,19 +48,30 @@ enum Command {
     Drift(Box<drift::Args>),
     Lists(lists::Args),
     Rules(Box<rules::Args>),
+    Reviews(reviews::Args),
+    Decision(decision::Args),
+    ReportFraud(decision::ReportArgs),
+    Policy(policy::Args),
+    Upload(upload::Args),
+    Generate(generate::Args),
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    match &args.command {
-        Command::Generate(args) => generate::run(args),
-        Command::Train(args) => train::run(args),
-        Command::Eval(args) => eval::run(args),
-        Command::Explain(args) => explain::run(args),
-        Command::Backtest(args) => backtest::run(args),
-        Command::Tune(args) => tune::run(args),
-        Command::Compare(args) => compare::run(args),
-        Command::Drift(args) => drift::run(args),
-        Command::Lists(args) => lists::run(args),
-        Command::Rules(args) => rules::run(args),
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Tune(args) => tune::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Lists(args) => lists::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Reviews(args) => reviews::run(args).await,
+        Command::Decision(args) => decision::run(args).await,
+        Command::ReportFraud(args) => decision::report(args).await,
+        Command::Policy(args) => policy::run(args).await,
+        Command::Upload(args) => upload::run(args).await,
+        Command::Generate(args) => generate::run(&args),
     }
 }

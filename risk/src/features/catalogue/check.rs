@@ -158,6 +158,9 @@ fn feature(
     let (of, current) = (fields.texts("of"), fields.flag("current"));
     let (above, times, usual) =
         (fields.number("above"), fields.number("times"), fields.span("usual"));
+    let except =
+        fields.text("except").and_then(|name| place(fields, "except", name, entities, |e| &e.name));
+    let step = fields.number("step");
     let (prior, prior_weight) = (fields.number("prior"), fields.number("prior_weight"));
     let unit = fields.text("unit");
     let description = fields.text("description").unwrap_or_default();
@@ -186,6 +189,8 @@ fn feature(
         above: above.unwrap_or(0.0),
         times: times.unwrap_or(0.0),
         usual: usual.or(window).unwrap_or(Span::ZERO),
+        except,
+        step: step.unwrap_or(0.5),
         prior: prior.unwrap_or(0.0),
         prior_weight: prior_weight.unwrap_or(0.0),
         unit: unit.unwrap_or(statistic.unit()).to_owned(),
@@ -231,14 +236,18 @@ fn check_fields(fields: &Fields<'_>, feature: &Feature) {
     let above = matches!(statistic, Statistic::CountAbove | Statistic::ShareAbove);
     let unusual = matches!(statistic, Statistic::CountUnusual | Statistic::ShareUnusual);
     let of = matches!(statistic, Statistic::Distinct | Statistic::Quotient);
+    let excepts = statistic.is_of_runs() && fields.has("except");
+    let ratios = statistic == Statistic::MaxRatio;
     // Field, whether it must be there, whether it may.
     for (key, must, may) in [
         ("entity", windowed || over == Over::Entity, false),
         ("window", windowed, false),
         ("of", of, false),
         ("above", above, false),
-        ("times", unusual, false),
-        ("usual", false, unusual),
+        ("times", unusual || excepts, false),
+        ("usual", excepts, unusual || ratios),
+        ("except", false, statistic.is_of_runs()),
+        ("step", false, statistic == Statistic::FraudAverage),
         ("prior", false, share),
         ("prior_weight", false, share),
         ("form", false, windowed),
@@ -252,6 +261,9 @@ fn check_fields(fields: &Fields<'_>, feature: &Feature) {
             true if !must && !may => fields.problem(key, format!("{name} has no use for {key}")),
             _ => {}
         }
+    }
+    if !(0.0..=1.0).contains(&feature.step) {
+        fields.problem("step", "step must be 0 to 1");
     }
     if !(0.0..=1.0).contains(&feature.prior) || feature.prior_weight < 0.0 {
         fields.problem("prior", "prior must be a share of 0 to 1, and prior_weight 0 or more");

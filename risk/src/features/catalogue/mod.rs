@@ -83,10 +83,15 @@ pub struct Feature {
     pub of: Vec<usize>,
     /// `count_above` and `share_above`: the amount.
     pub above: f64,
-    /// `count_unusual` and `share_unusual`: the multiple.
+    /// What is unusual (`count_unusual`, `share_unusual`, `except`): more than so many means.
     pub times: f64,
-    /// `count_unusual` and `share_unusual`: the window of the mean.
+    /// The window of that mean, and of the one of `max_ratio`.
     pub usual: Span,
+    /// Runs: the place of another entity. A fraud that is unusual for it points at it, and is left
+    /// out.
+    pub except: Option<usize>,
+    /// `fraud_average`: the weight of the newest label.
+    pub step: f64,
     /// Shares: what is assumed of entities without payments.
     pub prior: f64,
     /// Shares: as many payments the assumption is worth.
@@ -192,15 +197,16 @@ fn digest(entities: &[Entity], features: &[Feature]) -> [u8; 32] {
     for feature in features {
         let Feature { name, entity, statistic, window, form, bucket, delay, current, of, .. } =
             feature;
-        let Feature { above, times, usual, prior, prior_weight, missing, .. } = feature;
+        let Feature { above, times, usual, except, step, .. } = feature;
+        let Feature { prior, prior_weight, missing, .. } = feature;
         let window = window.map_or(String::new(), |window| window.to_string());
-        let numbers = [above, times, prior, prior_weight].map(|number| number.to_bits());
+        let numbers = [above, times, prior, prior_weight, step].map(|number| number.to_bits());
         // Any NaN means the same.
         let missing = if missing.is_nan() { f32::NAN.to_bits() } else { missing.to_bits() };
         let statistic = statistic.name();
         let line = format!(
             "{name} {entity:?} {statistic} {window} {form} {bucket} {delay} {current} {of:?} \
-             {numbers:?} {usual} {missing}\n"
+             {numbers:?} {usual} {except:?} {missing}\n"
         );
         hash.update(line.as_bytes());
     }

@@ -1,4 +1,5 @@
-//! The policy: consumes payments that nothing but their funds can stop, produces verdicts.
+//! Velocity: consumes payments that nothing but their funds can stop, holds them against limits on what
+//! their payers did in the last hour, produces verdicts.
 
 use millrace_ledger::{AccountId, Gate, GateStateError, Judged, Payment, Swept, Verdict};
 
@@ -13,7 +14,7 @@ const MALFORMED: GateStateError = GateStateError("its profiles can't be read");
 
 /// An analyst's limits, with the profiles that they need.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(crate) struct Velocity {
     limits: Vec<Limit>,
     needs_window: bool,
     /// Sorted; mostly empty or very short.
@@ -29,12 +30,12 @@ pub struct Policy {
     heading_read: bool,
 }
 
-impl Policy {
+impl Velocity {
     /// A policy without history.
     ///
     /// # Errors
     /// When a limit makes no sense.
-    pub fn new(config: &RiskConfig) -> Result<Self, RiskConfigError> {
+    pub(crate) fn new(config: &RiskConfig) -> Result<Self, RiskConfigError> {
         let limits = Limit::compile(config)?;
         let exempt = config.exempt_payers.iter().map(|id| AccountId(id.as_u128()));
         let mut exempt_payers: Vec<_> = exempt.collect();
@@ -80,12 +81,12 @@ impl Policy {
         }
     }
 
-    fn is_exempt(&self, payment: &Payment) -> bool {
+    pub(crate) fn is_exempt(&self, payment: &Payment) -> bool {
         self.exempt_payers.binary_search(&payment.debit).is_ok()
     }
 }
 
-impl Gate for Policy {
+impl Gate for Velocity {
     fn judge(&mut self, judged: Judged<'_>) -> Verdict {
         let payment = judged.payment;
         if self.is_exempt(payment) {
@@ -178,8 +179,8 @@ mod tests {
 
     use super::*;
 
-    fn policy(limits: &str) -> Result<Policy, RiskConfigError> {
-        Policy::new(&toml::from_str(limits).expect("valid TOML"))
+    fn policy(limits: &str) -> Result<Velocity, RiskConfigError> {
+        Velocity::new(&toml::from_str(limits).expect("valid TOML"))
     }
 
     /// A payment whose debit account has the number of its id.
@@ -340,7 +341,7 @@ mod tests {
     /// A snapshot that was taken in pieces while payments went on is the policy of its beginning.
     #[test]
     fn a_snapshot_is_of_one_moment() {
-        let paid = |policy: &mut Policy, payer: u128, minute: u64| {
+        let paid = |policy: &mut Velocity, payer: u128, minute: u64| {
             let payment = Payment { debit: AccountId(payer), ..Payment::default() };
             let at = Timestamp(minute * NS_PER_MIN);
             policy.observe(judged(&payment, Amount(5), at));

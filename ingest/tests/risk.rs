@@ -1,0 +1,511 @@
+//! `RiskService` over gRPC on a real engine, with a review desk that can be held back: what analysts
+//! do twice, at once, or while the desk is behind, happens once.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use millrace_engine::{Engine, EngineConfig, Feed, FeedEvent};
+use millrace_ingest::{IngestConfig, ReviewDesk, RiskParts};
+use millrace_ledger::{
+    Event, EventSeq, Gate, GateActError, Judged, PaymentId, RiskDecision, RuleName, Timestamp,
+    Verdict,
+};
+use millrace_protos::v1::{
+    self, account_service_client::AccountServiceClient,
+    payment_service_client::PaymentServiceClient, risk_service_client::RiskServiceClient,
+};
+use millrace_risk::{
+    acts::{Act, ActKind},
+    desk::{
+        Decided, Deed, OpenPage, OpenReviews, PolicySet, Report, Resolution, ReviewKind, Standing,
+    },
+    evidence::{Evidence, Reason},
+    shelf::Shelf,
+};
+use tokio::net::TcpListener;
+use tonic::{Status, transport::Channel};
+use tonic_types::StatusExt as _;
+
+/// Holds everything for review, and takes every act that can be read.
+#[derive(Clone)]
+struct Suspicious {
+    evidence: Vec<u8>,
+}
+
+impl Gate for Suspicious {
+    fn judge(&mut self, judged: Judged<'_>) -> Verdict {
+        let decision = match judged.amount.0 {
+            0..1_000 => return Verdict::APPROVE,
+            1_000..10_000 => RiskDecision::Review,
+            _ => RiskDecision::Challenge,
+        };
+        Verdict { decision, rule: RuleName::new("odd").unwrap(), hold_s: 3_600 }
+    }
+
+    fn observe(&mut self, _: Judged<'_>) {}
+
+    fn evidence(&self, _: u32) -> &[u8] {
+        &self.evidence
+    }
+
+    fn act(&mut self, act: &[u8], _: Timestamp) -> Result<(), GateActError> {
+        Act::read(act).map(drop).map_err(|error| GateActError(error.to_string()))
+    }
+
+    fn begin_group(&mut self) {}
+
+    fn end_group(&mut self, _: bool) {}
+}
+
+/// The naive form of the desk: reads the journal anew for each question, up to where it may see.
+struct Replay {
+    feed: Feed,
+    visible: AtomicU64,
+}
+
+impl Replay {
+    fn events(&self) -> Vec<(Timestamp, FeedEvent)> {
+        let mut reader = self.feed.reader(EventSeq::FIRST);
+        let mut found = Vec::new();
+        while let Some(batch) = reader.next(Duration::ZERO).unwrap() {
+            found.extend(batch.events.into_iter().map(|event| (batch.time, event)));
+        }
+        let visible = self.applied_seq();
+        found.retain(|(_, event)| event.event.seq() <= visible);
+        found
+    }
+
+    fn acts(&self) -> Vec<(ActKind, Deed)> {
+        let acts = self.events().into_iter().filter_map(|(time, event)| match event.event {
+            Event::Act(act) => {
+                let read = Act::read(&event.context).unwrap();
+                let (by, why) = (read.actor, read.why);
+                Some((read.act, Deed { by, why, at_ns: time.0, seq: act.seq.0 }))
+            }
+            _ => None,
+        });
+        acts.collect()
+    }
+}
+
+impl ReviewDesk for Replay {
+    fn applied_seq(&self) -> EventSeq {
+        EventSeq(self.visible.load(Ordering::SeqCst)).min(self.feed.durable_seq())
+    }
+
+    fn open_reviews(&self, _: &OpenPage) -> Result<OpenReviews, String> {
+        Err("the disk is on fire".to_owned())
+    }
+
+    fn by_payment(&self, id: PaymentId) -> Result<Option<Decided>, String> {
+        let decided = self.events().into_iter().find_map(|(time, event)| match event.event {
+            Event::Payment(payment) if payment.payment.id == id => Some(Decided {
+                standing: ReviewKind::of(payment.verdict.decision).map(|kind| Standing {
+                    kind,
+                    seq: payment.seq.0,
+                    left_minor: payment.outcome.amount.0,
+                    expires_at_ns: None,
+                    end: None,
+                    claim: None,
+                    resolution: None,
+                }),
+                event: payment,
+                time,
+                context: event.context.to_vec(),
+                evidence: Evidence::read(&event.evidence),
+            }),
+            _ => None,
+        });
+        let Some(mut decided) = decided else { return Ok(None) };
+        let Some(standing) = decided.standing.as_mut() else { return Ok(None) };
+        for (act, deed) in self.acts() {
+            match act {
+                ActKind::ClaimReview { payment, by } if payment.as_u128() == id.0 => {
+                    standing.claim = (!by.is_empty()).then_some(deed);
+                }
+                ActKind::ResolveReview { payment, approve } if payment.as_u128() == id.0 => {
+                    standing.resolution = Some(Resolution { approve, deed });
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(decided))
+    }
+
+    fn report(&self, id: PaymentId) -> Result<Option<Report>, String> {
+        let reports = self.acts().into_iter().filter_map(|(act, deed)| match act {
+            ActKind::Label(label) if label.payment.as_u128() == id.0 => {
+                Some(Report { fraud: label.fraud, deed })
+            }
+            _ => None,
+        });
+        Ok(reports.last())
+    }
+
+    fn policies(&self, before: Option<u32>, limit: usize) -> Result<Vec<PolicySet>, String> {
+        let names = self.acts().into_iter().filter_map(|(act, deed)| match act {
+            ActKind::SetPolicy { policy } => Some((policy, deed)),
+            _ => None,
+        });
+        let set: Vec<_> = names
+            .zip(1..)
+            .map(|((name, deed), number)| PolicySet { number, name, deed })
+            .filter(|set| before.is_none_or(|before| set.number < before))
+            .collect();
+        Ok(set.into_iter().rev().take(limit).collect())
+    }
+}
+
+struct Bank {
+    address: SocketAddr,
+    desk: Arc<Replay>,
+    shelf: Shelf,
+    engine: Engine,
+    _scratch: tempfile::TempDir,
+}
+
+/// All that there is.
+const ALL: u64 = u64::MAX;
+
+/// A server with two accounts; the desk sees up to `visible` from here on.
+async fn bank(visible: u64) -> Bank {
+    let scratch = tempfile::tempdir().unwrap();
+    let evidence = Evidence {
+        policy: 1,
+        score: Some(0.75),
+        reasons: vec![
+            Reason { feature: 1, value: 3.0, contribution: 0.5 },
+            Reason { feature: 7, value: 0.5, contribution: -0.25 },
+        ],
+        ..Evidence::default()
+    };
+    let mut gate = Suspicious { evidence: Vec::new() };
+    evidence.put(&mut gate.evidence);
+    let config = EngineConfig {
+        segment_bytes: 1 << 20,
+        ..EngineConfig::new(scratch.path().join("journal"))
+    };
+    let (engine, _) = Engine::start(&config, &gate).unwrap();
+    let desk = Arc::new(Replay { feed: engine.feed(), visible: AtomicU64::new(visible) });
+    let shelf = Shelf::new(&scratch.path().join("shelf"));
+    let kept = shelf.clone();
+    let parts = RiskParts {
+        desk: Some(Arc::clone(&desk) as Arc<dyn ReviewDesk>),
+        feed: engine.feed(),
+        shelf: shelf.clone(),
+        check: Arc::new(move |name| {
+            match kept.get(name).map_err(|error| error.to_string())?.starts_with(b"bad") {
+                true => Err("line 1: a threshold is above 1".to_owned()),
+                false => Ok(()),
+            }
+        }),
+        feature_names: Arc::new(|_| vec!["amount".to_owned(), "payer.count_1d".to_owned()]),
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let submitter = engine.submitter();
+    tokio::spawn(async move {
+        let config = IngestConfig::default();
+        let forever = std::future::pending();
+        millrace_ingest::serve(&config, listener, submitter, parts, forever).await.unwrap();
+    });
+    let bank = Bank { address, desk, shelf, engine, _scratch: scratch };
+    let account = |id: u128| v1::NewAccount {
+        account_id: id_bytes(id),
+        ledger: 203,
+        code: 1,
+        ..v1::NewAccount::default()
+    };
+    let request = v1::CreateAccountsRequest { accounts: vec![account(1), account(2)] };
+    AccountServiceClient::new(bank.channel().await).create_accounts(request).await.unwrap();
+    bank
+}
+
+fn id_bytes(id: u128) -> prost::bytes::Bytes {
+    id.to_be_bytes().to_vec().into()
+}
+
+impl Bank {
+    async fn channel(&self) -> Channel {
+        let url = format!("http://{}", self.address);
+        Channel::from_shared(url).unwrap().connect().await.unwrap()
+    }
+
+    async fn risk(&self) -> RiskServiceClient<Channel> {
+        RiskServiceClient::new(self.channel().await)
+    }
+
+    async fn pay(&self, id: u128, minor: u64) {
+        let payment = v1::Payment {
+            payment_id: id,
+            debit_account_id: 1,
+            credit_account_id: 2,
+            amount_minor: Some(minor),
+            ledger: 203,
+            code: 1,
+            operation: v1::Operation::Pay as i32,
+            ..v1::Payment::default()
+        };
+        let request = v1::SubmitPaymentRequest { payment: Some(payment) };
+        PaymentServiceClient::new(self.channel().await).submit_payment(request).await.unwrap();
+    }
+
+    async fn credited(&self) -> u64 {
+        let request = v1::GetAccountsRequest { account_ids: vec![id_bytes(2)] };
+        let mut client = AccountServiceClient::new(self.channel().await);
+        let found = client.get_accounts(request).await.unwrap().into_inner();
+        found.accounts[0].balances.unwrap().credits_posted
+    }
+
+    fn see(&self, visible: u64) {
+        self.desk.visible.store(visible, Ordering::SeqCst);
+    }
+
+    fn act_count(&self) -> usize {
+        self.see(ALL);
+        self.desk.acts().len()
+    }
+}
+
+fn claim(id: u128, actor: &str) -> v1::ClaimReviewRequest {
+    v1::ClaimReviewRequest {
+        payment_id: id_bytes(id),
+        actor: actor.to_owned(),
+        why: "because".to_owned(),
+        force: false,
+    }
+}
+
+fn resolve(id: u128, verdict: v1::ReviewVerdict) -> v1::ResolveReviewRequest {
+    v1::ResolveReviewRequest {
+        payment_id: id_bytes(id),
+        verdict: verdict as i32,
+        actor: "ann".to_owned(),
+        why: "because".to_owned(),
+        force: false,
+    }
+}
+
+fn report(id: u128, fraud: bool) -> v1::ReportFraudRequest {
+    let (actor, why) = ("ann".to_owned(), "because".to_owned());
+    v1::ReportFraudRequest { payment_id: id_bytes(id), fraud, actor, why }
+}
+
+fn set(name: &str) -> v1::SetPolicyRequest {
+    let (actor, why) = ("ann".to_owned(), "because".to_owned());
+    v1::SetPolicyRequest { name: name.to_owned(), actor, why }
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().expect("every refusal has a reason").reason
+}
+
+/// The desk may be any number of events behind: what was journaled through the service counts all
+/// the same, and the answers are those that the desk gives once it has caught up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_desk_that_is_behind_lets_nothing_happen_twice() {
+    // It has seen the accounts, and sees no more for now.
+    let bank = bank(2).await;
+    bank.pay(7, 1_000).await;
+    let mut risk = bank.risk().await;
+    let first = risk.claim_review(claim(7, "ann")).await.unwrap().into_inner();
+    let again = risk.claim_review(claim(7, "ann")).await.unwrap().into_inner();
+    assert_eq!((first.replayed, again.replayed), (false, true));
+    assert_eq!(first.event_sequence, again.event_sequence);
+    let refused = risk.claim_review(claim(7, "bob")).await.unwrap_err();
+    assert_eq!(reason(&refused), "REVIEW_CLAIMED");
+
+    for (fraud, replayed) in [(true, false), (true, true), (false, false), (true, false)] {
+        let found = risk.report_fraud(report(7, fraud)).await.unwrap().into_inner();
+        assert_eq!(found.replayed, replayed);
+    }
+    let [one, two] = [b"one", b"two"].map(|document| bank.shelf.put(document).unwrap());
+    let mut answers = Vec::new();
+    for (name, number, replayed) in
+        [(&one, 1, false), (&one, 1, true), (&two, 2, false), (&one, 3, false)]
+    {
+        let found = risk.set_policy(set(name)).await.unwrap().into_inner();
+        let policy = found.policy.unwrap();
+        assert_eq!((policy.number, found.replayed), (number, replayed));
+        answers.push(policy);
+    }
+    let shown = risk.get_policy(v1::GetPolicyRequest {}).await.unwrap().into_inner();
+    assert_eq!((shown.policy.unwrap().number, shown.document.as_str()), (3, "one"));
+    assert_eq!(bank.act_count(), 7);
+
+    let refused = risk.claim_review(claim(7, "bob")).await.unwrap_err();
+    assert_eq!(reason(&refused), "REVIEW_CLAIMED", "the desk says the same");
+    let request = v1::ListPoliciesRequest::default();
+    let listed = risk.list_policies(request).await.unwrap().into_inner().policies;
+    let numbers: Vec<_> = listed.iter().map(|policy| (policy.number, &policy.name)).collect();
+    assert_eq!(numbers, [(3, &one), (2, &two), (1, &one)]);
+    for policy in listed {
+        let answer = answers.iter().find(|answer| answer.number == policy.number).unwrap();
+        let (told, known) = (answer.deed.as_ref().unwrap(), policy.deed.unwrap());
+        assert_eq!((told.event_sequence, &told.why), (known.event_sequence, &known.why));
+    }
+}
+
+/// Approvals and refusals of one review, all at once: one of them happens, the others learn which.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_resolutions_at_once_one_moves_the_money() {
+    use v1::ReviewVerdict::{Approve, Decline};
+    let bank = bank(ALL).await;
+    for (round, amount) in [(1, 1_000), (2, 20_000), (3, 1_000)] {
+        bank.pay(round, amount).await;
+        let before = bank.credited().await;
+        let risk = bank.risk().await;
+        let asking = (0..24).map(|n| {
+            let mut risk = risk.clone();
+            let verdict = if n % 2 == 0 { Approve } else { Decline };
+            tokio::spawn(async move {
+                let answer = risk.resolve_review(resolve(round, verdict)).await;
+                (verdict, answer.map(tonic::Response::into_inner))
+            })
+        });
+        let asking: Vec<_> = asking.collect();
+        let (mut done, mut moved) = (Vec::new(), 0);
+        for answer in asking {
+            match answer.await.unwrap() {
+                (verdict, Ok(answer)) => {
+                    moved += u32::from(!answer.replayed);
+                    done.push((verdict, answer.outcome.unwrap().event_sequence));
+                }
+                (_, Err(status)) => assert_eq!(reason(&status), "REVIEW_RESOLVED"),
+            }
+        }
+        assert_eq!((done.len(), moved), (12, 1));
+        assert!(done.iter().all(|answer| *answer == done[0]), "{done:?}");
+        let approved = done[0].0 == Approve;
+        let expected = before + if approved { amount } else { 0 };
+        assert_eq!(bank.credited().await, expected);
+        assert_eq!(bank.act_count(), round as usize, "one act each");
+    }
+}
+
+/// What is sent wrongly, and what it gets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_requests_get_their_reasons() {
+    let bank = bank(ALL).await;
+    bank.pay(7, 1_000).await;
+    bank.pay(8, 10).await;
+    let mut risk = bank.risk().await;
+    let with = |change: fn(&mut v1::ClaimReviewRequest)| {
+        let mut request = claim(7, "ann");
+        change(&mut request);
+        request
+    };
+    for (request, expected) in [
+        (with(|it| it.actor.clear()), "FIELD_MISSING"),
+        (with(|it| it.why = "  ".to_owned()), "FIELD_MISSING"),
+        (with(|it| it.actor = "a".repeat(201)), "FIELD_TOO_LONG"),
+        (with(|it| it.why = "w".repeat(1_001)), "FIELD_TOO_LONG"),
+        (with(|it| it.why = "two\nlines".to_owned()), "FIELD_MALFORMED"),
+        (with(|it| it.payment_id = vec![1, 2, 3].into()), "ID_MALFORMED"),
+        (claim(8, "ann"), "NOT_UNDER_REVIEW"),
+        (claim(9, "ann"), "PAYMENT_UNKNOWN"),
+    ] {
+        let status = risk.claim_review(request.clone()).await.unwrap_err();
+        assert_eq!(reason(&status), expected, "{request:?}");
+    }
+    let unspecified = resolve(7, v1::ReviewVerdict::Unspecified);
+    let status = risk.resolve_review(unspecified).await.unwrap_err();
+    assert_eq!(reason(&status), "FIELD_MALFORMED");
+    let bad = bank.shelf.put(b"bad").unwrap();
+    for (name, expected) in [
+        ("", "FIELD_MISSING"),
+        ("nonsense", "POLICY_REFUSED"),
+        (&"0".repeat(64), "POLICY_REFUSED"),
+        (&bad, "POLICY_REFUSED"),
+    ] {
+        let status = risk.set_policy(set(name)).await.unwrap_err();
+        assert_eq!(reason(&status), expected, "{name:?}");
+    }
+    let status = risk.set_policy(set(&bad)).await.unwrap_err();
+    assert!(status.message().ends_with("line 1: a threshold is above 1"), "{}", status.message());
+    let status = risk.get_policy(v1::GetPolicyRequest {}).await.unwrap_err();
+    assert_eq!(reason(&status), "NO_POLICY");
+    let page_token = "x".to_owned();
+    let request = v1::ListPoliciesRequest { page_token, page_size: 1 };
+    assert_eq!(reason(&risk.list_policies(request).await.unwrap_err()), "FIELD_MALFORMED");
+    let status = risk.list_reviews(v1::ListReviewsRequest::default()).await.unwrap_err();
+    assert_eq!(
+        (reason(&status).as_str(), status.message()),
+        ("DESK_FAILED", "the disk is on fire")
+    );
+    assert_eq!(bank.act_count(), 0, "nothing was journaled");
+}
+
+/// An explanation has the score and the reasons, with names where the policy is known; of a payment
+/// that the desk does not have, it is read from the journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explanations_name_what_moved_the_score() {
+    let bank = bank(ALL).await;
+    bank.pay(7, 20_000).await;
+    bank.pay(8, 10).await;
+    let mut risk = bank.risk().await;
+    let mut explain = async |id| {
+        let request = v1::ExplainDecisionRequest { payment_id: id_bytes(id) };
+        risk.explain_decision(request).await.unwrap().into_inner()
+    };
+    let names = |found: &v1::ExplainDecisionResponse| -> Vec<(u32, String, f32)> {
+        let contributions = found.contributions.iter();
+        contributions.map(|it| (it.feature, it.name.clone(), it.contribution)).collect()
+    };
+    let found = explain(7).await;
+    assert_eq!((found.policy_number, found.score), (1, Some(0.75)));
+    assert_eq!(names(&found), [(1, String::new(), 0.5), (7, String::new(), -0.25)]);
+    assert_eq!(found.review.unwrap().kind(), v1::ReviewKind::Challenge);
+    let name = bank.shelf.put(b"one").unwrap();
+    bank.risk().await.set_policy(set(&name)).await.unwrap();
+    let found = explain(7).await;
+    let named = [(1, "payer.count_1d".to_owned(), 0.5), (7, String::new(), -0.25)];
+    assert_eq!(names(&found), named, "the catalogue has two features");
+    let approved = explain(8).await;
+    assert_eq!((approved.score, approved.review), (Some(0.75), None));
+    assert_eq!(approved.outcome.unwrap().risk_decision, v1::RiskDecision::Approve as i32);
+    assert!(approved.decided_at.is_some());
+}
+
+/// A desk that has not read what was journaled before the start can't say what was claimed then:
+/// nothing is changed until it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_wait_for_a_desk_that_starts_behind() {
+    let bank = bank(ALL).await;
+    bank.pay(7, 1_000).await;
+    while bank.engine.feed().durable_seq() < EventSeq(3) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bank.see(1);
+    // A second front door on the same engine starts while the desk is behind.
+    let parts = RiskParts {
+        desk: Some(Arc::clone(&bank.desk) as Arc<dyn ReviewDesk>),
+        feed: bank.engine.feed(),
+        shelf: bank.shelf.clone(),
+        check: Arc::new(|_| Ok(())),
+        feature_names: Arc::new(|_| Vec::new()),
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let submitter = bank.engine.submitter();
+    tokio::spawn(async move {
+        let config = IngestConfig::default();
+        let forever = std::future::pending();
+        millrace_ingest::serve(&config, listener, submitter, parts, forever).await.unwrap();
+    });
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let mut risk = RiskServiceClient::new(channel);
+    let status = risk.claim_review(claim(7, "ann")).await.unwrap_err();
+    assert_eq!(reason(&status), "DESK_BEHIND");
+    assert!(status.message().contains("still to read (2)"), "{}", status.message());
+    bank.see(ALL);
+    assert!(!risk.claim_review(claim(7, "ann")).await.unwrap().into_inner().replayed);
+}

@@ -1,0 +1,85 @@
+//! What the commands that talk to a running millrace share: where it is, who asks and why, and how
+//! times and scores read.
+
+use millrace_client::Connection;
+use millrace_protos::v1;
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// Where the server is.
+#[derive(clap::Args)]
+pub(super) struct ServerArgs {
+    /// URL of the gRPC server
+    #[arg(long, default_value = "http://127.0.0.1:7400")]
+    target: String,
+    /// Print JSON, one object a line, instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ServerArgs {
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        Ok(Connection::open(&self.target).await?)
+    }
+}
+
+/// Who makes a change, and why: both are journaled.
+#[derive(clap::Args)]
+pub(super) struct SignatureArgs {
+    /// Who you are; without it, the user who is logged in ($USER)
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Why, for the journal and the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) why: String,
+}
+
+impl SignatureArgs {
+    pub(super) fn actor(&self) -> Result<String, Failure> {
+        let known = self.actor.clone().or_else(|| std::env::var("USER").ok());
+        known.filter(|actor| !actor.is_empty()).ok_or_else(|| {
+            "nobody is logged in as far as $USER says: tell who you are with --actor".into()
+        })
+    }
+}
+
+/// RFC 3339 in UTC, to the second; empty where there is no time.
+pub(super) fn when(time: Option<&Timestamp>) -> String {
+    instant(time).map_or_else(String::new, |time| format!("{time:.0}"))
+}
+
+/// RFC 3339 in UTC with nanoseconds; null where there is no time.
+pub(super) fn when_json(time: Option<&Timestamp>) -> Value {
+    instant(time).map_or(Value::Null, |time| json!(format!("{time:.9}")))
+}
+
+fn instant(time: Option<&Timestamp>) -> Option<jiff::Timestamp> {
+    time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok())
+}
+
+pub(super) fn deed_json(deed: Option<&v1::Deed>) -> Value {
+    deed.map_or(Value::Null, |deed| {
+        json!({
+            "actor": deed.actor,
+            "why": deed.why,
+            "time": when_json(deed.time.as_ref()),
+            "event_sequence": deed.event_sequence,
+        })
+    })
+}
+
+/// `ann, 2026-11-20T08:30:00Z: looks right`
+pub(super) fn deed_text(deed: &v1::Deed) -> String {
+    format!("{}, {}: {}", deed.actor, when(deed.time.as_ref()), deed.why)
+}
+
+/// An enum's name without its prefix, in lower case.
+pub(super) fn word(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase()
+}
+
+pub(super) fn score_text(score: Option<f32>) -> String {
+    score.map_or_else(String::new, |score| format!("{score:.4}"))
+}

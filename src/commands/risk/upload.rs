@@ -1,0 +1,89 @@
+//! `millrace risk upload`: consumes a file, produces the name by which a policy can refer to it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::ValueEnum;
+use millrace_client::Connection;
+use millrace_protos::v1::{self, ArtefactKind};
+use millrace_risk::shelf::ARTEFACT_LEN_MAX;
+use prost::bytes::Bytes;
+use serde_json::json;
+
+use super::server::ServerArgs;
+use crate::{Failure, commands::say};
+
+/// Bytes that travel at once.
+const PIECE_LEN: usize = 1 << 20;
+
+/// Upload a policy, or what a policy names: rules, a list, a model
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  millrace risk upload model champion.model
+
+Nothing changes until a policy that names it is set (`millrace risk policy set`).")]
+pub(crate) struct Args {
+    /// What it is
+    kind: Kind,
+    /// The file
+    file: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Policy,
+    Rules,
+    List,
+    Model,
+}
+
+impl From<Kind> for ArtefactKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Policy => Self::Policy,
+            Kind::Rules => Self::Rules,
+            Kind::List => Self::List,
+            Kind::Model => Self::Model,
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let connection = args.server.connect().await?;
+    let kept = send(&connection, args.kind.into(), &args.file).await?;
+    match args.server.json {
+        true => say!("{}", json!({ "name": kept.name, "size_bytes": kept.size_bytes })),
+        false => say!("{}  {} bytes", kept.name, kept.size_bytes),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Uploads a file.
+pub(super) async fn send(
+    connection: &Connection,
+    kind: ArtefactKind,
+    file: &Path,
+) -> Result<v1::UploadArtefactResponse, Failure> {
+    let shown = file.display();
+    let unreadable = |error| format!("{shown} can't be read: {error}");
+    let len = fs::metadata(file).map_err(unreadable)?.len();
+    if len > ARTEFACT_LEN_MAX as u64 {
+        return Err(format!("{shown} has {len} bytes, of {ARTEFACT_LEN_MAX} at most").into());
+    }
+    if len == 0 {
+        return Err(format!("{shown} is empty").into());
+    }
+    let bytes = Bytes::from(fs::read(file).map_err(unreadable)?);
+    let pieces = (0..bytes.len()).step_by(PIECE_LEN).map(move |from| {
+        let chunk = bytes.slice(from..bytes.len().min(from + PIECE_LEN));
+        v1::UploadArtefactRequest { kind: kind as i32, chunk }
+    });
+    let response = connection.risk().upload_artefact(tokio_stream::iter(pieces)).await;
+    Ok(response.map_err(|status| connection.explain(&status))?.into_inner())
+}

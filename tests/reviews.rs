@@ -1,0 +1,390 @@
+//! An analyst's day on the real binary: payments that a limit holds are listed, claimed, resolved,
+//! explained and reported, and the journal and the audit log tell who did it and why.
+
+mod support;
+
+use std::{fs, path::PathBuf};
+
+use millrace_client::Connection;
+use millrace_protos::v1::{
+    ArtefactKind, Balances, GetAccountsRequest, Operation, Payment, UploadArtefactRequest,
+};
+use serde_json::Value;
+use support::{
+    config::Settings,
+    data_dir::check_audit_log,
+    eventually,
+    payments::{error_info, id_bytes, open, pay, submit, word},
+    process::{Finished, millrace},
+    server::Server,
+    text, within,
+};
+use tempfile::TempDir;
+use tonic::Code;
+use uuid::Uuid;
+
+const ALICE: u128 = 0xa11ce;
+const BOB: u128 = 0xb0b;
+/// Above the limit that holds payments for review, in haler.
+const LARGE: u64 = 6_000_000;
+/// Above the limit that declines them.
+const HUGE: u64 = 60_000_000;
+
+struct Bank {
+    server: Server,
+    connection: Connection,
+    scratch: TempDir,
+}
+
+/// A server with the limits of `configs/dev.toml` and two accounts that may overdraw.
+async fn bank() -> Bank {
+    bank_with(Settings::dev()).await
+}
+
+async fn bank_with(settings: Settings) -> Bank {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let config = settings.write(scratch.path());
+    let server = Server::start(&config, &scratch.path().join("data"));
+    let connection = server.connect().await;
+    open(&connection, [ALICE, BOB]).await;
+    Bank { server, connection, scratch }
+}
+
+fn uuid(id: u128) -> String {
+    Uuid::from_u128(id).to_string()
+}
+
+impl Bank {
+    async fn submit_one(&self, payment: Payment) -> String {
+        let outcomes = submit(&self.connection, vec![payment]).await.expect("is taken");
+        word(&outcomes[0])
+    }
+
+    async fn balances(&self, id: u128) -> Balances {
+        let request = GetAccountsRequest { account_ids: vec![id_bytes(id)] };
+        let response = within("account", self.connection.accounts().get_accounts(request)).await;
+        let response = response.expect("is taken").into_inner();
+        response.accounts[0].balances.expect("has balances")
+    }
+
+    /// Runs `millrace risk …` against this server.
+    fn risk(&self, args: &[&str]) -> Finished {
+        let url = self.server.url();
+        millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
+    }
+
+    /// The same, signed by somebody.
+    fn signed(&self, actor: &str, args: &[&str]) -> Finished {
+        self.risk(&[args, &["--actor", actor, "--why", "it had to be"]].concat())
+    }
+
+    /// Its one line, which must say this.
+    #[track_caller]
+    fn done(&self, actor: &str, args: &[&str], said: &str) {
+        let finished = self.signed(actor, args);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stdout.contains(said), "no {said:?} in {}", finished.stdout);
+    }
+
+    /// Its complaint, which must say this.
+    #[track_caller]
+    fn refused(&self, actor: &str, args: &[&str], parts: &[&str]) {
+        let finished = self.signed(actor, args);
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
+        for part in parts {
+            assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
+        }
+    }
+
+    /// Ids of open reviews, once there are as many as expected.
+    fn open_reviews(&self, args: &[&str], count: usize) -> Vec<String> {
+        let args = [&["reviews", "list", "--json"], args].concat();
+        eventually("the desk has caught up", || {
+            let listed = self.risk(&args);
+            assert_eq!(listed.code, Some(0), "{listed:?}");
+            let ids: Vec<_> = json_lines(&listed.stdout)
+                .map(|review| review["payment_id"].as_str().expect("an id").to_owned())
+                .collect();
+            (ids.len() == count).then_some(ids)
+        })
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// The acts in the audit log, in order: the act's name and its actor.
+    fn acts(&self) -> Vec<(String, String)> {
+        let log = fs::read_to_string(self.data_dir().join("audit/audit.jsonl")).expect("is there");
+        let acts = json_lines(&log).filter(|line| line["event"] == "ACT");
+        acts.map(|line| {
+            let act = line["act"]["act"].as_object().expect("an act");
+            assert_eq!(line["act"]["why"], "it had to be");
+            let name = act.keys().next().expect("has a name").clone();
+            (name, line["act"]["actor"].as_str().expect("text").to_owned())
+        })
+        .collect()
+    }
+}
+
+fn json_lines(text: &str) -> impl Iterator<Item = Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"))
+}
+
+/// Guards the whole life of a review: money that risk holds is moved by an analyst's word, once,
+/// and the journal tells by whose.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn reviews_are_listed_claimed_and_resolved() {
+    let bank = bank().await;
+    for (id, minor, expected) in [
+        (1, LARGE, "HELD"),
+        (2, LARGE + 1, "HELD"),
+        (3, LARGE + 2, "HELD"),
+        (4, 100, "SETTLED"),
+        (5, HUGE, "REJECTED RISK_DECLINED"),
+    ] {
+        assert_eq!(bank.submit_one(pay(id, ALICE, BOB, minor)).await, expected, "{id}");
+    }
+    let [one, two, three] = [1, 2, 3].map(uuid);
+    assert_eq!(bank.open_reviews(&[], 3), [one.clone(), two.clone(), three.clone()]);
+    assert_eq!(bank.open_reviews(&["--limit", "2"], 2), [one.clone(), two.clone()]);
+    let listed = bank.risk(&["reviews", "list"]).stdout;
+    for part in ["CLAIMED BY", &one, "60000.00 CZK", "large-payment"] {
+        assert!(listed.contains(part), "no {part:?} in {listed}");
+    }
+    assert_eq!(bank.risk(&["reviews", "list", "--challenges"]).stdout, "nothing to review\n");
+
+    bank.done("ann", &["reviews", "claim", &one], "claimed by ann, event ");
+    bank.done("ann", &["reviews", "claim", &one], "claimed by ann, as before");
+    bank.refused("bob", &["reviews", "claim", &one], &["ann has claimed the review", "force it"]);
+    bank.refused("bob", &["reviews", "resolve", &one, "--approve"], &["REVIEW_CLAIMED"]);
+    bank.refused("bob", &["reviews", "release", &one], &["REVIEW_CLAIMED"]);
+    assert_eq!(bank.open_reviews(&["--claimed-by", "ann"], 1), std::slice::from_ref(&one));
+    assert_eq!(bank.open_reviews(&["--unclaimed"], 2), [two.clone(), three.clone()]);
+
+    // Approved: the money goes through, once.
+    bank.done("ann", &["reviews", "resolve", &one, "--approve"], "settled, event ");
+    bank.done("ann", &["reviews", "resolve", &one, "--approve"], "approved, as before");
+    bank.refused("ann", &["reviews", "resolve", &one, "--decline"], &["was approved already"]);
+    assert_eq!(bank.balances(BOB).await.credits_posted, LARGE + 100);
+
+    // Declined: the money goes back. Taken over from somebody who has left it lying.
+    bank.done("ann", &["reviews", "claim", &two], "claimed by ann");
+    bank.done("ann", &["reviews", "release", &two], "claimed by nobody");
+    bank.done("ann", &["reviews", "release", &two], "claimed by nobody, as before");
+    bank.done("bob", &["reviews", "claim", &two], "claimed by bob");
+    bank.done("cyd", &["reviews", "resolve", &two, "--decline", "--force"], "voided, event ");
+    bank.refused("cyd", &["reviews", "resolve", &two, "--approve"], &["was declined already"]);
+    bank.refused("cyd", &["reviews", "claim", &two], &["the review is over", "was released"]);
+
+    // Captured by the upstream meanwhile: nothing is left to decide.
+    let capture = Payment {
+        original_payment_id: 3,
+        amount_minor: None,
+        operation: Operation::Capture as i32,
+        ..pay(30, 0, 0, 0)
+    };
+    let capture =
+        Payment { debit_account_id: 0, credit_account_id: 0, ledger: 0, code: 0, ..capture };
+    assert_eq!(bank.submit_one(capture).await, "SETTLED");
+    bank.refused("ann", &["reviews", "resolve", &three, "--approve"], &["was captured"]);
+    assert_eq!(bank.open_reviews(&[], 0), [""; 0]);
+    let balances = bank.balances(BOB).await;
+    assert_eq!(balances.credits_posted, 2 * LARGE + 2 + 100);
+    assert_eq!(balances.credits_pending, 0);
+
+    // What is no review says what it is.
+    for (id, said) in [
+        (4, "risk approved it"),
+        (5, "risk declined it (huge-payment)"),
+        (30, "it is a capture of the payment 00000000-0000-0000-0000-000000000003"),
+        (99, "no payment took this id"),
+    ] {
+        bank.refused("ann", &["reviews", "claim", &uuid(id)], &[said]);
+    }
+    let expected = [
+        ("claim_review", "ann"),
+        ("resolve_review", "ann"),
+        ("claim_review", "ann"),
+        ("claim_review", "ann"),
+        ("claim_review", "bob"),
+        ("resolve_review", "cyd"),
+    ];
+    eventually("the audit log has caught up", || {
+        let found = bank.acts();
+        (found == expected.map(|(act, actor)| (act.to_owned(), actor.to_owned()))).then_some(())
+    });
+    let data_dir = bank.data_dir();
+    bank.server.stop();
+    check_audit_log(&data_dir);
+}
+
+/// Guards what an analyst is told of any payment, and reports of fraud: they are journaled with what
+/// features need, the same report is made once, and the last one counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn decisions_are_explained_and_frauds_reported() {
+    let bank = bank().await;
+    for (id, minor) in [(1, LARGE), (2, 100), (3, HUGE)] {
+        bank.submit_one(pay(id, ALICE, BOB, minor)).await;
+    }
+    bank.open_reviews(&[], 1);
+    for (id, parts) in [
+        (1, ["decided     review", "rule        large-payment", "hold        open, 60000.00 CZK"]),
+        (2, ["decided     approve", "by          the limits of", "amount      1.00 CZK"]),
+        (3, ["decided     decline", "rule        huge-payment", "amount      600000.00 CZK"]),
+    ] {
+        let shown = bank.risk(&["decision", &uuid(id)]).stdout;
+        for part in parts {
+            assert!(shown.contains(part), "no {part:?} in {shown}");
+        }
+    }
+    let finished = bank.risk(&["decision", &uuid(99)]);
+    assert!(finished.stderr.contains("no payment took this id"), "{finished:?}");
+
+    let (paid, declined) = (uuid(2), uuid(3));
+    bank.done("ann", &["report-fraud", &paid], "reported as fraud, event ");
+    bank.done("ann", &["report-fraud", &paid], "reported as fraud, as before");
+    bank.done("ann", &["report-fraud", &declined], "reported as fraud, event ");
+    bank.done("bob", &["report-fraud", &paid, "--genuine"], "reported as genuine, event ");
+    bank.done("bob", &["report-fraud", &paid, "--genuine"], "reported as genuine, as before");
+    bank.refused("ann", &["report-fraud", &uuid(99)], &["no payment took this id"]);
+    let shown = eventually("the desk has caught up", || {
+        let shown = bank.risk(&["decision", &paid, "--json"]).stdout;
+        let shown: Value = serde_json::from_str(&shown).expect("is JSON");
+        (shown["fraud_report"]["fraud"] == false).then_some(shown)
+    });
+    assert_eq!(shown["fraud_report"]["deed"]["actor"], "bob");
+
+    let data_dir = bank.data_dir();
+    eventually("the audit log has caught up", || (bank.acts().len() == 3).then_some(()));
+    let log = fs::read_to_string(data_dir.join("audit/audit.jsonl")).expect("is there");
+    let paid_at = json_lines(&log).find(|line| line["payment"] == *paid).expect("is there");
+    let act = json_lines(&log).find(|line| line["event"] == "ACT").expect("is there");
+    let label = &act["act"]["act"]["label"];
+    assert_eq!(label["payer"], uuid(ALICE));
+    assert_eq!((&label["amount_minor"], &label["ledger"]), (&100.into(), &203.into()));
+    let at: jiff::Timestamp = paid_at["time"].as_str().expect("text").parse().expect("a time");
+    assert_eq!(label["paid_at_ns"].as_i64().map(i128::from), Some(at.as_nanosecond()));
+
+    let seq = act["seq"].to_string();
+    bank.server.stop();
+    let args = ["journal", "inspect", "--event", &seq, "--data-dir", text(&data_dir)];
+    let shown = millrace(args).stdout;
+    for part in ["ACT", "\"actor\":\"ann\"", "\"why\":\"it had to be\"", "\"label\""] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
+}
+
+/// Guards against a resolution that is lost when the ledger refuses it: the review stays open, and
+/// asking again, once the account is open again, moves the money.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_resolution_that_the_ledger_refuses_can_be_made_again() {
+    let bank = bank().await;
+    bank.submit_one(pay(1, ALICE, BOB, LARGE)).await;
+    let (url, one, bob) = (bank.server.url(), uuid(1), uuid(BOB));
+    let account = |change| millrace(["account", change, &bob, "--target", &url]);
+    assert_eq!(account("freeze").code, Some(0));
+    for _ in 0..2 {
+        let finished = bank.signed("ann", &["reviews", "resolve", &one, "--approve"]);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stdout.contains("rejected: CREDIT_ACCOUNT_FROZEN"), "{finished:?}");
+        assert!(finished.stderr.contains("the review stays open"), "{finished:?}");
+    }
+    assert_eq!(account("reopen").code, Some(0));
+    bank.done("ann", &["reviews", "resolve", &one, "--approve"], "settled, event ");
+    bank.done("ann", &["reviews", "resolve", &one, "--approve"], "approved, as before");
+    assert_eq!(bank.balances(BOB).await.credits_posted, LARGE);
+    assert_eq!(bank.open_reviews(&[], 0), [""; 0]);
+}
+
+/// Guards the desk against a crash: it is rebuilt from the journal, whole, and claims still hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_desk_is_rebuilt_from_the_journal() {
+    let bank = bank().await;
+    for id in 1..=3 {
+        bank.submit_one(pay(id, ALICE, BOB, LARGE)).await;
+    }
+    let [one, two, three] = [1, 2, 3].map(uuid);
+    bank.done("ann", &["reviews", "claim", &one], "claimed by ann");
+    bank.done("ann", &["reviews", "resolve", &two, "--decline"], "voided");
+    let Bank { server, scratch, .. } = bank;
+    server.kill();
+    let data_dir = scratch.path().join("data");
+    fs::remove_dir_all(data_dir.join("reviews")).expect("is there");
+    let config = Settings::dev().write(scratch.path());
+    let server = Server::start(&config, &data_dir);
+    let connection = server.connect().await;
+    let bank = Bank { server, connection, scratch };
+    bank.refused("bob", &["reviews", "claim", &one], &["ann has claimed the review"]);
+    assert_eq!(bank.open_reviews(&[], 2), [one, three]);
+}
+
+/// Guards uploads and policies against what can't be used: a sentence, and nothing changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn artefacts_are_kept_and_unusable_policies_refused() {
+    let bank = bank().await;
+    let file = bank.scratch.path().join("rules.txt");
+    fs::write(&file, "amount > 5").expect("is written");
+    let name = blake3::hash(b"amount > 5").to_hex().to_string();
+    for kind in ["rules", "policy", "list", "model"] {
+        let finished = bank.risk(&["upload", kind, text(&file)]);
+        assert_eq!(finished.stdout, format!("{name}  10 bytes\n"), "{finished:?}");
+    }
+    assert_eq!(
+        fs::read(bank.data_dir().join("shelf").join(&name)).expect("is kept"),
+        b"amount > 5"
+    );
+    let large = bank.scratch.path().join("large.bin");
+    fs::write(&large, vec![0xff; 3 << 20]).expect("is written");
+    let finished = bank.risk(&["upload", "model", text(&large)]);
+    assert!(finished.stdout.ends_with("  3145728 bytes\n"), "{finished:?}");
+    for (args, parts) in [
+        (["upload", "policy", text(&large)], ["may have 1048576 bytes", "nothing was kept"]),
+        (["upload", "list", text(&large)], ["text in UTF-8", "ARTEFACT_NOT_TEXT"]),
+        (["upload", "list", "missing.csv"], ["missing.csv can't be read", "No such file"]),
+    ] {
+        let finished = bank.risk(&args);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        for part in parts {
+            assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
+        }
+    }
+    let unknown = "0".repeat(64);
+    for (args, parts) in [
+        (["policy", "set", &unknown], ["the one in force stays", "is not on the shelf"]),
+        (["policy", "set", "nonsense"], ["neither a file nor the name", "64 hexadecimal"]),
+        (["policy", "set", text(&file)], ["limits of its configuration", "ACT_REFUSED"]),
+    ] {
+        bank.refused("ann", &args, &parts);
+    }
+    bank.refused("ann", &["policy", "rollback"], &["no earlier policy"]);
+    let shown = bank.risk(&["policy", "show"]);
+    assert!(shown.stderr.contains("no policy was set yet"), "{shown:?}");
+    let pieces = |kind: ArtefactKind| {
+        let piece =
+            |kind, chunk: &'static [u8]| UploadArtefactRequest { kind, chunk: chunk.into() };
+        tokio_stream::iter([piece(kind as i32, b"a"), piece(ArtefactKind::Model as i32, b"b")])
+    };
+    for kind in [ArtefactKind::Unspecified, ArtefactKind::Rules] {
+        let response = within("answer", bank.connection.risk().upload_artefact(pieces(kind))).await;
+        let status = response.expect_err("is refused");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let info = error_info(&status).expect("has a reason");
+        assert_eq!(info, ("millrace.v1".to_owned(), "FIELD_MALFORMED".to_owned()));
+    }
+}
+
+/// Guards a server without the desk: what needs it says how to switch it on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn without_the_desk_nothing_is_listed_or_changed() {
+    let bank = bank_with(Settings::dev().with("sinks.reviews.enabled", false)).await;
+    bank.submit_one(pay(1, ALICE, BOB, LARGE)).await;
+    let one = uuid(1);
+    bank.refused("ann", &["reviews", "claim", &one], &["sinks.reviews.enabled", "DESK_OFF"]);
+    bank.refused("ann", &["report-fraud", &one], &["DESK_OFF"]);
+    let shown = bank.risk(&["decision", &one]).stdout;
+    assert!(shown.contains("decided     review"), "from the journal: {shown}");
+    let unsigned = bank.risk(&["reviews", "claim", &one]);
+    assert_eq!(unsigned.code, Some(2), "{unsigned:?}");
+    assert!(unsigned.stderr.contains("--why"), "{unsigned:?}");
+}
