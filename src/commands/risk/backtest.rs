@@ -21,7 +21,7 @@ use super::{
     catalogue,
     output::{self, count, number, percent},
     progress,
-    rule_source::{self, ListArgs, Texts},
+    rule_source::{self, ListArgs, RuleInputs},
     source::{Source, SourceArgs, label_delay},
     tested::{load_model, of_model, warn_of_absent},
 };
@@ -188,20 +188,19 @@ impl Judge<'_> {
             .map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
         let bar = progress::bar(rows.end, "backtest", "payments");
         let mut tally = Tally::new(payments, self.rules);
-        let (texts, stride) = (Texts::new(payments), catalogue.len());
-        let mut room = texts.room();
+        let (mut inputs, stride) = (RuleInputs::new(payments), catalogue.len());
         let mut scores = Vec::new();
         replay.run(rows, &mut |done| bar.set_position(done as u64), &mut |block, features| {
             scores.clear();
-            scores.resize(block.len(), 0.0);
+            scores.resize(block.len(), f32::NAN);
             if let Some(file) = self.model {
                 file.model.score(features, &mut scores);
             }
             let each = block.zip(features.chunks_exact(stride)).zip(&scores);
             for ((row, features), score) in each {
-                let hit = self.rules.and_then(|rules| {
-                    rules.evaluate(&texts.input(row, features, &mut room))
-                });
+                let hit = self
+                    .rules
+                    .and_then(|rules| rules.evaluate(&inputs.of(row, features, *score)));
                 let by_score = match self.model {
                     Some(_) => self.thresholds.decide(*score),
                     None => Decision::Approve,

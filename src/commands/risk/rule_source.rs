@@ -9,23 +9,12 @@ use std::{
 
 use millrace_risk::{
     features::Catalogue,
-    rules::{
-        List, ListKind, ListLimits, ListSpec, Lists, RuleInput, RuleLimits, RuleSet, Vocabulary,
-    },
+    policy::{TEXTS, vocabulary},
+    rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleInput, RuleSet},
 };
 use millrace_risk_lab::data::{Names, Payments};
 
 use crate::Failure;
-
-/// Texts that rules can name, and the columns that hold them in a file.
-const CONTEXT_TEXTS: [(&str, &str); 6] = [
-    ("context.device", "device"),
-    ("context.ip", "ip"),
-    ("context.country", "country"),
-    ("context.channel", "channel"),
-    ("context.currency", "currency"),
-    ("context.mcc", "mcc"),
-];
 
 /// Lists that rules may name.
 #[derive(clap::Args, Clone, Debug)]
@@ -97,11 +86,7 @@ pub(crate) fn load(
     let name = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| format!("the rules {name} can't be read: {error}; check the path"))?;
-    let features = catalogue.features().iter();
-    let features = features.map(|feature| (feature.name.as_str(), feature.unit.as_str()));
-    let texts = ["payer", "payee"].into_iter().chain(CONTEXT_TEXTS.map(|(text, _)| text));
-    let vocabulary = Vocabulary::new(features, texts);
-    RuleSet::compile_within(&text, &vocabulary, lists, &RuleLimits::default()).map_err(|errors| {
+    RuleSet::compile(&text, &vocabulary(catalogue), lists).map_err(|errors| {
         let told: Vec<_> = errors.iter().map(|error| format!("\n\n{error}")).collect();
         let count = match errors.len() {
             1 => "1 mistake".to_owned(),
@@ -111,42 +96,38 @@ pub(crate) fn load(
     })
 }
 
-/// What rules see of payments beside their features.
-pub(crate) struct Texts<'a> {
+/// What rules see of payments.
+pub(crate) struct RuleInputs<'a> {
     payments: &'a Payments,
     columns: Vec<Option<(&'a Names, &'a [u32])>>,
+    texts: Vec<Option<&'a str>>,
+    row: Vec<f32>,
 }
 
-impl<'a> Texts<'a> {
+impl<'a> RuleInputs<'a> {
     pub(crate) fn new(payments: &'a Payments) -> Self {
-        let accounts = [
-            Some((payments.payers(), payments.payer())),
-            Some((payments.payees(), payments.payee())),
-        ];
-        let context = |(_, column): &(&str, &str)| {
-            let context = payments.context(column)?;
-            Some((&context.names, context.values.as_slice()))
+        let column = |text: &&str| match *text {
+            "payer" => Some((payments.payers(), payments.payer())),
+            "payee" => Some((payments.payees(), payments.payee())),
+            other => {
+                let context = payments.context(other.strip_prefix("context.")?)?;
+                Some((&context.names, context.values.as_slice()))
+            }
         };
-        let columns = accounts.into_iter().chain(CONTEXT_TEXTS.iter().map(context)).collect();
-        Self { payments, columns }
+        let columns = TEXTS.iter().map(column).collect();
+        Self { payments, columns, texts: vec![None; TEXTS.len()], row: Vec::new() }
     }
 
-    /// Room for the texts of one payment.
-    pub(crate) fn room(&self) -> Vec<Option<&'a str>> {
-        vec![None; self.columns.len()]
-    }
-
-    /// The input of a payment. An empty cell is a missing text.
-    pub(crate) fn input<'b>(
-        &self,
-        row: usize,
-        features: &'b [f32],
-        room: &'b mut [Option<&'a str>],
-    ) -> RuleInput<'b> {
-        for (text, column) in room.iter_mut().zip(&self.columns) {
+    /// The input of a payment; without a model, its score is missing. An empty cell is a missing
+    /// text.
+    pub(crate) fn of(&mut self, row: usize, features: &[f32], score: f32) -> RuleInput<'_> {
+        for (text, column) in self.texts.iter_mut().zip(&self.columns) {
             let value = column.map(|(names, numbers)| names.name(numbers[row]));
             *text = value.filter(|value| !value.is_empty());
         }
-        RuleInput { row: features, texts: room, at: self.payments.at()[row] }
+        self.row.clear();
+        self.row.extend_from_slice(features);
+        self.row.push(score);
+        RuleInput { row: &self.row, texts: &self.texts, at: self.payments.at()[row] }
     }
 }

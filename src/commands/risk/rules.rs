@@ -8,15 +8,16 @@ use millrace_risk::rules::{DryRun, DryRunPayment, DryRunReport, RuleSet};
 use millrace_risk_lab::{
     data::{DaySpan, LabelDelay},
     dataset::Replay,
+    model_file::ModelFile,
     report::{Align, Table},
 };
 use serde_json::{Value, json};
 
 use super::{
     catalogue, progress,
-    rule_source::{self, ListArgs, Texts},
+    rule_source::{self, ListArgs, RuleInputs},
     source::{SourceArgs, label_delay},
-    tested::{hex, warn_of_absent},
+    tested::{hex, load_model, warn_of_absent},
 };
 use crate::{Failure, commands::say};
 
@@ -50,8 +51,12 @@ struct CheckArgs {
     #[command(flatten)]
     lists: ListArgs,
     /// The features that rules can name: a file, book or standard
-    #[arg(long, value_name = "FILE", default_value = "standard")]
-    catalogue: String,
+    /// [default: those of the model, else standard]
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<String>,
+    /// A model, for rules that speak of its score
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
     /// A dry run over these payments
     #[command(flatten)]
     source: DrySource,
@@ -75,7 +80,15 @@ struct DrySource {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Command::Check(args) = &args.command;
-    let (catalogue, _) = catalogue::load(&args.catalogue)?;
+    let named = args.catalogue.as_deref();
+    let model = match &args.model {
+        None => None,
+        Some(path) => Some(load_model(path, named)?),
+    };
+    let catalogue = match &model {
+        Some(file) => file.catalogue.clone(),
+        None => catalogue::load(named.unwrap_or("standard"))?.0,
+    };
     let rules = rule_source::load(&args.rules, &catalogue, &args.lists.load()?)?;
     let dry_run = match &args.source.source {
         None => None,
@@ -86,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 catalogue: &catalogue,
                 label_delay: label_delay(args.label_delay, None),
             };
-            Some(dry_run(&rules, &replay, args.span.as_ref())?)
+            Some(dry_run(&rules, model.as_ref(), &replay, args.span.as_ref())?)
         }
     };
     match args.json {
@@ -98,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn dry_run(
     rules: &RuleSet,
+    model: Option<&ModelFile>,
     replay: &Replay<'_>,
     span: Option<&DaySpan>,
 ) -> Result<DryRunReport, Failure> {
@@ -105,13 +119,19 @@ fn dry_run(
     let payments = replay.payments;
     let rows = span.map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
     let bar = progress::bar(rows.end, "dry run", "payments");
-    let (texts, stride) = (Texts::new(payments), replay.catalogue.len());
-    let (mut run, mut room) = (DryRun::new(rules), texts.room());
+    let stride = replay.catalogue.len();
+    let (mut run, mut inputs) = (DryRun::new(rules), RuleInputs::new(payments));
+    let mut scores = Vec::new();
     replay.run(rows, &mut |done| bar.set_position(done as u64), &mut |block, features| {
-        for (row, features) in block.zip(features.chunks_exact(stride)) {
+        scores.clear();
+        scores.resize(block.len(), f32::NAN);
+        if let Some(file) = model {
+            file.model.score(features, &mut scores);
+        }
+        for ((row, features), score) in block.zip(features.chunks_exact(stride)).zip(&scores) {
             run.add(&DryRunPayment {
                 id: payments.id(row),
-                input: texts.input(row, features, &mut room),
+                input: inputs.of(row, features, *score),
                 amount: payments.amount()[row],
                 fraud: payments.has_labels().then(|| payments.is_fraud()[row]),
             });

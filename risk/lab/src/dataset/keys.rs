@@ -5,14 +5,6 @@ use millrace_risk::features::{Catalogue, EntityKey, EntitySource, KeyMaker};
 
 use crate::data::{Names, Payments};
 
-/// Names of the API's context fields, and of the columns that hold the same in a file.
-const COLUMN_OF_FIELD: [(&str, &str); 4] = [
-    ("device_id", "device"),
-    ("ip_address", "ip"),
-    ("country_code", "country"),
-    ("merchant_category_code", "mcc"),
-];
-
 /// The keys of payments, as many for each as the catalogue has kinds of entities.
 pub(super) struct Keys {
     stride: usize,
@@ -62,10 +54,9 @@ fn of_names(kind: &str, names: &Names) -> Vec<EntityKey> {
     names.iter().map(key).collect()
 }
 
-/// The column of a context field, under the API's name or under that of a file.
+/// The column of a context field.
 fn column<'a>(payments: &'a Payments, field: &str) -> Option<(&'a Names, &'a [u32])> {
-    let alias = COLUMN_OF_FIELD.iter().find(|(api, _)| *api == field).map(|(_, column)| *column);
-    let context = payments.context(field).or_else(|| payments.context(alias?))?;
+    let context = payments.context(field)?;
     Some((&context.names, &context.values))
 }
 

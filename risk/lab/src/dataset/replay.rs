@@ -243,7 +243,7 @@ mod tests {
         };
         let payments = payments(&[(0, 1, 1, false), (2, 2, 1, true), (5, 1, 1, false)]);
         let label_delay = LabelDelay::days(7);
-        let known = catalogue("device_id");
+        let known = catalogue("device");
         let replay = Replay { payments: &payments, catalogue: &known, label_delay };
         assert!(replay.entities_absent().is_empty());
         let table = replay.table(&[0, 1, 2], &mut |_| ());
