@@ -32,6 +32,12 @@ pub struct Entity {
     pub source: EntitySource,
     /// Entities of this kind that are remembered; else the default of the profiles.
     pub entities_max: Option<u32>,
+    /// Runs: a payment that nobody reported as fraud in this time is taken for honest, and labels
+    /// that say so are ignored. Without it, a label must say so of each.
+    pub honest_after: Option<Span>,
+    /// What waits to be honest is kept in buckets of this length, and is honest as soon as all of
+    /// its bucket is. Zero without `honest_after`.
+    pub honest_bucket: Span,
 }
 
 /// Where a payment has the key of an entity.
@@ -191,8 +197,12 @@ impl fmt::Display for Form {
 fn digest(entities: &[Entity], features: &[Feature]) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     hash.update(b"millrace feature catalogue 1\n");
-    for Entity { name, source, entities_max: _ } in entities {
-        hash.update(format!("{name} {source:?}\n").as_bytes());
+    for Entity { name, source, entities_max: _, honest_after, honest_bucket } in entities {
+        hash.update(format!("{name} {source:?}").as_bytes());
+        if let Some(after) = honest_after {
+            hash.update(format!(" honest after {after} in {honest_bucket}").as_bytes());
+        }
+        hash.update(b"\n");
     }
     for feature in features {
         let Feature { name, entity, statistic, window, form, bucket, delay, current, of, .. } =

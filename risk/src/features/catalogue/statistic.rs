@@ -56,12 +56,19 @@ pub enum Statistic {
     /// Seconds since a fraud of the entity was last reported.
     SinceFraud,
     /// Moving average of the entity's labels by their number, not by time: 1 is fraud, 0 is not.
+    /// Where the entity's payments are honest after some time ([`super::Entity::honest_after`]),
+    /// the payments of a bucket count together, as of when the bucket's end is that old.
     FraudAverage,
-    /// Seconds since the first fraud of a run was paid: of labels in a row that all say fraud.
+    /// Seconds since the first fraud of a run was paid: of labels in a row that all say fraud. Where
+    /// payments are honest after some time, a bucket of them ends a run that began before the newest
+    /// of them was paid, as of when the bucket's end is that old.
     FraudRunAge,
-    /// Seconds from the newest honest payment before a run to the first fraud of the run.
+    /// Seconds from the newest honest payment before a run to the first fraud of the run; rounded as
+    /// [`Self::SinceHonest`] is.
     FraudRunGap,
-    /// Seconds since the newest payment was paid that is known to be honest.
+    /// Seconds since the newest payment was paid that is known to be honest. Where payments are
+    /// honest after some time, its time is rounded down to a 65,536th of its bucket, and to the
+    /// bucket's beginning if a later payment of the bucket was reported as fraud.
     SinceHonest,
     /// One feature divided by another.
     Quotient,
@@ -153,7 +160,8 @@ impl Statistic {
         matches!(self, Self::Ratio | Self::ZScore)
     }
 
-    /// Whether it is of the labels in their order, and so needs one for every payment.
+    /// Whether it is of the labels in their order, and so must know of each payment whether it was
+    /// honest: by a label, or by [`super::Entity::honest_after`].
     #[must_use]
     pub fn is_of_runs(self) -> bool {
         matches!(

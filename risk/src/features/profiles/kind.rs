@@ -71,9 +71,11 @@ impl Kind {
         }
     }
 
-    /// Whether nothing is kept of its entities.
+    /// Whether nothing is kept of its entities. What is unusual for them may be asked by the labels
+    /// of others alone.
     fn is_idle(&self) -> bool {
-        self.plan.before.is_empty() && self.plan.after.is_empty()
+        let KindPlan { before, after, decayed, .. } = &self.plan;
+        before.is_empty() && after.is_empty() && decayed.counters.is_empty()
     }
 
     fn key(&self, keys: &[EntityKey]) -> u64 {
@@ -165,6 +167,9 @@ impl Kind {
         for ring in &plan.rings {
             ring.advance(words, now);
         }
+        if let Some(waiting) = &plan.waiting {
+            waiting.settle(&plan.runs, words, now);
+        }
         let list = self.lists.get_mut(row as usize).unwrap_or(&mut self.no_list);
         if plan.exact.is_used() {
             plan.exact.advance(list, now);
@@ -180,6 +185,9 @@ impl Kind {
         for ring in &plan.rings {
             let counted = ring.counted.and_then(|place| attempt.entities.get(place));
             ring.add(words, attempt.at.0, attempt.amount, counted.map_or(0, |key| key.0));
+        }
+        if let Some(waiting) = &plan.waiting {
+            waiting.add(&plan.runs, words, attempt.at.0);
         }
         if plan.exact.is_used() {
             let times = (attempt.at.0, now);
@@ -214,11 +222,16 @@ impl Kind {
         if label.paid_at.0 > self.rows.last(row) {
             return false;
         }
-        if !label.fraud && self.plan.runs.is_empty() {
+        // Where payments wait to be honest, nobody needs to say that they are.
+        if !label.fraud && (self.plan.runs.is_empty() || self.plan.waiting.is_some()) {
             return true;
         }
         self.keep_list(row);
         let (plan, words) = (&self.plan, self.rows.get_mut(row));
+        if let Some(waiting) = &plan.waiting {
+            waiting.settle(&plan.runs, words, label.at.0);
+            waiting.take(words, label.paid_at.0);
+        }
         for runs in &plan.runs {
             let excepted = runs.except.is_some_and(|place| excepted >> place & 1 == 1);
             runs.label(words, label.paid_at.0, label.fraud, excepted);
@@ -331,6 +344,7 @@ impl KindPlan {
         }
         self.delayed.iter().for_each(|delayed| delayed.begin(words, at));
         self.rings.iter().for_each(|ring| ring.begin(words, at));
+        self.waiting.iter().for_each(|waiting| waiting.begin(words, at));
     }
 }
 

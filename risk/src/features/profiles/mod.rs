@@ -22,6 +22,7 @@ mod rows;
 mod runs;
 mod sketch;
 mod snapshot;
+mod waiting;
 
 use millrace_ledger::Timestamp;
 
@@ -43,7 +44,7 @@ pub struct Attempt<'a> {
 /// What became known of a payment. Labels of one moment come before its payments.
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a> {
-    /// When it became known.
+    /// When it became known; never ahead of its batch.
     pub at: Timestamp,
     /// When the payment was paid.
     pub paid_at: Timestamp,
@@ -51,8 +52,9 @@ pub struct Label<'a> {
     pub amount: f64,
     /// The payment's entities, as they were when it was observed.
     pub entities: &'a [EntityKey],
-    /// Whether it was fraud. That it was not matters to the statistics of runs alone, which need a
-    /// label for every payment; for all others, a payment is honest until it is reported.
+    /// Whether it was fraud. That it was not matters to the statistics of runs alone, and to them
+    /// only where the catalogue does not say after which time payments are taken for honest; for
+    /// all others, a payment is honest until it is reported.
     pub fraud: bool,
 }
 

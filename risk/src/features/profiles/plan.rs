@@ -14,6 +14,7 @@ use super::{
     moments::Prior,
     ring::Ring,
     runs::{Exception, OfRun, RUN_WORDS, Runs},
+    waiting::Waiting,
 };
 use crate::features::{Entity, Feature, Form, Span, Statistic};
 
@@ -27,6 +28,8 @@ pub(super) struct KindPlan {
     pub(super) delayed: Vec<Delayed>,
     pub(super) rings: Vec<Ring>,
     pub(super) runs: Vec<Runs>,
+    /// Payments that are not yet taken for honest by the runs.
+    pub(super) waiting: Option<Waiting>,
     pub(super) exact: Exact,
     /// Word of the time of the first payment.
     pub(super) first: Option<usize>,
@@ -148,7 +151,7 @@ impl Plan {
             kinds[entity].take(column as u16, feature, except, &mut plan.priors);
         }
         for (place, kind) in kinds.into_iter().enumerate() {
-            plan.kinds.push(kind.finish().map_err(|what| (place, what))?);
+            plan.kinds.push(kind.finish(&entities[place]).map_err(|what| (place, what))?);
         }
         Ok(plan)
     }
@@ -367,8 +370,9 @@ impl Builder {
     }
 
     /// Gives each thing its words.
-    fn finish(self) -> Result<KindPlan, String> {
+    fn finish(self, entity: &Entity) -> Result<KindPlan, String> {
         let mut plan = self.plan;
+        plan.waiting = Waiting::of(entity).filter(|_| !plan.runs.is_empty());
         let (rates, conditions) = (plan.decayed.rates.len(), plan.decayed.conditions.len());
         if rates > RATES_MAX {
             return Err(format!("{rates} different decayed windows, and {RATES_MAX} are the most"));
@@ -388,6 +392,9 @@ impl Builder {
         plan.reported = plan.reported.map(|_| take(1));
         plan.decayed.fading.iter_mut().for_each(|fading| fading.word = take(1) as u16);
         plan.runs.iter_mut().for_each(|runs| runs.base = take(RUN_WORDS));
+        if let Some(waiting) = &mut plan.waiting {
+            waiting.base = take(waiting.words());
+        }
         for delayed in &mut plan.delayed {
             delayed.base = take(delayed.words());
         }

@@ -2,7 +2,7 @@
 //! compromised now, whatever it was before.
 //!
 //! Labels are taken in the order in which they come. Every payment needs one for this: that it was
-//! honest must be said, too, as soon as it is taken for certain.
+//! honest is said by a label as well, or is taken for certain when it has waited long enough.
 
 use super::decayed::{Condition, number};
 use crate::features::span::SECOND_NS;
@@ -62,6 +62,20 @@ impl Runs {
         }
     }
 
+    /// Takes payments for honest that nobody reported: so many, and when the newest was paid. A run
+    /// that began after all of them goes on: a fraud may be reported before they have waited enough.
+    pub(super) fn unreported(&self, row: &mut [u64], payments: u64, newest: u64) {
+        let average = number(row, (self.base + AVERAGE) as u16);
+        let row = &mut row[self.base..self.base + RUN_WORDS];
+        row[AVERAGE] = (average * power(1.0 - self.step, payments)).to_bits();
+        row[HONEST] = row[HONEST].max(newest);
+        match row[RUN_FROM] {
+            0 => {}
+            from if newest >= from => row[RUN_FROM] = 0,
+            from => row[GAP] = from - row[HONEST].min(from),
+        }
+    }
+
     /// In seconds, but for the average.
     pub(super) fn read(&self, row: &[u64], of: OfRun, now: u64) -> f64 {
         let row = &row[self.base..self.base + RUN_WORDS];
@@ -75,4 +89,17 @@ impl Runs {
             _ => f64::NAN,
         }
     }
+}
+
+/// By squaring: the standard library does not promise the same bits everywhere.
+fn power(base: f64, exponent: u64) -> f64 {
+    let (mut product, mut square, mut left) = (1.0, base, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            product *= square;
+        }
+        square *= square;
+        left >>= 1;
+    }
+    product
 }
