@@ -17,6 +17,7 @@ mod limits;
 pub mod model;
 pub mod policy;
 mod profile;
+pub mod reasons;
 pub mod rules;
 pub mod shelf;
 mod velocity;

@@ -36,7 +36,7 @@ mod set;
 mod source;
 mod suggest;
 mod typed;
-mod unit;
+pub(crate) mod unit;
 mod vocabulary;
 
 pub use dry_run::{

@@ -86,13 +86,28 @@ impl Boosting {
         seed: u64,
         report: &mut dyn FnMut(usize, usize),
     ) -> Result<Model, TrainError> {
+        let (trees, base) = self.grow_all(rows, seed, &mut |done| report(done, self.trees));
+        let link = match self.loss {
+            Loss::Logistic => Link::Sigmoid { slope: 1.0 },
+            Loss::Squared => Link::Identity,
+        };
+        model_of_trees(Kind::Boosting, rows, trees, base, link)
+    }
+
+    /// All trees, and what their sum starts from.
+    pub(super) fn grow_all(
+        &self,
+        rows: &Dataset<'_>,
+        seed: u64,
+        report: &mut dyn FnMut(usize),
+    ) -> (Vec<Tree>, f64) {
         let features = rows.stride();
         let sorted: Vec<_> = (0..features).into_par_iter().map(|it| sort(rows, it)).collect();
         let base = self.base(rows);
         let mut sums = vec![base; rows.len()];
         let mut trees = Vec::with_capacity(self.trees);
         for number in 0..self.trees {
-            report(number, self.trees);
+            report(number);
             let mut random = Random::new(seed, 2 + number as u64);
             let mut cells = self.cells(rows, &sums, &mut random);
             let count = ((features as f64 * self.feature_share).ceil() as usize).max(1);
@@ -103,12 +118,8 @@ impl Boosting {
             sums.par_iter_mut().zip(rows.rows.par_chunks_exact(features)).for_each(one);
             trees.push(tree);
         }
-        report(self.trees, self.trees);
-        let link = match self.loss {
-            Loss::Logistic => Link::Sigmoid { slope: 1.0 },
-            Loss::Squared => Link::Identity,
-        };
-        model_of_trees(Kind::Boosting, rows, trees, base, link)
+        report(self.trees);
+        (trees, base)
     }
 
     /// What the sum starts from: the mean of the labels, in terms of the loss.

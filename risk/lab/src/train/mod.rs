@@ -5,6 +5,7 @@
 //! threads; and that a calibration was never fitted on rows that the scores it was fitted to were
 //! trained on.
 
+mod blend;
 mod boosting;
 mod calibrate;
 mod dataset;
@@ -14,6 +15,7 @@ mod random;
 mod smart;
 mod smart_trees;
 
+pub use blend::Blend;
 pub use boosting::{Boosting, Loss};
 pub use calibrate::{fit_isotonic, fit_platt};
 pub use dataset::Dataset;
@@ -26,7 +28,9 @@ use millrace_risk::model::{Calibration, Kind, Link, Model, TrainingFacts};
 /// What is trained, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Trainer {
-    /// Our own boosting with exact splits: the default, and the best that we know.
+    /// A sum of boosted trees on two losses: the default, and the best that we know.
+    Blend(Blend),
+    /// Our own boosting with exact splits.
     Boosting(Boosting),
     /// smartcore's boosting on squared errors.
     SmartBoosting(SmartBoosting),
@@ -40,7 +44,7 @@ pub enum Trainer {
 
 impl Default for Trainer {
     fn default() -> Self {
-        Self::Boosting(Boosting::default())
+        Self::Blend(Blend::default())
     }
 }
 
@@ -138,6 +142,7 @@ fn fit(
     let rows = thinned.as_ref().map_or(*rows, |thinned| thinned.as_dataset(rows.features));
     let seed = settings.seed;
     match &settings.trainer {
+        Trainer::Blend(blend) => blend.fit(&rows, seed, &mut report),
         Trainer::Boosting(boosting) => boosting.fit(&rows, seed, &mut report),
         Trainer::SmartBoosting(boosting) => boosting.fit(&rows, seed, &mut report),
         Trainer::SmartForest(forest) => forest.fit(&rows, seed, &mut report),
@@ -191,6 +196,7 @@ impl Trainer {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Blend(_) => "boosting on two losses, exact splits",
             Self::Boosting(_) => "boosting, exact splits",
             Self::SmartBoosting(_) => "smartcore 0.7 boosting",
             Self::SmartForest(_) => "smartcore 0.7 forest",
@@ -210,6 +216,7 @@ impl Settings {
             Calibrate::None => {}
         }
         match &self.trainer {
+            Trainer::Blend(blend) => blend.check(),
             Trainer::Boosting(boosting) => boosting.check(),
             Trainer::SmartBoosting(boosting) => boosting.check(),
             Trainer::SmartForest(forest) => forest.check(),

@@ -111,6 +111,11 @@ pub struct Feature {
 }
 
 impl Catalogue {
+    /// The text of [`Self::book`].
+    pub const BOOK: &str = include_str!("../../../../configs/risk/book.toml");
+    /// The text of [`Self::standard`].
+    pub const STANDARD: &str = include_str!("../../../../configs/risk/standard.toml");
+
     /// Reads a catalogue.
     ///
     /// # Errors
@@ -125,15 +130,13 @@ impl Catalogue {
     /// (Le Borgne et al., chapter 3), with its seven days of delay.
     #[must_use]
     pub fn book() -> Self {
-        let book = Self::parse(include_str!("../../../../configs/risk/book.toml"));
-        book.expect("a test reads it")
+        Self::parse(Self::BOOK).expect("a test reads it")
     }
 
     /// The features that models are trained on unless another catalogue is named.
     #[must_use]
     pub fn standard() -> Self {
-        let standard = Self::parse(include_str!("../../../../configs/risk/standard.toml"));
-        standard.expect("a test reads it")
+        Self::parse(Self::STANDARD).expect("a test reads it")
     }
 
     /// The features, in the order of a row.
