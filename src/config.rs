@@ -6,12 +6,18 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use millrace_engine::EngineConfig;
 use millrace_ingest::IngestConfig;
-use millrace_risk::{Policy, RiskConfig, RiskConfigError};
+use millrace_risk::{
+    FeaturesConfig, Policy, RiskConfig, RiskConfigError,
+    features::{Catalogue, ProfileLimits},
+    policy::{Library, ScoringConfig, unknown_context_keys},
+    shelf::Shelf,
+};
 use millrace_sinks::SinksConfig;
 use serde::Deserialize;
 
@@ -93,6 +99,8 @@ pub(crate) enum ConfigError {
     Syntax { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {0}")]
     Risk(#[from] RiskConfigError),
+    #[error("the feature catalogue {} can't be used: {complaint}", path.display())]
+    Catalogue { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
     OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
     #[error(
@@ -166,7 +174,50 @@ impl Config {
         if grpc == graphql && grpc.port() != 0 {
             return Err(ConfigError::SameAddress(grpc));
         }
-        Ok(Policy::new(&self.risk)?)
+        Ok(Policy::new(&self.risk, self.scoring()?)?)
+    }
+
+    /// How features are kept, if they are.
+    fn scoring(&self) -> Result<Option<ScoringConfig>, ConfigError> {
+        let FeaturesConfig { enabled, catalogue, entities_max, threads } = &self.risk.features;
+        if !enabled {
+            return Ok(None);
+        }
+        if !(1..=1 << 28).contains(entities_max) {
+            return Err(ConfigError::OutOfBounds {
+                key: "risk.features.entities_max",
+                value: (*entities_max).into(),
+                must_be: "1 to 268435456",
+            });
+        }
+        let catalogue = match catalogue.as_str() {
+            "standard" => Catalogue::standard(),
+            "book" => Catalogue::book(),
+            file => {
+                let path = PathBuf::from(file);
+                let text = fs::read_to_string(&path).map_err(|source| ConfigError::Catalogue {
+                    path: path.clone(),
+                    complaint: source.to_string(),
+                })?;
+                Catalogue::parse(&text).map_err(|error| ConfigError::Catalogue {
+                    path,
+                    complaint: error.to_string(),
+                })?
+            }
+        };
+        if let Some(key) = unknown_context_keys(&catalogue).first() {
+            tracing::warn!(key, "no payment has this context key: its features are missing");
+        }
+        let library = Library::new(Shelf::new(&self.shelf_dir()), Arc::new(catalogue));
+        let limits = ProfileLimits { entities_max: *entities_max, ..ProfileLimits::default() };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if *threads == 0 { (processors / 2).max(1) } else { *threads };
+        Ok(Some(ScoringConfig { library, limits, threads }))
+    }
+
+    /// Where policies, models, rules and lists are kept.
+    pub(crate) fn shelf_dir(&self) -> PathBuf {
+        self.data_dir.join("shelf")
     }
 
     pub(crate) fn engine(&self) -> EngineConfig {
@@ -188,11 +239,6 @@ impl Config {
 
     pub(crate) fn journal_dir(&self) -> PathBuf {
         self.data_dir.join("journal")
-    }
-
-    /// Where policies and what they name are kept.
-    pub(crate) fn shelf_dir(&self) -> PathBuf {
-        self.data_dir.join("shelf")
     }
 
     pub(crate) fn audit_dir(&self) -> PathBuf {

@@ -7,6 +7,7 @@ use millrace_ingest::{ReviewDesk, RiskParts};
 use millrace_ledger::{EventSeq, PaymentId};
 use millrace_risk::{
     desk::{Decided, OpenPage, OpenReviews, PolicySet, Report},
+    policy::Library,
     shelf::Shelf,
 };
 use millrace_sinks::ReviewStore;
@@ -41,16 +42,25 @@ fn told(error: impl std::error::Error) -> String {
 }
 
 /// What the risk service works with.
-pub(crate) fn parts(reviews: Option<ReviewStore>, feed: Feed, shelf: Shelf) -> RiskParts {
-    let kept = shelf.clone();
+pub(crate) fn parts(
+    reviews: Option<ReviewStore>,
+    feed: Feed,
+    shelf: Shelf,
+    library: Option<Library>,
+) -> RiskParts {
+    let catalogue = library.as_ref().map(|library| library.catalogue().clone());
+    let names = catalogue.iter().flat_map(|it| it.features()).map(|it| it.name.clone());
+    let names: Vec<String> = names.collect();
     RiskParts {
         desk: reviews.map(|store| Arc::new(Desk(store)) as Arc<dyn ReviewDesk>),
         feed,
         shelf,
-        check: Arc::new(move |name| match String::from_utf8(kept.get(name).map_err(told)?) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("{name} is no text")),
+        check: Arc::new(move |name| match &library {
+            Some(library) => library.compile(name).map(drop),
+            None => Err("no features are kept, so no policy can be set. Set \
+                         risk.features.enabled, and start again"
+                .to_owned()),
         }),
-        feature_names: Arc::new(|_| Vec::new()),
+        feature_names: Arc::new(move |_| names.clone()),
     }
 }

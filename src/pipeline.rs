@@ -173,7 +173,12 @@ impl Pipeline {
         // 6. The front door opens last.
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (ingest, submitter) = (config.ingest.clone(), engine.submitter());
-        let risk = desk::parts(reviews, engine.feed(), Shelf::new(&config.shelf_dir()));
+        let risk = desk::parts(
+            reviews,
+            engine.feed(),
+            Shelf::new(&config.shelf_dir()),
+            policy.library().cloned(),
+        );
         let grpc_server = tokio::spawn(async move {
             let stopped = turned_true(grpc_stopped);
             let served = millrace_ingest::serve(&ingest, grpc_listener, submitter, risk, stopped);

@@ -159,7 +159,7 @@ async fn reviews_are_listed_claimed_and_resolved() {
     bank.refused("bob", &["reviews", "claim", &one], &["ann has claimed the review", "force it"]);
     bank.refused("bob", &["reviews", "resolve", &one, "--approve"], &["REVIEW_CLAIMED"]);
     bank.refused("bob", &["reviews", "release", &one], &["REVIEW_CLAIMED"]);
-    assert_eq!(bank.open_reviews(&["--claimed-by", "ann"], 1)[0], one);
+    assert_eq!(bank.open_reviews(&["--claimed-by", "ann"], 1), std::slice::from_ref(&one));
     assert_eq!(bank.open_reviews(&["--unclaimed"], 2), [two.clone(), three.clone()]);
 
     // Approved: the money goes through, once.
@@ -353,7 +353,7 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
     for (args, parts) in [
         (["policy", "set", &unknown], ["the one in force stays", "is not on the shelf"]),
         (["policy", "set", "nonsense"], ["neither a file nor the name", "64 hexadecimal"]),
-        (["policy", "set", text(&file)], ["limits of its configuration", "ACT_REFUSED"]),
+        (["policy", "set", text(&file)], ["the one in force stays", "key with no value"]),
     ] {
         bank.refused("ann", &args, &parts);
     }
@@ -372,6 +372,44 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
         let info = error_info(&status).expect("has a reason");
         assert_eq!(info, ("millrace.v1".to_owned(), "FIELD_MALFORMED".to_owned()));
     }
+}
+
+/// A policy of rules is set while payments go on, decides from then on, survives a restart, and is
+/// taken back by one command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_policy_is_set_decides_and_is_rolled_back() {
+    let bank = bank().await;
+    let put = |name: &str, text: &str| {
+        let file = bank.scratch.path().join(name);
+        fs::write(&file, text).expect("is written");
+        file
+    };
+    let rules = put(
+        "rules.toml",
+        "[[rule]]\nname = \"odd-amount\"\nwhen = \"amount > 3 && amount < 4\"\naction = \"block\"\n\
+         reason = \"{amount} is odd\"\n",
+    );
+    let uploaded = bank.risk(&["upload", "rules", text(&rules)]).stdout;
+    let rules = uploaded.split_whitespace().next().expect("a name").to_owned();
+    let strict = put("strict.toml", &format!("name = \"strict\"\nrules = \"{rules}\"\n"));
+    let loose = put("loose.toml", "name = \"loose\"\n");
+    const BLOCKED: &str = "REJECTED RISK_DECLINED";
+    assert_eq!(bank.submit_one(pay(1, ALICE, BOB, 350)).await, "SETTLED");
+    bank.done("ann", &["policy", "set", text(&loose)], "");
+    bank.done("ann", &["policy", "set", text(&strict)], "");
+    assert_eq!(bank.submit_one(pay(2, ALICE, BOB, 350)).await, BLOCKED);
+    assert_eq!(bank.submit_one(pay(3, ALICE, BOB, 450)).await, "SETTLED");
+    let Bank { server, scratch, .. } = bank;
+    server.kill();
+    let config = Settings::dev().write(scratch.path());
+    let server = Server::start(&config, &scratch.path().join("data"));
+    let connection = server.connect().await;
+    let bank = Bank { server, connection, scratch };
+    assert_eq!(bank.submit_one(pay(4, ALICE, BOB, 350)).await, BLOCKED);
+    bank.done("ann", &["policy", "rollback"], "");
+    assert_eq!(bank.submit_one(pay(5, ALICE, BOB, 350)).await, "SETTLED");
+    let shown = bank.risk(&["policy", "show"]).stdout;
+    assert!(shown.contains("name = \"loose\""), "{shown}");
 }
 
 /// Guards a server without the desk: what needs it says how to switch it on.

@@ -25,7 +25,7 @@ fn limits() -> Policy {
         limit("count", Measure::PayerCountPerHour, "1000000000"),
         limit("sum", Measure::PayerSumPerHour, "100000000000.00"),
     ];
-    Policy::new(&RiskConfig { limits, ..RiskConfig::default() }).expect("right limits")
+    Policy::new(&RiskConfig { limits, ..RiskConfig::default() }, None).expect("right limits")
 }
 
 /// Keeps memory bounded, as the engine does. The ids are new, so nobody asks for what is forgotten.

@@ -1,9 +1,9 @@
 //! Reading and counting the features of 8,192 payments: the shape that models begin with, the
 //! catalogues that are shipped, and rings; in blocks and one by one.
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Instant};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group};
+use criterion::{Criterion, Throughput, criterion_group};
 use millrace_engine::huge_pages::ask_for_huge_pages;
 use millrace_ledger::Timestamp;
 use millrace_risk::features::{Attempt, Catalogue, EntityKey, ProfileLimits, Profiles};
@@ -49,7 +49,7 @@ impl Stream {
     }
 
     /// Times, amounts and keys of the next payments.
-    fn take(&mut self, count: usize) -> Vec<(u64, f64, [EntityKey; 2])> {
+    fn take(&mut self, count: usize) -> Vec<Paid> {
         let payment = |_| {
             self.at += DAY_NS / 5 / self.entities;
             let amount = (self.draw() % 50_000) as f64 / 100.0;
@@ -63,7 +63,10 @@ impl Stream {
     }
 }
 
-fn attempts(payments: &[(u64, f64, [EntityKey; 2])]) -> Vec<Attempt<'_>> {
+/// Time, amount and keys of a payment.
+type Paid = (u64, f64, [EntityKey; 2]);
+
+fn attempts(payments: &[Paid]) -> Vec<Attempt<'_>> {
     let attempts = payments.iter().map(|(at, amount, keys)| Attempt {
         at: Timestamp(*at),
         amount: *amount,
@@ -82,23 +85,25 @@ fn observe(
     let mut stream = Stream { entities, state: 7, at: START };
     let mut profiles = Profiles::new(catalogue.clone(), ProfileLimits::default());
     let columns = catalogue.len();
-    let mut rows = vec![0.0; PAYMENTS * columns];
+    let mut rows = vec![0.0; BLOCK * columns];
+    let mut observe = |payments: &[Paid]| {
+        let attempts = attempts(payments);
+        let begun = Instant::now();
+        for attempts in attempts.chunks(block) {
+            let rows = &mut rows[..attempts.len() * columns];
+            profiles.observe_block(attempts, rows);
+            black_box(rows);
+        }
+        begun.elapsed()
+    };
     // Ten payments of each entity, so that all are there.
     for _ in 0..entities as usize * 10 / PAYMENTS {
-        let payments = stream.take(PAYMENTS);
-        profiles.observe_block(&attempts(&payments), &mut rows);
+        observe(&stream.take(PAYMENTS));
     }
     let mut group = criterion.benchmark_group("features");
     group.throughput(Throughput::Elements(PAYMENTS as u64)).sample_size(30);
     group.bench_function(format!("{name}, {entities} entities, blocks of {block}"), |bencher| {
-        let observe = |payments: Vec<_>| {
-            let attempts = attempts(&payments);
-            for (attempts, rows) in attempts.chunks(block).zip(rows.chunks_mut(block * columns)) {
-                profiles.observe_block(attempts, rows);
-            }
-            black_box(&rows);
-        };
-        bencher.iter_batched(|| stream.take(PAYMENTS), observe, BatchSize::PerIteration);
+        bencher.iter_custom(|times| (0..times).map(|_| observe(&stream.take(PAYMENTS))).sum());
     });
 }
 

@@ -238,7 +238,7 @@ impl<G: Gate> Desk<G> {
                 Release::Account(reply, outcome)
             }
             Command::Act { act, reply } => {
-                let done = self.gate.act(&act).map(|()| {
+                let done = self.gate.act(&act, self.batch.time).map(|()| {
                     let (events, contexts) = self.batch.frame.begin_event();
                     record::encode_act(&act, events, contexts);
                     self.ledger.record_act().seq

@@ -13,6 +13,34 @@ pub struct RiskConfig {
     /// Each payment is checked against all of them. Decline wins over review; among limits of
     /// one action, the first that is listed names the reason.
     pub limits: Vec<LimitConfig>,
+    /// What is remembered of payers, payees and so on, for rules and models.
+    pub features: FeaturesConfig,
+}
+
+/// Features, which rules and models need.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeaturesConfig {
+    /// Whether features are kept, and policies can be promoted. Default false.
+    pub enabled: bool,
+    /// `standard`, `book`, or the file of a catalogue. Another one is rebuilt from the journal at
+    /// the next start. Default `standard`.
+    pub catalogue: String,
+    /// Entities of a kind that are remembered, where the catalogue does not say. Default 1000000.
+    pub entities_max: u32,
+    /// Threads that score, the engine's own among them; 0 is half of the processors. Default 0.
+    pub threads: usize,
+}
+
+impl Default for FeaturesConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            catalogue: "standard".to_owned(),
+            entities_max: 1_000_000,
+            threads: 0,
+        }
+    }
 }
 
 /// One limit.

@@ -9,7 +9,7 @@
 //! | 8 | 4 | score of the challenger, `f32`, where there is one |
 //! | | 1 | what the challenger would have decided, where there is one |
 //! | | 1 | number of reasons, at most 5 |
-//! | | 6 each | number of the feature in the catalogue, `u16`; its contribution, `f32` |
+//! | | 10 each | number of the feature in the catalogue, `u16`; its value, its contribution, `f32` |
 //!
 //! All little-endian.
 
@@ -27,9 +27,19 @@ pub struct Evidence {
     pub challenger: Option<(f32, u8)>,
     /// The time budget was spent: the fallback decided.
     pub fell_back: bool,
-    /// Features that moved the score most, most first: number in the catalogue, contribution. Only
-    /// for payments that were not approved.
-    pub reasons: Vec<(u16, f32)>,
+    /// Features that moved the score most, most first. Only for payments that were not approved.
+    pub reasons: Vec<Reason>,
+}
+
+/// A feature that moved a score.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Reason {
+    /// Its number in the catalogue.
+    pub feature: u16,
+    /// Its value for the payment.
+    pub value: f32,
+    /// By how much it moved the raw score; up is towards fraud.
+    pub contribution: f32,
 }
 
 const LAYOUT: u8 = 1;
@@ -53,8 +63,9 @@ impl Evidence {
         }
         let reasons = &self.reasons[..self.reasons.len().min(REASONS_MAX)];
         bytes.push(reasons.len() as u8);
-        for (feature, contribution) in reasons {
+        for Reason { feature, value, contribution } in reasons {
             bytes.extend_from_slice(&feature.to_le_bytes());
+            bytes.extend_from_slice(&value.to_le_bytes());
             bytes.extend_from_slice(&contribution.to_le_bytes());
         }
     }
@@ -79,8 +90,13 @@ impl Evidence {
         let mut reasons = Vec::with_capacity(usize::from(count).min(REASONS_MAX));
         for _ in 0..count {
             let (feature, after) = rest.split_first_chunk()?;
+            let (value, after) = after.split_first_chunk()?;
             let (contribution, after) = after.split_first_chunk()?;
-            reasons.push((u16::from_le_bytes(*feature), f32::from_le_bytes(*contribution)));
+            reasons.push(Reason {
+                feature: u16::from_le_bytes(*feature),
+                value: f32::from_le_bytes(*value),
+                contribution: f32::from_le_bytes(*contribution),
+            });
             rest = after;
         }
         rest.is_empty().then_some(Self {
@@ -106,8 +122,10 @@ mod tests {
             score in prop::option::of(0_f32..1.0),
             challenger in prop::option::of((0_f32..1.0, 0_u8..5)),
             fell_back in any::<bool>(),
-            reasons in prop::collection::vec((any::<u16>(), -1_f32..1.0), 0..=REASONS_MAX),
+            reasons in prop::collection::vec((any::<u16>(), 0_f32..9.0, -1_f32..1.0), 0..=REASONS_MAX),
         ) {
+            let reason = |(feature, value, contribution)| Reason { feature, value, contribution };
+            let reasons = reasons.into_iter().map(reason).collect();
             let evidence = Evidence { policy, score, challenger, fell_back, reasons };
             let mut bytes = Vec::new();
             evidence.put(&mut bytes);

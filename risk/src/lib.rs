@@ -1,8 +1,12 @@
-//! Risk: consumes payments in sequence order, produces a verdict for each: approve, review or
-//! decline.
+//! Risk: consumes payments in sequence order, produces a verdict for each: approve, review,
+//! challenge or decline.
 //!
-//! Guarantees that verdicts and profiles are a function of the payments observed and of the policy
-//! alone, so that a replay of the journal rebuilds the profiles. Pure: no I/O, no clock.
+//! Guarantees that profiles are a function of the payments and acts observed alone, so that a replay
+//! of the journal rebuilds them. Verdicts are a function of them and of the policy in force, unless
+//! scoring runs out of its time budget; they are journaled, and a replay does not ask again. I/O is
+//! in [`shelf`] only, and the clock is looked at for the budget only.
+//!
+//! Reading order: [`features`], [`rules`], [`model`], and [`policy`], which puts them together.
 
 pub mod acts;
 mod config;
@@ -11,10 +15,12 @@ pub mod evidence;
 pub mod features;
 mod limits;
 pub mod model;
-mod policy;
+pub mod policy;
 mod profile;
+pub mod reasons;
 pub mod rules;
 pub mod shelf;
+mod velocity;
 
-pub use config::{Action, LimitConfig, Measure, RiskConfig, RiskConfigError};
+pub use config::{Action, FeaturesConfig, LimitConfig, Measure, RiskConfig, RiskConfigError};
 pub use policy::Policy;

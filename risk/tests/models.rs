@@ -121,9 +121,9 @@ proptest! {
                 model.contributions(row, &mut moved);
                 let added: f64 = moved.iter().map(|moved| f64::from(*moved)).sum();
                 let missed = added + model.expected_raw() - sum;
-                // Near the greatest float, the sum of a logistic regression leaves 32 bits.
-                if sum.abs() > 1e30 {
-                    prop_assert!(moved.iter().all(|moved| moved.is_finite()));
+                prop_assert!(moved.iter().all(|moved| moved.is_finite()));
+                // Near the greatest float, the others are lost in rounding.
+                if moved.iter().any(|moved| moved.abs() > 1e30) {
                     continue;
                 }
                 prop_assert!(missed.abs() <= 1e-5 * sum.abs().max(1.0), "{} at {:?}", missed, row);
@@ -149,7 +149,7 @@ proptest! {
 /// Also across the blocks in which rows are taken.
 #[test]
 fn a_row_scores_the_same_in_any_company() {
-    for (depth, count) in [(3, 2_500), (8, 2_500)] {
+    for (depth, count) in [(3, 2_500), (5, 2_500), (8, 2_500)] {
         let (model, rows) = (boosting(&trees(3, 40, depth)), rows(4, count));
         let mut together = vec![0.0; count];
         model.score(&rows, &mut together);

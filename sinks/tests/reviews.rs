@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use common::{CZK, History, START_NS, account, payment};
 use millrace_ledger::{EventSeq, RejectReason, RiskDecision};
-use millrace_risk::desk::{HoldEnd, OpenPage, ReviewKind};
+use millrace_risk::{
+    desk::{HoldEnd, OpenPage, ReviewKind},
+    evidence::Reason,
+};
 use millrace_sinks::{ReviewStore, ReviewsConfig, ReviewsSink, Sink as _, SinkError};
 
 fn open(dir: &std::path::Path) -> (ReviewsSink, ReviewStore) {
@@ -113,7 +116,8 @@ fn a_decision_has_what_explains_it() {
     assert_eq!(held.event.verdict.rule.as_str(), "odd");
     assert_eq!(held.time.0, START_NS + 1_000_000_000);
     let evidence = held.evidence.expect("is there");
-    assert_eq!((evidence.score, evidence.reasons), (Some(0.5), vec![(3, 0.25)]));
+    let reason = Reason { feature: 3, value: 9.0, contribution: 0.25 };
+    assert_eq!((evidence.score, evidence.reasons), (Some(0.5), vec![reason]));
     assert_eq!(held.context, history.events[3].context);
     let expires_at = held.standing.expect("is held").expires_at_ns;
     assert_eq!(expires_at, Some(held.time.0 + 60_000_000_000));

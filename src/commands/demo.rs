@@ -268,6 +268,7 @@ fn limits(mapping: &Mapping) -> RiskConfig {
                 Action::Review,
             ),
         ],
+        ..RiskConfig::default()
     }
 }
 

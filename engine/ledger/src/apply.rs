@@ -75,7 +75,7 @@ impl Ledger {
         match event {
             Event::Act(_) => {
                 self.books.take_seq();
-                gate.acted(beside).map_err(|error| Misfit(error.to_string()))
+                gate.acted(beside, self.books.time).map_err(|error| Misfit(error.to_string()))
             }
             Event::Payment(event) => self.apply_payment(event, gate),
             Event::HoldExpired(event) => self.apply_expiry(event),

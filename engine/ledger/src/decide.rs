@@ -110,10 +110,15 @@ impl Ledger {
         let first_row = books.recent.len();
         let request = Request { payments, findings, recalled: Vec::new() };
         let looks_ahead = gate.looks_ahead();
+        if looks_ahead {
+            gate.begin_request(payments.len());
+        }
+        // A gate that looks ahead is given as much as another thread would be.
+        let long = workers.side_by_side() || looks_ahead;
+        let stretch_max = if long { STRETCH_BESIDE } else { STRETCH };
         let attempts =
             Attempts { looks_ahead, contexts, first_row, until: 0, positions: Vec::new() };
         let mut deciding = Deciding { books, request, end, gate, decided, attempts, at: 0 };
-        let stretch_max = if workers.side_by_side() { STRETCH_BESIDE } else { STRETCH };
         let mut resolved = 0;
         while deciding.at < payments.len() {
             let positions = resolved..payments.len().min(resolved + stretch_max);

@@ -140,6 +140,12 @@ pub trait Gate {
         false
     }
 
+    /// A request of so many payments begins. What was said of the one before is not asked for any
+    /// more. Only called where the gate looks ahead.
+    fn begin_request(&mut self, payments: usize) {
+        let _ = payments;
+    }
+
     /// Payments that are about to be decided, in this order. Each of them is an attempt: a PAY or
     /// AUTHORIZE with nothing wrong in itself that will leave an event, whatever becomes of it.
     /// (An id that a linked group names twice is one attempt.) Those that nothing stops before are
@@ -161,12 +167,20 @@ pub trait Gate {
         &[]
     }
 
-    /// Carries out an act of an analyst that comes in now.
+    /// All pieces of a snapshot were taken over.
+    ///
+    /// # Errors
+    /// When pieces are missing.
+    fn restored(&mut self) -> Result<(), GateStateError> {
+        Ok(())
+    }
+
+    /// Carries out an act of an analyst that comes in now, in the batch of this time.
     ///
     /// # Errors
     /// When it can't be carried out. Nothing has changed then.
-    fn act(&mut self, act: &[u8]) -> Result<(), GateActError> {
-        let _ = act;
+    fn act(&mut self, act: &[u8], at: Timestamp) -> Result<(), GateActError> {
+        let _ = (act, at);
         Err(GateActError("there is no risk policy that could carry it out".to_owned()))
     }
 
@@ -174,8 +188,8 @@ pub trait Gate {
     ///
     /// # Errors
     /// When it makes no sense here.
-    fn acted(&mut self, act: &[u8]) -> Result<(), GateActError> {
-        let _ = act;
+    fn acted(&mut self, act: &[u8], at: Timestamp) -> Result<(), GateActError> {
+        let _ = (act, at);
         Ok(())
     }
 

@@ -162,6 +162,8 @@ pub(crate) fn load(
             if holds == found && ledger.account_count() as u64 == accounts =>
         {
             ledger.end_batch();
+            let restored = gate.restored();
+            restored.map_err(|error| JournalError::snapshot(path, error.to_string()))?;
             Ok(Loaded { ledger, head })
         }
         _ => Err(sections.damaged("accounts or holds are missing")),

@@ -10,7 +10,7 @@ use millrace_ledger::{Event, EventSeq, PaymentId, PaymentView};
 use millrace_protos::v1;
 use millrace_risk::{
     desk::{Decided, PolicySet, Report},
-    evidence::Evidence,
+    evidence::{Evidence, Reason},
 };
 use tonic::Status;
 
@@ -33,10 +33,10 @@ impl Risks {
             Some(desk) => self.report_and_names(desk, id, &evidence).await?,
         };
         let event = &decided.event;
-        let contributions = evidence.reasons.iter().map(|(feature, contribution)| {
-            let name = names.get(usize::from(*feature)).cloned().unwrap_or_default();
-            let (feature, contribution) = (u32::from(*feature), *contribution);
-            v1::FeatureContribution { feature, name, contribution }
+        let contributions = evidence.reasons.iter().map(|reason| {
+            let name = names.get(usize::from(reason.feature)).cloned().unwrap_or_default();
+            let Reason { feature, value, contribution } = *reason;
+            v1::FeatureContribution { feature: feature.into(), name, contribution, value }
         });
         Ok(v1::ExplainDecisionResponse {
             payment: Some(wire::payment(&decided)),

@@ -21,7 +21,10 @@ use millrace_protos::v1::{
     self, account_service_client::AccountServiceClient,
     payment_service_client::PaymentServiceClient, risk_service_client::RiskServiceClient,
 };
-use millrace_risk::{evidence::Evidence, shelf::Shelf};
+use millrace_risk::{
+    evidence::{Evidence, Reason},
+    shelf::Shelf,
+};
 use replay::{Replay, Suspicious};
 use tokio::net::TcpListener;
 use tonic::{Status, transport::Channel};
@@ -44,7 +47,10 @@ async fn bank(visible: u64) -> Bank {
     let evidence = Evidence {
         policy: 1,
         score: Some(0.75),
-        reasons: vec![(1, 0.5), (7, -0.25)],
+        reasons: vec![
+            Reason { feature: 1, value: 3.0, contribution: 0.5 },
+            Reason { feature: 7, value: 0.5, contribution: -0.25 },
+        ],
         ..Evidence::default()
     };
     let mut gate = Suspicious { evidence: Vec::new() };

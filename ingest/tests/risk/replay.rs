@@ -42,7 +42,7 @@ impl Gate for Suspicious {
         &self.evidence
     }
 
-    fn act(&mut self, act: &[u8]) -> Result<(), GateActError> {
+    fn act(&mut self, act: &[u8], _: Timestamp) -> Result<(), GateActError> {
         Act::read(act).map(drop).map_err(|error| GateActError(error.to_string()))
     }
 

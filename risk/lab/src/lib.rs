@@ -4,7 +4,11 @@
 //! Everything is a function of its inputs: the same file, settings and seed give the same figures.
 
 pub mod data;
+pub mod dataset;
 pub mod generate;
+pub mod importance;
 pub mod metrics;
+pub mod model_file;
 pub mod report;
+pub mod train;
 pub mod tune;

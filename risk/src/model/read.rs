@@ -6,8 +6,8 @@ use millrace_ledger::Timestamp;
 
 use super::{
     Calibration, Kind, Link, Model, ModelError, Scorer, Term, TrainingFacts, Tree, check_names,
-    column::{Column, Form, LANES},
-    forest::{FlatNode, Forest},
+    column::{Column, Form, key},
+    forest::{COLUMNS_MAX, FlatNode, Forest},
     format::{DIGEST_LEN, HEADER_LEN, LEAF, MAGIC, VERSION},
     linear::Linear,
 };
@@ -200,6 +200,9 @@ impl Reader<'_> {
             }
         })?;
         let (mut nodes, mut roots) = (Vec::new(), Vec::new());
+        if header.columns as usize > COLUMNS_MAX {
+            return Err(self.wrong("there are more than 4,096 columns"));
+        }
         if header.trees == 0 || !header.base.is_finite() {
             return Err(self.wrong("there must be a tree, and a base that is a number"));
         }
@@ -216,7 +219,7 @@ impl Reader<'_> {
     fn tree(&mut self, columns: u32, nodes: &mut Vec<FlatNode>) -> Result<u32, ModelError> {
         let len = self.u32()?;
         let root = nodes.len();
-        if u32::try_from(root + len as usize).is_err() {
+        if len as usize > Tree::NODES_MAX || u32::try_from(root + len as usize).is_err() {
             return Err(self.wrong("there are too many nodes"));
         }
         let mut depths = vec![0];
@@ -232,8 +235,7 @@ impl Reader<'_> {
                 return Err(wrong("the node's value is no number"));
             }
             nodes.push(if column == LEAF {
-                let left = (root + at) as u32;
-                FlatNode { threshold: f32::INFINITY, column: 0, left, value }
+                FlatNode::leaf((root + at) as u32, value)
             } else {
                 if column >= columns || threshold.is_nan() || threshold == f32::INFINITY {
                     return Err(wrong("the split's column or threshold makes no sense"));
@@ -243,7 +245,7 @@ impl Reader<'_> {
                 }
                 let left = (root + depths.len()) as u32;
                 depths.extend([depth + 1; 2]);
-                FlatNode { threshold, column: column * LANES as u32, left, value }
+                FlatNode { threshold: key(threshold), column, left, value }
             });
         }
         if depths.len() != read.len() {

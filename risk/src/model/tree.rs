@@ -69,6 +69,9 @@ impl Tree {
     /// Deepest tree that is taken: more than any trainer grows with sensible settings.
     pub const DEPTH_MAX: u32 = 128;
 
+    /// Largest tree that is taken: its nodes are counted in 16 bits.
+    pub const NODES_MAX: usize = 1 << 16;
+
     /// Index of the leaf that a row ends in.
     ///
     /// # Panics

@@ -15,6 +15,8 @@ use super::{
     suggest::{did_you_mean, nearest},
 };
 
+/// Bytes of a file.
+const FILE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a rule's name: what the journal has room for.
 const NAME_BYTES_MAX: usize = 31;
 const KEYS: [&str; 8] =
@@ -35,6 +37,13 @@ pub(crate) struct Written {
 
 /// The rules of a file, as far as they have a right form.
 pub(crate) fn read(file: &str, errors: &mut Vec<RuleError>) -> Vec<Written> {
+    if file.len() > FILE_BYTES_MAX {
+        let problem =
+            format!("the file has {} bytes, and {FILE_BYTES_MAX} are the most", file.len());
+        let help = Some("put long alternatives into lists".to_owned());
+        errors.push(RuleError::new(file, None, Span::default(), problem, help));
+        return Vec::new();
+    }
     let (table, syntax) = DeTable::parse_recoverable(file);
     for error in &syntax {
         let span = error.span().map_or(Span::default(), |span| Span::new(span.start, span.end));
@@ -58,7 +67,7 @@ pub(crate) fn read(file: &str, errors: &mut Vec<RuleError>) -> Vec<Written> {
             reader.error(span(key), "`rule` is not a list of rules".to_owned(), help);
             continue;
         };
-        for rule in written.iter() {
+        for rule in written {
             match rule.get_ref().as_table() {
                 Some(keys) => rules.extend(reader.rule(span(rule), keys)),
                 None => {
@@ -109,7 +118,7 @@ impl Reader<'_> {
             let unnamed = name.unwrap_or_default();
             let when = when?;
             let action = action.unwrap_or(RuleAction::Review);
-            let reason = reason.unwrap_or_else(|| Located::new("", &"".into(), Span::default()));
+            let reason = reason.unwrap_or_else(|| Located::new("", "", Span::default()));
             return Some(Written {
                 name: unnamed,
                 when,

@@ -138,6 +138,9 @@ impl<'a> Lexer<'a> {
             '0'..='9' => self.number(),
             'a'..='z' | 'A'..='Z' | '_' => self.name(),
             '"' | '\'' => self.quoted(first),
+            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{2018}' | '\u{2019}' | '`' => {
+                self.curly_quoted(first)
+            }
             _ => self.symbol(first),
         }
     }
@@ -160,9 +163,6 @@ impl<'a> Lexer<'a> {
         }
         self.at += first.len_utf8();
         let help = match first {
-            '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{2018}' | '\u{2019}' | '`' => {
-                Some("write texts in plain quotes: \"KP\" or 'KP'")
-            }
             '#' => Some("remarks belong into the rule's `comment`"),
             '.' => Some("a number begins with a digit: 0.5; a name with a letter: payer.count_1h"),
             '{' | '}' => Some("names stand in expressions without braces"),
@@ -206,6 +206,18 @@ impl<'a> Lexer<'a> {
         };
         self.at += length + 2;
         Token::Text(body[..length].to_owned())
+    }
+
+    /// In the quotes of word processors: told, and read as what is meant.
+    fn curly_quoted(&mut self, first: char) -> Token {
+        let start = self.at;
+        self.at += first.len_utf8();
+        let quote = |character| matches!(character, '\u{2018}'..='\u{201e}' | '`' | '"' | '\'');
+        let body = self.skip(|character| !quote(character));
+        self.at += self.rest().chars().next().map_or(0, char::len_utf8);
+        let help = "write texts in plain quotes: \"KP\" or 'KP'";
+        self.fault(start, "these quotes have no meaning here", Some(help.to_owned()));
+        Token::Text(body.to_owned())
     }
 
     fn number(&mut self) -> Token {

@@ -6,8 +6,8 @@
 //! runs; and that a file with mistakes never becomes a set: all of them are told, each with its
 //! place and what to do.
 //!
-//! A rule's way: [`file`] reads the TOML, [`lexer`] and [`parse`] read an expression, [`check`]
-//! gives it types, [`typed`] folds and orders it, [`emit`] makes it a [`program`]. A [`RuleSet`]
+//! A rule's way: `file` reads the TOML, `lexer` and `parse` read an expression, `check`
+//! gives it types, `typed` folds and orders it, `emit` makes it a `program`. A [`RuleSet`]
 //! runs the programs of all rules in order of precedence; a [`DryRun`] tells beforehand what they
 //! would do. The language is described in `docs/risk/rules.md`.
 
@@ -36,7 +36,7 @@ mod set;
 mod source;
 mod suggest;
 mod typed;
-mod unit;
+pub(crate) mod unit;
 mod vocabulary;
 
 pub use dry_run::{

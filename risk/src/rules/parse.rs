@@ -39,13 +39,14 @@ impl Parser<'_> {
     fn whole(&mut self) -> Ast {
         let mut parts = vec![self.or()];
         while *self.token() != Token::End {
-            let help = "join conditions by `and` or `or`";
-            let fault = self.unexpected("`and`, `or` or the end").help(help);
-            self.tell(fault);
-            self.recover();
-            // A bracket that closes nothing, or what stands behind the mistake.
-            self.at += usize::from(*self.token() != Token::End);
-            if *self.token() != Token::End && !self.given_up {
+            let fault = self.unexpected("`and`, `or` or the end");
+            let help = fault.help.clone().unwrap_or("join conditions by `and` or `or`".to_owned());
+            self.tell(fault.help(help));
+            // What stands between the mistake and the next condition would only confuse.
+            while !self.take(Symbol::And) && !self.take(Symbol::Or) && *self.token() != Token::End {
+                self.at += 1;
+            }
+            if *self.token() != Token::End {
                 parts.push(self.or());
             }
         }
@@ -86,11 +87,34 @@ impl Parser<'_> {
     /// One side of `and` or `or`. A mistake ends here.
     fn operand(&mut self) -> Ast {
         let start = self.span();
-        self.not().unwrap_or_else(|fault| {
-            self.tell(fault);
-            self.recover();
-            Ast::new(AstKind::Wrong, start)
-        })
+        let fault = match self.not() {
+            Ok(part) if self.at_an_end() => return part,
+            Ok(part) => {
+                let help = "join conditions by `and` or `or`";
+                let fault = self.unexpected("an operator, `and` or `or`").help(help);
+                // Is it a condition so far? Then it is worth checking.
+                if matches!(part.kind, AstKind::Compare(..) | AstKind::Within { .. }) {
+                    self.tell(fault);
+                    self.recover();
+                    return part;
+                }
+                fault
+            }
+            Err(fault) => fault,
+        };
+        self.tell(fault);
+        self.recover();
+        Ast::new(AstKind::Wrong, start)
+    }
+
+    fn at_an_end(&self) -> bool {
+        use Symbol::{And, Close, CloseList, Comma, Or};
+        let ends = |symbol| matches!(symbol, And | Close | CloseList | Comma | Or);
+        match self.token() {
+            Token::End => true,
+            Token::Symbol(symbol) => ends(*symbol),
+            _ => false,
+        }
     }
 
     fn not(&mut self) -> Parsed {

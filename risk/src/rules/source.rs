@@ -3,8 +3,6 @@
 //! Guarantees that the offset of a character in an expression leads to that character in the file
 //! that the expression stands in, through TOML's quotes and escapes.
 
-use std::borrow::Cow;
-
 /// Part of a text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -69,27 +67,19 @@ impl Located {
         Self { text: text.to_owned(), offsets: Offsets::Verbatim(0) }
     }
 
-    /// `span` is the string with its quotes.
-    pub(crate) fn new(file: &str, text: &Cow<'_, str>, span: Span) -> Self {
-        let offsets = match text {
-            // A part of the file itself: it had nothing to unescape.
-            Cow::Borrowed(part) => {
-                let start = (part.as_ptr() as usize).wrapping_sub(file.as_ptr() as usize);
-                match file.get(start..start.wrapping_add(part.len())) {
-                    Some(_) => Offsets::Verbatim(start),
-                    None => Offsets::Whole(span),
-                }
-            }
-            Cow::Owned(unescaped) => {
-                let offsets = unescape(span.of(file), span.start);
-                if offsets.len() == unescaped.len() + 1 {
-                    Offsets::Escaped(offsets)
-                } else {
-                    Offsets::Whole(span)
-                }
-            }
+    /// `span` is the string with its quotes. TOML hands out a part of the file itself where there
+    /// was nothing to unescape.
+    pub(crate) fn new(file: &str, text: &str, span: Span) -> Self {
+        let start = (text.as_ptr() as usize).wrapping_sub(file.as_ptr() as usize);
+        let verbatim = file.get(start..).is_some_and(|rest| rest.starts_with(text));
+        let offsets = if verbatim {
+            Offsets::Verbatim(start)
+        } else {
+            let offsets = unescape(span.of(file), span.start);
+            let right = offsets.len() == text.len() + 1;
+            if right { Offsets::Escaped(offsets) } else { Offsets::Whole(span) }
         };
-        Self { text: text.clone().into_owned(), offsets }
+        Self { text: text.to_owned(), offsets }
     }
 
     /// Where in the file a part of the text stands.

@@ -25,17 +25,18 @@ impl Unit {
     pub(crate) fn named(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
             "money" | "amount" | "major units" => Self::Money(None),
-            "count" | "payments" | "payers" | "payees" => Self::Count,
+            "count" | "payments" | "entities" => Self::Count,
             "share" | "fraction" | "probability" => Self::Share,
             "ratio" | "times" => Self::Ratio,
             "flag" | "yes/no" | "bool" | "boolean" => Self::Flag,
-            "nanoseconds" | "ns" => Self::Duration(1e-9),
-            "milliseconds" | "ms" => Self::Duration(1e-3),
-            "seconds" | "second" | "s" => Self::Duration(1.0),
-            "minutes" | "minute" | "min" => Self::Duration(60.0),
-            "hours" | "hour" | "h" => Self::Duration(3_600.0),
-            "days" | "day" | "d" => Self::Duration(86_400.0),
-            "weeks" | "week" | "w" => Self::Duration(604_800.0),
+            // In the plural: an `hour` is one of the day, not a duration.
+            "nanoseconds" => Self::Duration(1e-9),
+            "milliseconds" => Self::Duration(1e-3),
+            "seconds" => Self::Duration(1.0),
+            "minutes" => Self::Duration(60.0),
+            "hours" => Self::Duration(3_600.0),
+            "days" => Self::Duration(86_400.0),
+            "weeks" => Self::Duration(604_800.0),
             _ if name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_uppercase()) => {
                 Self::Money(Some(name.to_owned()))
             }
@@ -130,7 +131,8 @@ mod tests {
             ("hours", 48.0, "2 d"),
             ("days", 400.5, "400 d 12 h"),
             ("minutes", -90.0, "-1 h 30 min"),
-            ("hour of day", 3.0, "3 hour of day"),
+            ("hour", 3.0, "3 hour"),
+            ("entities", 12.0, "12"),
             ("", 0.0, "0"),
             ("", 100.0, "100"),
             ("money", f32::NAN, "unknown"),

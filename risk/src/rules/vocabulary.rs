@@ -23,7 +23,7 @@ impl Vocabulary {
     /// Features as (name, unit), in the order of [`super::RuleInput::row`], and texts in the order
     /// of [`super::RuleInput::texts`]. Of several with one name, the first is meant.
     ///
-    /// Units that mean something: `money` or a currency's code; `count`; `share` (0 to 1); `ratio`;
+    /// Units that mean something: `money` or a currency's code; `count`, `payments`, `entities`; `share` (0 to 1); `ratio`;
     /// `flag` (a condition: yes unless it is 0); `seconds`, `minutes`, `hours`, `days`, `weeks`
     /// (durations). Any other is only shown.
     ///

@@ -20,6 +20,7 @@ fn everything() -> Catalogue {
         ("distinct", "of = \"payee\"\n"),
         ("ratio", ""),
         ("zscore", ""),
+        ("max_ratio", "usual = \"10d\"\n"),
         ("count_above", "above = 250\n"),
         ("share_above", "above = 400.5\n"),
         ("count_unusual", "times = 1.5\nusual = \"10d\"\n"),
@@ -54,9 +55,15 @@ fn everything() -> Catalogue {
             }
         }
     }
-    for (n, statistic) in ["since_last", "age", "since_fraud"].into_iter().enumerate() {
+    let runs = ["fraud_average", "fraud_run_age", "fraud_run_gap", "since_honest"];
+    let except = "except = \"payer\"\ntimes = 1.2\nusual = \"10d\"\n";
+    let since = ["since_last", "age", "since_fraud"].map(|statistic| ("payer", statistic, ""));
+    let plain = runs.map(|statistic| ("payer", statistic, ""));
+    let excepted = runs.map(|statistic| ("payee", statistic, except));
+    let others = since.into_iter().chain(plain).chain(excepted);
+    for (n, (entity, statistic, more)) in others.enumerate() {
         text += &format!(
-            "[[feature]]\nname = \"t{n}\"\nentity = \"payer\"\nstatistic = \"{statistic}\"\n"
+            "[[feature]]\nname = \"t{n}\"\nentity = \"{entity}\"\nstatistic = \"{statistic}\"\n{more}"
         );
     }
     assert!(taken > 250, "{taken}");

@@ -2,6 +2,7 @@
 
 mod book;
 mod definitions;
+mod honest;
 mod memory;
 mod naive;
 mod order;

@@ -11,6 +11,27 @@ use crate::{
 
 const LIMITS: ProfileLimits = ProfileLimits { entities_max: 20, payments_max: 1_000 };
 
+/// Something of everything that a row can have.
+fn catalogue() -> Catalogue {
+    let mut text =
+        "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"payee\"\n".to_owned();
+    for (name, more) in [
+        ("amount", "statistic = \"amount\""),
+        ("hour", "statistic = \"hour\""),
+        ("payer.count", "entity = \"payer\"\nstatistic = \"count\"\nwindow = \"30d\""),
+        ("payer.since_last", "entity = \"payer\"\nstatistic = \"since_last\""),
+        ("payer.max", "entity = \"payer\"\nstatistic = \"max\"\nwindow = \"1d\"\nform = \"ring\""),
+        ("payee.since_fraud", "entity = \"payee\"\nstatistic = \"since_fraud\""),
+        (
+            "payee.share",
+            "entity = \"payee\"\nstatistic = \"fraud_share\"\nwindow = \"1d\"\ndelay = \"7d\"\nmissing = 0.5",
+        ),
+    ] {
+        text += &format!("[[feature]]\nname = \"{name}\"\n{more}\n");
+    }
+    Catalogue::parse(&text).expect("right")
+}
+
 fn pay(profiles: &mut Profiles, second: u64, keys: [u64; 2], amount: f64) -> Vec<f32> {
     let mut row = vec![0.0; profiles.catalogue().len()];
     let at = Timestamp(START + second * SECOND);
@@ -29,7 +50,7 @@ fn bits(rows: &[f32]) -> Vec<u32> {
 
 #[test]
 fn the_coldest_of_eight_gives_way() {
-    let mut profiles = Profiles::new(Catalogue::standard(), LIMITS);
+    let mut profiles = Profiles::new(catalogue(), LIMITS);
     for n in 1..=20 {
         pay(&mut profiles, n, [n, 1], 1.0);
     }
@@ -38,9 +59,9 @@ fn the_coldest_of_eight_gives_way() {
     pay(&mut profiles, 101, [50, 1], 1.0);
     assert_eq!(profiles.counts().evicted, 1);
     let row = pay(&mut profiles, 102, [1, 1], 1.0);
-    assert!(value(&profiles, &row, "payer.count_30d") > 2.9, "remembered");
+    assert!(value(&profiles, &row, "payer.count") > 2.9, "remembered");
     let row = pay(&mut profiles, 103, [2, 1], 1.0);
-    assert_eq!(value(&profiles, &row, "payer.count_30d"), 1.0, "forgotten");
+    assert_eq!(value(&profiles, &row, "payer.count"), 1.0, "forgotten");
     assert!(value(&profiles, &row, "payer.since_last").is_nan());
     let bytes = profiles.bytes();
     for n in 0..5_000 {
@@ -65,7 +86,7 @@ fn a_list_is_bounded_by_its_window_and_by_its_limit() {
 
 #[test]
 fn labels_of_strangers_are_counted_and_ignored() {
-    let mut profiles = Profiles::new(Catalogue::standard(), LIMITS);
+    let mut profiles = Profiles::new(catalogue(), LIMITS);
     pay(&mut profiles, 100, [1, 2], 5.0);
     let mut label = |keys: [u64; 2], paid: u64, fraud: bool| {
         profiles.label(&Label {
@@ -96,7 +117,7 @@ fn labels_of_strangers_are_counted_and_ignored() {
 
 #[test]
 fn what_is_absent_or_no_number_is_missing() {
-    let mut profiles = Profiles::new(Catalogue::standard(), LIMITS);
+    let mut profiles = Profiles::new(catalogue(), LIMITS);
     let before = pay(&mut profiles, 10, [1, 2], 5.0);
     for (keys, amount) in [([1, 2], f64::NAN), ([1, 2], f64::INFINITY), ([0, 0], 5.0)] {
         let row = pay(&mut profiles, 20, keys, amount);
@@ -119,7 +140,7 @@ fn what_is_absent_or_no_number_is_missing() {
     let mut short = vec![0.0; profiles.catalogue().len()];
     let at = Timestamp(START);
     profiles.observe(&Attempt { at, amount: 1.0, entities: &[] }, &mut short);
-    assert!(short[profiles.catalogue().index_of("payer.count_1d").expect("there")].is_nan());
+    assert!(short[profiles.catalogue().index_of("payer.count").expect("there")].is_nan());
 }
 
 proptest! {
@@ -127,7 +148,7 @@ proptest! {
     /// Also while entities give way to each other inside of a block.
     #[test]
     fn blocks_equal_one_by_one(events in events(400, 40), cuts in prop::collection::vec(1_usize..150, 400)) {
-        for catalogue in [Catalogue::standard(), Catalogue::book()] {
+        for catalogue in [catalogue(), Catalogue::standard(), Catalogue::book()] {
             let mut single = Profiles::new(catalogue.clone(), LIMITS);
             let mut blocks = single.clone();
             let columns = catalogue.len();

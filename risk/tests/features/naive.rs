@@ -18,6 +18,8 @@ pub(crate) struct Naive {
     payments: Vec<Paid>,
     /// Frauds: when reported, and the payment.
     reports: Vec<(u64, Paid)>,
+    /// All labels: the payment, whether it was fraud, and payments that had been seen.
+    labels: Vec<(Paid, bool, usize)>,
 }
 
 /// A payment with what it counts in a window.
@@ -25,13 +27,16 @@ type Weighted<'a> = (&'a Paid, f64);
 
 impl Naive {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, payments: Vec::new(), reports: Vec::new() }
+        Self { catalogue, payments: Vec::new(), reports: Vec::new(), labels: Vec::new() }
     }
 
     pub(crate) fn label(&mut self, label: &Label<'_>) {
         let keys = label.entities.iter().map(|key| key.0).collect();
         let paid = Paid { at: label.paid_at.0, amount: label.amount, keys };
-        self.reports.push((label.at.0, paid));
+        self.labels.push((paid.clone(), label.fraud, self.payments.len()));
+        if label.fraud {
+            self.reports.push((label.at.0, paid));
+        }
     }
 
     pub(crate) fn observe(&mut self, attempt: &Attempt<'_>) -> Vec<f64> {
@@ -67,6 +72,7 @@ impl Naive {
                 let newest = reports.map(|(at, _)| *at).max();
                 return newest.map_or(f64::NAN, |at| seconds(at, now));
             }
+            _ if feature.statistic.is_of_runs() => return self.of_runs(feature, entity, key, now),
             _ => {}
         }
         let mut counted = before.clone();
@@ -80,13 +86,44 @@ impl Naive {
     }
 }
 
+impl Naive {
+    fn of_runs(&self, feature: &Feature, entity: usize, key: u64, now: u64) -> f64 {
+        let seconds = |from: u64, to: u64| to.saturating_sub(from) as f64 / SECOND as f64;
+        let is_excepted = |paid: &Paid, seen: usize| {
+            let Some(other) = feature.except else { return false };
+            let seen = self.payments[..seen].iter();
+            let before: Vec<_> = seen.filter(|one| one.keys[other] == paid.keys[other]).collect();
+            paid.keys[other] != 0 && is_unusual(feature, &before, paid)
+        };
+        let its = self.labels.iter().filter(|(paid, ..)| paid.keys[entity] == key);
+        let counted: Vec<_> =
+            its.filter(|(paid, fraud, seen)| !(*fraud && is_excepted(paid, *seen))).collect();
+        let run_from = counted.iter().rposition(|(_, fraud, _)| !fraud).map_or(0, |last| last + 1);
+        let honest = |labels: &[&(Paid, bool, usize)]| {
+            labels.iter().filter(|(_, fraud, _)| !fraud).map(|(paid, ..)| paid.at).max()
+        };
+        let first = counted.get(run_from).map(|(paid, ..)| paid.at);
+        match feature.statistic {
+            Statistic::FraudAverage => counted.iter().fold(0.0, |average, (_, fraud, _)| {
+                average * (1.0 - feature.step) + feature.step * f64::from(*fraud)
+            }),
+            Statistic::FraudRunAge => first.map_or(f64::NAN, |first| seconds(first, now)),
+            Statistic::FraudRunGap => match (first, honest(&counted[..run_from])) {
+                (Some(first), Some(honest)) => seconds(honest, first),
+                _ => f64::NAN,
+            },
+            _ => honest(&counted).map_or(f64::NAN, |at| seconds(at, now)),
+        }
+    }
+}
+
 /// What a payment counts.
 fn weight(feature: &Feature, at: u64, now: u64) -> f64 {
     let ns = |span: Span| match span {
         Span::Seconds(seconds) => seconds * SECOND,
         Span::Ever => u64::MAX,
     };
-    let window = feature.window.expect("it has one");
+    let window = feature.window.expect("it has a window");
     let (delay, bucket) = (ns(feature.delay), ns(feature.bucket));
     let decayed = |age: u64| match window {
         Span::Ever => 1.0,
@@ -163,6 +200,14 @@ fn statistic(
             let hits: f64 = hits.sum();
             if feature.statistic == Statistic::CountUnusual { hits } else { share(hits) }
         }
+        Statistic::MaxRatio => {
+            let all: Vec<_> = before.iter().copied().chain([this]).collect();
+            let ratios = weighted
+                .iter()
+                .enumerate()
+                .map(|(n, (paid, weight))| weight * paid.amount / usual_mean(feature, &all[..n]));
+            ratios.filter(|ratio| ratio.is_finite()).max_by(f64::total_cmp).unwrap_or(f64::NAN)
+        }
         Statistic::FraudCount => frauds,
         Statistic::FraudShare => share(frauds),
         _ => f64::NAN,
@@ -175,10 +220,16 @@ fn mean_or_zero(mean: f64, count: f64) -> f64 {
 
 /// Against the mean of the payments that had arrived before it.
 fn is_unusual(feature: &Feature, before: &[&Paid], this: &Paid) -> bool {
-    let Some(now) = before.iter().map(|paid| paid.at).max() else { return false };
-    let usual = Feature { window: Some(feature.usual), ..feature.clone() };
+    this.amount > feature.times * usual_mean(feature, before)
+}
+
+/// NaN without payments.
+fn usual_mean(feature: &Feature, before: &[&Paid]) -> f64 {
+    let now = before.iter().map(|paid| paid.at).max().unwrap_or(0);
+    let (form, delay) = (Form::Decayed, Span::ZERO);
+    let usual = Feature { window: Some(feature.usual), form, delay, ..feature.clone() };
     let weights = before.iter().map(|paid| (paid.amount, weight(&usual, paid.at, now)));
     let (sum, count) = weights
         .fold((0.0, 0.0), |(sum, count), (amount, weight)| (sum + amount * weight, count + weight));
-    this.amount > feature.times * sum / count
+    sum / count
 }

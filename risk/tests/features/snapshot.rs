@@ -10,7 +10,7 @@ const LIMITS: ProfileLimits = ProfileLimits { entities_max: 20, payments_max: 50
 
 /// All forms, and everything that a profile can keep.
 fn catalogue() -> Catalogue {
-    let mut text = "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"payee\"\n\
+    let mut text = "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"payee\"\nhonest_after = \"3d\"\n\
                     [[entity]]\nname = \"pair\"\nof = [\"payer\", \"payee\"]\nentities_max = 30\n"
         .to_owned();
     for (n, (entity, statistic, more)) in [
@@ -21,6 +21,7 @@ fn catalogue() -> Catalogue {
         ("payer", "age", ""),
         ("payee", "fraud_share", "window = \"7d\"\ndelay = \"2d\""),
         ("payee", "since_fraud", ""),
+        ("payee", "fraud_run_gap", "except = \"payer\"\ntimes = 1.5\nusual = \"5d\""),
         ("pair", "distinct", "window = \"7d\"\nform = \"exact\"\nof = \"payer\""),
         ("pair", "fraud_share", "window = \"7d\"\nform = \"exact\""),
         ("pair", "sum", "window = \"7d\"\nform = \"exact\""),

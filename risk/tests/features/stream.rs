@@ -13,7 +13,7 @@ pub(crate) const START: u64 = 1_527_638_400 * SECOND;
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Paid { at: u64, amount: f64, keys: Vec<EntityKey> },
-    Fraud { at: u64, paid_at: u64, amount: f64, keys: Vec<EntityKey> },
+    Known { at: u64, paid_at: u64, amount: f64, keys: Vec<EntityKey>, fraud: bool },
 }
 
 impl Event {
@@ -22,18 +22,18 @@ impl Event {
             Self::Paid { at, amount, keys } => {
                 Some(Attempt { at: Timestamp(*at), amount: *amount, entities: keys })
             }
-            Self::Fraud { .. } => None,
+            Self::Known { .. } => None,
         }
     }
 
     pub(crate) fn label(&self) -> Option<Label<'_>> {
         match self {
-            Self::Fraud { at, paid_at, amount, keys } => Some(Label {
+            Self::Known { at, paid_at, amount, keys, fraud } => Some(Label {
                 at: Timestamp(*at),
                 paid_at: Timestamp(*paid_at),
                 amount: *amount,
                 entities: keys,
-                fraud: true,
+                fraud: *fraud,
             }),
             Self::Paid { .. } => None,
         }
@@ -41,15 +41,16 @@ impl Event {
 }
 
 /// Payers, payees and their pairs, few of each; some payments name no payee, some come late, some
-/// are fraud and are reported between at once and twelve days later.
+/// are fraud and are
+/// reported between at once and twelve days later, some are said to be honest.
 pub(crate) fn events(len: usize, entities: u64) -> impl Strategy<Value = Vec<Event>> {
     let step = prop_oneof![4 => 0..7_200_u64, 1 => 0..200_000_u64, 1 => Just(0)];
     let late = prop_oneof![8 => Just(0_u64), 1 => 1..400_000_u64];
-    let fraud = prop_oneof![3 => Just(None), 1 => (0..1_000_000_u64).prop_map(Some)];
+    let fraud = (0..1_000_000_u64, prop::bool::weighted(0.4), any::<bool>());
     let payment = (step, late, 1..50_000_u32, (1..=entities, 0..=entities), fraud);
     prop::collection::vec(payment, 1..len).prop_map(|payments| {
         let (mut clock, mut events) = (START, Vec::new());
-        let mut due: Vec<(u64, u64, f64, Vec<EntityKey>)> = Vec::new();
+        let mut due: Vec<(u64, Event)> = Vec::new();
         for (step, late, cents, (payer, payee), fraud) in payments {
             clock += step * SECOND + 7;
             let at = clock - late * SECOND;
@@ -58,11 +59,15 @@ pub(crate) fn events(len: usize, entities: u64) -> impl Strategy<Value = Vec<Eve
             let amount = f64::from(cents) / 100.0;
             due.sort_by_key(|(at, ..)| *at);
             while due.first().is_some_and(|(at, ..)| *at <= clock) {
-                let (at, paid_at, amount, keys) = due.remove(0);
-                events.push(Event::Fraud { at, paid_at, amount, keys });
+                events.push(due.remove(0).1);
             }
-            if let Some(delay) = fraud {
-                due.push((clock + delay * SECOND, at, amount, keys.clone()));
+            let (delay, fraud, is_labelled) = fraud;
+            if fraud || is_labelled {
+                let (known_at, keys) = (clock + delay * SECOND, keys.clone());
+                due.push((
+                    known_at,
+                    Event::Known { at: known_at, paid_at: at, amount, keys, fraud },
+                ));
             }
             events.push(Event::Paid { at, amount, keys });
         }

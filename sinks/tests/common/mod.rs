@@ -16,7 +16,7 @@ use millrace_ledger::{
 use millrace_protos::v1::{Channel, PaymentContext};
 use millrace_risk::{
     acts::{Act, ActKind, LabelAct},
-    evidence::Evidence,
+    evidence::{Evidence, Reason},
 };
 use prost::Message as _;
 use uuid::Uuid;
@@ -274,7 +274,7 @@ impl History {
             credit.credits_pending += minor;
         });
         let mut evidence = Vec::new();
-        let reasons = vec![(3, 0.25)];
+        let reasons = vec![Reason { feature: 3, value: 9.0, contribution: 0.25 }];
         Evidence { score: Some(0.5), reasons, ..Evidence::default() }.put(&mut evidence);
         self.events.last_mut().expect("was pushed").evidence = evidence.into();
     }

@@ -117,7 +117,8 @@ fn show(found: &v1::ExplainDecisionResponse) {
     if !found.contributions.is_empty() {
         say!("  what moved the score most:");
         for contribution in &found.contributions {
-            say!("    {:>+9.4}  {}", contribution.contribution, feature(contribution));
+            let of = (contribution.contribution, feature(contribution), contribution.value);
+            say!("    {:>+9.4}  {} = {}", of.0, of.1, of.2);
         }
     }
     if let Some(review) = &found.review {
@@ -139,6 +140,7 @@ fn to_json(found: &v1::ExplainDecisionResponse) -> Value {
             "feature": feature(contribution),
             "number": contribution.feature,
             "contribution": contribution.contribution,
+            "value": contribution.value,
         })
     });
     let challenger = found

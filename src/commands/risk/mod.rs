@@ -1,10 +1,27 @@
 //! `millrace risk`: what analysts do, offline and on a running millrace.
 
+mod backtest;
+mod catalogue;
+mod compare;
 mod decision;
+mod drift;
+mod eval;
+mod explain;
 mod generate;
+mod journal_source;
+mod lists;
+mod output;
 mod policy;
+mod progress;
 mod reviews;
+mod rule_source;
+mod rules;
 mod server;
+mod source;
+mod tested;
+mod train;
+mod train_settings;
+mod tune;
 mod upload;
 
 use std::process::ExitCode;
@@ -13,7 +30,7 @@ use clap::Subcommand;
 
 use crate::Failure;
 
-/// Look at decisions, resolve reviews, report fraud, set policies, generate labelled payments
+/// Train, judge and explain models; check rules; resolve reviews, report fraud, set policies
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -22,6 +39,15 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    Train(Box<train::Args>),
+    Eval(Box<eval::Args>),
+    Explain(Box<explain::Args>),
+    Backtest(Box<backtest::Args>),
+    Tune(Box<tune::Args>),
+    Compare(Box<compare::Args>),
+    Drift(Box<drift::Args>),
+    Lists(lists::Args),
+    Rules(Box<rules::Args>),
     Reviews(reviews::Args),
     Decision(decision::Args),
     ReportFraud(decision::ReportArgs),
@@ -32,6 +58,15 @@ enum Command {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.command {
+        Command::Train(args) => train::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
+        Command::Tune(args) => tune::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Drift(args) => drift::run(&args),
+        Command::Lists(args) => lists::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Reviews(args) => reviews::run(args).await,
         Command::Decision(args) => decision::run(args).await,
         Command::ReportFraud(args) => decision::report(args).await,

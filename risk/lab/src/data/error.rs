@@ -174,6 +174,16 @@ pub enum DataError {
         /// The span that there is.
         all: String,
     },
+    /// All payments of a test are of customers whose cards are blocked.
+    #[error(
+        "all {rows} payments of {span} are of customers known to be compromised by then, so none is left to test on; take a longer span, or let fewer days count as known"
+    )]
+    NobodyLeft {
+        /// The span asked for.
+        span: String,
+        /// How many were left out.
+        rows: usize,
+    },
     /// All labels are the same.
     #[error(
         "all {rows} payments of {span} are labelled {label}; both fraud and legitimate payments are needed: take a longer span, or check the label column"

@@ -142,8 +142,11 @@ mod tests {
     use super::*;
     use crate::data::{Payment, PaymentsBuilder};
 
+    /// The value of a column, from the row and its label.
+    type Value = fn(usize, bool) -> String;
+
     /// Of 400 payments, every eighth is fraud.
-    fn payments(columns: &[(&str, fn(usize, bool) -> String)]) -> Payments {
+    fn payments(columns: &[(&str, Value)]) -> Payments {
         let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
         let mut builder = PaymentsBuilder::new(&names, true);
         for row in 0..400 {

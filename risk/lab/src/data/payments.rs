@@ -210,6 +210,17 @@ impl PaymentsBuilder {
         all.is_fraud.push(payment.is_fraud);
     }
 
+    /// Labels a payment that was added, in the order of adding.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn label(&mut self, row: usize, is_fraud: bool, reported_at: Timestamp) {
+        let all = &mut self.payments;
+        all.is_fraud[row] = is_fraud;
+        all.reported_at.resize(all.at.len(), Timestamp(0));
+        all.reported_at[row] = reported_at;
+    }
+
     /// How many were added.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -74,12 +74,16 @@ impl TestSplit {
     pub fn rows(&self, payments: &Payments) -> Result<Vec<u32>, DataError> {
         let mut rows = Vec::new();
         let blocked_from = self.blocked_from(payments);
-        for row in payments.rows_of(&self.test)? {
+        let span = payments.rows_of(&self.test)?;
+        for row in span.clone() {
             let midnight = Day::of(payments.at()[row]).start();
             // A label that arrives at midnight itself is too late for the day that begins.
             if blocked_from[payments.payer()[row] as usize].is_none_or(|known| known >= midnight) {
                 rows.push(row as u32);
             }
+        }
+        if rows.is_empty() {
+            return Err(DataError::NobodyLeft { span: self.test.to_string(), rows: span.len() });
         }
         both_classes(&self.test, rows.iter().map(|row| payments.is_fraud()[*row as usize]))?;
         Ok(rows)
@@ -104,10 +108,12 @@ mod tests {
     use super::*;
     use crate::data::{Payment, PaymentsBuilder};
 
-    /// One row per payment: day, hour, payer, whether it is fraud, hours until it was reported (or
-    /// the general delay), and whether it is tested. The test is on days 20 and 21, the delay is
-    /// 3 days, and what is known counts since day 12.
-    const PAYMENTS: [(u32, u64, &str, bool, Option<u64>, bool); 14] = [
+    /// Day, hour, payer, whether it is fraud, hours until it was reported, whether it is tested.
+    type Row = (u32, u64, &'static str, bool, Option<u64>, bool);
+
+    /// The test is on days 20 and 21, the delay is 3 days where no report is told, and what is known
+    /// counts since day 12.
+    const PAYMENTS: [Row; 14] = [
         (11, 9, "forgotten", true, None, false),
         (12, 9, "blocked", true, None, false),
         (15, 9, "told late", true, Some(120), false),
@@ -145,7 +151,7 @@ mod tests {
 
         let quiet = DaySpan::new(Day(21), Day(21)).expect("a right span");
         let error = TestSplit { test: quiet, ..split }.rows(&payments).expect_err("nobody is left");
-        assert!(matches!(error, DataError::OneClass { rows: 0, .. }), "{error}");
+        assert!(matches!(error, DataError::NobodyLeft { rows: 2, .. }), "{error}");
         let frauds = DaySpan::new(Day(11), Day(19)).expect("a right span");
         let error = training_rows(&payments, &frauds).expect_err("one class");
         let expected = "all 6 payments of 1970-01-12..1970-01-20 are labelled fraud; both fraud and legitimate payments are needed: take a longer span, or check the label column";

@@ -138,10 +138,10 @@ pub(super) fn calibration(table: &Calibration) -> String {
             whole(bin.rows)
         );
         let at = (bin.score_mean, bin.fraud_share);
-        plot.dot(at, (bin.share_low, bin.share_high), Ink::First, &told);
+        plot.dot(at, (bin.share_low, bin.share_high), &told);
     }
     let note = format!(
-        "On the dashed line, a score is a probability; bars are 95 % intervals. Expected calibration error {}, Brier score {}.",
+        "On the dashed line, a score is a probability; bars are 95 % intervals, and a hollow dot means that no fraud happened. Expected calibration error {}, Brier score {}.",
         general(table.expected_error),
         general(table.brier)
     );
@@ -193,30 +193,65 @@ pub(super) fn cost(tuning: &Tuning) -> String {
     figure("Cost", &legend, &note, &plot.finish())
 }
 
+pub(super) fn money_stopped(tuning: &Tuning) -> String {
+    let curve: Vec<_> = tuning.curve.iter().filter(|it| it.stopped_per_day > 0.0).collect();
+    let stopped = curve.iter().map(|it| it.stopped_per_day);
+    let x = Axis::new("payments stopped per day (log)", Scale::decades(stopped));
+    let y = Axis::new("frauds' money stopped (share)", Scale::Linear(0.0, 1.0));
+    let mut plot = Plot::new("Money stopped", &x, &y);
+    if let Some(most) = tuning.reviews_per_day_max.filter(|most| *most > 0.0) {
+        let told = format!("capacity: {} reviews per day", fixed(most, 0));
+        plot.dashes((most, 0.0), (most, 1.0), &told);
+    }
+    let points: Vec<_> = curve.iter().map(|it| (it.stopped_per_day, it.money_caught)).collect();
+    plot.line(&points, Ink::First, |place| {
+        let point = curve[place];
+        let score = point.threshold.map_or(0.0, f64::from);
+        let (per_day, money) = (fixed(point.stopped_per_day, 1), percent(point.money_caught));
+        format!("score {} and above: {per_day} per day, {money} of the money", general(score))
+    });
+    let note = "How much of the frauds' money is found by stopping the highest scores; a dashed line is the capacity of reviews.";
+    figure("Money stopped", &[], note, &plot.finish())
+}
+
 pub(super) fn money_by_day(days: &[(Day, BacktestDay)]) -> String {
-    let first = days.first().map_or(0, |(day, _)| day.0);
-    let last = days.last().map_or(0, |(day, _)| day.0);
-    let money = days.iter().map(|(_, it)| it.money_stopped + it.money_missed);
-    let span = f64::from(last - first + 1);
-    let label = format!("days since {}", Day(first));
-    let x = Axis::new(&label, Scale::Linear(0.0, span));
-    let y = Axis::new("money of frauds", Scale::from_zero(money));
-    let mut plot = Plot::new("Money of frauds by day", &x, &y);
-    for (day, it) in days {
+    let values: Vec<_> =
+        days.iter().map(|(day, it)| (*day, it.money_stopped, it.money_missed)).collect();
+    by_day("Money of frauds by day", "money of frauds", 2, &values)
+}
+
+pub(super) fn frauds_by_day(days: &[(Day, BacktestDay)]) -> String {
+    let missed = |it: &BacktestDay| (it.frauds - it.frauds_stopped) as f64;
+    let values: Vec<_> =
+        days.iter().map(|(day, it)| (*day, it.frauds_stopped as f64, missed(it))).collect();
+    by_day("Frauds by day", "frauds", 0, &values)
+}
+
+/// What was stopped, and on top of it what was missed.
+fn by_day(heading: &str, label: &str, decimals: usize, days: &[(Day, f64, f64)]) -> String {
+    let first = days.first().map_or(0, |(day, ..)| day.0);
+    let last = days.last().map_or(0, |(day, ..)| day.0);
+    let x_label = format!("days since {}", Day(first));
+    let x = Axis::new(&x_label, Scale::Linear(0.0, f64::from(last - first + 1)));
+    let y = Axis::new(
+        label,
+        Scale::from_zero(days.iter().map(|(_, stopped, missed)| stopped + missed)),
+    );
+    let mut plot = Plot::new(heading, &x, &y);
+    for (day, stopped, missed) in days {
         let left = f64::from(day.0 - first);
-        let (stopped, all) = (it.money_stopped, it.money_stopped + it.money_missed);
-        let told =
-            format!("{day}: {} stopped, {} missed", fixed(stopped, 2), fixed(it.money_missed, 2));
+        let (low, high) = (fixed(*stopped, decimals), fixed(*missed, decimals));
+        let told = format!("{day}: {low} stopped, {high} missed");
         let width = (left + 0.12, left + 0.88);
-        if stopped > 0.0 {
-            plot.bar(width, (0.0, stopped), Ink::First, &told);
+        if *stopped > 0.0 {
+            plot.bar(width, (0.0, *stopped), Ink::First, &told);
         }
-        if all > stopped {
-            plot.bar(width, (stopped, all), Ink::Second, &told);
+        if *missed > 0.0 {
+            plot.bar(width, (*stopped, stopped + missed), Ink::Second, &told);
         }
     }
     let legend = [(Ink::First, "stopped"), (Ink::Second, "missed")];
-    figure("Money of frauds by day", &legend, "With the thresholds below.", &plot.finish())
+    figure(heading, &legend, "With the thresholds that were tested.", &plot.finish())
 }
 
 /// Bars from left to right, with their names in front: for importance and drift.

@@ -12,6 +12,7 @@ mod parts;
 mod plot;
 mod table;
 
+pub use number::{fixed, percent};
 pub use page::{Card, Report};
 pub use parts::Example;
 pub use table::{Align, Table};

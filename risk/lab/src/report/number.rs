@@ -1,7 +1,8 @@
 //! Numbers as text: consumes figures, produces what people read.
 
 /// With this many decimals and a comma between thousands; "–" where there is no number.
-pub(super) fn fixed(value: f64, decimals: usize) -> String {
+#[must_use]
+pub fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
@@ -25,7 +26,8 @@ pub(super) fn whole(value: u64) -> String {
 }
 
 /// A share as a percentage.
-pub(super) fn percent(share: f64) -> String {
+#[must_use]
+pub fn percent(share: f64) -> String {
     match share.abs() {
         share if share > 0.0 && share < 0.01 => format!("{}%", fixed(share * 100.0, 2)),
         _ => format!("{}%", fixed(share * 100.0, 1)),

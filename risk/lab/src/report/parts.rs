@@ -111,12 +111,14 @@ impl Report {
             card("reviews per day", fixed(tuning.reviews_per_day, 1), &capacity),
         ]);
         self.picture(&charts::cost(tuning));
+        self.picture(&charts::money_stopped(tuning));
         self.table("Recommended thresholds", &thresholds_table(tuning))
     }
 
     /// What each day would have been like.
     pub fn backtest(&mut self, days: &[(Day, BacktestDay)]) -> &mut Self {
         self.picture(&charts::money_by_day(days));
+        self.picture(&charts::frauds_by_day(days));
         self.table("Days", &days_table(days))
     }
 
@@ -329,12 +331,13 @@ fn days_table(days: &[(Day, BacktestDay)]) -> Table {
 
 fn comparison_table(comparison: &Comparison) -> Table {
     let right = Align::Right;
+    let interval = format!("{} % interval", fixed(comparison.settings.bootstrap.level * 100.0, 0));
     let mut table = Table::new(&[
         ("figure", Align::Left),
         ("champion", right),
         ("challenger", right),
         ("difference", right),
-        ("interval", right),
+        (&interval, right),
         ("", Align::Left),
     ]);
     for it in &comparison.metrics {

@@ -9,7 +9,7 @@ use super::{
 
 const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 310.0;
-const LEFT: f64 = 58.0;
+const LEFT: f64 = 66.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
@@ -89,7 +89,7 @@ impl Plot {
         let middle = TOP + (bottom - TOP) / 2.0;
         let _ = write!(
             svg,
-            "<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/><text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text><text class=\"label\" transform=\"translate(13 {middle}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+            "<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/><text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text><text class=\"label\" transform=\"translate(12 {middle}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
             LEFT + (right - LEFT) / 2.0,
             HEIGHT - 9.0,
             escaped(x.label),
@@ -147,14 +147,14 @@ impl Plot {
         );
     }
 
-    /// A dot with a vertical interval.
-    pub(super) fn dot(&mut self, at: (f64, f64), interval: (f64, f64), ink: Ink, told: &str) {
+    /// A dot with a vertical interval; hollow where nothing was counted.
+    pub(super) fn dot(&mut self, at: (f64, f64), interval: (f64, f64), told: &str) {
+        let class = if at.1 > 0.0 { "a" } else { "a none" };
         let (x, y) = (x_of(self.x, at.0), y_of(self.y, at.1));
         let (low, high) = (y_of(self.y, interval.0), y_of(self.y, interval.1));
         let _ = write!(
             self.svg,
-            "<g class=\"dot {}\"><path d=\"M{x:.1} {low:.1}V{high:.1}\"/><circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/><title>{}</title></g>",
-            ink.class(),
+            "<g class=\"dot {class}\"><path d=\"M{x:.1} {low:.1}V{high:.1}\"/><circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/><title>{}</title></g>",
             escaped(told)
         );
     }

@@ -28,16 +28,16 @@ pub struct BacktestDay {
     pub money_missed: f64,
 }
 
-/// What each day would have been like, in order; days without payments are left out.
-#[must_use]
-pub fn backtest(scored: &Scored, thresholds: &Thresholds) -> Vec<(Day, BacktestDay)> {
-    let mut days: BTreeMap<Day, BacktestDay> = BTreeMap::new();
-    for (row, score) in scored.scores.iter().enumerate() {
-        let (is_fraud, amount) = (scored.is_fraud[row], scored.amount[row]);
-        let day = days.entry(scored.day[row]).or_default();
+/// Days, payment by payment.
+#[derive(Clone, Debug, Default)]
+pub struct BacktestDays(BTreeMap<Day, BacktestDay>);
+
+impl BacktestDays {
+    /// Counts a payment and what became of it.
+    pub fn add(&mut self, day: Day, is_fraud: bool, amount: f64, decision: Decision) {
+        let day = self.0.entry(day).or_default();
         day.rows += 1;
         day.frauds += u64::from(is_fraud);
-        let decision = thresholds.decide(*score);
         match decision {
             Decision::Approve => (),
             Decision::Review => day.reviewed += 1,
@@ -53,35 +53,21 @@ pub fn backtest(scored: &Scored, thresholds: &Thresholds) -> Vec<(Day, BacktestD
             }
         }
     }
-    days.into_iter().collect()
+
+    /// The days in their order; those without payments are left out.
+    #[must_use]
+    pub fn finish(self) -> Vec<(Day, BacktestDay)> {
+        self.0.into_iter().collect()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_count_what_was_decided_on_them() {
-        let scored = Scored {
-            scores: vec![0.95, 0.8, 0.6, 0.1, 0.6],
-            is_fraud: vec![true, false, true, true, false],
-            amount: vec![10.0, 20.0, 30.0, 40.0, 50.0],
-            day: vec![Day(3), Day(3), Day(3), Day(3), Day(5)],
-            customer: vec![0; 5],
-        };
-        let thresholds =
-            Thresholds { review_at: Some(0.5), challenge_at: Some(0.7), decline_at: Some(0.9) };
-        let first = BacktestDay {
-            rows: 4,
-            frauds: 3,
-            reviewed: 1,
-            challenged: 1,
-            declined: 1,
-            frauds_stopped: 2,
-            money_stopped: 40.0,
-            money_missed: 40.0,
-        };
-        let second = BacktestDay { rows: 1, reviewed: 1, ..BacktestDay::default() };
-        assert_eq!(backtest(&scored, &thresholds), [(Day(3), first), (Day(5), second)]);
+/// What each day would have been like, in order; days without payments are left out.
+#[must_use]
+pub fn backtest(scored: &Scored, thresholds: &Thresholds) -> Vec<(Day, BacktestDay)> {
+    let mut days = BacktestDays::default();
+    for (row, score) in scored.scores.iter().enumerate() {
+        let decision = thresholds.decide(*score);
+        days.add(scored.day[row], scored.is_fraud[row], scored.amount[row], decision);
     }
+    days.finish()
 }

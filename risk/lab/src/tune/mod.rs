@@ -6,7 +6,7 @@ mod compare;
 mod cost;
 mod thresholds;
 
-pub use backtest::{BacktestDay, backtest};
+pub use backtest::{BacktestDay, BacktestDays, backtest};
 pub use compare::{CompareSettings, Comparison, MetricComparison, compare};
 pub use cost::{Challenge, CostError, CostPoint, Costs, MissedFraud, cost_curve};
 pub use thresholds::{Decision, DecisionCount, Thresholds, Tuning, tune};

@@ -107,7 +107,7 @@ pub fn tune(
     if scored.is_empty() {
         return Err(CostError::NoPayments);
     }
-    if let Some(value) = reviews_per_day_max.filter(|value| !(*value >= 0.0)) {
+    if let Some(value) = reviews_per_day_max.filter(|value| value.is_nan() || *value < 0.0) {
         return Err(CostError::NotACost { what: "the capacity of reviews per day", value });
     }
     let reviews_max = reviews_per_day_max

@@ -15,6 +15,8 @@ const FEATURES_MAX: usize = 1_000;
 const NAME_LEN_MAX: usize = 63;
 /// Parts of a window that are usual: a rule's hour is exact to two minutes.
 const RING_PARTS: u64 = 24;
+/// Buckets of payments that wait to be honest, where the catalogue does not say their length.
+const HONEST_PARTS: u64 = 28;
 /// Sketches take eight words each, so a window has fewer.
 const SKETCH_PARTS: u64 = 6;
 
@@ -34,6 +36,18 @@ pub(super) fn catalogue(toml: &str) -> Result<(Vec<Entity>, Vec<Feature>), Catal
     }
     let entities = entities(&file);
     let features = features(&file, &entities);
+    for (place, entity) in entities.iter().enumerate() {
+        let is_used =
+            |feature: &Feature| feature.entity == Some(place) && feature.statistic.is_of_runs();
+        if entity.honest_after.is_some() && !features.iter().any(is_used) {
+            let name = &entity.name;
+            let what = format!(
+                "honest_after of {name:?} is used by none of its features: it is for \
+                 fraud_average, fraud_run_age, fraud_run_gap and since_honest"
+            );
+            file.problem("entity", what);
+        }
+    }
     file.finish();
     problems.none()?;
     if let Err((place, what)) = Plan::compile(&entities, &features) {
@@ -56,13 +70,37 @@ fn entities(file: &Fields<'_>) -> Vec<Entity> {
             }
             whole.then_some(max as u32)
         });
+        let (honest_after, honest_bucket) = honest(&fields);
         fields.finish();
-        entities.push(Entity { name, source, entities_max });
+        entities.push(Entity { name, source, entities_max, honest_after, honest_bucket });
     }
     if entities.len() > ENTITIES_MAX {
         file.problem("entity", format!("there are more than {ENTITIES_MAX} kinds of entities"));
     }
     entities
+}
+
+/// After which time payments are honest, and the length of the buckets in which they wait.
+fn honest(fields: &Fields<'_>) -> (Option<Span>, Span) {
+    let (after, bucket) = (fields.span("honest_after"), fields.span("honest_bucket"));
+    let Some(after) = after else {
+        if fields.has("honest_bucket") {
+            fields.problem("honest_bucket", "honest_bucket has no meaning without honest_after");
+        }
+        return (None, Span::ZERO);
+    };
+    let Span::Seconds(seconds @ 1..) = after else {
+        fields.problem("honest_after", "honest_after must be longer than nothing, and must end");
+        return (None, Span::ZERO);
+    };
+    let bucket = bucket.unwrap_or(Span::Seconds(seconds.div_ceil(HONEST_PARTS)));
+    let fits = |length: u64| length <= seconds && seconds.div_ceil(length) <= BUCKETS_MAX;
+    if !matches!(bucket, Span::Seconds(length @ 1..) if fits(length)) {
+        let what = format!("honest_bucket must fit into honest_after, {BUCKETS_MAX} times at most");
+        fields.problem("honest_bucket", what);
+        return (None, Span::ZERO);
+    }
+    (Some(after), bucket)
 }
 
 fn source(fields: &Fields<'_>, name: &str, entities: &[Entity]) -> EntitySource {
@@ -158,6 +196,9 @@ fn feature(
     let (of, current) = (fields.texts("of"), fields.flag("current"));
     let (above, times, usual) =
         (fields.number("above"), fields.number("times"), fields.span("usual"));
+    let except =
+        fields.text("except").and_then(|name| place(fields, "except", name, entities, |e| &e.name));
+    let step = fields.number("step");
     let (prior, prior_weight) = (fields.number("prior"), fields.number("prior_weight"));
     let unit = fields.text("unit");
     let description = fields.text("description").unwrap_or_default();
@@ -186,6 +227,8 @@ fn feature(
         above: above.unwrap_or(0.0),
         times: times.unwrap_or(0.0),
         usual: usual.or(window).unwrap_or(Span::ZERO),
+        except,
+        step: step.unwrap_or(0.5),
         prior: prior.unwrap_or(0.0),
         prior_weight: prior_weight.unwrap_or(0.0),
         unit: unit.unwrap_or(statistic.unit()).to_owned(),
@@ -231,14 +274,18 @@ fn check_fields(fields: &Fields<'_>, feature: &Feature) {
     let above = matches!(statistic, Statistic::CountAbove | Statistic::ShareAbove);
     let unusual = matches!(statistic, Statistic::CountUnusual | Statistic::ShareUnusual);
     let of = matches!(statistic, Statistic::Distinct | Statistic::Quotient);
+    let excepts = statistic.is_of_runs() && fields.has("except");
+    let ratios = statistic == Statistic::MaxRatio;
     // Field, whether it must be there, whether it may.
     for (key, must, may) in [
         ("entity", windowed || over == Over::Entity, false),
         ("window", windowed, false),
         ("of", of, false),
         ("above", above, false),
-        ("times", unusual, false),
-        ("usual", false, unusual),
+        ("times", unusual || excepts, false),
+        ("usual", excepts, unusual || ratios),
+        ("except", false, statistic.is_of_runs()),
+        ("step", false, statistic == Statistic::FraudAverage),
         ("prior", false, share),
         ("prior_weight", false, share),
         ("form", false, windowed),
@@ -252,6 +299,9 @@ fn check_fields(fields: &Fields<'_>, feature: &Feature) {
             true if !must && !may => fields.problem(key, format!("{name} has no use for {key}")),
             _ => {}
         }
+    }
+    if !(0.0..=1.0).contains(&feature.step) {
+        fields.problem("step", "step must be 0 to 1");
     }
     if !(0.0..=1.0).contains(&feature.prior) || feature.prior_weight < 0.0 {
         fields.problem("prior", "prior must be a share of 0 to 1, and prior_weight 0 or more");

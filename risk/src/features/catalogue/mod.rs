@@ -32,6 +32,12 @@ pub struct Entity {
     pub source: EntitySource,
     /// Entities of this kind that are remembered; else the default of the profiles.
     pub entities_max: Option<u32>,
+    /// Runs: a payment that nobody reported as fraud in this time is taken for honest, and labels
+    /// that say so are ignored. Without it, a label must say so of each.
+    pub honest_after: Option<Span>,
+    /// What waits to be honest is kept in buckets of this length, and is honest as soon as all of
+    /// its bucket is. Zero without `honest_after`.
+    pub honest_bucket: Span,
 }
 
 /// Where a payment has the key of an entity.
@@ -83,10 +89,15 @@ pub struct Feature {
     pub of: Vec<usize>,
     /// `count_above` and `share_above`: the amount.
     pub above: f64,
-    /// `count_unusual` and `share_unusual`: the multiple.
+    /// What is unusual (`count_unusual`, `share_unusual`, `except`): more than so many means.
     pub times: f64,
-    /// `count_unusual` and `share_unusual`: the window of the mean.
+    /// The window of that mean, and of the one of `max_ratio`.
     pub usual: Span,
+    /// Runs: the place of another entity. A fraud that is unusual for it points at it, and is left
+    /// out.
+    pub except: Option<usize>,
+    /// `fraud_average`: the weight of the newest label.
+    pub step: f64,
     /// Shares: what is assumed of entities without payments.
     pub prior: f64,
     /// Shares: as many payments the assumption is worth.
@@ -100,6 +111,11 @@ pub struct Feature {
 }
 
 impl Catalogue {
+    /// The text of [`Self::book`].
+    pub const BOOK: &str = include_str!("../../../../configs/risk/book.toml");
+    /// The text of [`Self::standard`].
+    pub const STANDARD: &str = include_str!("../../../../configs/risk/standard.toml");
+
     /// Reads a catalogue.
     ///
     /// # Errors
@@ -114,15 +130,13 @@ impl Catalogue {
     /// (Le Borgne et al., chapter 3), with its seven days of delay.
     #[must_use]
     pub fn book() -> Self {
-        let book = Self::parse(include_str!("../../../../configs/risk/book.toml"));
-        book.expect("a test reads it")
+        Self::parse(Self::BOOK).expect("a test reads it")
     }
 
     /// The features that models are trained on unless another catalogue is named.
     #[must_use]
     pub fn standard() -> Self {
-        let standard = Self::parse(include_str!("../../../../configs/risk/standard.toml"));
-        standard.expect("a test reads it")
+        Self::parse(Self::STANDARD).expect("a test reads it")
     }
 
     /// The features, in the order of a row.
@@ -183,21 +197,26 @@ impl fmt::Display for Form {
 fn digest(entities: &[Entity], features: &[Feature]) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     hash.update(b"millrace feature catalogue 1\n");
-    for Entity { name, source, entities_max: _ } in entities {
-        hash.update(format!("{name} {source:?}\n").as_bytes());
+    for Entity { name, source, entities_max: _, honest_after, honest_bucket } in entities {
+        hash.update(format!("{name} {source:?}").as_bytes());
+        if let Some(after) = honest_after {
+            hash.update(format!(" honest after {after} in {honest_bucket}").as_bytes());
+        }
+        hash.update(b"\n");
     }
     for feature in features {
         let Feature { name, entity, statistic, window, form, bucket, delay, current, of, .. } =
             feature;
-        let Feature { above, times, usual, prior, prior_weight, missing, .. } = feature;
+        let Feature { above, times, usual, except, step, .. } = feature;
+        let Feature { prior, prior_weight, missing, .. } = feature;
         let window = window.map_or(String::new(), |window| window.to_string());
-        let numbers = [above, times, prior, prior_weight].map(|number| number.to_bits());
+        let numbers = [above, times, prior, prior_weight, step].map(|number| number.to_bits());
         // Any NaN means the same.
         let missing = if missing.is_nan() { f32::NAN.to_bits() } else { missing.to_bits() };
         let statistic = statistic.name();
         let line = format!(
             "{name} {entity:?} {statistic} {window} {form} {bucket} {delay} {current} {of:?} \
-             {numbers:?} {usual} {missing}\n"
+             {numbers:?} {usual} {except:?} {missing}\n"
         );
         hash.update(line.as_bytes());
     }

@@ -36,6 +36,8 @@ pub enum Statistic {
     Age,
     /// The amount, divided by the entity's mean amount.
     Ratio,
+    /// The greatest ratio of an amount to the mean before it; it fades as a counter does.
+    MaxRatio,
     /// How many standard deviations the amount is above the entity's mean; none where the
     /// deviation is 0.
     ZScore,
@@ -53,6 +55,21 @@ pub enum Statistic {
     FraudShare,
     /// Seconds since a fraud of the entity was last reported.
     SinceFraud,
+    /// Moving average of the entity's labels by their number, not by time: 1 is fraud, 0 is not.
+    /// Where the entity's payments are honest after some time ([`super::Entity::honest_after`]),
+    /// the payments of a bucket count together, as of when the bucket's end is that old.
+    FraudAverage,
+    /// Seconds since the first fraud of a run was paid: of labels in a row that all say fraud. Where
+    /// payments are honest after some time, a bucket of them ends a run that began before the newest
+    /// of them was paid, as of when the bucket's end is that old.
+    FraudRunAge,
+    /// Seconds from the newest honest payment before a run to the first fraud of the run; rounded as
+    /// [`Self::SinceHonest`] is.
+    FraudRunGap,
+    /// Seconds since the newest payment was paid that is known to be honest. Where payments are
+    /// honest after some time, its time is rounded down to a 65,536th of its bucket, and to the
+    /// bucket's beginning if a later payment of the bucket was reported as fraud.
+    SinceHonest,
     /// One feature divided by another.
     Quotient,
 }
@@ -94,6 +111,7 @@ const TABLE: &[Row] = &[
     (Statistic::SinceLast, "since_last", "seconds", Entity, &[]),
     (Statistic::Age, "age", "seconds", Entity, &[]),
     (Statistic::Ratio, "ratio", "ratio", Window, ALL_FORMS),
+    (Statistic::MaxRatio, "max_ratio", "ratio", Window, &[Decayed]),
     (Statistic::ZScore, "zscore", "deviations", Window, ALL_FORMS),
     (Statistic::CountAbove, "count_above", "payments", Window, &[Decayed]),
     (Statistic::ShareAbove, "share_above", "share", Window, &[Decayed]),
@@ -102,6 +120,10 @@ const TABLE: &[Row] = &[
     (Statistic::FraudCount, "fraud_count", "payments", Window, ALL_FORMS),
     (Statistic::FraudShare, "fraud_share", "share", Window, ALL_FORMS),
     (Statistic::SinceFraud, "since_fraud", "seconds", Entity, &[]),
+    (Statistic::FraudAverage, "fraud_average", "share", Entity, &[]),
+    (Statistic::FraudRunAge, "fraud_run_age", "seconds", Entity, &[]),
+    (Statistic::FraudRunGap, "fraud_run_gap", "seconds", Entity, &[]),
+    (Statistic::SinceHonest, "since_honest", "seconds", Entity, &[]),
     (Statistic::Quotient, "quotient", "ratio", Features, &[]),
 ];
 
@@ -136,6 +158,16 @@ impl Statistic {
     /// Whether it compares this payment with the others, and so leaves it out of them.
     pub(super) fn compares(self) -> bool {
         matches!(self, Self::Ratio | Self::ZScore)
+    }
+
+    /// Whether it is of the labels in their order, and so must know of each payment whether it was
+    /// honest: by a label, or by [`super::Entity::honest_after`].
+    #[must_use]
+    pub fn is_of_runs(self) -> bool {
+        matches!(
+            self,
+            Self::FraudAverage | Self::FraudRunAge | Self::FraudRunGap | Self::SinceHonest
+        )
     }
 
     /// Whether it counts what labels say.

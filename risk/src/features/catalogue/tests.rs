@@ -121,6 +121,55 @@ fn what_is_no_catalogue_is_refused() {
     }
 }
 
+/// What a payee's entity says of honest payments, and what the catalogue must answer.
+#[test]
+fn honest_payments_have_their_time() {
+    let parse = |fields: &str, statistic: &str| {
+        let text =
+            format!("{HEAD}{fields}\n[[feature]]\nname = \"f\"\nentity = \"payee\"\n{statistic}");
+        Catalogue::parse(&text)
+    };
+    let run = "statistic = \"fraud_average\"";
+    for (fields, bucket) in [
+        ("honest_after = \"7d\"", "6h"),
+        ("honest_after = \"1d\"", "3086s"),
+        ("honest_after = \"10s\"", "1s"),
+        ("honest_after = \"7d\"\nhonest_bucket = \"5h\"", "5h"),
+    ] {
+        let catalogue = parse(fields, run).expect(fields);
+        let payee = &catalogue.entities()[1];
+        assert_eq!(payee.honest_bucket.to_string(), bucket, "{fields}");
+    }
+    for (fields, statistic, expected) in [
+        (
+            "honest_after = \"0d\"",
+            run,
+            "line 6, \"payee\": honest_after must be longer than nothing",
+        ),
+        ("honest_after = \"ever\"", run, "honest_after must be longer than nothing, and must end"),
+        ("honest_bucket = \"1d\"", run, "honest_bucket has no meaning without honest_after"),
+        (
+            "honest_after = \"7d\"\nhonest_bucket = \"8d\"",
+            run,
+            "line 7, \"payee\": honest_bucket must fit into honest_after, 400 times at most",
+        ),
+        ("honest_after = \"7d\"\nhonest_bucket = \"1m\"", run, "400 times at most"),
+        ("honest_after = \"7d\"\nhonest_bucket = \"0s\"", run, "400 times at most"),
+        (
+            "honest_after = \"7d\"",
+            "statistic = \"age\"",
+            "\"payee\" is used by none of its features",
+        ),
+        ("honest_afer = \"7d\"", run, "did you mean \"honest_after\"?"),
+    ] {
+        let error = parse(fields, statistic).expect_err(fields).to_string();
+        assert!(error.contains(expected), "{fields}\n got {error}\nwant {expected}");
+    }
+    let digests = ["", "honest_after = \"7d\"", "honest_after = \"7d\"\nhonest_bucket = \"1d\""]
+        .map(|fields| parse(fields, run).expect(fields).digest());
+    assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
+}
+
 #[test]
 fn the_digest_is_of_the_meaning() {
     let count = "statistic = \"count\"\nentity = \"payer\"\nwindow = \"7d\"\n";

@@ -6,11 +6,11 @@
 //!
 //! They are f64: an f32 of 2^24 payments would not notice one more, and would stay there for ever.
 
-use super::rows::LAST;
+use super::{moments::ratio, rows::LAST};
 use crate::features::{Span, arithmetic::exp2_neg};
 
 /// Different windows that the counters of one kind of entity may have.
-pub(super) const RATES_MAX: usize = 16;
+pub(super) const RATES_MAX: usize = 8;
 /// Different amounts that may be added up.
 pub(super) const SOURCES_MAX: usize = 16;
 
@@ -45,6 +45,15 @@ pub(super) enum Condition {
     },
 }
 
+/// A greatest value that fades.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Fading {
+    pub(super) word: u16,
+    pub(super) rate: u8,
+    /// Of the amount, or of its ratio to the mean: words of the count and of the sum.
+    pub(super) ratio_to: Option<(u16, u16)>,
+}
+
 /// The counters of a kind of entity.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Decayed {
@@ -52,12 +61,14 @@ pub(super) struct Decayed {
     pub(super) rates: Vec<f64>,
     pub(super) counters: Vec<Counter>,
     pub(super) conditions: Vec<Condition>,
-    /// Greatest amounts that fade: word and window.
-    pub(super) fading: Vec<(u16, u8)>,
+    pub(super) fading: Vec<Fading>,
 }
 
 /// What is left of something after some time, for each window.
 pub(super) type Left = [f64; RATES_MAX];
+
+/// Windows whose exponentials are computed at a time.
+const LANES: usize = 4;
 
 impl Decayed {
     /// Halvings per nanosecond: `exp(-a / window)` is `2^(-a log2(e) / window)`.
@@ -73,35 +84,39 @@ impl Decayed {
     pub(super) fn left(&self, age_ns: u64) -> Left {
         let age = age_ns as f64;
         let mut left = [1.0; RATES_MAX];
-        for (left, rate) in left.iter_mut().zip(&self.rates) {
-            *left = exp2_neg(age * rate);
+        for (left, rates) in left.chunks_exact_mut(LANES).zip(self.rates.chunks(LANES)) {
+            let mut halvings = [0.0; LANES];
+            for (halvings, rate) in halvings.iter_mut().zip(rates) {
+                *halvings = age * rate;
+            }
+            left.copy_from_slice(&exp2_neg(halvings));
         }
         left
     }
 
-    /// Moves the counters on to the time of a payment, unless it is late. Returns what the payment
-    /// counts.
+    /// Moves the counters on to the time of a payment. If it is late, they stay, and it counts what
+    /// is returned.
     #[inline]
-    pub(super) fn advance(&self, row: &mut [u64], at: u64) -> Left {
+    pub(super) fn advance(&self, row: &mut [u64], at: u64) -> Option<Left> {
         let last = row[LAST];
         let left = self.left(at.abs_diff(last));
         if at < last {
-            return left;
+            return Some(left);
         }
         for (word, counter) in row[COUNTERS..].iter_mut().zip(&self.counters) {
             let value = f64::from_bits(*word) * left[usize::from(counter.rate) % RATES_MAX];
             *word = value.to_bits();
         }
-        for (word, rate) in &self.fading {
-            let word = &mut row[usize::from(*word)];
-            *word = (f64::from_bits(*word) * left[usize::from(*rate)]).to_bits();
+        for fading in &self.fading {
+            let word = &mut row[usize::from(fading.word)];
+            *word = (f64::from_bits(*word) * left[usize::from(fading.rate)]).to_bits();
         }
-        [1.0; RATES_MAX]
+        None
     }
 
-    /// Adds a payment.
+    /// Adds a payment, with a weight if it is late.
     #[inline]
-    pub(super) fn add(&self, row: &mut [u64], amount: f64, weights: &Left) {
+    pub(super) fn add(&self, row: &mut [u64], amount: f64, late: Option<&Left>) {
         let mut values = [0.0; SOURCES_MAX];
         values[usize::from(ONE)] = 1.0;
         values[usize::from(AMOUNT)] = amount;
@@ -109,15 +124,24 @@ impl Decayed {
         for (value, condition) in values[CONDITIONS..].iter_mut().zip(&self.conditions) {
             *value = f64::from(condition.is_met(row, amount));
         }
-        for (word, counter) in row[COUNTERS..].iter_mut().zip(&self.counters) {
-            let weight = weights[usize::from(counter.rate) % RATES_MAX];
-            let value = values[usize::from(counter.source) % SOURCES_MAX];
-            *word = (f64::from_bits(*word) + value * weight).to_bits();
+        for fading in &self.fading {
+            fading.add(row, amount, late);
         }
-        for (word, rate) in &self.fading {
-            let word = &mut row[usize::from(*word)];
-            let faded = amount * weights[usize::from(*rate)];
-            *word = f64::from_bits(*word).max(faded).to_bits();
+        let counters = row[COUNTERS..].iter_mut().zip(&self.counters);
+        match late {
+            None => {
+                for (word, counter) in counters {
+                    let value = values[usize::from(counter.source) % SOURCES_MAX];
+                    *word = (f64::from_bits(*word) + value).to_bits();
+                }
+            }
+            Some(weights) => {
+                for (word, counter) in counters {
+                    let value = values[usize::from(counter.source) % SOURCES_MAX];
+                    let weight = weights[usize::from(counter.rate) % RATES_MAX];
+                    *word = (f64::from_bits(*word) + value * weight).to_bits();
+                }
+            }
         }
     }
 
@@ -127,9 +151,22 @@ impl Decayed {
     }
 }
 
+impl Fading {
+    fn add(&self, row: &mut [u64], amount: f64, late: Option<&Left>) {
+        let value = match self.ratio_to {
+            None => amount,
+            Some((count, sum)) => ratio(amount, number(row, count), number(row, sum)),
+        };
+        let weight = late.map_or(1.0, |weights| weights[usize::from(self.rate)]);
+        let word = &mut row[usize::from(self.word)];
+        // Without a mean there is no ratio: the greater of a number and NaN is the number.
+        *word = f64::from_bits(*word).max(value * weight).to_bits();
+    }
+}
+
 impl Condition {
     /// The mean is of the payments before this one; as a quotient it does not fade.
-    fn is_met(&self, row: &[u64], amount: f64) -> bool {
+    pub(super) fn is_met(&self, row: &[u64], amount: f64) -> bool {
         match *self {
             Self::Above(above) => amount > above,
             Self::Unusual { times, count, sum } => {

@@ -1,7 +1,8 @@
 //! Lists: consumes payments and labels, keeps each payment of the longest window.
 //!
-//! Each payment knows the sum and the frauds up to it, so a window is two searches and a
-//! subtraction. What comes late is put where it belongs, which takes as long as the list is.
+//! Each payment knows the sum and the frauds up to it, and each window where it begins and ends,
+//! so that a window is a subtraction. What comes late is put where it belongs, which takes as long
+//! as the list is.
 
 use std::collections::VecDeque;
 
@@ -35,6 +36,8 @@ pub(super) struct List {
     counted: VecDeque<u64>,
     /// Sum and frauds up to the oldest, without it.
     base: (i64, u64),
+    /// Where each window begins and ends. Time does not go back, so both move on alone.
+    windows: Vec<(usize, usize)>,
 }
 
 impl Exact {
@@ -52,6 +55,25 @@ impl Exact {
         let reach = self.reach();
         while list.payments.front().is_some_and(|paid| paid.at.saturating_add(reach) <= now) {
             list.forget_oldest(self.counted.len());
+        }
+        self.settle(list, now);
+    }
+
+    /// Moves the windows on to this time.
+    fn settle(&self, list: &mut List, now: u64) {
+        list.windows.resize(self.windows.len(), (0, 0));
+        let payments = &list.payments;
+        for ((from, to), (delay, window)) in list.windows.iter_mut().zip(&self.windows) {
+            let is_over = |place: usize, age: u64| {
+                payments.get(place).is_some_and(|paid| paid.at.saturating_add(age) <= now)
+            };
+            while is_over(*from, delay.saturating_add(*window)) {
+                *from += 1;
+            }
+            *to = (*to).max(*from);
+            while is_over(*to, *delay) {
+                *to += 1;
+            }
         }
     }
 
@@ -80,9 +102,15 @@ impl Exact {
             let key = keys.get(*counted).copied().unwrap_or_default();
             list.counted.insert(place * self.counted.len() + n, key.0);
         }
+        // What comes before an edge moves the edge.
+        for (from, to) in &mut list.windows {
+            *from += usize::from(place < *from);
+            *to += usize::from(place < *to);
+        }
         while list.payments.len() > payments_max.max(1) {
             list.forget_oldest(self.counted.len());
         }
+        self.settle(list, now);
     }
 
     /// Marks a payment as fraud, if it is still there.
@@ -98,19 +126,15 @@ impl Exact {
         }
     }
 
-    /// What a window holds.
+    /// What a window holds, as of the time up to which the list was advanced.
     pub(super) fn read(
         &self,
         list: &List,
         window: usize,
-        now: u64,
         statistic: Statistic,
         counted: usize,
     ) -> Moments {
-        let (delay, window) = self.windows[window];
-        let after = |age: u64| move |paid: &Paid| paid.at.saturating_add(age) <= now;
-        let from = list.payments.partition_point(after(delay.saturating_add(window)));
-        let to = list.payments.partition_point(after(delay)).max(from);
+        let (from, to) = list.windows.get(window).copied().unwrap_or_default();
         let (base, end) = (list.up_to(from), list.up_to(to));
         let mut moments = Moments {
             count: (to - from) as f64,
@@ -153,6 +177,9 @@ impl List {
     fn forget_oldest(&mut self, counted: usize) {
         if let Some(paid) = self.payments.pop_front() {
             self.base = (paid.sum, paid.frauds);
+            for (from, to) in &mut self.windows {
+                (*from, *to) = (from.saturating_sub(1), to.saturating_sub(1));
+            }
             self.counted.drain(..counted.min(self.counted.len()));
         }
     }

@@ -3,6 +3,8 @@
 //! Eight bytes an entry, so that a cache line holds eight: the row's number, and 32 bits of the
 //! hash that tell almost all strangers apart; the key itself is in the row.
 
+use prefetch_index::prefetch_index;
+
 use super::rows::Rows;
 
 /// Tables that grow one at a time: each pause is a small part of what growing one table would take.
@@ -66,14 +68,32 @@ impl Index {
         Self { parts: vec![part; PARTS] }
     }
 
-    /// Reads the line that a look-up begins with. The sum of what it returns must be used.
+    /// Has the line fetched that a look-up begins with. Waits for nothing.
     #[inline]
-    pub(super) fn touch(&self, spot: Spot) -> u64 {
+    pub(super) fn prefetch(&self, spot: Spot) {
         let part = &self.parts[spot.part as usize % PARTS];
-        part.entries[part.home(spot.tag)].0
+        prefetch_index(&part.entries, part.home(spot.tag));
     }
 
+    /// The row that this key has, if it has one; its tag may be another's. Reads no row, so that
+    /// many can be asked for before the first of them is needed.
     #[inline]
+    pub(super) fn likely(&self, spot: Spot) -> Option<u32> {
+        let part = &self.parts[spot.part as usize % PARTS];
+        let mut at = part.home(spot.tag);
+        loop {
+            let entry = part.entries[at];
+            if entry.is_free() {
+                return None;
+            }
+            if entry.tag() == spot.tag {
+                return Some(entry.row());
+            }
+            at = part.after(at);
+        }
+    }
+
+    /// The row of this key.
     pub(super) fn find(&self, spot: Spot, key: u64, rows: &Rows) -> Option<u32> {
         let part = &self.parts[spot.part as usize % PARTS];
         let mut at = part.home(spot.tag);
@@ -92,8 +112,8 @@ impl Index {
     /// Remembers a row, whose key must not be there yet.
     pub(super) fn insert(&mut self, spot: Spot, row: u32) {
         let part = &mut self.parts[spot.part as usize % PARTS];
-        // Two thirds full: most look-ups end where they begin.
-        if part.len * 3 >= part.entries.len() * 2 {
+        // Half full: three look-ups in four end where they begin.
+        if part.len * 2 >= part.entries.len() {
             let free = vec![Entry::default(); part.entries.len() * 2];
             let entries = std::mem::replace(&mut part.entries, free);
             for entry in entries.into_iter().filter(|entry| !entry.is_free()) {

@@ -5,11 +5,11 @@
 //! for one more, the one of the next eight rows whose newest payment is the oldest gives way; the
 //! eight move on round and round. So who is forgotten depends on the payments alone.
 
-use std::{collections::BTreeMap, hint::black_box};
+use std::collections::BTreeMap;
 
 use super::{
     Attempt, Label, ProfileCounts,
-    decayed::{add_to, number},
+    decayed::{Condition, add_to, number},
     exact::List,
     index::{Index, Spot},
     moments::{Prior, ratio, share, std, zscore},
@@ -19,9 +19,12 @@ use super::{
 use crate::features::{EntityKey, span::SECOND_NS};
 
 /// Attempts whose cache misses are made to overlap.
-const BULK: usize = 64;
+const BULK: usize = 16;
 /// Rows of which one gives way.
 const CANDIDATES: u32 = 8;
+
+/// Where entities of a bulk are looked for, and the rows that they seem to have.
+type Found = [(Spot, Option<u32>); BULK];
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub(super) struct Kind {
     pub(super) entities_max: u32,
     pub(super) payments_max: usize,
     priors: Vec<Prior>,
+    /// For kinds without lists.
+    no_list: List,
 }
 
 impl Kind {
@@ -62,12 +67,15 @@ impl Kind {
             entities_max: entities_max.max(1),
             payments_max,
             priors,
+            no_list: List::default(),
         }
     }
 
-    /// Whether nothing is kept of its entities.
+    /// Whether nothing is kept of its entities. What is unusual for them may be asked by the labels
+    /// of others alone.
     fn is_idle(&self) -> bool {
-        self.plan.before.is_empty() && self.plan.after.is_empty()
+        let KindPlan { before, after, decayed, .. } = &self.plan;
+        before.is_empty() && after.is_empty() && decayed.counters.is_empty()
     }
 
     fn key(&self, keys: &[EntityKey]) -> u64 {
@@ -85,28 +93,41 @@ impl Kind {
         if self.is_idle() {
             return;
         }
-        let mut found = [(Spot::default(), None); BULK];
-        for (attempts, rows) in attempts.chunks(BULK).zip(rows.chunks_mut(BULK * columns)) {
-            self.find_all(attempts, &mut found);
+        // While one bulk is observed, the rows of the next one are fetched, and the places in the
+        // index of the one after that.
+        let mut found = [[(Spot::default(), None); BULK]; 3];
+        let bulk = |n: usize| attempts.chunks(BULK).nth(n).unwrap_or_default();
+        self.spot_all(bulk(0), &mut found[0]);
+        self.spot_all(bulk(1), &mut found[1]);
+        self.find_all(bulk(0), &mut found[0]);
+        for (n, rows) in rows.chunks_mut(BULK * columns).enumerate() {
+            self.spot_all(bulk(n + 2), &mut found[(n + 2) % 3]);
+            self.find_all(bulk(n + 1), &mut found[(n + 1) % 3]);
             for ((attempt, (spot, row)), out) in
-                attempts.iter().zip(&found).zip(rows.chunks_exact_mut(columns))
+                bulk(n).iter().zip(&found[n % 3]).zip(rows.chunks_exact_mut(columns))
             {
                 self.observe(attempt, *spot, *row, out, counts);
             }
         }
     }
 
-    /// Finds the rows of a block, so that their cache misses overlap.
+    /// Where to look for the entities of a bulk.
     #[inline]
-    fn find_all(&self, attempts: &[Attempt<'_>], found: &mut [(Spot, Option<u32>); BULK]) {
-        let mut touched = 0;
-        for (attempt, found) in attempts.iter().zip(found.iter_mut()) {
+    fn spot_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
+        for (attempt, found) in attempts.iter().zip(found) {
             found.0 = Spot::of(self.key(attempt.entities));
-            touched ^= self.index.touch(found.0);
+            self.index.prefetch(found.0);
         }
-        black_box(touched);
-        for (attempt, found) in attempts.iter().zip(found.iter_mut()) {
-            found.1 = self.index.find(found.0, self.key(attempt.entities), &self.rows);
+    }
+
+    /// The rows that the entities of a bulk seem to have.
+    #[inline]
+    fn find_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
+        for (_, found) in attempts.iter().zip(found) {
+            found.1 = self.index.likely(found.0);
+            if let Some(row) = found.1 {
+                self.rows.prefetch(row);
+            }
         }
     }
 
@@ -123,7 +144,7 @@ impl Kind {
         if key == 0 || !attempt.amount.is_finite() {
             return self.say_nothing(out);
         }
-        // A payment before this one in its block may have moved it out, or in.
+        // A payment before this one in its block may have moved it out, or in; or it is another's.
         let (row, is_new) = match found.filter(|row| self.rows.key(*row) == key) {
             Some(row) => (row, false),
             None => match self.index.find(spot, key, &self.rows) {
@@ -137,10 +158,8 @@ impl Kind {
         if is_new {
             plan.begin(words, key, attempt.at.0);
         }
-        let late = attempt.at.0 < words[LAST];
-        counts.late += u64::from(late);
-        let list = self.lists.get_mut(row as usize);
-        let weights = plan.decayed.advance(words, attempt.at.0);
+        let late = plan.decayed.advance(words, attempt.at.0);
+        counts.late += u64::from(late.is_some());
         let now = attempt.at.0.max(words[LAST]);
         for delayed in &plan.delayed {
             delayed.advance(&plan.decayed, words, now);
@@ -148,8 +167,10 @@ impl Kind {
         for ring in &plan.rings {
             ring.advance(words, now);
         }
-        let mut none = List::default();
-        let list = list.unwrap_or(&mut none);
+        if let Some(waiting) = &plan.waiting {
+            waiting.settle(&plan.runs, words, now);
+        }
+        let list = self.lists.get_mut(row as usize).unwrap_or(&mut self.no_list);
         if plan.exact.is_used() {
             plan.exact.advance(list, now);
         }
@@ -157,13 +178,16 @@ impl Kind {
         seen.say(plan, &self.priors, &plan.before, out);
 
         words[LAST] = now;
-        plan.decayed.add(words, attempt.amount, &weights);
+        plan.decayed.add(words, attempt.amount, late.as_ref());
         for delayed in &plan.delayed {
             delayed.add(&plan.decayed, words, attempt.at.0, false);
         }
         for ring in &plan.rings {
             let counted = ring.counted.and_then(|place| attempt.entities.get(place));
             ring.add(words, attempt.at.0, attempt.amount, counted.map_or(0, |key| key.0));
+        }
+        if let Some(waiting) = &plan.waiting {
+            waiting.add(&plan.runs, words, attempt.at.0);
         }
         if plan.exact.is_used() {
             let times = (attempt.at.0, now);
@@ -179,8 +203,16 @@ impl Kind {
         }
     }
 
-    /// Counts a label. `false` if its payment was never seen, or is forgotten.
-    pub(super) fn label(&mut self, label: &Label<'_>) -> bool {
+    /// Whether the amount of a label is unusual for its entity of this kind.
+    pub(super) fn is_unusual(&self, label: &Label<'_>, unusual: Condition) -> bool {
+        let key = self.key(label.entities);
+        let row = self.index.find(Spot::of(key), key, &self.rows);
+        row.is_some_and(|row| unusual.is_met(self.rows.get(row), label.amount))
+    }
+
+    /// Counts a label, with the exceptions that it falls under, one bit each. `false` if its
+    /// payment was never seen, or is forgotten.
+    pub(super) fn label(&mut self, label: &Label<'_>, excepted: u64) -> bool {
         let key = self.key(label.entities);
         if key == 0 || self.is_idle() {
             return false;
@@ -190,11 +222,23 @@ impl Kind {
         if label.paid_at.0 > self.rows.last(row) {
             return false;
         }
-        if !label.fraud {
+        // Where payments wait to be honest, nobody needs to say that they are.
+        if !label.fraud && (self.plan.runs.is_empty() || self.plan.waiting.is_some()) {
             return true;
         }
         self.keep_list(row);
         let (plan, words) = (&self.plan, self.rows.get_mut(row));
+        if let Some(waiting) = &plan.waiting {
+            waiting.settle(&plan.runs, words, label.at.0);
+            waiting.take(words, label.paid_at.0);
+        }
+        for runs in &plan.runs {
+            let excepted = runs.except.is_some_and(|place| excepted >> place & 1 == 1);
+            runs.label(words, label.paid_at.0, label.fraud, excepted);
+        }
+        if !label.fraud {
+            return true;
+        }
         if let Some(reported) = plan.reported {
             words[reported] = words[reported].max(label.at.0);
         }
@@ -300,6 +344,7 @@ impl KindPlan {
         }
         self.delayed.iter().for_each(|delayed| delayed.begin(words, at));
         self.rings.iter().for_each(|ring| ring.begin(words, at));
+        self.waiting.iter().for_each(|waiting| waiting.begin(words, at));
     }
 }
 
@@ -348,13 +393,14 @@ impl Seen<'_> {
                 0 => f64::NAN,
                 since => seconds(self.now.saturating_sub(since)),
             },
+            Read::Run { runs, of } => plan.runs[usize::from(runs)].read(self.words, of, self.now),
             Read::Ring { ring, statistic, prior } => {
                 let moments = plan.rings[usize::from(ring)].read(self.words);
                 moments.say(statistic, self.amount, priors[usize::from(prior)])
             }
             Read::Exact { window, counted, statistic, prior } => {
                 let (window, counted) = (usize::from(window), usize::from(counted));
-                let moments = plan.exact.read(self.list, window, self.now, statistic, counted);
+                let moments = plan.exact.read(self.list, window, statistic, counted);
                 moments.say(statistic, self.amount, priors[usize::from(prior)])
             }
         }

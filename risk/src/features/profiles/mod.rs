@@ -19,8 +19,10 @@ mod moments;
 mod plan;
 mod ring;
 mod rows;
+mod runs;
 mod sketch;
 mod snapshot;
+mod waiting;
 
 use millrace_ledger::Timestamp;
 
@@ -42,7 +44,7 @@ pub struct Attempt<'a> {
 /// What became known of a payment. Labels of one moment come before its payments.
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a> {
-    /// When it became known.
+    /// When it became known; never ahead of its batch.
     pub at: Timestamp,
     /// When the payment was paid.
     pub paid_at: Timestamp,
@@ -50,8 +52,9 @@ pub struct Label<'a> {
     pub amount: f64,
     /// The payment's entities, as they were when it was observed.
     pub entities: &'a [EntityKey],
-    /// Whether it was fraud. That it was not changes nothing: every payment counts as honest until
-    /// it is reported.
+    /// Whether it was fraud. That it was not matters to the statistics of runs alone, and to them
+    /// only where the catalogue does not say after which time payments are taken for honest; for
+    /// all others, a payment is honest until it is reported.
     pub fraud: bool,
 }
 
@@ -189,7 +192,13 @@ impl Profiles {
     /// Counts what became known of a payment.
     pub fn label(&mut self, label: &Label<'_>) {
         self.counts.labels += 1;
-        let known = self.kinds.iter_mut().fold(false, |known, kind| kind.label(label) | known);
+        let exceptions = self.plan.exceptions.iter().enumerate();
+        let excepted = exceptions.fold(0, |excepted, (place, exception)| {
+            let unusual = self.kinds[exception.kind].is_unusual(label, exception.unusual);
+            excepted | u64::from(label.fraud && unusual) << place
+        });
+        let known =
+            self.kinds.iter_mut().fold(false, |known, kind| kind.label(label, excepted) | known);
         self.counts.labels_unknown += u64::from(!known);
     }
 }

@@ -6,12 +6,15 @@
 
 use super::{
     decayed::{
-        AMOUNT, COUNTERS, Condition, Counter, Decayed, NOTHING, ONE, RATES_MAX, SOURCES_MAX, SQUARE,
+        AMOUNT, COUNTERS, Condition, Counter, Decayed, Fading, NOTHING, ONE, RATES_MAX,
+        SOURCES_MAX, SQUARE,
     },
     delayed::Delayed,
     exact::Exact,
     moments::Prior,
     ring::Ring,
+    runs::{Exception, OfRun, RUN_WORDS, Runs},
+    waiting::Waiting,
 };
 use crate::features::{Entity, Feature, Form, Span, Statistic};
 
@@ -24,6 +27,9 @@ pub(super) struct KindPlan {
     pub(super) decayed: Decayed,
     pub(super) delayed: Vec<Delayed>,
     pub(super) rings: Vec<Ring>,
+    pub(super) runs: Vec<Runs>,
+    /// Payments that are not yet taken for honest by the runs.
+    pub(super) waiting: Option<Waiting>,
     pub(super) exact: Exact,
     /// Word of the time of the first payment.
     pub(super) first: Option<usize>,
@@ -76,6 +82,11 @@ pub(super) enum Read {
     },
     SinceLast,
     Since(u16),
+    /// By place among the runs.
+    Run {
+        runs: u8,
+        of: OfRun,
+    },
     /// By place among the rings.
     Ring {
         ring: u8,
@@ -107,6 +118,8 @@ pub(in crate::features) struct Plan {
     pub(super) columns: usize,
     /// What is assumed of shares; the first assumes nothing.
     pub(super) priors: Vec<Prior>,
+    /// Frauds that point at another entity.
+    pub(super) exceptions: Vec<Exception>,
 }
 
 impl Plan {
@@ -128,14 +141,17 @@ impl Plan {
             };
             plan.row.push((column as u16, feature.missing, read));
         }
-        for place in 0..entities.len() {
-            let mut kind = Builder::default();
-            for (column, feature) in features.iter().enumerate() {
-                if feature.entity == Some(place) {
-                    kind.take(column as u16, feature, &mut plan.priors);
-                }
-            }
-            plan.kinds.push(kind.finish().map_err(|what| (place, what))?);
+        let mut kinds: Vec<_> = entities.iter().map(|_| Builder::default()).collect();
+        for (column, feature) in features.iter().enumerate() {
+            let Some(entity) = feature.entity else { continue };
+            let except = feature.except.map(|kind| {
+                let unusual = kinds[kind].unusual(feature);
+                place_of(&mut plan.exceptions, &Exception { kind, unusual })
+            });
+            kinds[entity].take(column as u16, feature, except, &mut plan.priors);
+        }
+        for (place, kind) in kinds.into_iter().enumerate() {
+            plan.kinds.push(kind.finish(&entities[place]).map_err(|what| (place, what))?);
         }
         Ok(plan)
     }
@@ -148,7 +164,13 @@ struct Builder {
 }
 
 impl Builder {
-    fn take(&mut self, column: u16, feature: &Feature, priors: &mut Vec<Prior>) {
+    fn take(
+        &mut self,
+        column: u16,
+        feature: &Feature,
+        except: Option<u8>,
+        priors: &mut Vec<Prior>,
+    ) {
         let prior =
             Prior { hits: feature.prior * feature.prior_weight, payments: feature.prior_weight };
         let place = priors.iter().position(|one| *one == prior).unwrap_or(priors.len());
@@ -165,6 +187,10 @@ impl Builder {
                 self.plan.reported.get_or_insert(0);
                 Read::Since(REPORTED)
             }
+            (Statistic::FraudAverage, _) => self.run(OfRun::Average, feature, except),
+            (Statistic::FraudRunAge, _) => self.run(OfRun::Age, feature, except),
+            (Statistic::FraudRunGap, _) => self.run(OfRun::Gap, feature, except),
+            (Statistic::SinceHonest, _) => self.run(OfRun::SinceHonest, feature, except),
             (_, Form::Decayed) => self.decayed(feature, place as u8),
             (statistic, Form::Ring) => {
                 Read::Ring { ring: self.ring(feature), statistic, prior: place as u8 }
@@ -184,6 +210,18 @@ impl Builder {
         let reads_before = matches!(read, Read::SinceLast) || !feature.current;
         let outputs = if reads_before { &mut self.plan.before } else { &mut self.plan.after };
         outputs.push(Output { column, missing: feature.missing, read });
+    }
+
+    fn run(&mut self, of: OfRun, feature: &Feature, except: Option<u8>) -> Read {
+        let runs = Runs { base: 0, step: feature.step, except };
+        Read::Run { runs: place_of(&mut self.plan.runs, &runs), of }
+    }
+
+    /// Above a multiple of the entity's mean.
+    fn unusual(&mut self, feature: &Feature) -> Condition {
+        let usual = self.rate(feature.usual);
+        let (count, sum) = (self.counter(usual, ONE), self.counter(usual, AMOUNT));
+        Condition::Unusual { times: feature.times, count, sum }
     }
 
     fn rate(&mut self, window: Span) -> u8 {
@@ -229,8 +267,11 @@ impl Builder {
                     _ => Read::ZScore { count, sum, square },
                 }
             }
-            Statistic::Max => {
-                Read::Fading(place_of(&mut self.plan.decayed.fading, &(0, rate)).into())
+            Statistic::Max => self.fading(rate, None),
+            Statistic::MaxRatio => {
+                let usual = self.rate(feature.usual);
+                let ratio_to = (self.counter(usual, ONE), self.counter(usual, AMOUNT));
+                self.fading(rate, Some(ratio_to))
             }
             Statistic::FraudCount => Read::Word(self.fraud(rate)),
             Statistic::FraudShare => {
@@ -241,14 +282,18 @@ impl Builder {
                 self.conditional(feature.statistic, rate, source, prior)
             }
             Statistic::CountUnusual | Statistic::ShareUnusual => {
-                let usual = self.rate(feature.usual);
-                let (count, sum) = (self.counter(usual, ONE), self.counter(usual, AMOUNT));
-                let times = feature.times;
-                let source = self.condition(Condition::Unusual { times, count, sum });
+                let unusual = self.unusual(feature);
+                let source = self.condition(unusual);
                 self.conditional(feature.statistic, rate, source, prior)
             }
             _ => unreachable!("the catalogue refuses it for this form"),
         }
+    }
+
+    /// Read by place until the word is known.
+    fn fading(&mut self, rate: u8, ratio_to: Option<(u16, u16)>) -> Read {
+        let fading = Fading { word: 0, rate, ratio_to };
+        Read::Fading(place_of(&mut self.plan.decayed.fading, &fading).into())
     }
 
     fn conditional(&mut self, statistic: Statistic, rate: u8, source: u8, prior: u8) -> Read {
@@ -325,8 +370,9 @@ impl Builder {
     }
 
     /// Gives each thing its words.
-    fn finish(self) -> Result<KindPlan, String> {
+    fn finish(self, entity: &Entity) -> Result<KindPlan, String> {
         let mut plan = self.plan;
+        plan.waiting = Waiting::of(entity).filter(|_| !plan.runs.is_empty());
         let (rates, conditions) = (plan.decayed.rates.len(), plan.decayed.conditions.len());
         if rates > RATES_MAX {
             return Err(format!("{rates} different decayed windows, and {RATES_MAX} are the most"));
@@ -344,7 +390,11 @@ impl Builder {
         };
         plan.first = plan.first.map(|_| take(1));
         plan.reported = plan.reported.map(|_| take(1));
-        plan.decayed.fading.iter_mut().for_each(|(word, _)| *word = take(1) as u16);
+        plan.decayed.fading.iter_mut().for_each(|fading| fading.word = take(1) as u16);
+        plan.runs.iter_mut().for_each(|runs| runs.base = take(RUN_WORDS));
+        if let Some(waiting) = &mut plan.waiting {
+            waiting.base = take(waiting.words());
+        }
         for delayed in &mut plan.delayed {
             delayed.base = take(delayed.words());
         }
@@ -358,7 +408,7 @@ impl Builder {
                 "{kib} KiB for each entity, and {kib_max} are the most: take longer buckets"
             ));
         }
-        let fading: Vec<_> = plan.decayed.fading.iter().map(|(word, _)| *word).collect();
+        let fading: Vec<_> = plan.decayed.fading.iter().map(|fading| fading.word).collect();
         for output in plan.before.iter_mut().chain(&mut plan.after) {
             match &mut output.read {
                 Read::Fading(place) => *place = fading[usize::from(*place)],

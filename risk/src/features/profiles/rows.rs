@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 
+use prefetch_index::prefetch_index;
+
 /// The entity's key.
 pub(super) const KEY: usize = 0;
 /// Time of its newest payment.
 pub(super) const LAST: usize = 1;
 
 const LINE_WORDS: usize = 8;
+/// Lines of a row that are fetched ahead: counters come first, rings last.
+const LINES_AHEAD: usize = 4;
 /// Words that are allocated at a time: half a mebibyte, so that growing never copies.
 const CHUNK_WORDS: usize = 1 << 16;
 
@@ -107,6 +111,15 @@ impl Rows {
     pub(super) fn key(&self, row: u32) -> u64 {
         let (chunk, at) = self.place(row);
         self.chunks[chunk].words[at + KEY]
+    }
+
+    /// Has the first lines of a row fetched. Waits for nothing.
+    #[inline]
+    pub(super) fn prefetch(&self, row: u32) {
+        let (chunk, at) = self.place(row);
+        for line in (0..self.stride.min(LINES_AHEAD * LINE_WORDS)).step_by(LINE_WORDS) {
+            prefetch_index(&self.chunks[chunk].words, at + line);
+        }
     }
 
     #[inline]

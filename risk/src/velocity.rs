@@ -1,12 +1,10 @@
-//! The policy: consumes payments that nothing but their funds can stop, produces verdicts.
+//! Velocity: consumes payments that nothing but their funds can stop, holds them against limits on what
+//! their payers did in the last hour, produces verdicts.
 
-use millrace_ledger::{
-    AccountId, Gate, GateActError, GateStateError, Judged, Payment, Swept, Verdict,
-};
+use millrace_ledger::{AccountId, Gate, GateStateError, Judged, Payment, Swept, Verdict};
 
 use crate::{
     RiskConfig, RiskConfigError,
-    acts::{Act, ActKind},
     limits::Limit,
     profile::{Profile, Window},
 };
@@ -16,7 +14,7 @@ const MALFORMED: GateStateError = GateStateError("its profiles can't be read");
 
 /// An analyst's limits, with the profiles that they need.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub(crate) struct Velocity {
     limits: Vec<Limit>,
     needs_window: bool,
     /// Sorted; mostly empty or very short.
@@ -32,12 +30,12 @@ pub struct Policy {
     heading_read: bool,
 }
 
-impl Policy {
+impl Velocity {
     /// A policy without history.
     ///
     /// # Errors
     /// When a limit makes no sense.
-    pub fn new(config: &RiskConfig) -> Result<Self, RiskConfigError> {
+    pub(crate) fn new(config: &RiskConfig) -> Result<Self, RiskConfigError> {
         let limits = Limit::compile(config)?;
         let exempt = config.exempt_payers.iter().map(|id| AccountId(id.as_u128()));
         let mut exempt_payers: Vec<_> = exempt.collect();
@@ -83,12 +81,12 @@ impl Policy {
         }
     }
 
-    fn is_exempt(&self, payment: &Payment) -> bool {
+    pub(crate) fn is_exempt(&self, payment: &Payment) -> bool {
         self.exempt_payers.binary_search(&payment.debit).is_ok()
     }
 }
 
-impl Gate for Policy {
+impl Gate for Velocity {
     fn judge(&mut self, judged: Judged<'_>) -> Verdict {
         let payment = judged.payment;
         if self.is_exempt(payment) {
@@ -116,20 +114,6 @@ impl Gate for Policy {
             self.before_group.push((place, profile.clone()));
         }
         profile.add(minute_of(&judged), judged.amount.0);
-    }
-
-    /// Limits learn nothing from what analysts do to reviews and payments: it is journaled for those
-    /// that do.
-    fn act(&mut self, act: &[u8]) -> Result<(), GateActError> {
-        match Act::read(act).map_err(|error| GateActError(error.to_string()))?.act {
-            ActKind::SetPolicy { .. } => Err(GateActError(
-                "this server decides by the limits of its configuration, and takes no other policy"
-                    .to_owned(),
-            )),
-            ActKind::Label(_) | ActKind::ClaimReview { .. } | ActKind::ResolveReview { .. } => {
-                Ok(())
-            }
-        }
     }
 
     fn begin_group(&mut self) {
@@ -195,8 +179,8 @@ mod tests {
 
     use super::*;
 
-    fn policy(limits: &str) -> Result<Policy, RiskConfigError> {
-        Policy::new(&toml::from_str(limits).expect("valid TOML"))
+    fn policy(limits: &str) -> Result<Velocity, RiskConfigError> {
+        Velocity::new(&toml::from_str(limits).expect("valid TOML"))
     }
 
     /// A payment whose debit account has the number of its id.
@@ -357,7 +341,7 @@ mod tests {
     /// A snapshot that was taken in pieces while payments went on is the policy of its beginning.
     #[test]
     fn a_snapshot_is_of_one_moment() {
-        let paid = |policy: &mut Policy, payer: u128, minute: u64| {
+        let paid = |policy: &mut Velocity, payer: u128, minute: u64| {
             let payment = Payment { debit: AccountId(payer), ..Payment::default() };
             let at = Timestamp(minute * NS_PER_MIN);
             policy.observe(judged(&payment, Amount(5), at));

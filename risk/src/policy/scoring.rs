@@ -1,0 +1,343 @@
+//! Scoring: consumes blocks of attempts in sequence order, produces for each what the policy in force
+//! says, with its evidence.
+//!
+//! Features are read and counted in order, on one thread. Rules and models look at finished rows
+//! only, so rows are dealt out to as many threads as there are. What comes out never depends on how
+//! payments were cut into blocks, or on the number of threads.
+
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use millrace_ledger::{Block, Payment, RiskDecision, Timestamp, Verdict};
+use rayon::prelude::*;
+use uuid::{Uuid, fmt::Hyphenated};
+
+use super::{
+    attempt::{self, Context, Reader},
+    compiled::Compiled,
+};
+use crate::{
+    acts::LabelAct,
+    evidence::{Evidence, REASONS_MAX, Reason},
+    features::{Attempt, Label, Profiles},
+    rules::{RuleAction, RuleInput},
+};
+
+/// Rows that are scored in one go, by one thread.
+const CHUNK_ROWS: usize = 256;
+
+/// What was said of one attempt.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    verdict: Verdict,
+    evidence: Range<u32>,
+}
+
+/// Scores attempts, and remembers what it said of those of the request that is being decided.
+#[derive(Clone, Debug)]
+pub(super) struct Scoring {
+    pub(super) profiles: Profiles,
+    reader: Reader,
+    threads: Option<Arc<rayon::ThreadPool>>,
+    /// By position in the request; 0 for none, else one more than the place in `said`.
+    places: Vec<u32>,
+    said: Vec<Said>,
+    evidence: Vec<u8>,
+    pub(super) spent: Duration,
+    /// Scratch.
+    row: Vec<f32>,
+}
+
+/// What a policy said of one row, before it has its evidence.
+#[derive(Clone, Debug, Default)]
+struct Draft {
+    verdict: Verdict,
+    evidence: Evidence,
+}
+
+/// What is scored at once.
+struct Rows<'a> {
+    payments: Vec<(&'a Payment, &'a [u8])>,
+    values: &'a [f32],
+    columns: usize,
+    at: Timestamp,
+}
+
+impl Scoring {
+    pub(super) fn new(profiles: Profiles, threads: usize) -> Self {
+        let pool = || {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            builder.thread_name(|number| format!("score-{number}")).build().ok().map(Arc::new)
+        };
+        Self {
+            reader: Reader::new(profiles.catalogue()),
+            row: vec![0.0; profiles.catalogue().len()],
+            profiles,
+            threads: if threads > 1 { pool() } else { None },
+            places: Vec::new(),
+            said: Vec::new(),
+            evidence: Vec::new(),
+            spent: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn begin_request(&mut self, payments: usize) {
+        self.places.clear();
+        self.places.resize(payments, 0);
+        self.said.clear();
+        self.evidence.clear();
+        self.spent = Duration::ZERO;
+    }
+
+    /// The verdict on the attempt in this place of the request.
+    pub(super) fn verdict(&self, position: u32) -> Verdict {
+        self.said(position).map_or(Verdict::APPROVE, |said| said.verdict)
+    }
+
+    pub(super) fn evidence(&self, position: u32) -> &[u8] {
+        self.said(position).map_or(&[], |said| {
+            &self.evidence[said.evidence.start as usize..said.evidence.end as usize]
+        })
+    }
+
+    fn said(&self, position: u32) -> Option<&Said> {
+        let place = self.places.get(position as usize).copied().unwrap_or(0);
+        self.said.get((place as usize).checked_sub(1)?)
+    }
+
+    /// Reads and counts the features of attempts. Returns their rows.
+    fn observe(&mut self, attempts: &[(&Payment, &[u8])], at: Timestamp) -> Vec<f32> {
+        let mut keys = Vec::with_capacity(attempts.len() * self.reader.entities());
+        let mut amounts = Vec::with_capacity(attempts.len());
+        for (payment, context) in attempts {
+            let context = match self.reader.needs_context() {
+                true => Context::read(context),
+                false => Context::default(),
+            };
+            self.reader.put_keys(payment.debit.0, payment.credit.0, &context, &mut keys);
+            amounts.push(self.reader.amount(payment.ledger, payment.amount));
+        }
+        let entities = keys.chunks_exact(self.reader.entities().max(1));
+        let attempts: Vec<_> = attempts
+            .iter()
+            .zip(amounts)
+            .zip(entities)
+            .map(|(((payment, _), amount), entities)| Attempt {
+                at: attempt::time_of(payment, at),
+                amount,
+                entities,
+            })
+            .collect();
+        let mut rows = vec![0.0; attempts.len() * self.row.len()];
+        self.profiles.observe_block(&attempts, &mut rows);
+        rows
+    }
+
+    /// Counts an attempt of an earlier life.
+    pub(super) fn attempted(&mut self, payment: &Payment, context: &[u8], at: Timestamp) {
+        self.observe(&[(payment, context)], at);
+    }
+
+    /// Looks at a block of attempts, and returns how many of them there was no time for.
+    pub(super) fn look_ahead(
+        &mut self,
+        block: &Block<'_>,
+        is_exempt: impl Fn(&Payment) -> bool,
+        policy: Option<(&Compiled, u16)>,
+    ) -> u64 {
+        let Block { payments, positions, contexts, at } = *block;
+        let attempt = |position: &u32| {
+            let position = *position as usize;
+            let payment = &payments[position];
+            (!is_exempt(payment)).then_some((position, (payment, contexts.context(position))))
+        };
+        let (positions, payments): (Vec<usize>, Vec<_>) =
+            positions.iter().filter_map(attempt).unzip();
+        let values = self.observe(&payments, at);
+        let Some((policy, number)) = policy else { return 0 };
+        let began = Instant::now();
+        let budget = match policy.document.budget.request_ms {
+            0 => None,
+            ms => Some(Duration::from_millis(ms.into()).saturating_sub(self.spent)),
+        };
+        let rows = Rows { payments, values: &values, columns: self.row.len(), at };
+        let drafts = rows.score(policy, self.threads.as_deref(), &|| {
+            budget.is_none_or(|budget| began.elapsed() < budget)
+        });
+        self.spent += began.elapsed();
+        let mut fell_back = 0;
+        for (position, Draft { verdict, mut evidence }) in positions.into_iter().zip(drafts) {
+            evidence.policy = number;
+            fell_back += u64::from(evidence.fell_back);
+            let start = self.evidence.len() as u32;
+            evidence.put(&mut self.evidence);
+            let end = self.evidence.len() as u32;
+            self.said.push(Said { verdict, evidence: start..end });
+            self.places[position] = self.said.len() as u32;
+        }
+        fell_back
+    }
+
+    /// Counts what became known of a payment.
+    pub(super) fn label(&mut self, label: &LabelAct, at: Timestamp) {
+        let context = from_hex(&label.context).unwrap_or_default();
+        let mut keys = Vec::with_capacity(self.reader.entities());
+        let context = Context::read(&context);
+        self.reader.put_keys(label.payer.as_u128(), label.payee.as_u128(), &context, &mut keys);
+        let ledger = millrace_ledger::LedgerId(label.ledger);
+        let amount = millrace_ledger::Amount(label.amount_minor.into());
+        let amount = self.reader.amount(ledger, amount);
+        let paid_at = Timestamp(label.paid_at_ns).min(at);
+        let fraud = label.fraud;
+        self.profiles.label(&Label { at, paid_at, amount, entities: &keys, fraud });
+    }
+}
+
+impl Rows<'_> {
+    fn len(&self) -> usize {
+        self.payments.len()
+    }
+
+    /// What the policy says of each row. Rows that are begun when time is up fall back.
+    fn score(
+        &self,
+        policy: &Compiled,
+        threads: Option<&rayon::ThreadPool>,
+        in_time: &(dyn Fn() -> bool + Sync),
+    ) -> Vec<Draft> {
+        let mut drafts = vec![Draft::default(); self.len()];
+        let score = |(number, drafts): (usize, &mut [Draft])| match in_time() {
+            true => self.score_chunk(policy, number * CHUNK_ROWS, drafts),
+            false => drafts.iter_mut().for_each(|draft| {
+                draft.verdict = policy.fallback;
+                draft.evidence.fell_back = true;
+            }),
+        };
+        match threads.filter(|_| self.len() > CHUNK_ROWS) {
+            Some(pool) => pool.install(|| {
+                drafts.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(score);
+            }),
+            None => drafts.chunks_mut(CHUNK_ROWS).enumerate().for_each(score),
+        }
+        drafts
+    }
+
+    fn score_chunk(&self, policy: &Compiled, first: usize, drafts: &mut [Draft]) {
+        let columns = self.columns;
+        let values = &self.values[first * columns..(first + drafts.len()) * columns];
+        let mut scores = [0.0; CHUNK_ROWS];
+        let mut challenger_scores = [0.0; CHUNK_ROWS];
+        for (model, scores) in
+            [(&policy.model, &mut scores), (&policy.challenger, &mut challenger_scores)]
+        {
+            if let Some(model) = model {
+                model.score(values, &mut scores[..drafts.len()]);
+            }
+        }
+        let mut contributions = vec![0.0; columns];
+        let mut with_score = vec![0.0; columns + 1];
+        for (at, draft) in drafts.iter_mut().enumerate() {
+            let row = &values[at * columns..(at + 1) * columns];
+            with_score[..columns].copy_from_slice(row);
+            let score = policy.model.as_ref().map(|_| scores[at]);
+            with_score[columns] = score.unwrap_or(f32::NAN);
+            let (payment, context) = self.payments[first + at];
+            let said = Seen { policy, payment, context, row: &with_score, at: self.at };
+            let evidence = &mut draft.evidence;
+            (draft.verdict, evidence.score) = (said.verdict(score), score);
+            evidence.challenger = policy.challenger.as_ref().map(|_| {
+                let score = challenger_scores[at];
+                (score, said.of_score(score).decision as u8)
+            });
+            if draft.verdict.decision != RiskDecision::Approve
+                && let Some(model) = &policy.model
+            {
+                model.contributions(row, &mut contributions);
+                evidence.reasons = top_reasons(row, &contributions);
+            }
+        }
+    }
+}
+
+/// One payment with its row, before a policy.
+struct Seen<'a> {
+    policy: &'a Compiled,
+    payment: &'a Payment,
+    context: &'a [u8],
+    /// Features, and the score behind them.
+    row: &'a [f32],
+    at: Timestamp,
+}
+
+impl Seen<'_> {
+    /// Rules speak before thresholds; an allow rule ends it, and of the others the stricter of rule
+    /// and threshold decides.
+    fn verdict(&self, score: Option<f32>) -> Verdict {
+        self.with_input(|input| {
+            let hit = self.policy.rules.as_ref().and_then(|rules| rules.evaluate(input));
+            let by_score = |score| self.policy.of_score(score, input);
+            match hit {
+                Some(hit) if hit.action == RuleAction::Allow => Verdict::APPROVE,
+                Some(hit) => {
+                    let by_rule = self.policy.rule_verdicts[usize::from(hit.rule)];
+                    stricter(by_rule, score.map_or(Verdict::APPROVE, by_score))
+                }
+                None => score.map_or(Verdict::APPROVE, by_score),
+            }
+        })
+    }
+
+    fn of_score(&self, score: f32) -> Verdict {
+        self.with_input(|input| self.policy.of_score(score, input))
+    }
+
+    fn with_input<T>(&self, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
+        let at = attempt::time_of(self.payment, self.at);
+        if !self.policy.has_rules() {
+            return look(&RuleInput { row: self.row, texts: &[], at });
+        }
+        let mut buffers = [[0; Hyphenated::LENGTH]; 2];
+        let [payer, payee] = &mut buffers;
+        let text = |id: u128, buffer| &*Uuid::from_u128(id).hyphenated().encode_lower(buffer);
+        let (payer, payee) =
+            (text(self.payment.debit.0, payer), text(self.payment.credit.0, payee));
+        let context = Context::read(self.context);
+        let texts = attempt::texts(payer, payee, &context);
+        look(&RuleInput { row: self.row, texts: &texts, at })
+    }
+}
+
+/// The stricter of two verdicts; the first of equals.
+pub(super) fn stricter(one: Verdict, other: Verdict) -> Verdict {
+    let strictness = |verdict: &Verdict| match verdict.decision {
+        RiskDecision::NotJudged | RiskDecision::Approve => 0,
+        RiskDecision::Review => 1,
+        RiskDecision::Challenge => 2,
+        RiskDecision::Decline => 3,
+    };
+    if strictness(&other) > strictness(&one) { other } else { one }
+}
+
+/// What moved the score up most.
+fn top_reasons(row: &[f32], contributions: &[f32]) -> Vec<Reason> {
+    let mut reasons: Vec<_> = (0..)
+        .zip(row.iter().zip(contributions))
+        .filter(|(_, (_, contribution))| **contribution > 0.0)
+        .map(|(feature, (value, contribution))| Reason {
+            feature,
+            value: *value,
+            contribution: *contribution,
+        })
+        .collect();
+    reasons.sort_by(|one, other| other.contribution.total_cmp(&one.contribution));
+    reasons.truncate(REASONS_MAX);
+    reasons
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

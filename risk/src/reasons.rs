@@ -1,0 +1,275 @@
+//! Reasons in words: consumes a feature and a payment's row, produces what an analyst reads: "amount
+//! is 6.2 times the payer's 30-day mean".
+//!
+//! Guarantees a sentence for every feature of every catalogue; what has no wording of its own here
+//! is told by its description and its value.
+
+use crate::{
+    features::{Catalogue, Feature, Form, Span},
+    rules::unit::Unit,
+};
+
+/// What the value of a feature says of a payment.
+///
+/// # Panics
+/// When the catalogue has no such feature, or the row is not one of its rows.
+#[must_use]
+pub fn in_words(catalogue: &Catalogue, feature: usize, row: &[f32]) -> String {
+    let feature_is = &catalogue.features()[feature];
+    let entity = feature_is.entity.map_or("payment", |place| &catalogue.entities()[place].name);
+    let words = Words { feature: feature_is, entity, value: row[feature] };
+    match row[feature].is_nan() {
+        true => words.missing(),
+        false => words.known().unwrap_or_else(|| words.described()),
+    }
+}
+
+/// The features that moved a payment's score up most, the farthest first, and by what share of all
+/// that moved it up. `contributions` are those of [`crate::model::Model::contributions`]; where a
+/// lower sum is the higher score, turn their signs.
+#[must_use]
+pub fn strongest(contributions: &[f32], most: usize) -> Vec<(usize, f32)> {
+    let up = contributions.iter().copied().enumerate().filter(|(_, by)| *by > 0.0);
+    let mut up: Vec<_> = up.collect();
+    let all: f32 = up.iter().map(|(_, by)| by).sum();
+    up.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    up.truncate(most);
+    up.iter_mut().for_each(|(_, by)| *by /= all);
+    up
+}
+
+struct Words<'a> {
+    feature: &'a Feature,
+    entity: &'a str,
+    value: f32,
+}
+
+const DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+impl Words<'_> {
+    /// `None` where there is no wording for the statistic.
+    fn known(&self) -> Option<String> {
+        let (entity, yes) = (self.entity, self.value != 0.0);
+        let value = self.shown();
+        let over = self.over();
+        let times = self.feature.times;
+        Some(match self.feature.statistic.name() {
+            "amount" => format!("amount is {value}"),
+            "hour" => format!("paid between {0}:00 and {0}:59 UTC", self.value),
+            "weekday" => {
+                format!("paid on a {}", DAYS.get(self.value as usize).unwrap_or(&"strange day"))
+            }
+            "weekend" if yes => "paid on a weekend".to_owned(),
+            "weekend" => "paid on a working day".to_owned(),
+            "night" if yes => "paid at night".to_owned(),
+            "night" => "paid in the daytime".to_owned(),
+            "count" => format!("{value} payments of the {entity}{over}"),
+            "sum" => format!("the {entity}'s payments{over} add up to {value}"),
+            "mean" => format!("the {entity}'s mean amount{over} is {value}"),
+            "std" => format!("amounts of the {entity}{over} vary by {value}"),
+            "min" => format!("the {entity}'s least amount{over} is {value}"),
+            "max" => format!("the {entity}'s greatest amount{over} is {value}"),
+            "since_last" => format!("the {entity}'s payment before was {value} ago"),
+            "age" => format!("the {entity} was first seen {value} ago"),
+            "ratio" => {
+                format!("amount is {value} times the {entity}'s {}mean", self.of_days())
+            }
+            "ratio_max" => {
+                format!("a payment of the {entity}{over} was {value} times its usual amount")
+            }
+            "zscore" => format!(
+                "amount is {:.1} standard deviations {} the {entity}'s {}mean",
+                self.value.abs(),
+                if self.value < 0.0 { "below" } else { "above" },
+                self.of_days()
+            ),
+            "count_unusual" => format!(
+                "{value} payments of the {entity}{over} were above {times} times its usual amount"
+            ),
+            "share_unusual" => format!(
+                "{value} of the {entity}'s payments{over} were above {times} times its usual amount"
+            ),
+            "fraud_count" => format!("{value} payments of the {entity}{over} are known as fraud"),
+            "fraud_share" => {
+                format!("{value} of the {entity}'s payments{over} are known as fraud")
+            }
+            "since_fraud" => format!("a fraud of the {entity} was reported {value} ago"),
+            _ => return None,
+        })
+    }
+
+    fn missing(&self) -> String {
+        let entity = self.entity;
+        match self.feature.statistic.name() {
+            "since_last" | "ratio" | "zscore" | "mean" => {
+                format!("nothing is known of the {entity}'s payments before ({})", self.feature.name)
+            }
+            "since_fraud" => format!("no fraud of the {entity} was reported"),
+            _ => format!("{} is not known", self.described_as()),
+        }
+    }
+
+    fn described(&self) -> String {
+        format!("{}: {}", self.described_as(), self.shown())
+    }
+
+    fn described_as(&self) -> &str {
+        match self.feature.description.as_str() {
+            "" => &self.feature.name,
+            description => description.trim_end_matches('.'),
+        }
+    }
+
+    fn shown(&self) -> String {
+        Unit::named(&self.feature.unit).show(self.value)
+    }
+
+    /// ` in 7 days`; what fades is not sharp.
+    fn over(&self) -> String {
+        match (self.feature.window, self.feature.form) {
+            (None, _) => String::new(),
+            (Some(Span::Ever), _) => " so far".to_owned(),
+            (Some(window), Form::Decayed) => format!(" in about {}", spelled(window)),
+            (Some(window), _) => format!(" in {}", spelled(window)),
+        }
+    }
+
+    /// `30-day `, or nothing where the window has no end.
+    fn of_days(&self) -> String {
+        match self.feature.window {
+            Some(window @ Span::Seconds(_)) => {
+                let spelled = spelled(window);
+                format!("{} ", spelled.trim_end_matches('s').replace(' ', "-"))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn spelled(window: Span) -> String {
+    const UNITS: [(&str, u64); 4] =
+        [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)];
+    let Span::Seconds(seconds) = window else { return "all time".to_owned() };
+    let whole = UNITS.iter().find(|(_, size)| seconds.is_multiple_of(*size) && seconds > 0);
+    let (unit, size) = whole.unwrap_or(&("second", 1));
+    match seconds / size {
+        1 => format!("1 {unit}"),
+        count => format!("{count} {unit}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_speak_as_the_table_says() {
+        let catalogue = Catalogue::parse(
+            r#"
+version = 1
+[[entity]]
+name = "payer"
+[[entity]]
+name = "payee"
+[[feature]]
+name = "amount"
+statistic = "amount"
+description = "Amount"
+[[feature]]
+name = "payer.ratio_30d"
+entity = "payer"
+statistic = "ratio"
+window = "30d"
+form = "decayed"
+description = "Ratio"
+[[feature]]
+name = "payer.count_1h"
+entity = "payer"
+statistic = "count"
+window = "1h"
+form = "ring"
+description = "Count"
+[[feature]]
+name = "payee.fraud_share_7d"
+entity = "payee"
+statistic = "fraud_share"
+window = "7d"
+form = "decayed"
+description = "Share"
+[[feature]]
+name = "payer.zscore_1d"
+entity = "payer"
+statistic = "zscore"
+window = "1d"
+form = "decayed"
+description = "Deviations"
+[[feature]]
+name = "weekday"
+statistic = "weekday"
+description = "Day"
+[[feature]]
+name = "night"
+statistic = "night"
+description = "Night"
+[[feature]]
+name = "odd"
+statistic = "quotient"
+of = ["amount", "payer.count_1h"]
+description = "Amount per payment."
+"#,
+        )
+        .expect("a right catalogue");
+        let told = |name: &str, value: f32| {
+            let place = catalogue.index_of(name).expect("it is there");
+            let mut row = vec![0.0; catalogue.len()];
+            row[place] = value;
+            in_words(&catalogue, place, &row)
+        };
+        for (name, value, words) in [
+            ("amount", 412.5, "amount is 412.50"),
+            ("payer.ratio_30d", 6.21, "amount is 6.2 times the payer's 30-day mean"),
+            (
+                "payer.ratio_30d",
+                f32::NAN,
+                "nothing is known of the payer's payments before (payer.ratio_30d)",
+            ),
+            ("payer.count_1h", 21.0, "21 payments of the payer in 1 hour"),
+            (
+                "payee.fraud_share_7d",
+                0.083,
+                "8.3 % of the payee's payments in about 7 days are known as fraud",
+            ),
+            (
+                "payer.zscore_1d",
+                -3.06,
+                "amount is 3.1 standard deviations below the payer's 1-day mean",
+            ),
+            ("weekday", 6.0, "paid on a Sunday"),
+            ("night", 1.0, "paid at night"),
+            ("odd", 2.5, "Amount per payment: 2.5"),
+            ("odd", f32::NAN, "Amount per payment is not known"),
+        ] {
+            assert_eq!(told(name, value), words, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_strongest_come_first() {
+        let moved = [0.1, -5.0, 0.6, 0.0, 0.3];
+        assert_eq!(strongest(&moved, 2), [(2, 0.6), (4, 0.3)]);
+        assert!(strongest(&[-1.0, 0.0], 3).is_empty());
+    }
+
+    #[test]
+    fn every_shipped_feature_has_words() {
+        for catalogue in [Catalogue::book(), Catalogue::standard()] {
+            for value in [f32::NAN, 0.0, 1.0, 2.5, 1e9, -1.0] {
+                let row = vec![value; catalogue.len()];
+                for feature in 0..catalogue.len() {
+                    assert!(!in_words(&catalogue, feature, &row).is_empty());
+                }
+            }
+        }
+    }
+}

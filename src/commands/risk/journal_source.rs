@@ -1,0 +1,151 @@
+//! Payments of a journal: consumes the events of a data directory, produces labelled payments as the
+//! policy saw them, in the order of their times.
+//!
+//! Taken are payments and holds that the policy judged, whatever it said, and those that went
+//! through without a policy. A label is an analyst's report; what nobody reported is taken for
+//! genuine.
+
+use std::{collections::BTreeMap, path::Path};
+
+use millrace_engine::{
+    FeedEvent,
+    scan::{self, JournalScan, Start},
+};
+use millrace_ledger::{Currency, Event, Operation, PaymentEvent, RiskDecision, Status, Timestamp};
+use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_risk::acts::{Act, ActKind};
+use millrace_risk_lab::data::{Payment, Payments, PaymentsBuilder};
+use prost::Message as _;
+use uuid::Uuid;
+
+use super::{progress, source::Source};
+use crate::{Failure, commands::journal::journal_dir};
+
+/// Columns that a payment's context fills, as files of payments call them.
+const CONTEXTS: [&str; 6] = ["device", "ip", "country", "channel", "currency", "mcc"];
+
+pub(crate) fn read(data_dir: &Path) -> Result<Source, Failure> {
+    let directory = journal_dir(data_dir)?;
+    let last = scan::last_seq(&directory)?;
+    let bar = progress::bar(last.0 as usize, "reading", "events");
+    let mut reading = Reading::default();
+    for frame in JournalScan::open_at(&directory, Start::Oldest)? {
+        let frame = frame?;
+        for event in frame.events()? {
+            reading.take(frame.time, &event);
+        }
+        bar.set_position(frame.last_seq().0);
+    }
+    bar.finish_and_clear();
+    let name = directory.display().to_string();
+    let (payments, warnings) = reading.finish();
+    if payments.is_empty() {
+        return Err(format!("{name}: the journal has no payments that a policy could judge").into());
+    }
+    Ok(Source { payments, name, warnings })
+}
+
+struct Reading {
+    payments: PaymentsBuilder,
+    ids: Vec<u128>,
+    /// What was last said of a payment, and when.
+    labels: BTreeMap<u128, (bool, Timestamp)>,
+    acts_unreadable: u64,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            payments: PaymentsBuilder::new(&CONTEXTS, true),
+            ids: Vec::new(),
+            labels: BTreeMap::new(),
+            acts_unreadable: 0,
+        }
+    }
+}
+
+impl Reading {
+    fn take(&mut self, time: Timestamp, event: &FeedEvent) {
+        match &event.event {
+            Event::Payment(payment) if is_attempt(payment) => {
+                self.payment(time, payment, &event.context);
+            }
+            Event::Act(_) => match Act::read(&event.context) {
+                Ok(Act { act: ActKind::Label(label), .. }) => {
+                    self.labels.insert(label.payment.as_u128(), (label.fraud, time));
+                }
+                Ok(_) => (),
+                Err(_) => self.acts_unreadable += 1,
+            },
+            _ => (),
+        }
+    }
+
+    fn payment(&mut self, time: Timestamp, event: &PaymentEvent, context: &[u8]) {
+        let PaymentEvent { payment, .. } = event;
+        let currency = Currency::of_ledger(payment.ledger);
+        let exponent = currency.map_or(0, |currency| i32::from(currency.exponent));
+        let context = PaymentContext::decode(context).unwrap_or_default();
+        let channel = match Channel::try_from(context.channel) {
+            Ok(channel) if context.channel != 0 => {
+                channel.as_str_name().trim_start_matches("CHANNEL_")
+            }
+            _ => "",
+        };
+        let contexts = [
+            context.device_id.as_str(),
+            &context.ip_address,
+            &context.country_code,
+            channel,
+            currency.map_or("", |currency| currency.code),
+            &context.merchant_category_code,
+        ];
+        let id = Uuid::from_u128(payment.id.0).to_string();
+        let payer = Uuid::from_u128(payment.debit.0).to_string();
+        let payee = Uuid::from_u128(payment.credit.0).to_string();
+        let row = Payment {
+            id: &id,
+            // As the policy has it: a payment can't be ahead of its batch.
+            at: payment.event_time.map_or(time, |event_time| event_time.min(time)),
+            payer: &payer,
+            payee: &payee,
+            amount: payment.amount.0 as f64 / 10_f64.powi(exponent),
+            is_fraud: false,
+            reported_at: None,
+        };
+        self.payments.push(&row, &contexts);
+        self.ids.push(payment.id.0);
+    }
+
+    fn finish(mut self) -> (Payments, Vec<String>) {
+        let mut known = 0;
+        for (row, id) in self.ids.iter().enumerate() {
+            if let Some((fraud, at)) = self.labels.get(id) {
+                self.payments.label(row, *fraud, *at);
+                known += 1;
+            }
+        }
+        let unknown = self.labels.len() - known;
+        let mut warnings = Vec::new();
+        if unknown > 0 {
+            warnings.push(format!(
+                "{unknown} labels are of payments that the journal does not have, or that nobody \
+                 judges; they were ignored"
+            ));
+        }
+        if self.acts_unreadable > 0 {
+            let acts = self.acts_unreadable;
+            warnings.push(format!(
+                "{acts} acts can't be read: a later release may have written them"
+            ));
+        }
+        (self.payments.finish(), warnings)
+    }
+}
+
+/// Whether a policy judges it. Captures, voids and refunds follow a payment that was judged.
+fn is_attempt(event: &PaymentEvent) -> bool {
+    let is_first = matches!(event.payment.operation, Operation::Pay | Operation::Authorize);
+    let was_judged = event.verdict.decision != RiskDecision::NotJudged;
+    is_first && (was_judged || !matches!(event.outcome.status, Status::Rejected(_)))
+}

@@ -1,0 +1,133 @@
+//! Rules on the command line: consumes a rule file, lists and the columns of payments, produces rules
+//! that are right, and what they see of each payment.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use millrace_risk::{
+    features::Catalogue,
+    policy::{TEXTS, vocabulary},
+    rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleInput, RuleSet},
+};
+use millrace_risk_lab::data::{Names, Payments};
+
+use crate::Failure;
+
+/// Lists that rules may name.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct ListArgs {
+    /// A list that rules name: its name, its kind (allow, block or watch) and its file
+    #[arg(long = "list", value_name = "NAME:KIND=CSV")]
+    lists: Vec<ListArg>,
+}
+
+/// `block_list:block=cards.csv`.
+#[derive(Clone, Debug)]
+pub(crate) struct ListArg {
+    name: String,
+    kind: ListKind,
+    path: PathBuf,
+}
+
+impl FromStr for ListArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let shape = || {
+            format!("\"{text}\" does not name a list; write NAME:KIND=FILE, such as stolen:block=cards.csv")
+        };
+        let (what, path) = text.split_once('=').ok_or_else(shape)?;
+        let (name, kind) = what.split_once(':').ok_or_else(shape)?;
+        Ok(Self { name: name.to_owned(), kind: list_kind(kind)?, path: path.into() })
+    }
+}
+
+/// Reads `allow`, `block` or `watch`.
+pub(crate) fn list_kind(text: &str) -> Result<ListKind, String> {
+    match text {
+        "allow" => Ok(ListKind::Allow),
+        "block" => Ok(ListKind::Block),
+        "watch" => Ok(ListKind::Watch),
+        _ => Err(format!("\"{text}\" is no kind of list; kinds are allow, block and watch")),
+    }
+}
+
+/// Reads a list; all mistakes of the file are told.
+pub(crate) fn read_list(name: &str, kind: ListKind, path: &Path) -> Result<List, Failure> {
+    let shown = path.display();
+    let file = File::open(path)
+        .map_err(|error| format!("the list {shown} can't be read: {error}; check the path"))?;
+    let spec = ListSpec { name: name.to_owned(), kind, of: Vec::new() };
+    List::from_csv(spec, ListLimits::default(), file).map_err(|errors| {
+        let told: Vec<_> = errors.iter().map(|error| format!("\n  {error}")).collect();
+        format!("{shown}: the list can't be used as it is:{}", told.concat()).into()
+    })
+}
+
+impl ListArgs {
+    pub(crate) fn load(&self) -> Result<Lists, Failure> {
+        let mut lists = Lists::new();
+        for ListArg { name, kind, path } in &self.lists {
+            lists.insert(read_list(name, *kind, path)?);
+        }
+        Ok(lists)
+    }
+}
+
+/// Reads and compiles a rule file; all mistakes are told, each with its place.
+pub(crate) fn load(
+    path: &Path,
+    catalogue: &Catalogue,
+    lists: &Lists,
+) -> Result<RuleSet, Failure> {
+    let name = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("the rules {name} can't be read: {error}; check the path"))?;
+    RuleSet::compile(&text, &vocabulary(catalogue), lists).map_err(|errors| {
+        let told: Vec<_> = errors.iter().map(|error| format!("\n\n{error}")).collect();
+        let count = match errors.len() {
+            1 => "1 mistake".to_owned(),
+            count => format!("{count} mistakes"),
+        };
+        format!("{name}: {count}; no rule was taken over{}", told.concat()).into()
+    })
+}
+
+/// What rules see of payments.
+pub(crate) struct RuleInputs<'a> {
+    payments: &'a Payments,
+    columns: Vec<Option<(&'a Names, &'a [u32])>>,
+    texts: Vec<Option<&'a str>>,
+    row: Vec<f32>,
+}
+
+impl<'a> RuleInputs<'a> {
+    pub(crate) fn new(payments: &'a Payments) -> Self {
+        let column = |text: &&str| match *text {
+            "payer" => Some((payments.payers(), payments.payer())),
+            "payee" => Some((payments.payees(), payments.payee())),
+            other => {
+                let context = payments.context(other.strip_prefix("context.")?)?;
+                Some((&context.names, context.values.as_slice()))
+            }
+        };
+        let columns = TEXTS.iter().map(column).collect();
+        Self { payments, columns, texts: vec![None; TEXTS.len()], row: Vec::new() }
+    }
+
+    /// The input of a payment; without a model, its score is missing. An empty cell is a missing
+    /// text.
+    pub(crate) fn of(&mut self, row: usize, features: &[f32], score: f32) -> RuleInput<'_> {
+        for (text, column) in self.texts.iter_mut().zip(&self.columns) {
+            let value = column.map(|(names, numbers)| names.name(numbers[row]));
+            *text = value.filter(|value| !value.is_empty());
+        }
+        self.row.clear();
+        self.row.extend_from_slice(features);
+        self.row.push(score);
+        RuleInput { row: &self.row, texts: &self.texts, at: self.payments.at()[row] }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where payments come from: consumes `--data` or `--journal` and what belongs to them, produces
+//! labelled payments in order of time.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use millrace_risk_lab::data::{
+    Columns, LabelDelay, Payments, ReadSettings, TimeOrder, leaks_in_payments, read,
+};
+
+use super::{journal_source, progress};
+use crate::Failure;
+
+/// Of rows that were left out, so many are told one by one.
+const LEFT_OUT_TOLD: usize = 3;
+
+/// Which payments.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct SourceArgs {
+    /// Labelled payments, gzipped or not
+    #[arg(long, value_name = "CSV", required_unless_present = "journal")]
+    data: Option<PathBuf>,
+    /// Data directory of a millrace: payments and labels come from its journal
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    journal: Option<PathBuf>,
+    /// Which header stands for what, such as payer=card,label=chargeback,context=wallet
+    #[arg(long, value_name = "ROLE=HEADER,..", value_parser = Columns::parse, conflicts_with = "journal")]
+    columns: Option<Columns>,
+    /// Sort a file whose time goes back, instead of refusing it
+    #[arg(long, conflicts_with = "journal")]
+    sort: bool,
+    /// Leave out up to so many rows that can't be read
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "journal")]
+    bad_rows_max: u64,
+}
+
+/// Payments, and what is to be said of them.
+pub(crate) struct Source {
+    pub(crate) payments: Payments,
+    /// The file or the directory.
+    pub(crate) name: String,
+    /// Sentences for standard error and for reports.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl SourceArgs {
+    /// Reads all payments. Warnings are printed, too.
+    pub(crate) fn load(&self, label_needed: bool) -> Result<Source, Failure> {
+        let source = match (&self.data, &self.journal) {
+            (Some(path), _) => self.read_file(path, label_needed)?,
+            (None, Some(directory)) => journal_source::read(directory)?,
+            (None, None) => return Err("there are no payments: name a file with --data".into()),
+        };
+        source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        Ok(source)
+    }
+
+    fn read_file(&self, path: &Path, label_needed: bool) -> Result<Source, Failure> {
+        let settings = ReadSettings {
+            columns: self.columns.clone().unwrap_or_default(),
+            unlabelled: !label_needed,
+            order: if self.sort { TimeOrder::Sort } else { TimeOrder::Refuse },
+            bad_rows_max: self.bad_rows_max,
+        };
+        let bar = progress::bytes("reading");
+        let read = read(path, &settings, &mut |done, all| moved(&bar, done, all));
+        bar.finish_and_clear();
+        let (payments, report) = read.map_err(|error| sort_advice(&error))?;
+        let mut warnings = Vec::new();
+        if report.left_out.count > 0 {
+            let told = report.left_out.first.iter().take(LEFT_OUT_TOLD).map(ToString::to_string);
+            let told: Vec<_> = told.collect();
+            let count = report.left_out.count;
+            warnings.push(format!("{count} rows were left out: {}", told.join("; ")));
+        }
+        if payments.has_labels() {
+            warnings.extend(leaks_in_payments(&payments).iter().map(ToString::to_string));
+        }
+        Ok(Source { payments, name: report.file, warnings })
+    }
+}
+
+/// The library does not know what the option is called.
+fn sort_advice(error: &millrace_risk_lab::data::DataError) -> Failure {
+    let text = error.to_string();
+    let (library, here) = ("ask for it to be sorted while it is read", "add --sort");
+    text.replace(library, here).into()
+}
+
+fn moved(bar: &ProgressBar, done: u64, all: u64) {
+    bar.set_length(all);
+    bar.set_position(done);
+}
+
+/// The delay of labels: the argument's, else the model's, else seven days.
+pub(crate) fn label_delay(
+    argument: Option<LabelDelay>,
+    of_model: Option<LabelDelay>,
+) -> LabelDelay {
+    argument.or(of_model).unwrap_or(LabelDelay::days(7))
+}

@@ -1,0 +1,183 @@
+//! `millrace risk train`: consumes labelled payments, produces a model file that needs nothing else
+//! to score.
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use indicatif::ProgressBar;
+use millrace_risk::{features::Catalogue, model::Model};
+use millrace_risk_lab::{
+    data::{DaySpan, LabelDelay, training_rows},
+    dataset::{FeatureTable, Replay},
+    importance::{Importance, importance},
+    model_file::ModelFile,
+    report::{Align, Report, Table},
+    train::{self, Dataset, Progress},
+};
+use serde_json::{Value, json};
+
+use super::{
+    catalogue,
+    output::{self, count, percent},
+    progress,
+    source::{Source, SourceArgs, label_delay},
+    tested::{hex, warn_of_absent},
+    train_settings::SettingArgs,
+};
+use crate::{Failure, commands::say};
+
+/// Features that are told of a new model.
+const FEATURES_TOLD: usize = 10;
+
+/// Train a model on labelled payments
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace risk train --data payments.csv.gz --train 2018-05-30..2018-07-31 --out model.mrm
+  millrace risk train --data payments.csv.gz --train 2018-07-25..2018-07-31 --catalogue book \\
+      --out book.mrm
+  millrace risk train --journal millrace-data --train 2026-08-01..2026-10-31 --out model.mrm
+  millrace risk train --data unlabelled.csv --train 2026-08-01..2026-08-31 \\
+      --algorithm isolation-forest --out anomaly.mrm
+
+The defaults give the best model that we know how to train. Payments before the days of training feed
+the profiles, so give all that there are. The model's file holds its catalogue. The same data, settings
+and seed give the same bytes.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Days to train on, both included, UTC
+    #[arg(long, value_name = "FROM..TO")]
+    train: DaySpan,
+    /// Write the model to this file
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The features: a file, book or standard
+    #[arg(long, value_name = "FILE", default_value = "standard")]
+    catalogue: String,
+    /// How long after a payment its label is known, where the data does not tell [default: 7d]
+    #[arg(long, value_name = "7d")]
+    label_delay: Option<LabelDelay>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Write a report on the features that the model looks at
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let settings = args.settings.to_settings()?;
+    let (catalogue, text) = catalogue::load(&args.catalogue)?;
+    let label_needed = args.settings.needs_labels();
+    let source = args.source.load(label_needed)?;
+    let payments = &source.payments;
+    let rows = match label_needed {
+        true => training_rows(payments, &args.train)?,
+        false => payments.rows_of(&args.train)?,
+    };
+    let rows: Vec<u32> = rows.map(|row| row as u32).collect();
+    let delay = label_delay(args.label_delay, None);
+    let replay = Replay { payments, catalogue: &catalogue, label_delay: delay };
+    warn_of_absent(&replay);
+    let table = progress::table(&replay, &rows);
+    let names: Vec<String> = catalogue.features().iter().map(|it| it.name.clone()).collect();
+    let labels = table.labels(payments);
+    let dataset =
+        Dataset { features: &names, rows: &table.values, labels: &labels, weights: None };
+    let bar = progress::bar(0, "training", "steps");
+    let trained = train::train(&dataset, &settings, &mut |at| moved(&bar, at));
+    bar.finish_and_clear();
+    let model = named(args, trained?, &source, &table);
+    let model = ModelFile::embed(model, (&catalogue, &text), delay)?;
+    output::file(&args.out, "--out", &model.to_bytes())?;
+    let features = importance(&model, &table.values);
+    output::report(args.report.as_deref(), || report(args, &model, &features))?;
+    let seconds = started.elapsed().as_secs_f64();
+    match args.json {
+        true => say!("{}", as_json(args, &catalogue, &model, &features, seconds)),
+        false => print(args, &model, &features, seconds),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn moved(bar: &ProgressBar, at: Progress) {
+    bar.set_message(at.stage);
+    bar.set_length(at.all as u64);
+    bar.set_position(at.done as u64);
+}
+
+/// With what it was trained on.
+fn named(args: &Args, model: Model, source: &Source, table: &FeatureTable) -> Model {
+    let at = source.payments.at();
+    let mut facts = model.facts().clone();
+    facts.source = source.name.clone();
+    facts.span = table
+        .rows
+        .first()
+        .zip(table.rows.last())
+        .map(|(first, last)| (at[*first as usize], at[*last as usize]));
+    facts.settings.push(("train".to_owned(), args.train.to_string()));
+    facts.settings.push(("catalogue_name".to_owned(), args.catalogue.clone()));
+    model.with_facts(facts)
+}
+
+fn as_json(
+    args: &Args,
+    catalogue: &Catalogue,
+    model: &Model,
+    features: &[Importance],
+    seconds: f64,
+) -> Value {
+    let facts = model.facts();
+    let (trees, nodes) = model.tree_and_node_counts();
+    let settings: serde_json::Map<String, Value> = facts
+        .settings
+        .iter()
+        .filter(|(name, _)| name != "catalogue")
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
+    json!({
+        "model": args.out,
+        "blake3": hex(&model.digest()),
+        "kind": model.kind().name(),
+        "trainer": facts.trainer,
+        "rows": facts.rows,
+        "frauds": facts.frauds,
+        "trees": trees,
+        "nodes": nodes,
+        "features": features,
+        "catalogue_blake3": hex(&catalogue.digest()),
+        "source": facts.source,
+        "settings": settings,
+        "elapsed_s": seconds,
+    })
+}
+
+fn print(args: &Args, model: &Model, features: &[Importance], seconds: f64) {
+    let facts = model.facts();
+    let (trees, nodes) = model.tree_and_node_counts();
+    let (rows, frauds) = (count(facts.rows as usize), count(facts.frauds as usize));
+    let (file, trainer) = (args.out.display(), &facts.trainer);
+    say!("{file}: {trainer}, trained on {rows} payments of {}, {frauds} of them fraud", args.train);
+    say!("  {trees} trees, {} nodes, {} features; {seconds:.1} s", count(nodes), features.len());
+    let mut table = Table::new(&[("feature", Align::Left), ("share", Align::Right)]);
+    for it in features.iter().take(FEATURES_TOLD) {
+        table.row([it.feature.clone(), percent(it.share)]);
+    }
+    say!("\n{}", table.to_text());
+    say!("Next: millrace risk eval --model {file} --data F --test FROM..TO");
+}
+
+fn report(args: &Args, model: &Model, features: &[Importance]) -> Report {
+    let facts = model.facts();
+    let mut report = Report::new("Training", &format!("{} on {}", facts.trainer, args.train));
+    let shares: Vec<_> = features.iter().map(|it| (it.feature.as_str(), it.share)).collect();
+    report.importance(&shares);
+    let settings = facts.settings.iter().filter(|(name, _)| name != "catalogue");
+    let settings: Vec<_> = settings.map(|(name, value)| (name.as_str(), value.clone())).collect();
+    report.heading("Settings").facts(&settings);
+    report
+}
