@@ -83,6 +83,12 @@ pub enum TrainError {
     Model(#[from] ModelError),
 }
 
+impl From<smartcore::error::Failed> for TrainError {
+    fn from(failed: smartcore::error::Failed) -> Self {
+        Self::Smartcore(failed.to_string())
+    }
+}
+
 /// A setting in its range.
 pub(super) fn within(
     name: &'static str,

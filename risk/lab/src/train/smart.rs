@@ -98,7 +98,7 @@ impl SmartBoosting {
             .with_lambda(self.lambda)
             .with_subsample(self.row_share)
             .with_seed(seed);
-        let trained = XGRegressor::fit(&matrix, &labels, parameters).map_err(said)?;
+        let trained = XGRegressor::fit(&matrix, &labels, parameters)?;
         let (trees, base) = boosted_trees(&trained)?;
         report(1, 1);
         model_of_trees(Kind::Boosting, rows, trees, base, Link::Identity)
@@ -138,7 +138,7 @@ impl SmartForest {
                         &matrix, &labels, weights, parameters,
                     ),
                 };
-                forest_trees(&trained.map_err(said)?, self.trees)
+                forest_trees(&trained?, self.trees)
             };
             let parts: Result<Vec<_>, _> = group.par_iter().map(part).collect();
             trees.extend(parts?.into_iter().flatten());
@@ -168,10 +168,10 @@ impl Logistic {
                 false => (f64::from(value) - mean) / scale,
             })
         });
-        let matrix = DenseMatrix::new(rows.len(), stride, columns.collect(), true).map_err(said)?;
+        let matrix = DenseMatrix::new(rows.len(), stride, columns.collect(), true)?;
         let labels: Vec<u32> = rows.labels.iter().map(|label| u32::from(*label)).collect();
         let parameters = LogisticRegressionParameters::default().with_alpha(self.alpha);
-        let trained = LogisticRegression::fit(&matrix, &labels, parameters).map_err(said)?;
+        let trained = LogisticRegression::fit(&matrix, &labels, parameters)?;
         let weights = trained.coefficients().iterator(0);
         let terms = weights.zip(&standards).map(|(weight, (mean, scale))| Term {
             weight: *weight,
@@ -183,10 +183,6 @@ impl Logistic {
         report(1, 1);
         Ok(model)
     }
-}
-
-fn said(failed: smartcore::error::Failed) -> TrainError {
-    TrainError::Smartcore(failed.to_string())
 }
 
 fn labels(rows: &Dataset<'_>) -> Vec<f64> {
@@ -206,7 +202,7 @@ fn lowest_if_missing(rows: &Dataset<'_>) -> Result<DenseMatrix<f64>, TrainError>
         let lowest = if least.is_nan() { 0.0 } else { least - 1.0 - least.abs() * 1e-3 };
         column(rows, feature).map(move |v| if v.is_nan() { lowest } else { f64::from(v) })
     });
-    DenseMatrix::new(rows.len(), stride, columns.collect(), true).map_err(said)
+    Ok(DenseMatrix::new(rows.len(), stride, columns.collect(), true)?)
 }
 
 /// Mean and standard deviation of what isn't missing; a deviation of 1 where all values are equal.
