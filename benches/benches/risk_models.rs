@@ -78,7 +78,7 @@ fn score(criterion: &mut Criterion, name: &str, model: &Model) {
 }
 
 fn all(criterion: &mut Criterion) {
-    for depth in [3, 4, 6, 10] {
+    for depth in [3, 4, 5, 6, 10] {
         score(criterion, &format!("100 trees of depth {depth}"), &trees(depth));
     }
     score(criterion, "logistic regression", &logistic());

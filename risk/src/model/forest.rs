@@ -21,35 +21,42 @@ const BLOCK: usize = 1_024;
 /// Trees that a single row goes through side by side.
 const TREES_ABREAST: usize = 16;
 
-/// What a step needs of a node, in 8 bytes, so that a tree of depth 10 stays in the nearest cache.
-/// Numbers are compared by their keys ([`key`]): on whole numbers, comparing and stepping to the
-/// right is two instructions, where on floats it is four.
+/// What a step of a block needs of a node, in 8 bytes, so that a tree of depth 10 stays in the
+/// nearest cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Step {
     threshold: u32,
-    column: u16,
+    /// Where the column's lanes begin in a tile.
+    lanes: u16,
     /// Counted from the tree's root.
     left: u16,
 }
 
 impl Step {
     fn new(node: &FlatNode, root: u32) -> Self {
-        let (column, left) = (node.column as u16, (node.left - root) as u16);
-        Self { threshold: key(node.threshold), column, left }
+        let lanes = node.column as u16 * LANES as u16;
+        Self { threshold: node.threshold, lanes, left: (node.left - root) as u16 }
     }
 }
 
-/// A split or a leaf. A leaf leads to itself: nothing is above its threshold.
+/// A split or a leaf, in 16 bytes. A leaf leads to itself: nothing is above its threshold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FlatNode {
-    /// Right when the column's number is above it; infinite in a leaf.
-    pub(super) threshold: f32,
-    /// Where the column's lanes begin in a tile.
+    /// The key of the threshold: right when that of the column's number is above it.
+    pub(super) threshold: u32,
+    /// Index of the column; 0 in a leaf.
     pub(super) column: u32,
     /// Index of the left child; the right one follows it.
     pub(super) left: u32,
     /// In a leaf, what the tree adds to the sum. In a split, the mean of the leaves below it.
     pub(super) value: f32,
+}
+
+impl FlatNode {
+    /// The leaf at this index.
+    pub(super) fn leaf(at: u32, value: f32) -> Self {
+        Self { threshold: key(f32::INFINITY), column: 0, left: at, value }
+    }
 }
 
 /// The trees, one after another, each breadth first.
@@ -122,7 +129,7 @@ impl Forest {
     /// Writes each row's sum.
     pub(super) fn sum(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
         // A tile costs as much for one row as for sixteen.
-        let alone = if self.shallow.is_some() { 3 } else { 6 };
+        let alone = if self.shallow.is_some() { 4 } else { 8 };
         let blocks = rows.chunks(BLOCK * stride).zip(sums.chunks_mut(BLOCK));
         for (rows, sums) in blocks {
             if sums.len() <= alone {
@@ -137,37 +144,31 @@ impl Forest {
 
     fn sum_block(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
         let tile_len = self.columns.len() * LANES;
-        match &self.shallow {
-            Some(shallow) => {
-                let mut tile = vec![0.0; tile_len];
-                for (rows, sums) in rows.chunks(LANES * stride).zip(sums.chunks_mut(LANES)) {
-                    fill_tile(&self.columns, rows, stride, &mut tile);
-                    let tile_sums = shallow.sum_tile(&tile, self.base);
-                    sums.copy_from_slice(&tile_sums[..sums.len()]);
-                }
+        if let Some(shallow) = &self.shallow {
+            let mut tile = vec![0; tile_len];
+            for (rows, sums) in rows.chunks(LANES * stride).zip(sums.chunks_mut(LANES)) {
+                fill_tile(&self.columns, rows, stride, &mut tile);
+                let tile_sums = shallow.sum_tile(&mut tile, self.base);
+                sums.copy_from_slice(&tile_sums[..sums.len()]);
             }
-            None => {
-                let tiles_len = sums.len().div_ceil(LANES);
-                let mut tile = vec![0.0; tile_len];
-                let mut tiles = vec![0; tiles_len * tile_len];
-                let mut tile_sums = vec![[self.base; LANES]; tiles_len];
-                if tile_len > 0 {
-                    let tiles = tiles.chunks_exact_mut(tile_len);
-                    for (keys, rows) in tiles.zip(rows.chunks(LANES * stride)) {
-                        fill_tile(&self.columns, rows, stride, &mut tile);
-                        keys.iter_mut().zip(&tile).for_each(|(key_of, x)| *key_of = key(*x));
-                    }
-                }
-                for &(root, depth) in &self.roots {
-                    for (number, sums) in tile_sums.iter_mut().enumerate() {
-                        let tile = &tiles[number * tile_len..][..tile_len];
-                        self.walk_tile(root, depth, tile, sums);
-                    }
-                }
-                let sums_of_lanes = tile_sums.as_flattened();
-                sums.copy_from_slice(&sums_of_lanes[..sums.len()]);
+            return;
+        }
+        let mut tiles = vec![0; sums.len().div_ceil(LANES) * tile_len];
+        let mut tile_sums = vec![[self.base; LANES]; sums.len().div_ceil(LANES)];
+        if tile_len > 0 {
+            let tiles = tiles.chunks_exact_mut(tile_len);
+            for (tile, rows) in tiles.zip(rows.chunks(LANES * stride)) {
+                fill_tile(&self.columns, rows, stride, tile);
             }
         }
+        for &(root, depth) in &self.roots {
+            for (number, sums) in tile_sums.iter_mut().enumerate() {
+                let tile = &tiles[number * tile_len..][..tile_len];
+                self.walk_tile(root, depth, tile, sums);
+            }
+        }
+        let sums_of_lanes = tile_sums.as_flattened();
+        sums.copy_from_slice(&sums_of_lanes[..sums.len()]);
     }
 
     /// Takes the rows of a tile through one tree.
@@ -177,7 +178,7 @@ impl Forest {
         for _ in 0..depth {
             for (lane, at) in at.iter_mut().enumerate() {
                 let step = &steps[*at];
-                let number = tile[usize::from(step.column) + lane];
+                let number = tile[usize::from(step.lanes) + lane];
                 *at = usize::from(step.left) + usize::from(number > step.threshold);
             }
         }
@@ -193,29 +194,25 @@ impl Forest {
         let (mut few, many);
         let numbers: &[u32] = if self.columns.len() <= ON_STACK {
             few = [0; ON_STACK];
-            let columns = self.columns.iter().zip(&mut few);
-            columns.for_each(|(column, number)| *number = key(column.of(row)));
+            self.columns.iter().zip(&mut few).for_each(|(column, number)| *number = column.of(row));
             &few[..self.columns.len()]
         } else {
-            many = self.columns.iter().map(|column| key(column.of(row))).collect::<Vec<_>>();
+            many = self.columns.iter().map(|column| column.of(row)).collect::<Vec<_>>();
             &many
         };
-        let (steps, values) = (self.steps.as_slice(), self.values.as_slice());
+        let nodes = self.nodes.as_slice();
         let mut sum = self.base;
         for trees in self.roots.chunks(TREES_ABREAST) {
-            let mut roots = [trees[0].0 as usize; TREES_ABREAST];
-            roots.iter_mut().zip(trees).for_each(|(root, tree)| *root = tree.0 as usize);
-            let mut at = roots;
+            let mut at = [trees[0].0; TREES_ABREAST];
+            at.iter_mut().zip(trees).for_each(|(at, (root, _))| *at = *root);
             for _ in 0..trees.iter().map(|(_, depth)| *depth).max().unwrap_or(0) {
-                for (at, root) in at.iter_mut().zip(roots) {
-                    let step = &steps[*at];
-                    let number = numbers[usize::from(step.column) / LANES];
-                    let right = usize::from(number > step.threshold);
-                    *at = root + usize::from(step.left) + right;
+                for at in &mut at {
+                    let node = &nodes[*at as usize];
+                    *at = node.left + u32::from(numbers[node.column as usize] > node.threshold);
                 }
             }
             for at in &at[..trees.len()] {
-                sum += f64::from(values[*at]);
+                sum += f64::from(nodes[*at as usize].value);
             }
         }
         sum
@@ -227,7 +224,7 @@ impl Forest {
         for &(root, depth) in &self.roots {
             let mut node = &self.nodes[root as usize];
             for _ in 0..depth {
-                let Some(column) = self.columns.get(node.column as usize / LANES) else { break };
+                let Some(column) = self.columns.get(node.column as usize) else { break };
                 let right = u32::from(column.of(row) > node.threshold);
                 let child = &self.nodes[(node.left + right) as usize];
                 moved[column.feature as usize] += f64::from(child.value) - f64::from(node.value);
@@ -272,10 +269,7 @@ fn lay_out(
     while let Some(&(at, depth)) = queue.get(next) {
         let value = means[at];
         let node = match tree.nodes[at] {
-            Node::Leaf { .. } => {
-                let left = (root + next) as u32;
-                FlatNode { threshold: f32::INFINITY, column: 0, left, value }
-            }
+            Node::Leaf { .. } => FlatNode::leaf((root + next) as u32, value),
             Node::Split { feature, threshold, missing, left, right } => {
                 let (form, negated) = match missing {
                     Missing::NanGoes(Side::Left) => (Form::Plain, false),
@@ -291,10 +285,10 @@ fn lay_out(
                 };
                 let new = columns.len() as u32;
                 let column = Column { feature: feature as u32, form };
-                let column = *columns.entry(column).or_insert(new) * LANES as u32;
+                let column = *columns.entry(column).or_insert(new);
                 let left = (root + queue.len()) as u32;
                 queue.extend(children);
-                FlatNode { threshold, column, left, value }
+                FlatNode { threshold: key(threshold), column, left, value }
             }
         };
         nodes.push(node);

@@ -2,7 +2,7 @@
 //!
 //! The layout is in `docs/risk/model-format.md`. Reading is in [`super::read`].
 
-use super::{Calibration, Link, Model, Scorer, forest::Forest, linear::Linear};
+use super::{Calibration, Link, Model, Scorer, column::number_of, forest::Forest, linear::Linear};
 
 /// The format that this code writes, and reads.
 pub const VERSION: u32 = 1;
@@ -90,8 +90,8 @@ fn put_forest(forest: &Forest, bytes: &mut Vec<u8>) {
         put_u32s(&[end as u32 - root], bytes);
         for (at, node) in (root..).zip(&forest.nodes[root as usize..end]) {
             let is_leaf = node.left == at;
-            let column = if is_leaf { LEAF } else { node.column / super::column::LANES as u32 };
-            let threshold = if is_leaf { 0.0 } else { node.threshold };
+            let column = if is_leaf { LEAF } else { node.column };
+            let threshold = if is_leaf { 0.0 } else { number_of(node.threshold) };
             put_u32s(&[threshold.to_bits(), column, node.value.to_bits()], bytes);
         }
     }

@@ -6,7 +6,7 @@ use millrace_ledger::Timestamp;
 
 use super::{
     Calibration, Kind, Link, Model, ModelError, Scorer, Term, TrainingFacts, Tree, check_names,
-    column::{Column, Form, LANES},
+    column::{Column, Form, key},
     forest::{COLUMNS_MAX, FlatNode, Forest},
     format::{DIGEST_LEN, HEADER_LEN, LEAF, MAGIC, VERSION},
     linear::Linear,
@@ -235,8 +235,7 @@ impl Reader<'_> {
                 return Err(wrong("the node's value is no number"));
             }
             nodes.push(if column == LEAF {
-                let left = (root + at) as u32;
-                FlatNode { threshold: f32::INFINITY, column: 0, left, value }
+                FlatNode::leaf((root + at) as u32, value)
             } else {
                 if column >= columns || threshold.is_nan() || threshold == f32::INFINITY {
                     return Err(wrong("the split's column or threshold makes no sense"));
@@ -246,7 +245,7 @@ impl Reader<'_> {
                 }
                 let left = (root + depths.len()) as u32;
                 depths.extend([depth + 1; 2]);
-                FlatNode { threshold, column: column * LANES as u32, left, value }
+                FlatNode { threshold: key(threshold), column, left, value }
             });
         }
         if depths.len() != read.len() {

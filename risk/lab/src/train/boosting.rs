@@ -51,8 +51,8 @@ impl Default for Boosting {
         Self {
             loss: Loss::Logistic,
             trees: 200,
-            depth: 5,
-            learning_rate: 0.08,
+            depth: 4,
+            learning_rate: 0.05,
             lambda: 1.0,
             gamma: 0.0,
             child_weight_min: 1.0,

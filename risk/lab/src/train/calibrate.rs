@@ -48,7 +48,7 @@ pub fn fit_isotonic(
     for row in order {
         let (weight, score) = (weight(row), scores[row]);
         let fraud = if labels[row] { weight } else { 0.0 };
-        let new = Block { weight, fraud, score: weight * score, first: score, last: score };
+        let new = Block { weight, fraud, score: weight * score, last: score };
         match blocks.last_mut() {
             Some(last) if last.last >= score => last.join(&new),
             _ => blocks.push(new),
@@ -118,7 +118,6 @@ struct Block {
     fraud: f64,
     /// Weighted sum of scores.
     score: f64,
-    first: f64,
     last: f64,
 }
 
