@@ -195,9 +195,11 @@ fn a_journal_is_history_too() {
     let span = "2020-01-01..2099-12-31";
     let train = ["train", "--journal", &data_dir, "--train", span, "--out", &model];
     let trained = json(train.into_iter().chain(["--algorithm", "isolation-forest"]));
-    assert_eq!(number(&trained, "/rows"), 1_500.0, "{trained}");
+    // The accounts' first money came by payments, too.
+    let rows = number(&trained, "/rows");
+    assert!(rows >= 1_500.0, "{trained}");
     let tested = json(["backtest", "--model", &model, "--journal", &data_dir]);
-    assert_eq!(number(&tested, "/backtest/rows"), 1_500.0, "{tested}");
+    assert_eq!(number(&tested, "/backtest/rows"), rows, "{tested}");
     assert_eq!(number(&tested, "/backtest/frauds"), 0.0, "nobody reported any");
 
     // Nobody labelled anything, so a model that needs labels can't be had.
@@ -277,7 +279,7 @@ fn what_is_not_right_gets_a_sentence() {
             with(&["eval", "--model", &model, "--data", &data, "--test", "2026-02-30"]),
             "is not a day between 1970 and 2554; write it as 2018-07-25",
         ),
-        (2, with(&["eval", "--model", &model, "--test", TEST]), "--data <CSV>"),
+        (1, with(&["eval", "--model", &model, "--test", TEST]), "name a file with --data"),
         (1, train(&unsorted, &[]), "add --sort"),
         (1, train(&one_class, &[]), "both fraud and legitimate payments are needed"),
         (1, train(&nan, &[]), "line 2, column amount: \"NaN\""),
