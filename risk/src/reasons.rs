@@ -75,7 +75,7 @@ impl Words<'_> {
             "ratio" => {
                 format!("amount is {value} times the {entity}'s {}mean", self.of_days())
             }
-            "ratio_max" => {
+            "max_ratio" => {
                 format!("a payment of the {entity}{over} was {value} times its usual amount")
             }
             "zscore" => format!(
@@ -95,6 +95,18 @@ impl Words<'_> {
                 format!("{value} of the {entity}'s payments{over} are known as fraud")
             }
             "since_fraud" => format!("a fraud of the {entity} was reported {value} ago"),
+            "fraud_average" => {
+                format!("of the {entity}'s payments that were judged last, {value} were fraud")
+            }
+            "fraud_run_age" => {
+                format!("the {entity} has had nothing but fraud reported, the first {value} ago")
+            }
+            "fraud_run_gap" => format!(
+                "the {entity}'s last honest payment was {value} before the first of its frauds"
+            ),
+            "since_honest" => {
+                format!("the {entity}'s last payment that is known as honest was {value} ago")
+            }
             _ => return None,
         })
     }
@@ -103,9 +115,16 @@ impl Words<'_> {
         let entity = self.entity;
         match self.feature.statistic.name() {
             "since_last" | "ratio" | "zscore" | "mean" => {
-                format!("nothing is known of the {entity}'s payments before ({})", self.feature.name)
+                format!(
+                    "nothing is known of the {entity}'s payments before ({})",
+                    self.feature.name
+                )
             }
             "since_fraud" => format!("no fraud of the {entity} was reported"),
+            "fraud_run_age" | "fraud_run_gap" => {
+                format!("the {entity}'s newest payments of which it is known are honest")
+            }
+            "since_honest" => format!("no payment of the {entity} is known as honest"),
             _ => format!("{} is not known", self.described_as()),
         }
     }
@@ -213,6 +232,11 @@ name = "night"
 statistic = "night"
 description = "Night"
 [[feature]]
+name = "payee.fraud_run_age"
+entity = "payee"
+statistic = "fraud_run_age"
+description = "Run"
+[[feature]]
 name = "odd"
 statistic = "quotient"
 of = ["amount", "payer.count_1h"]
@@ -247,6 +271,16 @@ description = "Amount per payment."
             ),
             ("weekday", 6.0, "paid on a Sunday"),
             ("night", 1.0, "paid at night"),
+            (
+                "payee.fraud_run_age",
+                273_600.0,
+                "the payee has had nothing but fraud reported, the first 3 d 4 h ago",
+            ),
+            (
+                "payee.fraud_run_age",
+                f32::NAN,
+                "the payee's newest payments of which it is known are honest",
+            ),
             ("odd", 2.5, "Amount per payment: 2.5"),
             ("odd", f32::NAN, "Amount per payment is not known"),
         ] {

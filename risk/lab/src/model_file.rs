@@ -80,7 +80,9 @@ pub enum ModelFileError {
         file: String,
     },
     /// Too long for the format.
-    #[error("the catalogue has {bytes} bytes, and a model has room for 65,535: shorten its comments")]
+    #[error(
+        "the catalogue has {bytes} bytes, and a model has room for 65,535: shorten its comments"
+    )]
     CatalogueTooLong {
         /// How many it has.
         bytes: usize,
@@ -116,8 +118,8 @@ impl ModelFile {
     /// When it can't be read, is no model, is damaged, or has other features than the catalogue.
     pub fn load(path: &Path, catalogue: Option<Catalogue>) -> Result<Self, ModelFileError> {
         let file = path.display().to_string();
-        let bytes = fs::read(path)
-            .map_err(|error| ModelFileError::Io { file: file.clone(), error })?;
+        let bytes =
+            fs::read(path).map_err(|error| ModelFileError::Io { file: file.clone(), error })?;
         Self::read(file, &bytes, catalogue)
     }
 

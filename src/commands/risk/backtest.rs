@@ -148,8 +148,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn thresholds(args: &Args) -> Result<Thresholds, Failure> {
     let Args { review_at, challenge_at, decline_at, .. } = *args;
-    for (name, at) in
-        [("review", review_at), ("challenge", challenge_at), ("decline", decline_at)]
+    for (name, at) in [("review", review_at), ("challenge", challenge_at), ("decline", decline_at)]
     {
         if let Some(at) = at
             && !(0.0..=1.0).contains(&at)
@@ -171,21 +170,14 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn run(
-        &self,
-        args: &Args,
-        catalogue: &Catalogue,
-        source: &Source,
-    ) -> Result<Outcome, Failure> {
+    fn run(&self, args: &Args, catalogue: &Catalogue, source: &Source) -> Result<Outcome, Failure> {
         let payments = &source.payments;
         let of_model = self.model.and_then(|file| file.label_delay);
         let label_delay = label_delay(args.label_delay, of_model);
         let replay = Replay { payments, catalogue, label_delay };
         warn_of_absent(&replay);
-        let rows = args
-            .span
-            .as_ref()
-            .map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
+        let rows =
+            args.span.as_ref().map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
         let bar = progress::bar(rows.end, "backtest", "payments");
         let mut tally = Tally::new(payments, self.rules);
         let (mut inputs, stride) = (RuleInputs::new(payments), catalogue.len());
@@ -198,9 +190,8 @@ impl Judge<'_> {
             }
             let each = block.zip(features.chunks_exact(stride)).zip(&scores);
             for ((row, features), score) in each {
-                let hit = self
-                    .rules
-                    .and_then(|rules| rules.evaluate(&inputs.of(row, features, *score)));
+                let hit =
+                    self.rules.and_then(|rules| rules.evaluate(&inputs.of(row, features, *score)));
                 let by_score = match self.model {
                     Some(_) => self.thresholds.decide(*score),
                     None => Decision::Approve,
@@ -345,7 +336,8 @@ fn print(it: &Outcome, seconds: f64) {
 
 fn report(it: &Outcome, source: &Source, thresholds: &Thresholds) -> Report {
     let mut report = Report::new("Backtest", &source.name);
-    let card = |name: &str, value: String, note: String| Card { name: name.to_owned(), value, note };
+    let card =
+        |name: &str, value: String, note: String| Card { name: name.to_owned(), value, note };
     let busiest = format!("busiest day {}", it.reviews_busiest_day);
     report.cards(&[
         card("payments", number(it.rows as f64, 0), format!("{} days", it.days.len())),

@@ -145,7 +145,11 @@ fn print(args: &Args, it: &Comparison) {
             number(metric.champion.value, decimals),
             number(metric.challenger.value, decimals),
             number(difference.value, decimals),
-            format!("{} to {}", number(difference.low, decimals), number(difference.high, decimals)),
+            format!(
+                "{} to {}",
+                number(difference.low, decimals),
+                number(difference.high, decimals)
+            ),
             reading.to_owned(),
         ]);
     }

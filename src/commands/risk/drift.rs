@@ -113,7 +113,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-
 fn names(catalogue: &Catalogue, with_score: bool) -> Vec<&str> {
     let names = catalogue.features().iter().map(|feature| feature.name.as_str());
     names.chain(with_score.then_some("score")).collect()

@@ -98,11 +98,8 @@ fn print(args: &Args, tested: &Tested, it: &Evaluation) {
     let model = args.model.display();
     let (rows, frauds) = (count(it.rows), count(it.frauds));
     say!("{model} on {}: {rows} payments, {frauds} of them fraud\n", tested.split.test);
-    let mut table = Table::new(&[
-        ("", Align::Left),
-        ("value", Align::Right),
-        ("95 % interval", Align::Right),
-    ]);
+    let mut table =
+        Table::new(&[("", Align::Left), ("value", Align::Right), ("95 % interval", Align::Right)]);
     for (name, value, interval) in [
         ("average precision", it.average_precision, it.average_precision_interval),
         ("ROC AUC", it.roc_auc, it.roc_auc_interval),

@@ -135,9 +135,8 @@ impl Reading {
         }
         if self.acts_unreadable > 0 {
             let acts = self.acts_unreadable;
-            warnings.push(format!(
-                "{acts} acts can't be read: a later release may have written them"
-            ));
+            warnings
+                .push(format!("{acts} acts can't be read: a later release may have written them"));
         }
         (self.payments.finish(), warnings)
     }

@@ -166,7 +166,8 @@ fn import(args: &ImportArgs) -> Result<(), Failure> {
     let before = into.as_ref().map_or(0, List::len);
     let files = args.files.iter().map(|file| read_list(name, *kind, file));
     let files = files.collect::<Result<Vec<_>, _>>()?;
-    for (list, is_new) in into.iter().map(|list| (list, false)).chain(files.iter().map(|it| (it, true)))
+    for (list, is_new) in
+        into.iter().map(|list| (list, false)).chain(files.iter().map(|it| (it, true)))
     {
         for entry in list.entries() {
             let or = |own: &str, other: &str| match own {

@@ -5,7 +5,8 @@ use millrace_risk_lab::dataset::{FeatureTable, Replay};
 
 /// A bar of so many of something.
 pub(crate) fn bar(len: usize, what: &'static str, unit: &str) -> ProgressBar {
-    let template = format!("{{msg:12}} {{bar:40}} {{human_pos}}/{{human_len}} {unit}  {{eta}} left");
+    let template =
+        format!("{{msg:12}} {{bar:40}} {{human_pos}}/{{human_len}} {unit}  {{eta}} left");
     styled(ProgressBar::new(len as u64), &template, what)
 }
 

@@ -37,7 +37,9 @@ impl FromStr for ListArg {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let shape = || {
-            format!("\"{text}\" does not name a list; write NAME:KIND=FILE, such as stolen:block=cards.csv")
+            format!(
+                "\"{text}\" does not name a list; write NAME:KIND=FILE, such as stolen:block=cards.csv"
+            )
         };
         let (what, path) = text.split_once('=').ok_or_else(shape)?;
         let (name, kind) = what.split_once(':').ok_or_else(shape)?;
@@ -78,11 +80,7 @@ impl ListArgs {
 }
 
 /// Reads and compiles a rule file; all mistakes are told, each with its place.
-pub(crate) fn load(
-    path: &Path,
-    catalogue: &Catalogue,
-    lists: &Lists,
-) -> Result<RuleSet, Failure> {
+pub(crate) fn load(path: &Path, catalogue: &Catalogue, lists: &Lists) -> Result<RuleSet, Failure> {
     let name = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| format!("the rules {name} can't be read: {error}; check the path"))?;

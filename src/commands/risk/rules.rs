@@ -57,9 +57,8 @@ struct CheckArgs {
     /// A model, for rules that speak of its score
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// A dry run over these payments
     #[command(flatten)]
-    source: DrySource,
+    source: SourceArgs,
     /// Only the payments of these days, both included, UTC
     #[arg(long, value_name = "FROM..TO")]
     span: Option<DaySpan>,
@@ -69,13 +68,6 @@ struct CheckArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
-}
-
-/// As the source of other commands, but nothing of it is needed.
-#[derive(clap::Args, Clone, Debug)]
-struct DrySource {
-    #[command(flatten)]
-    source: Option<SourceArgs>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -90,10 +82,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => catalogue::load(named.unwrap_or("standard"))?.0,
     };
     let rules = rule_source::load(&args.rules, &catalogue, &args.lists.load()?)?;
-    let dry_run = match &args.source.source {
-        None => None,
-        Some(source) => {
-            let source = source.load(false)?;
+    let dry_run = match args.source.is_named() {
+        false => None,
+        true => {
+            let source = args.source.load(false)?;
             let replay = Replay {
                 payments: &source.payments,
                 catalogue: &catalogue,

@@ -18,7 +18,7 @@ const LEFT_OUT_TOLD: usize = 3;
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct SourceArgs {
     /// Labelled payments, gzipped or not
-    #[arg(long, value_name = "CSV", required_unless_present = "journal")]
+    #[arg(long, value_name = "CSV")]
     data: Option<PathBuf>,
     /// Data directory of a millrace: payments and labels come from its journal
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
@@ -44,12 +44,20 @@ pub(crate) struct Source {
 }
 
 impl SourceArgs {
+    /// Whether any payments were named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.data.is_some() || self.journal.is_some()
+    }
+
     /// Reads all payments. Warnings are printed, too.
     pub(crate) fn load(&self, label_needed: bool) -> Result<Source, Failure> {
         let source = match (&self.data, &self.journal) {
             (Some(path), _) => self.read_file(path, label_needed)?,
             (None, Some(directory)) => journal_source::read(directory)?,
-            (None, None) => return Err("there are no payments: name a file with --data".into()),
+            (None, None) => {
+                let what = "name a file with --data, or a data directory with --journal";
+                return Err(format!("there are no payments: {what}").into());
+            }
         };
         source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         Ok(source)

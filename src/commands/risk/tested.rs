@@ -86,21 +86,14 @@ impl Tested {
 
     /// The features of the payments, as this catalogue has them.
     pub(crate) fn features(&self, catalogue: &Catalogue) -> FeatureTable {
-        let replay = Replay {
-            payments: self.payments(),
-            catalogue,
-            label_delay: self.split.label_delay,
-        };
+        let replay =
+            Replay { payments: self.payments(), catalogue, label_delay: self.split.label_delay };
         warn_of_absent(&replay);
         progress::table(&replay, &self.rows)
     }
 
     /// The payments with their scores.
-    pub(crate) fn scored(
-        &self,
-        file: &ModelFile,
-        table: &FeatureTable,
-    ) -> Result<Scored, Failure> {
+    pub(crate) fn scored(&self, file: &ModelFile, table: &FeatureTable) -> Result<Scored, Failure> {
         Ok(Scored::of(self.payments(), &self.rows, file.scores(&table.values))?)
     }
 
@@ -202,8 +195,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// A model's name for people: that of its file.
 pub(crate) fn name_of(path: &Path) -> String {
-    path.file_stem().map_or_else(|| path.display().to_string(), |name| {
-        name.to_string_lossy().into_owned()
-    })
+    path.file_stem()
+        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
-

@@ -85,8 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let table = progress::table(&replay, &rows);
     let names: Vec<String> = catalogue.features().iter().map(|it| it.name.clone()).collect();
     let labels = table.labels(payments);
-    let dataset =
-        Dataset { features: &names, rows: &table.values, labels: &labels, weights: None };
+    let dataset = Dataset { features: &names, rows: &table.values, labels: &labels, weights: None };
     let bar = progress::bar(0, "training", "steps");
     let trained = train::train(&dataset, &settings, &mut |at| moved(&bar, at));
     bar.finish_and_clear();

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use millrace_risk::features::{Attempt, Catalogue, Label, ProfileCounts, ProfileLimits, Profiles};
+use millrace_risk::features::{
+    Attempt, Catalogue, Label, ProfileCounts, ProfileLimits, Profiles, Statistic,
+};
 
 use super::{
     keys::{self, Keys},
@@ -73,7 +75,10 @@ impl Replay<'_> {
             return ProfileCounts::default();
         };
         let keys = Keys::new(self.payments, self.catalogue, rows.end);
-        let labels = known_until(self.payments, self.label_delay, rows.end, end);
+        let mut labels = known_until(self.payments, self.label_delay, rows.end, end);
+        if !needs_honest(self.catalogue) {
+            labels.retain(|known| known.fraud);
+        }
         let mut profiles = Profiles::new(self.catalogue.clone(), ProfileLimits::default());
         let stride = self.catalogue.len();
         let mut block = vec![0.0; BLOCK * stride];
@@ -142,8 +147,27 @@ impl Replay<'_> {
     }
 }
 
+/// Whether it matters to any feature that a payment turned out to be honest. Fewer labels make
+/// longer blocks.
+fn needs_honest(catalogue: &Catalogue) -> bool {
+    catalogue.features().iter().any(|feature| {
+        let is_of_runs = matches!(
+            feature.statistic,
+            Statistic::FraudAverage
+                | Statistic::FraudRunAge
+                | Statistic::FraudRunGap
+                | Statistic::SinceHonest
+        );
+        let waits =
+            feature.entity.is_some_and(|place| catalogue.entities()[place].honest_after.is_some());
+        is_of_runs && !waits
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use millrace_ledger::Timestamp;
     use millrace_risk::features::EntityKey;
     use proptest::prelude::*;
@@ -201,6 +225,13 @@ mod tests {
         rows
     }
 
+    /// The shipped ones, and one where honest labels matter.
+    static CATALOGUES: LazyLock<[String; 3]> = LazyLock::new(|| {
+        let told = Catalogue::STANDARD.replace("honest_after = \"7d\"\n", "");
+        assert_ne!(told, Catalogue::STANDARD);
+        [Catalogue::BOOK.to_owned(), Catalogue::STANDARD.to_owned(), told]
+    });
+
     fn bits(values: &[f32]) -> Vec<u32> {
         values.iter().map(|value| value.to_bits()).collect()
     }
@@ -213,10 +244,11 @@ mod tests {
             mut made in prop::collection::vec((0_u64..900, 0_u8..4, 0_u8..4, any::<bool>()), 1..200),
             picked in prop::collection::vec(any::<bool>(), 200),
             hours in 1_u32..400,
+            which in 0..CATALOGUES.len(),
         ) {
             made.sort_by_key(|payment| payment.0);
             let payments = payments(&made);
-            let catalogue = Catalogue::book();
+            let catalogue = Catalogue::parse(&CATALOGUES[which]).expect("a right catalogue");
             let label_delay = format!("{hours}h").parse().expect("a delay");
             let replay = Replay { payments: &payments, catalogue: &catalogue, label_delay };
             let all: Vec<u32> = (0..payments.len() as u32).collect();
