@@ -67,7 +67,7 @@ pub enum Statistic {
     /// [`Self::SinceHonest`] is.
     FraudRunGap,
     /// Seconds since the newest payment was paid that is known to be honest. Where payments are
-    /// honest after some time, its time is rounded down to a 65,536th of its bucket, and to the
+    /// honest after some time, its time is rounded down by a 32,768th of its bucket at most, and to the
     /// bucket's beginning if a later payment of the bucket was reported as fraud.
     SinceHonest,
     /// One feature divided by another.

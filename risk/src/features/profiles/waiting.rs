@@ -4,8 +4,8 @@
 //! A payment waits in the bucket of its time; one that is reported as fraud is taken out. When the
 //! end of a bucket is as old as honest payments must be, all that still wait in it become honest at
 //! once, as of then: up to a bucket later than each alone would. Of their times only the newest is
-//! known, rounded down to a 65,536th of the bucket; if that payment was taken out, the bucket's
-//! beginning stands for it. A payment that comes when its bucket has ended waiting is honest at
+//! known, rounded down to the least power of two of nanoseconds of which 65,536 are a bucket (0.55 s
+//! for six hours); if that payment was taken out, the bucket's beginning stands for it. A payment that comes when its bucket has ended waiting is honest at
 //! once.
 //!
 //! This is done when the entity is next seen or labelled, before anything else, and is the same as
@@ -15,7 +15,7 @@
 use super::runs::Runs;
 use crate::features::Entity;
 
-/// Parts of a bucket that times are told apart by.
+/// Parts of a bucket that times are told apart by, at most.
 const PARTS: u64 = 1 << 16;
 /// Bits of a slot: payments that wait in the lower half, the newest one's part in the upper one.
 const SLOT_BITS: u64 = 32;
@@ -27,8 +27,9 @@ const NEWEST_SHIFT: u32 = 16;
 pub(super) struct Waiting {
     honest_after_ns: u64,
     bucket_ns: u64,
-    part_ns: u64,
-    /// Buckets that can wait at the same time. Two take a word.
+    /// Parts are `1 << part_shift` nanoseconds, because a division takes longer than a shift.
+    part_shift: u32,
+    /// As many as buckets can wait at the same time, rounded up to a power of two. Two take a word.
     slots: u64,
     /// Word of the first bucket that still waits; the slots follow it.
     pub(super) base: usize,
@@ -39,13 +40,13 @@ impl Waiting {
     pub(super) fn of(entity: &Entity) -> Option<Self> {
         let honest_after_ns = entity.honest_after?.ns();
         let bucket_ns = entity.honest_bucket.ns();
-        let slots = honest_after_ns.div_ceil(bucket_ns) + 1;
-        let part_ns = bucket_ns.div_ceil(PARTS);
-        Some(Self { honest_after_ns, bucket_ns, part_ns, slots, base: 0 })
+        let slots = (honest_after_ns.div_ceil(bucket_ns) + 1).next_power_of_two();
+        let part_shift = bucket_ns.div_ceil(PARTS).next_power_of_two().ilog2();
+        Some(Self { honest_after_ns, bucket_ns, part_shift, slots, base: 0 })
     }
 
     pub(super) fn words(&self) -> usize {
-        1 + self.slots.div_ceil(2) as usize
+        1 + self.slots as usize / 2
     }
 
     /// The first bucket whose end is not old enough.
@@ -60,7 +61,7 @@ impl Waiting {
     /// Word and shift of a bucket's slot.
     #[inline]
     fn slot(&self, bucket: u64) -> (usize, u64) {
-        let slot = bucket % self.slots;
+        let slot = bucket & (self.slots - 1);
         (self.base + 1 + (slot / 2) as usize, slot % 2 * SLOT_BITS)
     }
 
@@ -81,7 +82,7 @@ impl Waiting {
             let count = waited & COUNT;
             if count > 0 {
                 let part = waited >> NEWEST_SHIFT & (PARTS - 1);
-                let newest = bucket * self.bucket_ns + part * self.part_ns;
+                let newest = bucket * self.bucket_ns + (part << self.part_shift);
                 runs.iter().for_each(|runs| runs.unreported(row, count, newest));
             }
             row[word] &= !(u64::from(u32::MAX) << shift);
@@ -120,7 +121,7 @@ impl Waiting {
     /// The part of its bucket that a time is in.
     #[inline]
     fn part(&self, at: u64) -> u64 {
-        at % self.bucket_ns / self.part_ns
+        (at % self.bucket_ns) >> self.part_shift
     }
 
     #[inline]
