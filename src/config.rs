@@ -99,7 +99,10 @@ pub(crate) enum ConfigError {
     Syntax { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {0}")]
     Risk(#[from] RiskConfigError),
-    #[error("the feature catalogue {} can't be used: {complaint}", path.display())]
+    #[error(
+        "risk.features.catalogue is {}: {complaint}. It is standard, book, or the path of a catalogue",
+        path.display()
+    )]
     Catalogue { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
     OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
