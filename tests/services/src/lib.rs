@@ -1,0 +1,14 @@
+//! Real servers for tests: starts NATS and PostgreSQL on free ports of loopback, in temporary
+//! directories, and guarantees that each is stopped when its handle goes.
+//!
+//! `scripts/get-services.sh` installs what is started here. A test asks with [`required`], which
+//! says what is missing and lets the test be skipped; where `MILLRACE_REQUIRE_SERVICES` is set, as
+//! in CI, it fails instead.
+
+mod nats;
+mod postgres;
+mod server;
+
+pub use nats::Nats;
+pub use postgres::Postgres;
+pub use server::{Missing, ServiceError, free_port, required, tools_dir};

@@ -1,0 +1,144 @@
+//! A PostgreSQL server.
+
+use std::{
+    env, fs,
+    os::unix::{fs::chown, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::server::{Missing, Server, ServiceError, free_port, io};
+
+const WHAT: &str = "postgres";
+/// PostgreSQL refuses to run as root; on Debian, nobody has this number.
+const NOBODY: u32 = 65_534;
+
+/// A PostgreSQL server with an empty database `millrace`. Its data outlive [`Postgres::kill`] and
+/// go with the handle.
+#[derive(Debug)]
+pub struct Postgres {
+    programs: PathBuf,
+    directory: TempDir,
+    port: u16,
+    server: Option<Server>,
+}
+
+impl Postgres {
+    /// Creates a database and starts a server.
+    ///
+    /// # Errors
+    /// When there are no such programs, or one of them fails.
+    pub fn start() -> Result<Self, ServiceError> {
+        let programs = programs()?;
+        let directory = tempfile::tempdir().map_err(io("a temporary directory"))?;
+        if is_root() {
+            chown(directory.path(), Some(NOBODY), Some(NOBODY)).map_err(io("chown"))?;
+        }
+        let mut postgres = Self { programs, directory, port: free_port(), server: None };
+        postgres.create()?;
+        postgres.start_again()?;
+        Ok(postgres)
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://millrace@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts it again, on the same port and data, after [`Postgres::kill`].
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_again(&mut self) -> Result<(), ServiceError> {
+        let log_path = self.path("log");
+        let log = fs::File::options().create(true).append(true).open(&log_path);
+        let data = self.path("data");
+        // Killed processes leave it behind, with a number that another process may have by now.
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+        let mut command = self.command("postgres");
+        command
+            .arg("-D")
+            .arg(data)
+            .args(["-p", &self.port.to_string(), "-k", ""])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"])
+            .args(["-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"])
+            .stderr(log.map_err(io("the log of postgres"))?);
+        self.server = Some(Server::start(WHAT, &mut command, self.port, &log_path)?);
+        Ok(())
+    }
+
+    /// Ends it at once without a checkpoint, so that it has to recover: its own way to crash, which
+    /// takes its helper processes with it.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.end(Signal::QUIT);
+        }
+    }
+
+    fn create(&self) -> Result<(), ServiceError> {
+        let mut command = self.command("initdb");
+        command.arg("-D").arg(self.path("data")).args([
+            "-U",
+            "millrace",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]);
+        let output = command.output().map_err(io("initdb"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(ServiceError::NotStarted {
+                what: "initdb",
+                log: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }),
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::null());
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The directory with `initdb` and `postgres`: the one named, or Debian's newest.
+fn programs() -> Result<PathBuf, Missing> {
+    const VARIABLE: &str = "MILLRACE_POSTGRES_BIN";
+    let there = |path: &Path| path.join("postgres").is_file();
+    if let Some(named) = env::var_os(VARIABLE).map(PathBuf::from).filter(|path| there(path)) {
+        return Ok(named);
+    }
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some((version, entry.path().join("bin")))
+        })
+        .filter(|(_, path)| there(path))
+        .collect();
+    found.sort_unstable();
+    let newest = found.pop().map(|(_, path)| path);
+    newest.ok_or(Missing { what: "PostgreSQL 15 or later", variable: VARIABLE })
+}
