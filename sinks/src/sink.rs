@@ -104,6 +104,20 @@ pub enum SinkError {
         /// What the store said.
         source: Box<fjall::Error>,
     },
+    /// A database failed, or refused.
+    #[error("{sink}: could not {action} in PostgreSQL at {database}: {problem}")]
+    Database {
+        /// The sink.
+        sink: &'static str,
+        /// What was tried.
+        action: &'static str,
+        /// Host, port and name.
+        database: String,
+        /// What the server said, and what an operator can do.
+        problem: String,
+        /// Whether trying again may help: the server is away, say.
+        transient: bool,
+    },
     /// The store was written by a later version of this program.
     #[error(
         "the store in {} has format {found}, this program writes {expected}. Start the later \
@@ -125,7 +139,7 @@ impl SinkError {
     /// Whether trying again may help: full disks and busy devices recover, damage does not.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. })
+        matches!(self, Self::Io { .. } | Self::Database { transient: true, .. })
     }
 
     pub(crate) fn io(
