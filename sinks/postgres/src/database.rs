@@ -1,12 +1,10 @@
 //! Connections to PostgreSQL: consumes urls and settings, produces sessions that are set up, and
 //! errors that say what a stranger can do. Guarantees that no text shows a password.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 use millrace_sinks::SinkError;
 use tokio_postgres::{Client, Config, Error, NoTls, config::Host, error::SqlState};
-
-use crate::sink::NAME;
 
 /// A database to connect to.
 #[derive(Clone)]
@@ -24,7 +22,7 @@ impl Database {
         connect_timeout_ms: u64,
         session: &[(&str, String)],
     ) -> Result<Self, String> {
-        let unreadable = |problem: &dyn std::fmt::Display| {
+        let unreadable = |problem: &dyn Display| {
             format!(
                 "sinks.graphql.postgres.{setting} is no url of a PostgreSQL database \
                  (postgres://user:password@host:5432/database): {problem}"
@@ -60,20 +58,17 @@ impl Database {
 
     /// Makes an error of what failed while the sink was to do this.
     pub(crate) fn failed(&self, action: &'static str) -> impl Fn(Error) -> SinkError + use<> {
-        let database = self.label.clone();
-        move |error| SinkError::Database {
-            sink: NAME,
-            action,
-            database: database.clone(),
-            problem: text_of(&error),
-            transient: is_transient(&error),
-        }
+        let database = self.clone();
+        move |error| database.wrong(action, is_transient(&error), text_of(&error))
     }
 
     /// An error of our own finding.
-    pub(crate) fn wrong(&self, action: &'static str, transient: bool, problem: String) -> SinkError {
-        let database = self.label.clone();
-        SinkError::Database { sink: NAME, action, database, problem, transient }
+    pub(crate) fn wrong(&self, action: &str, transient: bool, problem: impl Display) -> SinkError {
+        SinkError::Service {
+            service: format!("PostgreSQL at {}", self.label),
+            problem: format!("could not {action}: {problem}"),
+            transient,
+        }
     }
 }
 
@@ -112,6 +107,12 @@ pub(crate) fn text_of(error: &Error) -> String {
     text
 }
 
+/// Whether the server refused what a row holds, rather than the statement or us.
+pub(crate) fn is_of_a_row(error: &Error) -> bool {
+    // Data, integrity, limits of the program (such as the size of an index's row).
+    error.code().is_some_and(|code| ["22", "23", "54"].contains(&&code.code()[..2]))
+}
+
 /// Whether another try may succeed: the server is away or starts, is short of something, or gave up
 /// on a statement. What it says of the tables or of who we are will be said again.
 pub(crate) fn is_transient(error: &Error) -> bool {
@@ -146,10 +147,10 @@ mod tests {
         let url = "postgres://anna:secret@db.example:6432/payments";
         let database = Database::parse("url", url, 1, &[]).expect("is a url");
         assert_eq!(database.label, "db.example:6432/payments");
-        let error = database.wrong("connect", true, "no route".to_owned());
+        let error = database.wrong("connect", true, "no route");
         assert_eq!(
             error.to_string(),
-            "graphql: could not connect in PostgreSQL at db.example:6432/payments: no route"
+            "PostgreSQL at db.example:6432/payments: could not connect: no route"
         );
     }
 

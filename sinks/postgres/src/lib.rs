@@ -10,6 +10,7 @@
 //!
 //! The schema is in `migrations/`; every table and column in it says what it is.
 
+mod applied;
 mod config;
 mod copy;
 mod database;
@@ -21,8 +22,10 @@ mod payment_row;
 mod project;
 mod sink;
 mod sql_time;
+mod store;
 mod worker;
 mod write;
 
 pub use config::PostgresConfig;
 pub use sink::PostgresSink;
+pub use store::PostgresStore;

@@ -78,7 +78,7 @@ async fn check_server(client: &Client, database: &Database) -> Result<(), SinkEr
     let (number, text): (i32, String) = (row.get(0), row.get(1));
     if number < SERVER_MIN {
         let problem = format!("it is PostgreSQL {text}, and 15 or later is needed");
-        return Err(database.wrong("use the server", false, problem));
+        return Err(database.wrong("use the server", false, &problem));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use millrace_ledger::{
-    AccountState, Operation, PaymentEvent, RejectReason, RiskDecision, Status,
+    AccountState, Operation, RejectReason, RiskDecision, Status,
 };
 use millrace_protos::v1::Channel;
 use millrace_sinks::graphql::{BalanceChange, PaymentState};
@@ -104,18 +104,6 @@ pub(crate) fn reason(reason: RejectReason) -> &'static str {
 fn reason_of(word: &str) -> Option<RejectReason> {
     let number = REASONS.iter().position(|known| known.as_deref() == Some(word))?;
     RejectReason::from_number(u8::try_from(number).ok()?)
-}
-
-/// What the payment did to its accounts; `None` where it is refused.
-pub(crate) fn change_of(event: &PaymentEvent) -> Option<BalanceChange> {
-    match (event.outcome.status, event.payment.operation) {
-        (Status::Rejected(_), _) => None,
-        (Status::Held, _) => Some(BalanceChange::Held),
-        (Status::Voided, _) => Some(BalanceChange::Voided),
-        (Status::Settled, Operation::Capture) => Some(BalanceChange::Captured),
-        (Status::Settled, Operation::Refund) => Some(BalanceChange::Refunded),
-        (Status::Settled, _) => Some(BalanceChange::Settled),
-    }
 }
 
 #[cfg(test)]

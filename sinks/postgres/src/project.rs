@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millrace_engine::feed::FeedEvent;
 use millrace_ledger::{
-    Account, AccountEvent, Balances, Event, EventSeq, HoldExpired, Operation, PaymentEvent,
+    Account, AccountEvent, AccountId, Balances, Event, EventSeq, HoldExpired, Operation, PaymentEvent,
     PaymentId, RiskDecision, Status, Timestamp,
 };
-use millrace_sinks::graphql::PaymentState;
+use millrace_sinks::graphql::{PaymentState, model::Entity};
 
 use crate::names;
 
@@ -33,12 +33,6 @@ pub(crate) struct Standing {
     /// Whether the row is in the database already.
     pub(crate) stored: bool,
     pub(crate) changed: bool,
-}
-
-impl Standing {
-    pub(crate) fn is_hold(&self) -> bool {
-        self.state as u8 >= PaymentState::HoldOpen as u8
-    }
 }
 
 /// A row of `holds`, but for what its [`Standing`] says.
@@ -81,9 +75,12 @@ pub(crate) struct Projection<'a> {
     forgets: bool,
 }
 
-/// A payment that events name is not in the database.
+/// An event names a payment that is not in the database.
 #[derive(Debug)]
-pub(crate) struct UnknownPayment(pub(crate) PaymentId);
+pub(crate) struct UnknownPayment {
+    pub(crate) event: EventSeq,
+    pub(crate) payment: PaymentId,
+}
 
 /// The payments that must be read before these events can be projected: originals, expired holds,
 /// and ids that refusals left free.
@@ -206,8 +203,13 @@ impl<'a> Projection<'a> {
         self.new_ids.push(id);
     }
 
-    fn standing(&mut self, id: PaymentId) -> Result<&mut Standing, UnknownPayment> {
-        let standing = self.standings.get_mut(&id).ok_or(UnknownPayment(id))?;
+    fn standing(
+        &mut self,
+        payment: PaymentId,
+        event: EventSeq,
+    ) -> Result<&mut Standing, UnknownPayment> {
+        let standing = self.standings.get_mut(&payment);
+        let standing = standing.ok_or(UnknownPayment { event, payment })?;
         standing.changed = true;
         Ok(standing)
     }
@@ -218,7 +220,7 @@ impl<'a> Projection<'a> {
         if self.forgets && !self.standings.contains_key(&event.payment.original) {
             return Ok(());
         }
-        let original = self.standing(event.payment.original)?;
+        let original = self.standing(event.payment.original, event.seq)?;
         original.left = original.left.saturating_sub(amount);
         match event.payment.operation {
             Operation::Capture if original.left == 0 => {
@@ -234,7 +236,7 @@ impl<'a> Projection<'a> {
     }
 
     fn add_expiry(&mut self, event: &'a HoldExpired, time: Timestamp) -> Result<(), UnknownPayment> {
-        let hold = self.standing(event.payment)?;
+        let hold = self.standing(event.payment, event.seq)?;
         hold.state = PaymentState::HoldExpired;
         hold.left = hold.left.saturating_sub(event.released.0);
         hold.released = event.released.0;
@@ -251,6 +253,15 @@ impl<'a> Projection<'a> {
         self.balances.insert(id, (event.seq, event.account.balances));
         let opened = AccountRow { account: event.account, seq: event.seq, time };
         self.accounts.entry(id).or_insert(opened).account = event.account;
+    }
+
+    /// What readers may hold a copy of that is no longer right.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = Entity> {
+        let changed = self.standings.iter().filter(|(_, standing)| standing.changed);
+        changed
+            .map(|(id, _)| Entity::Payment(*id))
+            .chain(self.free.keys().map(|id| Entity::Payment(*id)))
+            .chain(self.balances.keys().map(|id| Entity::Account(AccountId(*id))))
     }
 
     fn add_to_totals(&mut self, event: &PaymentEvent, time: Timestamp) {

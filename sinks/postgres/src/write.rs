@@ -154,6 +154,13 @@ pub(crate) async fn write(
     Ok(transaction.commit().await?)
 }
 
+/// Moves the cursor, and nothing else.
+pub(crate) async fn skip_to(client: &mut Client, [from, to]: [Place; 2]) -> Result<(), WriteError> {
+    let transaction = client.transaction().await?;
+    move_cursor(&transaction, from, to).await?;
+    Ok(transaction.commit().await?)
+}
+
 async fn move_cursor(
     transaction: &Transaction<'_>,
     from: Place,
