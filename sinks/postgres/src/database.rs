@@ -22,15 +22,15 @@ impl Database {
         connect_timeout_ms: u64,
         session: &[(&str, String)],
     ) -> Result<Self, String> {
-        let unreadable = |problem: &dyn Display| {
+        let unreadable = |problem: &str| {
             format!(
                 "sinks.graphql.postgres.{setting} is no url of a PostgreSQL database \
                  (postgres://user:password@host:5432/database): {problem}"
             )
         };
-        let mut config = Config::from_str(url).map_err(|error| unreadable(&error))?;
+        let mut config = Config::from_str(url).map_err(|error| unreadable(&text_of(&error)))?;
         if config.get_hosts().is_empty() {
-            return Err(unreadable(&"it names no host"));
+            return Err(unreadable("it names no host"));
         }
         let mut options = config.get_options().unwrap_or_default().to_owned();
         for (name, value) in session {

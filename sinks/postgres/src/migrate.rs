@@ -74,7 +74,8 @@ pub(crate) fn newer(found: i32) -> String {
 async fn check_server(client: &Client, database: &Database) -> Result<(), SinkError> {
     let version = "SELECT current_setting('server_version_num')::integer, \
                    current_setting('server_version')";
-    let row = client.query_one(version, &[]).await.map_err(database.failed("ask for its version"))?;
+    let row =
+        client.query_one(version, &[]).await.map_err(database.failed("ask for its version"))?;
     let (number, text): (i32, String) = (row.get(0), row.get(1));
     if number < SERVER_MIN {
         let problem = format!("it is PostgreSQL {text}, and 15 or later is needed");

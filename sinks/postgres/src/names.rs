@@ -3,9 +3,7 @@
 
 use std::sync::LazyLock;
 
-use millrace_ledger::{
-    AccountState, Operation, RejectReason, RiskDecision, Status,
-};
+use millrace_ledger::{AccountState, Operation, RejectReason, RiskDecision, Status};
 use millrace_protos::v1::Channel;
 use millrace_sinks::graphql::{BalanceChange, PaymentState};
 

@@ -90,7 +90,8 @@ mod tests {
             let index = weight - group;
             if (0..count).contains(&index) { number(8 + 2 * index as usize) } else { 0 }
         };
-        let whole: String = (0..=weight.max(0)).rev().map(|at| format!("{:04}", digit(at))).collect();
+        let whole: String =
+            (0..=weight.max(0)).rev().map(|at| format!("{:04}", digit(at))).collect();
         let whole = whole.trim_start_matches('0');
         let fraction: String = (1..=2).map(|at| format!("{:04}", digit(-at))).collect();
         let whole = if whole.is_empty() { "0" } else { whole };

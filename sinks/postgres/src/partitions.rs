@@ -115,7 +115,8 @@ async fn create(client: &mut Client, month: Month) -> Result<(), tokio_postgres:
     let (table, from, to) = (month.table(), month.start(), month.next().start());
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS millrace.{table} \
-             (LIKE millrace.payments INCLUDING DEFAULTS INCLUDING COMMENTS);
+             (LIKE millrace.payments \
+                 INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS);
          COMMENT ON TABLE millrace.{table} IS 'Payments decided from {from} until {to}.';
          ALTER TABLE millrace.payments ATTACH PARTITION millrace.{table} \
              FOR VALUES FROM ('{from}') TO ('{to}');"

@@ -3,9 +3,7 @@
 
 use bytes::Bytes;
 use millrace_engine::feed::FeedEvent;
-use millrace_ledger::{
-    Amount, Balances, Currency, LedgerId, PaymentEvent, Status, Timestamp,
-};
+use millrace_ledger::{Amount, Balances, Currency, LedgerId, PaymentEvent, Status, Timestamp};
 use millrace_protos::v1::{Channel, PaymentContext};
 use millrace_risk::evidence::Evidence;
 use prost::Message as _;

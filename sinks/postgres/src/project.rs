@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use millrace_engine::feed::FeedEvent;
 use millrace_ledger::{
-    Account, AccountEvent, AccountId, Balances, Event, EventSeq, HoldExpired, Operation, PaymentEvent,
-    PaymentId, RiskDecision, Status, Timestamp,
+    Account, AccountEvent, AccountId, Balances, Event, EventSeq, HoldExpired, Operation,
+    PaymentEvent, PaymentId, RiskDecision, Status, Timestamp,
 };
 use millrace_sinks::graphql::{PaymentState, model::Entity};
 
@@ -235,7 +235,11 @@ impl<'a> Projection<'a> {
         Ok(())
     }
 
-    fn add_expiry(&mut self, event: &'a HoldExpired, time: Timestamp) -> Result<(), UnknownPayment> {
+    fn add_expiry(
+        &mut self,
+        event: &'a HoldExpired,
+        time: Timestamp,
+    ) -> Result<(), UnknownPayment> {
         let hold = self.standing(event.payment, event.seq)?;
         hold.state = PaymentState::HoldExpired;
         hold.left = hold.left.saturating_sub(event.released.0);

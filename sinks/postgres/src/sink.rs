@@ -37,7 +37,7 @@ pub(crate) const NAME: &str = "graphql";
 /// "mill", and what is locked.
 const LOCK: &str = "1835625580, 2";
 /// How long the lock of a process that was killed may outlive it.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(200);
 /// How often retention looks.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
@@ -94,7 +94,8 @@ impl PostgresSink {
     pub fn open(config: &PostgresConfig) -> Result<Self, SinkError> {
         let database = database(config)?;
         let worker = Worker::new();
-        let worker = worker.map_err(|error| database.wrong("start a runtime for it", true, error))?;
+        let worker =
+            worker.map_err(|error| database.wrong("start a runtime for it", true, error))?;
         let place = Place::start();
         let mut writer = Writer {
             database,

@@ -18,11 +18,7 @@ impl<'a> FromSql<'a> for SqlTime {
 }
 
 impl ToSql for SqlTime {
-    fn to_sql(
-        &self,
-        _: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         out.put_i64(self.0);
         Ok(IsNull::No)
     }

@@ -25,7 +25,7 @@ pub(super) async fn by_id(
     Ok(ids.iter().map(|id| at(id).ok().map(|index| found[index])).collect())
 }
 
-pub(crate) fn by_id_sql() -> String {
+pub(super) fn by_id_sql() -> String {
     format!("SELECT {ACCOUNT} FROM millrace.accounts a WHERE a.account_id = ANY($1)")
 }
 

@@ -76,9 +76,20 @@ pub(super) async fn list(
     range: TimeRange,
     page: PageQuery,
 ) -> Result<Slice<HistoryRow>, ReadError> {
-    let Some(span) = Span::of(&page, Order::NewestFirst) else {
+    let Some((sql, values)) = list_sql(account, range, &page) else {
         return Ok(page.slice(Vec::new()));
     };
+    let rows = reads.planned(&sql, &values.params()).await?;
+    let found = rows.iter().map(|row| entry(&mut Fields::of(row)));
+    Ok(page.slice(found.collect::<Result<_, _>>()?))
+}
+
+pub(super) fn list_sql(
+    account: AccountId,
+    range: TimeRange,
+    page: &PageQuery,
+) -> Option<(String, Values)> {
+    let span = Span::of(page, Order::NewestFirst)?;
     let mut values = Values::default();
     let account = values.add(Uuid::from_u128(account.0), Type::UUID);
     let (low, high) = (values.seq(span.low), values.seq(span.high));
@@ -114,9 +125,7 @@ pub(super) async fn list(
             page.limit.saturating_add(1)
         ),
     };
-    let rows = reads.planned(&changes.sql(), &values.params()).await?;
-    let found = rows.iter().map(|row| entry(&mut Fields::of(row)));
-    Ok(page.slice(found.collect::<Result<_, _>>()?))
+    Some((changes.sql(), values))
 }
 
 /// The balances of an account as they were.
@@ -130,7 +139,7 @@ pub(super) async fn at(
     rows.first().map_or(Ok(None), balances_at)
 }
 
-fn at_sql(account: AccountId, at: AsOf) -> (String, Values) {
+pub(super) fn at_sql(account: AccountId, at: AsOf) -> (String, Values) {
     let mut values = Values::default();
     let account = values.add(Uuid::from_u128(account.0), Type::UUID);
     let (payments, expiries, opened) = match at {

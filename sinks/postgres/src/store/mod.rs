@@ -3,6 +3,8 @@
 //! longer than it may.
 
 mod accounts;
+#[cfg(test)]
+mod explain_tests;
 mod history;
 mod model;
 mod payments;

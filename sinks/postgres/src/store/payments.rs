@@ -38,7 +38,7 @@ pub(super) async fn by_id(
 }
 
 /// One probe of `payment_ids` names the month and the row.
-pub(crate) fn by_id_sql() -> String {
+pub(super) fn by_id_sql() -> String {
     format!(
         "WITH w AS ( \
              SELECT event_seq, decided_at FROM millrace.payment_ids WHERE payment_id = ANY($1) \
@@ -61,11 +61,18 @@ pub(super) async fn list(
     reads: &Reads,
     query: PaymentQuery,
 ) -> Result<Slice<PaymentView>, ReadError> {
-    let Some((sql, values)) = list_sql(&query) else {
-        return Ok(query.page.slice(Vec::new()));
-    };
+    views(reads, &query.page, list_sql(&query)).await
+}
+
+/// A page of payments; an empty one where there is nothing to ask.
+async fn views(
+    reads: &Reads,
+    page: &PageQuery,
+    question: Option<(String, Values)>,
+) -> Result<Slice<PaymentView>, ReadError> {
+    let Some((sql, values)) = question else { return Ok(page.slice(Vec::new())) };
     let rows = reads.planned(&sql, &values.params()).await?;
-    Ok(query.page.slice(rows.iter().map(view).collect::<Result<_, _>>()?))
+    Ok(page.slice(rows.iter().map(view).collect::<Result<_, _>>()?))
 }
 
 /// `None` where nothing can be on the page.
@@ -92,9 +99,8 @@ pub(super) fn list_sql(query: &PaymentQuery) -> Option<(String, Values)> {
             format!("{debits} UNION ALL {} {page}", side(&filters))
         }
     };
-    let sql = format!(
-        "SELECT {PAYMENT} FROM ({source}) p {STANDING} ORDER BY p.event_seq {direction}"
-    );
+    let sql =
+        format!("SELECT {PAYMENT} FROM ({source}) p {STANDING} ORDER BY p.event_seq {direction}");
     Some((sql, values))
 }
 
@@ -144,9 +150,11 @@ pub(super) async fn refunds(
     original: PaymentId,
     page: PageQuery,
 ) -> Result<Slice<PaymentView>, ReadError> {
-    let Some(span) = Span::of(&page, Order::OldestFirst) else {
-        return Ok(page.slice(Vec::new()));
-    };
+    views(reads, &page, refunds_sql(original, &page)).await
+}
+
+pub(super) fn refunds_sql(original: PaymentId, page: &PageQuery) -> Option<(String, Values)> {
+    let span = Span::of(page, Order::OldestFirst)?;
     let (direction, limit) = (span.direction(), page.limit.saturating_add(1));
     let mut values = Values::default();
     let original = values.add(Uuid::from_u128(original.0), Type::UUID);
@@ -157,8 +165,7 @@ pub(super) async fn refunds(
              ORDER BY event_seq {direction} LIMIT {limit}) p {STANDING} \
          ORDER BY p.event_seq {direction}"
     );
-    let rows = reads.planned(&sql, &values.params()).await?;
-    Ok(page.slice(rows.iter().map(view).collect::<Result<_, _>>()?))
+    Some((sql, values))
 }
 
 /// Holds of which something is left.
@@ -166,9 +173,11 @@ pub(super) async fn holds(
     reads: &Reads,
     query: HoldQuery,
 ) -> Result<Slice<PaymentView>, ReadError> {
-    let Some(span) = Span::of(&query.page, query.order) else {
-        return Ok(query.page.slice(Vec::new()));
-    };
+    views(reads, &query.page, holds_sql(&query)).await
+}
+
+pub(super) fn holds_sql(query: &HoldQuery) -> Option<(String, Values)> {
+    let span = Span::of(&query.page, query.order)?;
     let (direction, limit) = (span.direction(), query.page.limit.saturating_add(1));
     let mut values = Values::default();
     let (low, high) = (values.seq(span.low), values.seq(span.high));
@@ -182,8 +191,7 @@ pub(super) async fn holds(
          JOIN millrace.payments p ON p.decided_at = h.held_at AND p.event_seq = h.event_seq \
          {STANDING} ORDER BY p.event_seq {direction}"
     );
-    let rows = reads.planned(&sql, &values.params()).await?;
-    Ok(query.page.slice(rows.iter().map(view).collect::<Result<_, _>>()?))
+    Some((sql, values))
 }
 
 /// Holds that timed out, newest expiry first.
@@ -192,9 +200,25 @@ pub(super) async fn timed_out(
     account: Option<AccountId>,
     page: PageQuery,
 ) -> Result<Slice<TimedOutHold>, ReadError> {
-    let Some(span) = Span::of(&page, Order::NewestFirst) else {
+    let Some((sql, values)) = timed_out_sql(account, &page) else {
         return Ok(page.slice(Vec::new()));
     };
+    let rows = reads.planned(&sql, &values.params()).await?;
+    let found = rows.iter().map(|row| {
+        let hold = view(row)?;
+        let mut fields = Fields::from(row, PAYMENT_COLUMNS);
+        let seq = seq_of(fields.take()?).ok_or(ReadError::Damaged)?;
+        let time = fields.time()?;
+        Ok(TimedOutHold { seq, time, released: fields.minor()?, hold })
+    });
+    Ok(page.slice(found.collect::<Result<_, ReadError>>()?))
+}
+
+pub(super) fn timed_out_sql(
+    account: Option<AccountId>,
+    page: &PageQuery,
+) -> Option<(String, Values)> {
+    let span = Span::of(page, Order::NewestFirst)?;
     let (direction, limit) = (span.direction(), page.limit.saturating_add(1));
     let mut values = Values::default();
     let (low, high) = (values.seq(span.low), values.seq(span.high));
@@ -209,15 +233,7 @@ pub(super) async fn timed_out(
          JOIN millrace.payments p ON p.decided_at = e.held_at AND p.event_seq = e.hold_seq \
          {STANDING} ORDER BY e.event_seq {direction}"
     );
-    let rows = reads.planned(&sql, &values.params()).await?;
-    let found = rows.iter().map(|row| {
-        let hold = view(row)?;
-        let mut fields = Fields::from(row, PAYMENT_COLUMNS);
-        let seq = seq_of(fields.take()?).ok_or(ReadError::Damaged)?;
-        let time = fields.time()?;
-        Ok(TimedOutHold { seq, time, released: fields.minor()?, hold })
-    });
-    Ok(page.slice(found.collect::<Result<_, ReadError>>()?))
+    Some((sql, values))
 }
 
 /// A page of rows of one account, on either side, or of all. `some` ends with its filters.

@@ -91,8 +91,7 @@ impl Reads {
         let in_use = status.size.saturating_sub(status.available);
         gauge!("millrace_postgres_pool_open_connections", "sink" => NAME).set(status.size as f64);
         gauge!("millrace_postgres_pool_used_connections", "sink" => NAME).set(in_use as f64);
-        gauge!("millrace_postgres_pool_waiting_queries", "sink" => NAME)
-            .set(status.waiting as f64);
+        gauge!("millrace_postgres_pool_waiting_queries", "sink" => NAME).set(status.waiting as f64);
         histogram!("millrace_postgres_pool_wait_seconds", "sink" => NAME)
             .record(started.elapsed().as_secs_f64());
         connection.map_err(|error| {

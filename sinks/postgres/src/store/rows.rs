@@ -16,9 +16,7 @@ use uuid::Uuid;
 use super::statement::seq_of;
 use crate::{
     copy::{micros, timestamp},
-    names::{
-        ACCOUNT_STATES, CHANNELS, DECISIONS, OPERATIONS, PAYMENT_STATES, status_of, value_of,
-    },
+    names::{ACCOUNT_STATES, CHANNELS, DECISIONS, OPERATIONS, PAYMENT_STATES, status_of, value_of},
     numeric::Minor,
     sql_time::SqlTime,
 };
@@ -134,7 +132,8 @@ pub(super) fn payment(fields: &mut Fields<'_>) -> Result<PaymentView, ReadError>
     let operation = fields.word(&OPERATIONS)?;
     let status = status_of(fields.take()?, fields.take()?).ok_or(ReadError::Damaged)?;
     let moved = Amount(fields.minor()?);
-    let requested = fields.take::<Option<Minor>>()?.map_or(Amount::ALL, |Minor(minor)| Amount(minor));
+    let requested =
+        fields.take::<Option<Minor>>()?.map_or(Amount::ALL, |Minor(minor)| Amount(minor));
     let decision = fields.word(&DECISIONS)?;
     let rule = RuleName::new(fields.take::<Option<&str>>()?.unwrap_or_default());
     let context = context(fields)?;

@@ -66,7 +66,10 @@ impl Values {
     }
 
     pub(super) fn params(&self) -> Vec<(Param<'_>, Type)> {
-        self.values.iter().map(|(value, kind)| (value.as_ref() as Param<'_>, kind.clone())).collect()
+        self.values
+            .iter()
+            .map(|(value, kind)| (value.as_ref() as Param<'_>, kind.clone()))
+            .collect()
     }
 }
 

@@ -65,7 +65,9 @@ fn total(row: &Row) -> Result<Total, ReadError> {
         Some(SqlTime(start)) => Some(timestamp(start, 0).ok_or(ReadError::Damaged)?),
         None => None,
     };
-    let mut next = || Ok(CountAndSum { count: fields.number()?, minor: fields.minor()? });
+    let mut next = || -> Result<_, ReadError> {
+        Ok(CountAndSum { count: fields.number()?, minor: fields.minor()? })
+    };
     let (settled, held, voided, rejected) = (next()?, next()?, next()?, next()?);
     Ok(Total { ledger, start, settled, held, voided, rejected })
 }
