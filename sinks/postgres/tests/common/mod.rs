@@ -143,9 +143,10 @@ impl Making {
         for _ in 0..open {
             let spec = self.account();
             let (_, event) = self.ledger.create_account(&spec);
-            events.extend(event.map(|event| bare(Event::Account(event))));
+            let event = event.expect("nothing is wrong with the account");
+            events.push(bare(Event::Account(event)));
         }
-        if self.dice.one_in(3) {
+        if self.dice.one_in(4) {
             let (account, _) = self.dice.pick(&self.accounts.clone());
             let change = match self.dice.below(4) {
                 0 => AccountChange::Freeze,
@@ -186,6 +187,10 @@ impl Making {
             0 => AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS,
             _ => AccountFlags::NONE,
         };
+        let credit_limit = match limited {
+            AccountFlags::NONE => Amount::ZERO,
+            _ => Amount(self.dice.below(100_000) as u128),
+        };
         AccountSpec {
             id,
             ledger: LedgerId(ledger),
@@ -193,7 +198,7 @@ impl Making {
             tenant: self.dice.below(3) as u32,
             owner: if self.dice.one_in(2) { OwnerId(self.dice.id()) } else { OwnerId::ZERO },
             flags: limited.with(kept),
-            credit_limit: Amount(self.dice.below(100_000) as u128),
+            credit_limit,
             defect: None,
         }
     }
