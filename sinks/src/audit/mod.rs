@@ -46,14 +46,28 @@
 //! Cutting whole lines off the end leaves a valid, shorter chain: compare the head hash and the
 //! last sequence with a copy kept elsewhere, or with the journal.
 
+mod checkpoint;
 mod config;
+mod entry;
+mod error;
+mod faults;
 mod line;
+mod merkle;
+mod proof;
+mod reader;
 mod sink;
 mod verify;
 
+pub use checkpoint::Checkpoint;
 pub use config::AuditConfig;
+pub use entry::{AuditEntry, AuditKind, AuditQuery};
+pub use error::AuditError;
+pub use faults::{Fault, Faults};
+pub use merkle::{Hash, leaf_hash, node_hash};
+pub use proof::{ConsistencyProof, Proof};
+pub use reader::AuditReader;
 pub use sink::AuditSink;
-pub use verify::{AuditError, AuditReport, verify};
+pub use verify::{AuditReport, ChainError, verify};
 
 /// Name of the log within the sink's directory.
 pub const FILE_NAME: &str = "audit.jsonl";

@@ -40,7 +40,7 @@ pub struct AuditReport {
 
 /// Why a log is not what was written, or could not be checked.
 #[derive(Debug, thiserror::Error)]
-pub enum AuditError {
+pub enum ChainError {
     /// The file could not be read.
     #[error("could not read {}: {source}", path.display())]
     Io {
@@ -121,8 +121,8 @@ pub(super) fn parse_line(line: &[u8]) -> Option<LineParts<'_>> {
 ///
 /// # Errors
 /// The first line at fault, by its number and its sequence.
-pub fn verify(path: &Path) -> Result<AuditReport, AuditError> {
-    let unreadable = |source| AuditError::Io { path: path.to_owned(), source };
+pub fn verify(path: &Path) -> Result<AuditReport, ChainError> {
+    let unreadable = |source| ChainError::Io { path: path.to_owned(), source };
     let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(unreadable)?);
     let mut report = AuditReport::default();
     let mut head = GENESIS;
@@ -134,9 +134,9 @@ pub fn verify(path: &Path) -> Result<AuditReport, AuditError> {
         }
         let number = report.lines + 1;
         if line.pop() != Some(b'\n') {
-            return Err(AuditError::Torn { line: number });
+            return Err(ChainError::Torn { line: number });
         }
-        let parts = parse_line(&line).ok_or(AuditError::Malformed { line: number })?;
+        let parts = parse_line(&line).ok_or(ChainError::Malformed { line: number })?;
         check(&parts, number, &head, report.last_seq)?;
         head = parts.hash;
         report.count(&parts);
@@ -152,14 +152,14 @@ fn check(
     line: u64,
     head: &Hash,
     last_seq: Option<EventSeq>,
-) -> Result<(), AuditError> {
+) -> Result<(), ChainError> {
     let expected = last_seq.map_or(EventSeq::FIRST, EventSeq::next);
     let seq = parts.seq;
     if chain(&parts.prev, parts.content) != parts.hash {
-        return Err(AuditError::Changed { line, seq });
+        return Err(ChainError::Changed { line, seq });
     }
     if parts.prev != *head || seq != expected {
-        return Err(AuditError::OutOfChain { line, seq, expected });
+        return Err(ChainError::OutOfChain { line, seq, expected });
     }
     Ok(())
 }

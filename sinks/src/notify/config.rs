@@ -1,6 +1,8 @@
 //! Settings of notifications.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+use super::EventKind;
 
 /// Settings of notifications.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -57,42 +59,5 @@ impl RuleConfig {
     #[must_use]
     pub fn any(kind: EventKind) -> Self {
         Self { on: kind, currency: None, minimum: None, template: None }
-    }
-}
-
-/// What an event means to the holders of its accounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// Money moved.
-    Settled,
-    /// Money was reserved.
-    Held,
-    /// A hold was released on request.
-    Voided,
-    /// A payment was refused.
-    Rejected,
-    /// Money moved back.
-    Refunded,
-    /// A hold's time-out passed.
-    Expired,
-}
-
-impl EventKind {
-    /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Settled, Self::Held, Self::Voided, Self::Rejected, Self::Refunded, Self::Expired];
-
-    /// As in the configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Settled => "settled",
-            Self::Held => "held",
-            Self::Voided => "voided",
-            Self::Rejected => "rejected",
-            Self::Refunded => "refunded",
-            Self::Expired => "expired",
-        }
     }
 }

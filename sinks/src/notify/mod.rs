@@ -29,16 +29,30 @@
 //! nobody anything. To rotate, stop, move `notifications.jsonl` away, start. The `stdout`
 //! transport is at least once: after a crash, the messages since the last cursor come again.
 
+mod channel;
 mod config;
 mod cursor;
 mod directory;
+mod inbox;
+mod kind;
+mod notification;
 mod occasion;
+mod outbox;
 mod outlet;
+mod preferences;
+mod recipients;
 mod rules;
 mod sink;
 mod template;
 
-pub use config::{EventKind, NotifyConfig, RuleConfig, Transport};
+pub use channel::Channel;
+pub use config::{NotifyConfig, RuleConfig, Transport};
+pub use inbox::{Inbox, InboxQuery, SetPreferencesError};
+pub use kind::EventKind;
+pub use notification::{DeliveryState, Notification, StateKind};
+pub use preferences::{
+    HourMinute, HourMinuteError, Mute, Preferences, PreferencesError, QuietHours, Threshold,
+};
 pub use sink::NotifySink;
 
 /// Name of the file that the `file` transport writes within the sink's directory.

@@ -5,6 +5,7 @@ use millrace_ledger::{
     AccountId, Amount, Event, EventSeq, HoldExpired, Operation, PaymentEvent, PaymentId,
     RejectReason, Status, Timestamp,
 };
+use serde::{Deserialize, Serialize};
 
 use super::EventKind;
 
@@ -28,7 +29,8 @@ pub(super) struct Occasion {
 }
 
 /// Who of the two parties a message is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Role {
     Payer,
     Payee,
@@ -103,9 +105,7 @@ impl Occasion {
     pub(super) fn told(&self) -> &'static [Role] {
         match self.kind {
             EventKind::Settled | EventKind::Refunded => &[Role::Payer, Role::Payee],
-            EventKind::Held | EventKind::Voided | EventKind::Rejected | EventKind::Expired => {
-                &[Role::Payer]
-            }
+            _ => &[Role::Payer],
         }
     }
 

@@ -168,6 +168,7 @@ fn built_in(kind: EventKind) -> &'static str {
         EventKind::Rejected => include_str!("../../templates/rejected.txt"),
         EventKind::Refunded => include_str!("../../templates/refunded.txt"),
         EventKind::Expired => include_str!("../../templates/expired.txt"),
+        _ => "{{ amount }} {{ currency }}\n\nx",
     }
 }
 
