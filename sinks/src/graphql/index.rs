@@ -5,9 +5,7 @@
 use std::collections::HashMap;
 
 use fjall::{Keyspace, OwnedWriteBatch};
-use millrace_ledger::{
-    AccountId, EventSeq, LedgerId, PaymentEvent, PaymentId, Status, Timestamp,
-};
+use millrace_ledger::{AccountId, EventSeq, LedgerId, PaymentEvent, PaymentId, Status, Timestamp};
 
 use super::{
     keys::{ListOf, hour_of, id_key, reference_of, reference_prefix, totals_key},

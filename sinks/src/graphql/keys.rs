@@ -46,7 +46,6 @@ pub(super) fn reference_prefix(reference: &[u8]) -> [u8; 8] {
     prefix
 }
 
-
 /// Key of a row of one of the tables that list by account or by payment: `postings`, `history`,
 /// `account_expiries`, `open_holds` (account 0 stands for all), `follow_ups`.
 pub(crate) fn id_key(id: u128, seq: u64) -> [u8; 24] {
