@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,8 +13,8 @@ use millrace_engine::{Engine, JournalError, RecoveryReport};
 use millrace_ledger::EventSeq;
 use millrace_risk::shelf::Shelf;
 use millrace_sinks::{
-    AuditSink, GraphqlSink, NotifySink, ReadStore, ReviewStore, ReviewsSink, Sink, SinkError,
-    SinkHandle, graphql,
+    AuditSink, GraphqlConfig, GraphqlSink, NotifySink, ReadStore, ReviewStore, ReviewsSink, Sink,
+    SinkError, SinkHandle, graphql, graphql::Services,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
@@ -77,7 +78,12 @@ struct Reads {
 }
 
 impl Reads {
-    fn serve(store: ReadStore, listener: TcpListener) -> Result<Self, PipelineError> {
+    fn serve(
+        services: Services,
+        settings: &GraphqlConfig,
+        listener: TcpListener,
+    ) -> Result<Self, PipelineError> {
+        let settings = settings.clone();
         let failed =
             |error: io::Error| PipelineError::Server { what: "GraphQL", reason: error.to_string() };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -92,7 +98,7 @@ impl Reads {
         let (stop, stopped) = watch::channel(false);
         let server = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener)?;
-            graphql::serve(listener, store, turned_true(stopped)).await
+            graphql::serve(listener, services, &settings, turned_true(stopped)).await
         });
         Ok(Self { runtime, stop, server })
     }
@@ -168,7 +174,11 @@ impl Pipeline {
         let reads = store
             .clone()
             .zip(graphql_listener)
-            .map(|(store, listener)| Reads::serve(store, listener))
+            .map(|(store, listener)| {
+                let services =
+                    Services { reviews: reviews.clone(), ..Services::new(Arc::new(store)) };
+                Reads::serve(services, &config.sinks.graphql, listener)
+            })
             .transpose()?;
         // 6. The front door opens last.
         let (stop_grpc, grpc_stopped) = watch::channel(false);

@@ -168,7 +168,13 @@ impl ReadStore {
     ) -> Result<Slice<PaymentView>, ReadError> {
         let snapshot = self.tables.snapshot();
         let span = Span::of(&page, Order::OldestFirst);
-        let seqs = positions(&snapshot, &self.tables.follow_ups, original.0, span, page.limit + 1)?;
+        let seqs = positions(
+            &snapshot,
+            &self.tables.follow_ups,
+            original.0,
+            span,
+            page.limit.saturating_add(1),
+        )?;
         let found = seqs.into_iter().map(|seq| self.payment_at(&snapshot, seq));
         Ok(page.slice(found.collect::<Result<_, _>>()?))
     }
@@ -181,7 +187,7 @@ impl ReadStore {
         let snapshot = self.tables.snapshot();
         let span = Span::of(&query.page, query.order);
         let account = query.account.map_or(0, |account| account.0);
-        let limit = query.page.limit + 1;
+        let limit = query.page.limit.saturating_add(1);
         let seqs = positions(&snapshot, &self.tables.open_holds, account, span, limit)?;
         let found = seqs.into_iter().map(|seq| self.payment_at(&snapshot, seq));
         Ok(query.page.slice(found.collect::<Result<_, _>>()?))

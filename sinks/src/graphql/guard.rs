@@ -69,6 +69,10 @@ impl Guard {
         if measure.names > 2 * self.limits.fields {
             return Err(too_many("fields", measure.names, self.limits.fields));
         }
+        let words_max = 4 * self.limits.fields;
+        if measure.words > words_max {
+            return Err(too_many("names", measure.words, words_max));
+        }
         Ok(())
     }
 
@@ -105,7 +109,9 @@ impl Guard {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct TextMeasure {
     nesting: usize,
-    /// Outside of arguments.
+    /// Of everything.
+    words: usize,
+    /// Of what is outside of arguments.
     names: usize,
     aliases: usize,
 }
@@ -139,6 +145,7 @@ fn measure_text(text: &[u8]) -> TextMeasure {
             }
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 is_name = true;
+                measure.words += 1;
                 measure.names += usize::from(arguments == 0);
                 let is_part = |byte: &u8| *byte == b'_' || byte.is_ascii_alphanumeric();
                 place += text[place..].iter().take_while(|byte| is_part(byte)).count();

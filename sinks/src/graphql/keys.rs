@@ -113,7 +113,7 @@ mod tests {
         let context = PaymentContext {
             device_id: "terminal-9".into(),
             reference: "coffee".into(),
-            event_time: Some(prost_types::Timestamp { seconds: 5, nanos: 7 }),
+            ip_address: "192.0.2.7".into(),
             ..PaymentContext::default()
         };
         let bytes = context.encode_to_vec();

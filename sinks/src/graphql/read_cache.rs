@@ -81,10 +81,14 @@ impl ReadCache {
         view
     }
 
+    /// How often the cache knew, and how often it did not.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+
     /// Tells the metrics how often the cache knew.
     pub(super) fn tell(&self) {
-        let hits = self.hits.load(Ordering::Relaxed);
-        let misses = self.misses.load(Ordering::Relaxed);
+        let (hits, misses) = self.counts();
         metrics::counter!("millrace_graphql_read_cache_hits_total").absolute(hits);
         metrics::counter!("millrace_graphql_read_cache_misses_total").absolute(misses);
         if hits + misses > 0 {
@@ -93,3 +97,7 @@ impl ReadCache {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "read_cache_tests.rs"]
+mod tests;

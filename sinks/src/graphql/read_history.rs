@@ -165,7 +165,7 @@ impl ReadStore {
     ) -> Result<Slice<TimedOutHold>, ReadError> {
         let snapshot = self.tables.snapshot();
         let span = Span::of(&page, Order::NewestFirst);
-        let limit = page.limit + 1;
+        let limit = page.limit.saturating_add(1);
         let seqs = match account {
             Some(account) => {
                 positions(&snapshot, &self.tables.account_expiries, account.0, span, limit)?
