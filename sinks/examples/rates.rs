@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     measure(sink, payments, accounts, &graphql_dir)?;
 
     let notify_dir = dir.join("notify");
-    let sink = NotifySink::open(&notify_dir, &NotifyConfig::default())?;
+    let sink = NotifySink::open(&notify_dir, &in_file())?;
     measure(sink, payments / 10, accounts, &notify_dir)?;
     fs::remove_dir_all(&dir)?;
     Ok(())

@@ -76,7 +76,7 @@ fn history() -> Vec<FeedBatch> {
 fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let batches = history();
     let mut audit = AuditSink::open(&dir.join("audit"), &AuditConfig::default())?;
-    let mut notify = NotifySink::open(&dir.join("notify"), &NotifyConfig::default())?;
+    let mut notify = NotifySink::open(&dir.join("notify"), &in_file())?;
     let (mut graphql, store) = GraphqlSink::open(&dir.join("graphql"), &GraphqlConfig::default())?;
     let (mut reviews, desk) = ReviewsSink::open(&dir.join("reviews"), &ReviewsConfig::default())?;
     for batch in &batches {
