@@ -40,6 +40,7 @@ pub use config::{
     DeliveryConfig, EmailConfig, FileConfig, LowBalanceConfig, NotifyConfig, ProviderConfig,
     RuleConfig, SecretConfig, Tls, Transport, WebhookConfig,
 };
+pub use deliver::signature::is_signed;
 pub use dispatch::{Dispatcher, DispatcherHandle};
 pub use inbox::{Inbox, InboxQuery, SetPreferencesError};
 pub use kind::{EventKind, Role};

@@ -37,8 +37,10 @@ fn signature(secret: &str, unix_s: u64, body: &[u8]) -> String {
     String::from_utf8(hex).expect("hexadecimal digits are text")
 }
 
-/// Whether the header has a signature of the body by the secret, of about this time.
-pub(in super::super) fn is_signed(secret: &str, header: &str, body: &[u8], now_s: u64) -> bool {
+/// Whether the header has a signature of the body by the secret, of at most five minutes before or
+/// after `now_s`, in seconds since the Unix epoch. This is what receivers of webhooks check.
+#[must_use]
+pub fn is_signed(secret: &str, header: &str, body: &[u8], now_s: u64) -> bool {
     let mut time = None;
     let mut signatures = Vec::new();
     for part in header.split(',') {

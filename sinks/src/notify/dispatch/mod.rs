@@ -22,4 +22,7 @@ mod run;
 pub(super) mod scheduler;
 mod settle;
 
+#[cfg(test)]
+mod simulation;
+
 pub use run::{Dispatcher, DispatcherHandle};
