@@ -5,8 +5,10 @@ mod common;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     net::SocketAddr,
     path::PathBuf,
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
@@ -21,7 +23,7 @@ use axum::{
 };
 use common::{CZK, History};
 use millrace_ledger::{RejectReason, Timestamp};
-use millrace_services::{Smtp, SmtpMode, SmtpSettings, required};
+use millrace_services::{Smtp, SmtpMode, SmtpSettings, required, tools_dir};
 use millrace_sinks::{
     NotifyConfig, NotifyService, Sink,
     notify::{
@@ -404,6 +406,7 @@ fn a_webhook_is_signed_and_says_what_happened() {
     }
     assert!(!is_signed("some-other-secret-123", signature, &request.body, unix_s));
     assert!(!is_signed(SECRET, signature, b"{}", unix_s));
+    check_with_python(signature, &request.body);
     let body = request.json();
     assert_eq!(body["id"], request.header("idempotency-key"));
     assert_eq!(body["type"], "rejected");
@@ -412,6 +415,31 @@ fn a_webhook_is_signed_and_says_what_happened() {
     assert_eq!(told["owner"], uuid::Uuid::from_u128(1).to_string());
     assert_eq!(told["details"]["amount"], "3.00");
     assert_eq!(told["details"]["reason_code"], "INSUFFICIENT_FUNDS");
+}
+
+/// The program that the documentation shows to receivers.
+fn check_with_python(signature: &str, body: &[u8]) {
+    let python = tools_dir().join("python/bin/python");
+    if !python.is_file() {
+        eprintln!("skipped: {} is missing", python.display());
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/verify_webhook.py");
+    let says = |secret: &str, body: &[u8]| -> String {
+        let mut process = Command::new(&python)
+            .args([script, secret, signature])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        process.stdin.take().expect("is piped").write_all(body).expect("reads");
+        let output = process.wait_with_output().expect("ends");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(says(SECRET, body), "signed");
+    assert_eq!(says(OLD_SECRET, body), "signed");
+    assert_eq!(says("some-other-secret-123", body), "not signed");
+    assert_eq!(says(SECRET, b"{}"), "not signed");
 }
 
 #[test]

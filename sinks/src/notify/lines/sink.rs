@@ -134,7 +134,7 @@ impl Sink for NotifySink {
                 if let Event::Account(account) = &event.event {
                     self.directory.note(account);
                 } else if let Some(occasion) = Occasion::of(&event.event, batch.time) {
-                    self.tell(&occasion)?;
+                    self.tell(&occasion).map_err(|error| poisoned(error, occasion.seq))?;
                 }
                 if self.buffer.len() >= WRITE_BYTES {
                     self.write()?;
@@ -239,6 +239,16 @@ impl Parties {
             owner: named(holder.owner.0),
             counterparty: named(counterparty.0),
         }
+    }
+}
+
+/// A template that can't be rendered for an event is at fault for this event only.
+fn poisoned(error: SinkError, seq: EventSeq) -> SinkError {
+    match error {
+        SinkError::Template { .. } => {
+            SinkError::Poison { sink: NAME, seq, problem: error.to_string() }
+        }
+        other => other,
     }
 }
 

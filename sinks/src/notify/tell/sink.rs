@@ -109,7 +109,7 @@ impl Sink for OutboxSink {
                 if !is_due(NAME, place.next_seq, event.event.seq())? {
                     continue;
                 }
-                self.tell(event, batch.time)?;
+                self.tell(event, batch.time).map_err(|error| poisoned(error, event))?;
                 place = Place { next_seq: place.next_seq.next(), time: batch.time };
             }
             if self.rows.len() >= COMMIT_ROWS {
@@ -120,5 +120,39 @@ impl Sink for OutboxSink {
             self.commit(place)?;
         }
         Ok(())
+    }
+
+    /// What the event would have told is not told.
+    fn skip(&mut self, seq: EventSeq, time: Timestamp, _reason: &str) -> Result<(), SinkError> {
+        is_due(NAME, self.place.next_seq, seq)?;
+        self.holders.begin();
+        self.holds.begin();
+        self.rows.clear();
+        self.commit(Place { next_seq: seq.next(), time })
+    }
+
+    /// Tells what the events tell, each once. Ends of holds are announced only where the sink saw
+    /// the hold in its turn.
+    fn replay(&mut self, batch: &FeedBatch) -> Result<(), SinkError> {
+        self.holders.begin();
+        self.holds.begin();
+        self.rows.clear();
+        for event in &batch.events {
+            self.tell(event, batch.time).map_err(|error| poisoned(error, event))?;
+        }
+        self.holds.begin();
+        self.commit(self.place)
+    }
+}
+
+/// A template that can't be rendered for an event is at fault for this event only.
+fn poisoned(error: SinkError, event: &FeedEvent) -> SinkError {
+    match error {
+        SinkError::Template { .. } => SinkError::Poison {
+            sink: NAME,
+            seq: event.event.seq(),
+            problem: error.to_string(),
+        },
+        other => other,
     }
 }
