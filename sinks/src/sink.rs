@@ -161,6 +161,14 @@ pub enum SinkError {
     /// The audit log can't go on.
     #[error(transparent)]
     Audit(Box<AuditError>),
+    /// A setting does not make sense, or names what is not there.
+    #[error("sinks.{setting}: {problem}")]
+    Setting {
+        /// The key, below `sinks`.
+        setting: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// The embedded store failed.
     #[error(
         "the store in {} failed while it was to {action}: {source}. Check the disk and start \

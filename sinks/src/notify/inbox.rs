@@ -122,7 +122,7 @@ impl Inbox {
         let Some(mut row) = change.row(id)? else { return Ok(None) };
         if row.read_ns.is_none() {
             row.read_ns = Some(at.0);
-            change.put(id, row.clone())?;
+            change.put(id, Some(row.clone()))?;
             change.commit()?;
         }
         Ok(Some(row.into_notification(id)))
@@ -145,7 +145,7 @@ impl Inbox {
             row.bundled_by = None;
             row.sent_ns = None;
             row.due_ns = 0;
-            change.put(id, row.clone())?;
+            change.put(id, Some(row.clone()))?;
             change.commit()?;
         }
         Ok(Some(row.into_notification(id)))
@@ -173,6 +173,7 @@ impl Inbox {
         let mut change = self.outbox.change();
         change.batch.insert(&self.outbox.tables.preferences, owner.to_be_bytes(), value);
         change.commit()?;
+        self.recipients.forget();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What people are told about: the kinds of notifications.
+//! What people are told about: the kinds of notifications, and the parties that they are for.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,5 +63,29 @@ impl EventKind {
     /// Whether the lines of `file` and `stdout` tell of it. The rest needs the outbox.
     pub(super) fn is_in_lines(self) -> bool {
         !matches!(self, Self::Review | Self::HoldExpiring | Self::LowBalance | Self::Security)
+    }
+}
+
+/// Whom of an event's parties a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Holder of the account that the event debits.
+    Payer,
+    /// Holder of the account that the event credits.
+    Payee,
+    /// Holder of an account that the event itself is about.
+    Holder,
+}
+
+impl Role {
+    /// As in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Payer => "payer",
+            Self::Payee => "payee",
+            Self::Holder => "holder",
+        }
     }
 }

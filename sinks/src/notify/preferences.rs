@@ -100,9 +100,9 @@ pub enum PreferencesError {
 pub struct HourMinuteError(String);
 
 /// Longest span of a digest: a week.
-pub const DIGEST_S_MAX: u32 = 7 * 24 * 3_600;
+pub(super) const DIGEST_S_MAX: u32 = 7 * 24 * 3_600;
 /// Longest list in preferences.
-pub const ENTRIES_MAX: usize = 64;
+pub(super) const ENTRIES_MAX: usize = 64;
 
 impl Preferences {
     /// Whether they can be followed.

@@ -5,7 +5,10 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -56,6 +59,8 @@ pub(super) struct Recipients {
     /// `None` where no directory is configured.
     path: Option<PathBuf>,
     shared: Arc<RwLock<Loaded>>,
+    /// Grows when an entry or a preference changes.
+    version: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +76,7 @@ impl Recipients {
         let recipients = Self {
             path: path.map(Path::to_owned),
             shared: Arc::new(RwLock::new(Loaded::default())),
+            version: Arc::default(),
         };
         recipients.load()?;
         Ok(recipients)
@@ -96,6 +102,7 @@ impl Recipients {
         match read {
             Ok((owners, looks)) => {
                 *loaded = Loaded { owners: Arc::new(owners), seen: Some(looks) };
+                self.forget();
                 Ok(())
             }
             Err(error) => {
@@ -106,6 +113,15 @@ impl Recipients {
                 if known == loaded.seen { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    /// What anybody remembers of an owner no longer holds.
+    pub(super) fn forget(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The owner's entry.

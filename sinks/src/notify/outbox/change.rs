@@ -1,15 +1,18 @@
 //! One change of the outbox: consumes rows as they are to be, produces one batch of writes to all
 //! tables, and guarantees that indexes say what rows say.
 
-use std::{collections::HashMap, sync::MutexGuard};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::MutexGuard,
+};
 
-use fjall::OwnedWriteBatch;
+use fjall::{Keyspace, OwnedWriteBatch};
 use millrace_ledger::Timestamp;
 use uuid::Uuid;
 
 use super::{
     super::StateKind,
-    Outbox, Row, Writer,
+    Outbox, Row, Tables, Writer,
     tables::{due_key, id_key, joinable_key, open_key, state_key},
 };
 use crate::{SinkError, store::Place};
@@ -19,11 +22,17 @@ pub(in super::super) struct Change<'a> {
     outbox: &'a Outbox,
     guard: MutexGuard<'a, Writer>,
     writer: Writer,
+    /// Rows of tables that no notification leads to.
     pub(in super::super) batch: OwnedWriteBatch,
-    /// Rows as this change leaves them.
-    staged: HashMap<u64, Row, foldhash::fast::RandomState>,
+    rows: HashMap<u64, Changed, foldhash::fast::RandomState>,
     /// Identities that this change adds.
     identities: HashMap<Uuid, u64, foldhash::fast::RandomState>,
+}
+
+/// A row before and after the change; `None` where it is not there.
+struct Changed {
+    before: Option<Row>,
+    after: Option<Row>,
 }
 
 impl<'a> Change<'a> {
@@ -33,24 +42,20 @@ impl<'a> Change<'a> {
             writer: guard.clone(),
             guard,
             batch: outbox.tables.store.batch(64),
-            staged: HashMap::default(),
+            rows: HashMap::default(),
             identities: HashMap::default(),
         }
     }
 
-    /// The sink's place in the feed.
-    pub(in super::super) fn place(&self) -> Place {
-        self.writer.place
-    }
-
+    /// Moves the sink's place in the feed.
     pub(in super::super) fn set_place(&mut self, place: Place) {
         self.writer.place = place;
     }
 
     /// A row as this change leaves it so far.
     pub(in super::super) fn row(&self, id: u64) -> Result<Option<Row>, SinkError> {
-        match self.staged.get(&id) {
-            Some(row) => Ok(Some(row.clone())),
+        match self.rows.get(&id) {
+            Some(changed) => Ok(changed.after.clone()),
             None => self.outbox.row(id),
         }
     }
@@ -58,111 +63,134 @@ impl<'a> Change<'a> {
     /// Adds a notification. `None` when it is there already.
     pub(in super::super) fn add(&mut self, row: Row) -> Result<Option<u64>, SinkError> {
         let identity = row.identity();
-        let tables = &self.outbox.tables;
         let known = self.identities.contains_key(&identity)
-            || tables
-                .identities
-                .contains_key(identity.as_bytes())
-                .map_err(tables.store.failed("look up a notification"))?;
+            || self.outbox.id_of(identity)?.is_some();
         if known {
             return Ok(None);
         }
         let id = self.writer.next_id;
         self.writer.next_id += 1;
         self.identities.insert(identity, id);
-        self.batch.insert(&tables.identities, *identity.as_bytes(), id.to_be_bytes());
-        self.batch.insert(&tables.by_owner, id_key(row.owner.as_u128(), id), []);
-        self.batch.insert(&tables.by_account, id_key(row.account.as_u128(), id), []);
-        if let Some(payment) = row.payment {
-            self.batch.insert(&tables.by_payment, id_key(payment.as_u128(), id), []);
-        }
-        self.index(id, &row);
-        self.stage(id, row);
+        self.rows.insert(id, Changed { before: None, after: Some(row) });
         Ok(Some(id))
     }
 
-    /// Replaces a row.
-    pub(in super::super) fn put(&mut self, id: u64, row: Row) -> Result<(), SinkError> {
-        if let Some(before) = self.row(id)? {
-            self.unindex(id, &before);
+    /// Replaces a row, or with `None` removes it.
+    pub(in super::super) fn put(&mut self, id: u64, row: Option<Row>) -> Result<(), SinkError> {
+        match self.rows.get_mut(&id) {
+            Some(changed) => changed.after = row,
+            None => {
+                let before = self.outbox.row(id)?;
+                self.rows.insert(id, Changed { before, after: row });
+            }
         }
-        self.index(id, &row);
-        self.stage(id, row);
         Ok(())
     }
 
-    /// Removes a notification and all that leads to it.
-    pub(in super::super) fn remove(&mut self, id: u64, row: &Row) {
-        let tables = &self.outbox.tables;
-        self.batch.remove(&tables.identities, *row.identity().as_bytes());
-        self.batch.remove(&tables.by_owner, id_key(row.owner.as_u128(), id));
-        self.batch.remove(&tables.by_account, id_key(row.account.as_u128(), id));
-        if let Some(payment) = row.payment {
-            self.batch.remove(&tables.by_payment, id_key(payment.as_u128(), id));
-        }
-        self.batch.remove(&tables.notifications, id.to_be_bytes());
-        self.unindex(id, row);
-    }
-
-    fn stage(&mut self, id: u64, row: Row) {
-        let value = serde_json::to_vec(&row).expect("text and numbers become JSON");
-        self.batch.insert(&self.outbox.tables.notifications, id.to_be_bytes(), value);
-        self.staged.insert(id, row);
-    }
-
-    /// Enters what depends on the row's state.
-    fn index(&mut self, id: u64, row: &Row) {
-        let tables = &self.outbox.tables;
-        self.batch.insert(&tables.by_state, state_key(row.state.kind(), id), []);
-        if row.state.kind() == StateKind::Dead {
-            self.writer.dead[row.channel.index()] += 1;
-        }
-        if row.state.is_open() {
-            self.batch.insert(&tables.open, open_key(row.channel, id), []);
-            self.writer.open[row.channel.index()] += 1;
-        }
-        if row.is_queued() {
-            self.batch.insert(&tables.due, due_key(row.channel, Timestamp(row.due_ns), id), []);
-        }
-        if row.can_be_bundled() {
-            let key = joinable_key(row.channel, row.owner.as_u128(), id);
-            self.batch.insert(&tables.joinable, key, []);
-        }
-    }
-
-    /// Takes out what [`Change::index`] entered.
-    fn unindex(&mut self, id: u64, row: &Row) {
-        let tables = &self.outbox.tables;
-        self.batch.remove(&tables.by_state, state_key(row.state.kind(), id));
-        if row.state.kind() == StateKind::Dead {
-            self.writer.dead[row.channel.index()] -= 1;
-        }
-        if row.state.is_open() {
-            self.batch.remove(&tables.open, open_key(row.channel, id));
-            self.writer.open[row.channel.index()] -= 1;
-        }
-        if row.is_queued() {
-            self.batch.remove(&tables.due, due_key(row.channel, Timestamp(row.due_ns), id));
-        }
-        if row.can_be_bundled() {
-            let key = joinable_key(row.channel, row.owner.as_u128(), id);
-            self.batch.remove(&tables.joinable, key);
-        }
+    /// Whether there is nothing to commit but a place.
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.batch.is_empty()
     }
 
     /// Makes it all durable, at once.
     pub(in super::super) fn commit(self) -> Result<(), SinkError> {
-        let Self { outbox, mut guard, writer, batch, .. } = self;
+        let Self { outbox, mut guard, mut writer, mut batch, rows, .. } = self;
+        for (id, Changed { before, after }) in rows {
+            writer.count(before.as_ref(), after.as_ref());
+            let keys_before = before.map(|row| keys(&outbox.tables, id, &row)).unwrap_or_default();
+            let keys_after =
+                after.as_ref().map(|row| keys(&outbox.tables, id, row)).unwrap_or_default();
+            for Key { table, bytes, .. } in keys_before.difference(&keys_after) {
+                batch.remove(table, bytes.as_slice());
+            }
+            for Key { table, bytes, value, .. } in keys_after.difference(&keys_before) {
+                batch.insert(table, bytes.as_slice(), value.as_slice());
+            }
+            let notifications = &outbox.tables.notifications;
+            match after {
+                Some(row) => {
+                    let value = serde_json::to_vec(&row).expect("text and numbers become JSON");
+                    batch.insert(notifications, id.to_be_bytes(), value);
+                }
+                None => batch.remove(notifications, id.to_be_bytes()),
+            }
+        }
         outbox.tables.store.commit(batch, writer.place)?;
+        let latest = writer.next_id - 1;
         *guard = writer;
-        let latest = guard.next_id - 1;
         drop(guard);
-        outbox.shared.latest.send_if_modified(|known| {
-            let news = *known != latest;
-            *known = latest;
-            news
-        });
-        outbox.wake();
+        outbox.committed(latest);
         Ok(())
     }
+}
+
+impl Writer {
+    fn count(&mut self, before: Option<&Row>, after: Option<&Row>) {
+        let is_open = |row: &&Row| row.state.is_open();
+        let is_dead = |row: &&Row| row.state.kind() == StateKind::Dead;
+        for (row, step) in [(after, 1), (before, -1)] {
+            if let Some(row) = row.filter(is_open) {
+                let count = &mut self.open[row.channel.index()];
+                *count = count.saturating_add_signed(step);
+            }
+            if let Some(row) = row.filter(is_dead) {
+                let count = &mut self.dead[row.channel.index()];
+                *count = count.saturating_add_signed(step);
+            }
+        }
+    }
+}
+
+/// An entry of an index.
+struct Key<'a> {
+    /// Sorts keys of different tables apart.
+    number: u8,
+    bytes: Vec<u8>,
+    value: Vec<u8>,
+    table: &'a Keyspace,
+}
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.number, &self.bytes).cmp(&(other.number, &other.bytes))
+    }
+}
+
+/// Every entry of an index that leads to the row.
+fn keys<'a>(tables: &'a Tables, id: u64, row: &Row) -> BTreeSet<Key<'a>> {
+    let mut keys = BTreeSet::new();
+    let mut put = |number, table, bytes: &[u8], value: &[u8]| {
+        keys.insert(Key { number, table, bytes: bytes.to_vec(), value: value.to_vec() });
+    };
+    put(0, &tables.identities, row.identity().as_bytes(), &id.to_be_bytes());
+    put(1, &tables.by_owner, &id_key(row.owner.as_u128(), id), &[]);
+    put(2, &tables.by_account, &id_key(row.account.as_u128(), id), &[]);
+    if let Some(payment) = row.payment {
+        put(3, &tables.by_payment, &id_key(payment.as_u128(), id), &[]);
+    }
+    put(4, &tables.by_state, &state_key(row.state.kind(), id), &[]);
+    if row.state.is_open() {
+        put(5, &tables.open, &open_key(row.channel, id), &[]);
+    }
+    if row.is_queued() {
+        put(6, &tables.due, &due_key(row.channel, Timestamp(row.due_ns), id), &[]);
+    }
+    if row.can_be_bundled() {
+        put(7, &tables.joinable, &joinable_key(row.channel, row.owner.as_u128(), id), &[]);
+    }
+    keys
 }

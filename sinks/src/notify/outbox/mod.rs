@@ -14,6 +14,7 @@ use std::{
 
 use fjall::{Readable as _, Snapshot};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use super::Channel;
 use crate::{SinkError, store::Place};
@@ -107,6 +108,23 @@ impl Outbox {
     /// One row, as of a snapshot.
     pub(super) fn row_in(&self, snapshot: &Snapshot, id: u64) -> Result<Option<Row>, SinkError> {
         self.decode(id, snapshot.get(&self.tables.notifications, id.to_be_bytes()))
+    }
+
+    /// The notification with this identity.
+    pub(super) fn id_of(&self, identity: Uuid) -> Result<Option<u64>, SinkError> {
+        let found = self.tables.identities.get(identity.as_bytes());
+        let found = found.map_err(self.tables.store.failed("look up a notification"))?;
+        Ok(found.as_deref().and_then(tables::last_id))
+    }
+
+    /// Tells readers and the dispatcher of a commit.
+    fn committed(&self, latest: u64) {
+        self.shared.latest.send_if_modified(|known| {
+            let news = *known != latest;
+            *known = latest;
+            news
+        });
+        self.wake();
     }
 
     fn decode(

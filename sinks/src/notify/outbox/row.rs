@@ -5,7 +5,7 @@ use millrace_ledger::{AccountId, EventSeq, PaymentId, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{Channel, DeliveryState, EventKind, Notification, occasion::Role};
+use super::super::{Channel, DeliveryState, EventKind, Notification, Role};
 
 /// Namespace of idempotency keys.
 const KEYS: Uuid = Uuid::from_u128(0x6d69_6c6c_7261_6365_8e6f_7469_6679_0001);

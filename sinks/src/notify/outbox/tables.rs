@@ -127,6 +127,14 @@ pub(in super::super) fn joinable_key(channel: Channel, owner: u128, notification
     key
 }
 
+/// What the keys of one owner's rows of table `joinable` begin with.
+pub(in super::super) fn joinable_prefix(channel: Channel, owner: u128) -> [u8; 17] {
+    let mut prefix = [0; 17];
+    prefix[0] = channel as u8;
+    prefix[1..].copy_from_slice(&owner.to_be_bytes());
+    prefix
+}
+
 /// Key of table `ending`.
 pub(in super::super) fn ending_key(near: Timestamp, payment: u128) -> [u8; 24] {
     let mut key = [0; 24];
@@ -138,6 +146,11 @@ pub(in super::super) fn ending_key(near: Timestamp, payment: u128) -> [u8; 24] {
 /// The notification that a key of an index ends with.
 pub(in super::super) fn last_id(key: &[u8]) -> Option<u64> {
     key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The payment of a key of table `ending`.
+pub(in super::super) fn id_of_ending(key: &[u8]) -> Option<u128> {
+    key.last_chunk().map(|bytes| u128::from_be_bytes(*bytes))
 }
 
 /// The time of a key of table `due`.

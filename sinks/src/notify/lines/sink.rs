@@ -7,13 +7,15 @@ use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{AccountId, Amount, Currency, Event, EventSeq, LedgerId, Timestamp};
 
 use super::{
-    NotifyConfig,
+    super::{
+        NotifyConfig, Role, RuleConfig,
+        occasion::Occasion,
+        rules::Rules,
+        template::{Facts, Message},
+    },
     cursor::{Cursor, Place},
     directory::{Directory, Holder},
-    occasion::{Occasion, Role},
     outlet::Outlet,
-    rules::Rules,
-    template::{Facts, Message},
 };
 use crate::{
     Sink, SinkError,
@@ -46,6 +48,7 @@ impl NotifySink {
     /// When a rule or template makes no sense, or a file can't be used.
     pub fn open(dir: &Path, config: &NotifyConfig) -> Result<Self, SinkError> {
         let rules = Rules::compile(&config.rules)?;
+        check_for_lines(config)?;
         create_dir(dir)?;
         let outlet = Outlet::open(dir, config.transport)?;
         Self::resume(dir, rules, outlet)
@@ -131,7 +134,7 @@ impl Sink for NotifySink {
                 if let Event::Account(account) = &event.event {
                     self.directory.note(account);
                 } else if let Some(occasion) = Occasion::of(&event.event, batch.time) {
-                    self.tell(&occasion)?;
+                    self.tell(&occasion).map_err(|error| poisoned(error, occasion.seq))?;
                 }
                 if self.buffer.len() >= WRITE_BYTES {
                     self.write()?;
@@ -223,6 +226,7 @@ impl Wording {
             reason_code: &self.reason_code,
             seq: occasion.seq.0,
             time: &self.time,
+            ..Facts::default()
         }
     }
 }
@@ -236,6 +240,40 @@ impl Parties {
             counterparty: named(counterparty.0),
         }
     }
+}
+
+/// A template that can't be rendered for an event is at fault for this event only.
+fn poisoned(error: SinkError, seq: EventSeq) -> SinkError {
+    match error {
+        SinkError::Template { .. } => {
+            SinkError::Poison { sink: NAME, seq, problem: error.to_string() }
+        }
+        other => other,
+    }
+}
+
+/// Lines know fewer kinds than the outbox, one template per rule, and no channels.
+fn check_for_lines(config: &NotifyConfig) -> Result<(), SinkError> {
+    let outbox_only = |rule: &RuleConfig| match rule {
+        rule if *rule == RuleConfig::any(rule.on) => None,
+        rule if !rule.on.is_in_lines() => Some("this kind"),
+        rule if !rule.channels.is_empty() => Some("channels"),
+        rule if rule.role.is_some() => Some("role"),
+        rule if !rule.accounts.is_empty() => Some("accounts"),
+        rule if !rule.owners.is_empty() => Some("owners"),
+        rule if !rule.reasons.is_empty() => Some("reasons"),
+        _ => None,
+    };
+    for (index, rule) in config.rules.iter().enumerate() {
+        if let Some(what) = outbox_only(rule) {
+            return Err(SinkError::Rule {
+                rule: index + 1,
+                kind: rule.on.name(),
+                problem: format!("{what} needs transport = \"outbox\""),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// An absent id is no text.

@@ -10,7 +10,7 @@ use std::{
 use millrace_ledger::EventSeq;
 use serde::Deserialize;
 
-use super::{FILE_NAME, Transport};
+use super::super::{FILE_NAME, Transport};
 use crate::{SinkError, line_file::LineFile};
 
 /// An open transport.
@@ -41,6 +41,12 @@ impl Outlet {
         Ok(match transport {
             Transport::File => Self::File(LineFile::open(&dir.join(FILE_NAME))?),
             Transport::Stdout => Self::Stream(Box::new(io::stdout())),
+            Transport::Outbox => {
+                return Err(SinkError::Setting {
+                    setting: "notify.transport".into(),
+                    problem: "outbox writes no lines; give file or stdout".into(),
+                });
+            }
         })
     }
 
