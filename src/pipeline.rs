@@ -13,8 +13,8 @@ use millrace_engine::{Engine, JournalError, RecoveryReport};
 use millrace_ledger::EventSeq;
 use millrace_risk::shelf::Shelf;
 use millrace_sinks::{
-    AuditSink, GraphqlConfig, GraphqlSink, NotifyService, ReadStore, ReviewStore, ReviewsSink, Sink,
-    SinkError, SinkHandle, graphql,
+    AuditSink, GraphqlConfig, GraphqlSink, NotifyService, ReadStore, ReviewStore, ReviewsSink,
+    Sink, SinkError, SinkHandle, graphql,
     graphql::Services,
     notify::{Dispatcher, DispatcherHandle},
 };

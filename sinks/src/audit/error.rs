@@ -106,6 +106,17 @@ pub enum AuditError {
         /// The oldest entry that is there.
         oldest: u64,
     },
+    /// No checkpoint covers the entry yet.
+    #[error(
+        "no checkpoint covers entry {index} yet: the newest one is of {signed} entries. A running \
+         millrace signs one within sinks.audit.checkpoint_interval_ms; try again then"
+    )]
+    NotSigned {
+        /// The entry.
+        index: u64,
+        /// Entries of the newest checkpoint.
+        signed: u64,
+    },
     /// No proof between these sizes.
     #[error("no proof for entry or size {from} in a tree of size {to}: the log has {size} entries")]
     NoProof {

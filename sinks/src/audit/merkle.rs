@@ -22,8 +22,7 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// The root of a tree without entries: SHA-256 of nothing.
-#[must_use]
-pub fn empty_root() -> Hash {
+pub(super) fn empty_root() -> Hash {
     Sha256::digest([]).into()
 }
 
