@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,8 +13,10 @@ use millrace_engine::{Engine, JournalError, RecoveryReport};
 use millrace_ledger::EventSeq;
 use millrace_risk::shelf::Shelf;
 use millrace_sinks::{
-    AuditSink, GraphqlSink, NotifySink, ReadStore, ReviewStore, ReviewsSink, Sink, SinkError,
-    SinkHandle, graphql,
+    AuditSink, GraphqlConfig, GraphqlSink, NotifyService, ReadStore, ReviewStore, ReviewsSink,
+    Sink, SinkError, SinkHandle, graphql,
+    graphql::Services,
+    notify::{Dispatcher, DispatcherHandle},
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
@@ -63,6 +66,7 @@ pub(crate) struct Pipeline {
     pub(crate) audit_file: PathBuf,
     engine: Engine,
     sinks: Vec<SinkHandle>,
+    dispatcher: Option<DispatcherHandle>,
     stop_grpc: watch::Sender<bool>,
     grpc_server: JoinHandle<Result<(), String>>,
     reads: Option<Reads>,
@@ -77,7 +81,12 @@ struct Reads {
 }
 
 impl Reads {
-    fn serve(store: ReadStore, listener: TcpListener) -> Result<Self, PipelineError> {
+    fn serve(
+        services: Services,
+        settings: &GraphqlConfig,
+        listener: TcpListener,
+    ) -> Result<Self, PipelineError> {
+        let settings = settings.clone();
         let failed =
             |error: io::Error| PipelineError::Server { what: "GraphQL", reason: error.to_string() };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -92,7 +101,7 @@ impl Reads {
         let (stop, stopped) = watch::channel(false);
         let server = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener)?;
-            graphql::serve(listener, store, turned_true(stopped)).await
+            graphql::serve(listener, services, &settings, turned_true(stopped)).await
         });
         Ok(Self { runtime, stop, server })
     }
@@ -105,9 +114,10 @@ impl Reads {
     }
 }
 
-/// The sinks, and what two of them keep for readers.
+/// The sinks, what some of them keep for readers, and what delivers notifications.
 struct OpenSinks {
     sinks: Vec<Box<dyn Sink>>,
+    dispatcher: Option<Dispatcher>,
     store: Option<ReadStore>,
     reviews: Option<ReviewStore>,
 }
@@ -115,14 +125,16 @@ struct OpenSinks {
 /// Opens the sinks that are switched on.
 fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    let (mut store, mut reviews) = (None, None);
+    let (mut dispatcher, mut store, mut reviews) = (None, None, None);
     let settings = &config.sinks;
     if settings.audit.enabled {
         sinks.push(Box::new(AuditSink::open(&config.audit_dir(), &settings.audit)?));
     }
     if settings.notify.enabled {
         let directory = config.data_dir.join("notify");
-        sinks.push(Box::new(NotifySink::open(&directory, &settings.notify)?));
+        let notify = NotifyService::open(&directory, &settings.notify)?;
+        sinks.push(notify.sink);
+        dispatcher = notify.dispatcher;
     }
     if settings.graphql.enabled {
         let directory = config.data_dir.join("graphql");
@@ -136,7 +148,7 @@ fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
         sinks.push(Box::new(projection));
         reviews = Some(reads);
     }
-    Ok(OpenSinks { sinks, store, reviews })
+    Ok(OpenSinks { sinks, dispatcher, store, reviews })
 }
 
 impl Pipeline {
@@ -155,7 +167,7 @@ impl Pipeline {
         // 3. The engine recovers ledger and risk profiles from the journal.
         let (engine, recovered) = Engine::start(&config.engine(), &policy)?;
         // 4. Sinks go on where their cursors stand, each on a thread of its own.
-        let OpenSinks { sinks, store, reviews } = open_sinks(config)?;
+        let OpenSinks { sinks, dispatcher, store, reviews } = open_sinks(config)?;
         // A journal that is behind its readers lost its end, or is another one.
         let durable = engine.feed().durable_seq();
         if let Some(sink) = sinks.iter().find(|sink| sink.next_seq() > durable.next()) {
@@ -164,11 +176,16 @@ impl Pipeline {
         }
         let spawn = |sink| millrace_sinks::spawn(sink, engine.feed());
         let sinks = sinks.into_iter().map(spawn).collect();
+        let dispatcher = dispatcher.map(Dispatcher::start).transpose()?;
         // 5. Reads are served before writes are taken.
         let reads = store
             .clone()
             .zip(graphql_listener)
-            .map(|(store, listener)| Reads::serve(store, listener))
+            .map(|(store, listener)| {
+                let services =
+                    Services { reviews: reviews.clone(), ..Services::new(Arc::new(store)) };
+                Reads::serve(services, &config.sinks.graphql, listener)
+            })
             .transpose()?;
         // 6. The front door opens last.
         let (stop_grpc, grpc_stopped) = watch::channel(false);
@@ -192,6 +209,7 @@ impl Pipeline {
             audit_file: config.audit_dir().join("audit.jsonl"),
             engine,
             sinks,
+            dispatcher,
             stop_grpc,
             grpc_server,
             reads,
@@ -230,7 +248,8 @@ impl Pipeline {
     ///
     /// 1. the front door drains: requests under way are answered, new ones refused;
     /// 2. the engine decides what is queued, makes it durable, and stops;
-    /// 3. the sinks catch up, for a while, and stop at their cursors;
+    /// 3. the sinks catch up, for a while, and stop at their cursors; notifications that are under
+    ///    way get a few seconds, and those that wait go on waiting;
     /// 4. the read side stops.
     pub(crate) async fn stop(self) -> Result<(), PipelineError> {
         self.stop_grpc.send_replace(true);
@@ -248,6 +267,11 @@ impl Pipeline {
         }
         self.sinks.iter().for_each(SinkHandle::stop);
         self.sinks.into_iter().for_each(SinkHandle::join);
+        if let Some(dispatcher) = self.dispatcher {
+            let ended = tokio::task::spawn_blocking(move || dispatcher.join()).await;
+            // A panic was logged where it happened.
+            drop(ended);
+        }
         let reads = match self.reads {
             Some(reads) => reads.stop().await,
             None => Ok(()),

@@ -6,6 +6,8 @@ use std::{io, path::PathBuf};
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{EventSeq, Timestamp};
 
+use crate::audit::AuditError;
+
 /// A consumer of the feed.
 pub trait Sink: Send {
     /// What it is called in logs and errors.
@@ -154,6 +156,17 @@ pub enum SinkError {
         /// Line within the template, from 1.
         line: usize,
         /// What is wrong.
+        problem: String,
+    },
+    /// The audit log can't go on.
+    #[error(transparent)]
+    Audit(Box<AuditError>),
+    /// A setting does not make sense, or names what is not there.
+    #[error("sinks.{setting}: {problem}")]
+    Setting {
+        /// The key, below `sinks`.
+        setting: String,
+        /// What is wrong, and what would be right.
         problem: String,
     },
     /// The embedded store failed.
