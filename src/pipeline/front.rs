@@ -1,0 +1,83 @@
+//! The part that takes payments: the engine and the front door before it. Guarantees that the door
+//! opens last and closes first.
+
+use std::net::SocketAddr;
+
+use millrace_engine::{Engine, Feed, RecoveryReport};
+use millrace_risk::{Policy, shelf::Shelf};
+use millrace_sinks::ReviewStore;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use super::{PipelineError, flatten, turned_true};
+use crate::{config::Config, desk};
+
+/// An engine that decides, and what lets payments in to it once it is opened.
+pub(super) struct Front {
+    engine: Engine,
+    pub(super) recovered: RecoveryReport,
+    door: Option<Door>,
+}
+
+/// The gRPC server.
+struct Door {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<Result<(), String>>,
+}
+
+impl Front {
+    /// Recovers ledger and risk profiles from the journal.
+    pub(super) fn recover(config: &Config, policy: &Policy) -> Result<Self, PipelineError> {
+        let (engine, recovered) = Engine::start(&config.engine(), policy)?;
+        Ok(Self { engine, recovered, door: None })
+    }
+
+    pub(super) fn feed(&self) -> Feed {
+        self.engine.feed()
+    }
+
+    /// Lets payments in.
+    pub(super) fn open(
+        &mut self,
+        config: &Config,
+        policy: &Policy,
+        reviews: Option<ReviewStore>,
+        listener: TcpListener,
+    ) -> Result<(), PipelineError> {
+        let address = super::address(&listener)?;
+        let (stop, stopped) = watch::channel(false);
+        let (ingest, submitter) = (config.ingest.clone(), self.engine.submitter());
+        let shelf = Shelf::new(&config.shelf_dir());
+        let risk = desk::parts(reviews, self.feed(), shelf, policy.library().cloned());
+        let server = tokio::spawn(async move {
+            let stopped = turned_true(stopped);
+            let served = millrace_ingest::serve(&ingest, listener, submitter, risk, stopped);
+            served.await.map_err(|error| error.to_string())
+        });
+        self.door = Some(Door { address, stop, server });
+        Ok(())
+    }
+
+    pub(super) fn grpc(&self) -> Option<SocketAddr> {
+        self.door.as_ref().map(|door| door.address)
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.engine.has_stopped() || self.door.as_ref().is_some_and(|door| door.server.is_finished())
+    }
+
+    /// Answers the requests under way and refuses new ones, then decides what is queued, makes it
+    /// durable, and stops. What stopped by itself before is told.
+    pub(super) async fn stop(self) -> Result<(), PipelineError> {
+        let closed = match self.door {
+            Some(door) => {
+                door.stop.send_replace(true);
+                flatten(door.server.await).and_then(|served| served)
+            }
+            None => Ok(()),
+        };
+        let stopped = tokio::task::spawn_blocking(move || self.engine.stop()).await;
+        stopped.map_err(|_| PipelineError::EngineStopped)??;
+        closed.map_err(|reason| PipelineError::Server { what: "gRPC", reason })
+    }
+}

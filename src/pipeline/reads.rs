@@ -1,0 +1,50 @@
+//! The GraphQL server, on a runtime of its own: consumes a listener and what it answers from, and
+//! guarantees that queries, however heavy, take nothing from payments.
+
+use std::io;
+
+use millrace_sinks::{ReadStore, graphql};
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
+
+use super::{PipelineError, flatten, turned_true};
+
+/// The GraphQL server. It has a thread of its own at the lowest priority: queries, however heavy,
+/// take nothing from payments.
+pub(super) struct Reads {
+    runtime: Runtime,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Reads {
+    pub(super) fn serve(store: ReadStore, listener: TcpListener) -> Result<Self, PipelineError> {
+        let failed =
+            |error: io::Error| PipelineError::Server { what: "GraphQL", reason: error.to_string() };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("graphql")
+            .on_thread_start(millrace_sinks::yield_to_payments)
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        // A listener belongs to the runtime that it was made on.
+        let listener = listener.into_std().map_err(failed)?;
+        let (stop, stopped) = watch::channel(false);
+        let server = runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener)?;
+            graphql::serve(listener, store, turned_true(stopped)).await
+        });
+        Ok(Self { runtime, stop, server })
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.server.is_finished()
+    }
+
+    pub(super) async fn stop(self) -> Result<(), String> {
+        self.stop.send_replace(true);
+        let served = flatten(self.server.await);
+        self.runtime.shutdown_background();
+        served.and_then(|served| served.map_err(|error| error.to_string()))
+    }
+}
