@@ -131,6 +131,18 @@ impl Feed {
         Ok(Some(SegmentReader::open(&newest)?.header.journal))
     }
 
+    /// The oldest event that the journal still has; `None` while there is no journal.
+    ///
+    /// # Errors
+    /// When the journal can't be read.
+    pub fn first_seq(&self) -> Result<Option<EventSeq>, JournalError> {
+        let directory = &self.shared.directory;
+        if !directory.is_dir() {
+            return Ok(None);
+        }
+        Ok(segment::list(directory)?.first().map(|(first, _)| *first))
+    }
+
     /// Hash of the frame that holds an event; it covers all that came before it. `None` when the
     /// journal has no such event. Reads headers only, up to a segment of them.
     ///
