@@ -7,6 +7,7 @@
 mod backoff;
 mod config;
 mod connection;
+mod consume;
 mod error;
 mod label;
 mod publish;
@@ -15,6 +16,7 @@ mod watched;
 pub mod wire;
 
 pub use config::StreamConfig;
+pub use consume::{StreamReader, StreamSource};
 pub use error::StreamError;
 pub use label::{
     HEADER_CHAIN, HEADER_FIRST, HEADER_JOURNAL, HEADER_LAST, HEADER_SCHEMA, HEADER_TRACE,
