@@ -14,6 +14,7 @@ mod archive_file;
 pub mod backup;
 mod commit;
 mod crew;
+mod durable_note;
 pub mod error;
 pub mod feed;
 mod frame;

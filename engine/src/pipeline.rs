@@ -105,7 +105,7 @@ impl Engine {
         let lock = DirectoryLock::take(directory)?;
         let Recovery { report, ledger, gate, writer, runs, snapshotter } =
             recover::recover(config, hash_seed(directory)?, gate)?;
-        let feed = Feed::new(directory, report.last_seq);
+        let feed = Feed::announced(directory, writer.journal(), report.last_seq)?;
         let limits = UpkeepLimits {
             closed_kept: 1,
             snapshot_bytes: config.snapshot_bytes,
