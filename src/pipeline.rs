@@ -12,14 +12,15 @@ use millrace_engine::{Engine, JournalError, RecoveryReport};
 use millrace_ledger::EventSeq;
 use millrace_risk::shelf::Shelf;
 use millrace_sinks::{
-    AuditSink, GraphqlSink, NotifySink, ReadStore, ReviewStore, ReviewsSink, Sink, SinkError,
-    SinkHandle, graphql,
+    AuditSink, GraphqlSink, NotifySink, Quarantine, ReadStore, ReviewStore, ReviewsSink, Sink,
+    SinkError, SinkHandle, graphql, rebuild,
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::{
     config::{Config, ConfigError},
     desk,
+    metrics::{self, EngineWatch, Watched},
 };
 
 /// How long sinks may take to catch up when the pipeline stops. What is left they do after the
@@ -58,6 +59,8 @@ pub(crate) struct Pipeline {
     pub(crate) grpc: SocketAddr,
     /// Where queries are answered, unless that is switched off.
     pub(crate) graphql: Option<SocketAddr>,
+    /// Where metrics are shown, unless that is switched off.
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) recovered: RecoveryReport,
     pub(crate) store: Option<ReadStore>,
     pub(crate) audit_file: PathBuf,
@@ -65,6 +68,7 @@ pub(crate) struct Pipeline {
     sinks: Vec<SinkHandle>,
     stop_grpc: watch::Sender<bool>,
     grpc_server: JoinHandle<Result<(), String>>,
+    stop_metrics: watch::Sender<bool>,
     reads: Option<Reads>,
 }
 
@@ -117,6 +121,9 @@ fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     let (mut store, mut reviews) = (None, None);
     let settings = &config.sinks;
+    for sink in ["audit", "notify", "graphql", "reviews"] {
+        rebuild::settle(&config.sink_dir(sink))?;
+    }
     if settings.audit.enabled {
         sinks.push(Box::new(AuditSink::open(&config.audit_dir(), &settings.audit)?));
     }
@@ -150,7 +157,12 @@ impl Pipeline {
             off if !off.enabled => None,
             on => Some(listen("GraphQL", "sinks.graphql.listen", on.listen).await?),
         };
+        let metrics_listener = match &config.metrics {
+            off if !off.enabled => None,
+            on => Some(listen("metrics", "metrics.listen", on.listen).await?),
+        };
         let grpc = address(&grpc_listener)?;
+        let metrics = metrics_listener.as_ref().map(address).transpose()?;
         let graphql = graphql_listener.as_ref().map(address).transpose()?;
         // 3. The engine recovers ledger and risk profiles from the journal.
         let (engine, recovered) = Engine::start(&config.engine(), &policy)?;
@@ -162,8 +174,22 @@ impl Pipeline {
             let (sink, next) = (sink.name(), sink.next_seq());
             return Err(PipelineError::SinkAhead { sink, next, durable });
         }
-        let spawn = |sink| millrace_sinks::spawn(sink, engine.feed());
-        let sinks = sinks.into_iter().map(spawn).collect();
+        let quarantines = config.quarantine_dir();
+        let spawn = |sink: Box<dyn Sink>| {
+            let quarantine = Quarantine::open(&quarantines, sink.name())?;
+            Ok(millrace_sinks::spawn_with(sink, engine.feed(), quarantine))
+        };
+        let sinks = sinks.into_iter().map(spawn).collect::<Result<Vec<_>, SinkError>>()?;
+        let (stop_metrics, metrics_stopped) = watch::channel(false);
+        if let Some(listener) = metrics_listener {
+            let watched = watched(&sinks, &engine, &policy);
+            let recorder = metrics::recorder().map_err(|error| PipelineError::Server {
+                what: "metrics",
+                reason: error.to_string(),
+            })?;
+            let stopped = turned_true(metrics_stopped);
+            tokio::spawn(metrics::serve(listener, recorder, watched, stopped));
+        }
         // 5. Reads are served before writes are taken.
         let reads = store
             .clone()
@@ -187,6 +213,7 @@ impl Pipeline {
         Ok(Self {
             grpc,
             graphql,
+            metrics,
             recovered,
             store,
             audit_file: config.audit_dir().join("audit.jsonl"),
@@ -194,6 +221,7 @@ impl Pipeline {
             sinks,
             stop_grpc,
             grpc_server,
+            stop_metrics,
             reads,
         })
     }
@@ -252,9 +280,24 @@ impl Pipeline {
             Some(reads) => reads.stop().await,
             None => Ok(()),
         };
+        self.stop_metrics.send_replace(true);
         engine.map_err(|_| PipelineError::EngineStopped)??;
         grpc.map_err(|reason| PipelineError::Server { what: "gRPC", reason })?;
         reads.map_err(|reason| PipelineError::Server { what: "GraphQL", reason })
+    }
+}
+
+/// What metrics tell of.
+fn watched(sinks: &[SinkHandle], engine: &Engine, policy: &millrace_risk::Policy) -> Watched {
+    Watched {
+        sinks: sinks.iter().map(SinkHandle::watch).collect(),
+        engine: Some(EngineWatch {
+            feed: engine.feed(),
+            submitter: engine.submitter(),
+            counted: engine.counted(),
+            upkeep: engine.stats(),
+        }),
+        risk: Some(policy.counts()),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod graphql;
 mod line_file;
 pub mod notify;
 mod quarantine;
+pub mod rebuild;
 pub mod reviews;
 mod runner;
 mod sink;

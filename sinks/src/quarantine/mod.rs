@@ -108,15 +108,26 @@ impl Quarantine {
     /// The sink processed these events in their place: entries of them say what is no more. There
     /// are such after a rebuild, and after a stop before the cursor had passed an entry.
     pub(crate) fn note_processed(&mut self, from: EventSeq, next: EventSeq) {
-        let processed: Vec<u64> = self.entries.range(from.0..next.0.max(from.0)).copied().collect();
-        for seq in processed {
-            match self.files.remove(seq) {
-                Ok(()) => {
-                    tracing::info!(seq, "an event in quarantine was processed in its place");
-                    self.entries.remove(&seq);
-                }
-                Err(error) => tracing::warn!(seq, %error, "an entry of the quarantine stays"),
+        let range = from.0..next.0.max(from.0);
+        let processed: Vec<u64> = self.entries.range(range).copied().collect();
+        processed.into_iter().for_each(|seq| self.forget(seq));
+    }
+
+    /// A rebuild processed everything below `next` but what it skipped. Returns what is here no more.
+    pub(crate) fn keep_only(&mut self, next: EventSeq, skipped: &[EventSeq]) -> Vec<EventSeq> {
+        let below = self.entries.range(..next.0).copied().map(EventSeq);
+        let recovered: Vec<EventSeq> = below.filter(|seq| !skipped.contains(seq)).collect();
+        recovered.iter().for_each(|seq| self.forget(seq.0));
+        recovered
+    }
+
+    fn forget(&mut self, seq: u64) {
+        match self.files.remove(seq) {
+            Ok(()) => {
+                tracing::info!(seq, "an event in quarantine was processed in its place");
+                self.entries.remove(&seq);
             }
+            Err(error) => tracing::warn!(seq, %error, "an entry of the quarantine stays"),
         }
     }
 

@@ -6,14 +6,14 @@ use millrace_ledger::EventSeq;
 
 use crate::SinkError;
 
-pub(super) fn count(batches: &[FeedBatch]) -> usize {
+pub(crate) fn count(batches: &[FeedBatch]) -> usize {
     batches.iter().map(|batch| batch.events.len()).sum()
 }
 
 /// After how many of the events to cut, so that what is at fault is alone sooner: just before an
 /// event that the error names, just behind it when it is the first, else in the middle. `None` when
 /// there is but one event.
-pub(super) fn place_to_cut(batches: &[FeedBatch], error: &SinkError) -> Option<usize> {
+pub(crate) fn place_to_cut(batches: &[FeedBatch], error: &SinkError) -> Option<usize> {
     let events = count(batches);
     if events <= 1 {
         return None;
@@ -30,7 +30,7 @@ fn place_of(batches: &[FeedBatch], seq: EventSeq) -> Option<usize> {
 }
 
 /// The first `events` events, and the rest. Neither half has a batch without events.
-pub(super) fn split(batches: Vec<FeedBatch>, events: usize) -> (Vec<FeedBatch>, Vec<FeedBatch>) {
+pub(crate) fn split(batches: Vec<FeedBatch>, events: usize) -> (Vec<FeedBatch>, Vec<FeedBatch>) {
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     let mut left = events;
     for mut batch in batches {
@@ -50,7 +50,7 @@ pub(super) fn split(batches: Vec<FeedBatch>, events: usize) -> (Vec<FeedBatch>, 
 }
 
 /// Drops what the sink has processed already.
-pub(super) fn from_seq(batches: Vec<FeedBatch>, next_seq: EventSeq) -> Vec<FeedBatch> {
+pub(crate) fn from_seq(batches: Vec<FeedBatch>, next_seq: EventSeq) -> Vec<FeedBatch> {
     let done = batches
         .iter()
         .flat_map(|batch| &batch.events)

@@ -12,7 +12,7 @@
 //! the sink's cursor continues.
 
 mod backoff;
-mod batches;
+pub(crate) mod batches;
 mod drive;
 mod priority;
 mod progress;

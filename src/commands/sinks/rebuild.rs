@@ -1,0 +1,114 @@
+//! `millrace sinks rebuild`: builds a sink's directory anew from the journal, and swaps.
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use clap::ValueEnum;
+use millrace_engine::{
+    FeedBatch, JournalError,
+    scan::{self, JournalScan},
+};
+use millrace_sinks::{
+    AuditSink, GraphqlSink, Quarantine, ReviewsSink, Sink, SinkError, SinksConfig,
+    rebuild::{self, Rebuilt},
+};
+
+use super::Which;
+use crate::{
+    Failure,
+    commands::{journal_export::bar, say},
+};
+
+/// Build a sink anew from the journal
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace sinks rebuild graphql
+  millrace sinks rebuild audit --data-dir millrace-data
+
+The sink is built beside the one that is there, which is replaced when the new one is whole; a stop at
+any moment leaves the one or the other. Millrace must not run meanwhile. Events in quarantine are
+processed in their place; those that still can't be stay there.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Which one
+    sink: Rebuildable,
+}
+
+/// Sinks that follow from the journal alone.
+#[derive(Clone, Copy, ValueEnum)]
+enum Rebuildable {
+    Graphql,
+    Reviews,
+    Audit,
+}
+
+impl Rebuildable {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Graphql => "graphql",
+            Self::Reviews => "reviews",
+            Self::Audit => "audit",
+        }
+    }
+
+    fn open(self, dir: &Path, settings: &SinksConfig) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match self {
+            Self::Graphql => Box::new(GraphqlSink::open(dir, &settings.graphql)?.0),
+            Self::Reviews => Box::new(ReviewsSink::open(dir, &settings.reviews)?.0),
+            Self::Audit => Box::new(AuditSink::open(dir, &settings.audit)?),
+        })
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let config = args.which.existing()?;
+    let (sink, journal) = (args.sink, config.journal_dir());
+    let name = sink.name();
+    let mut quarantine =
+        Quarantine::open(&config.quarantine_dir(), name).map_err(|error| match error {
+            SinkError::InUse { .. } => format!(
+                "millrace runs and keeps {name} up to date: stop it, rebuild {name}, and start it \
+                 again"
+            )
+            .into(),
+            other => Failure::from(other),
+        })?;
+    let started = Instant::now();
+    let last = scan::last_seq(&journal)?;
+    let bar = bar(1, last.0);
+    let rebuilt = rebuild::rebuild(
+        &config.sink_dir(name),
+        &mut quarantine,
+        |dir| sink.open(dir, &config.sinks),
+        batches(&journal)?,
+        |next| bar.set_position(next.0),
+    );
+    bar.finish_and_clear();
+    tell(name, &rebuilt?, started);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The journal as the feed would hand it out.
+fn batches(
+    journal: &Path,
+) -> Result<impl Iterator<Item = Result<FeedBatch, JournalError>>, JournalError> {
+    let frames = JournalScan::open(journal)?;
+    Ok(frames.map(|frame| {
+        let frame = frame?;
+        Ok(FeedBatch { time: frame.time, events: frame.events()? })
+    }))
+}
+
+fn tell(name: &str, rebuilt: &Rebuilt, started: Instant) {
+    let seconds = started.elapsed().as_secs_f64();
+    let events = rebuilt.last_seq.0;
+    let rate = events as f64 / seconds.max(0.001);
+    say!("{name} is rebuilt: {events} events in {seconds:.1} s ({rate:.0} events/s)");
+    if !rebuilt.recovered.is_empty() {
+        say!("  {} events left the quarantine: they are processed now", rebuilt.recovered.len());
+    }
+    if !rebuilt.skipped.is_empty() {
+        say!("  {} events stay in quarantine", rebuilt.skipped.len());
+    }
+}
