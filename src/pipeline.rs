@@ -111,36 +111,44 @@ impl Reads {
 
 /// The sinks, and what two of them keep for readers.
 struct OpenSinks {
-    sinks: Vec<Box<dyn Sink>>,
+    sinks: Vec<(Box<dyn Sink>, Quarantine)>,
     store: Option<ReadStore>,
     reviews: Option<ReviewStore>,
 }
 
 /// Opens the sinks that are switched on.
 fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    let mut sinks: Vec<(Box<dyn Sink>, Quarantine)> = Vec::new();
     let (mut store, mut reviews) = (None, None);
     let settings = &config.sinks;
-    for sink in ["audit", "notify", "graphql", "reviews"] {
+    // Whoever rebuilds a sink holds its quarantine, so that comes first.
+    let quarantine = |sink| {
+        let quarantine = Quarantine::open(&config.quarantine_dir(), sink)?;
         rebuild::settle(&config.sink_dir(sink))?;
-    }
+        Ok::<_, SinkError>(quarantine)
+    };
     if settings.audit.enabled {
-        sinks.push(Box::new(AuditSink::open(&config.audit_dir(), &settings.audit)?));
+        let quarantine = quarantine("audit")?;
+        let log = AuditSink::open(&config.audit_dir(), &settings.audit)?;
+        sinks.push((Box::new(log), quarantine));
     }
     if settings.notify.enabled {
         let directory = config.data_dir.join("notify");
-        sinks.push(Box::new(NotifySink::open(&directory, &settings.notify)?));
+        let quarantine = quarantine("notify")?;
+        sinks.push((Box::new(NotifySink::open(&directory, &settings.notify)?), quarantine));
     }
     if settings.graphql.enabled {
         let directory = config.data_dir.join("graphql");
+        let quarantine = quarantine("graphql")?;
         let (projection, reads) = GraphqlSink::open(&directory, &settings.graphql)?;
-        sinks.push(Box::new(projection));
+        sinks.push((Box::new(projection), quarantine));
         store = Some(reads);
     }
     if settings.reviews.enabled {
         let directory = config.data_dir.join("reviews");
+        let quarantine = quarantine("reviews")?;
         let (projection, reads) = ReviewsSink::open(&directory, &settings.reviews)?;
-        sinks.push(Box::new(projection));
+        sinks.push((Box::new(projection), quarantine));
         reviews = Some(reads);
     }
     Ok(OpenSinks { sinks, store, reviews })
@@ -170,16 +178,13 @@ impl Pipeline {
         let OpenSinks { sinks, store, reviews } = open_sinks(config)?;
         // A journal that is behind its readers lost its end, or is another one.
         let durable = engine.feed().durable_seq();
-        if let Some(sink) = sinks.iter().find(|sink| sink.next_seq() > durable.next()) {
+        if let Some((sink, _)) = sinks.iter().find(|(sink, _)| sink.next_seq() > durable.next()) {
             let (sink, next) = (sink.name(), sink.next_seq());
             return Err(PipelineError::SinkAhead { sink, next, durable });
         }
-        let quarantines = config.quarantine_dir();
-        let spawn = |sink: Box<dyn Sink>| {
-            let quarantine = Quarantine::open(&quarantines, sink.name())?;
-            Ok(millrace_sinks::spawn_with(sink, engine.feed(), quarantine))
-        };
-        let sinks = sinks.into_iter().map(spawn).collect::<Result<Vec<_>, SinkError>>()?;
+        let spawn =
+            |(sink, quarantine)| millrace_sinks::spawn_with(sink, engine.feed(), quarantine);
+        let sinks: Vec<SinkHandle> = sinks.into_iter().map(spawn).collect();
         let (stop_metrics, metrics_stopped) = watch::channel(false);
         if let Some(listener) = metrics_listener {
             let watched = watched(&sinks, &engine, &policy);

@@ -53,6 +53,15 @@ pub struct Rebuilt {
     pub recovered: Vec<EventSeq>,
 }
 
+/// What becomes of the directory that is replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Old {
+    /// It is removed.
+    Removed,
+    /// It is evidence, and is kept under this name.
+    KeptAs(PathBuf),
+}
+
 /// Builds the sink in `dir` anew from the journal's batches, and puts it in the place of the one
 /// that is there. `open` opens the sink in the directory that it is given; `each` hears how far it is.
 ///
@@ -61,6 +70,7 @@ pub struct Rebuilt {
 /// The directory is as it was then.
 pub fn rebuild(
     dir: &Path,
+    old: &Old,
     quarantine: &mut Quarantine,
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
     journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
@@ -88,7 +98,7 @@ pub fn rebuild(
     rebuilt.last_seq = EventSeq(next_seq.0 - 1);
     // What it holds open has to be closed before its directory moves.
     drop(sink);
-    swap(dir)?;
+    swap(dir, old)?;
     rebuilt.recovered = quarantine.keep_only(next_seq, &rebuilt.skipped);
     Ok(rebuilt)
 }
@@ -140,10 +150,12 @@ pub fn settle(dir: &Path) -> Result<(), SinkError> {
 }
 
 /// Puts the new directory in the place of the one that is there.
-fn swap(dir: &Path) -> Result<(), SinkError> {
+fn swap(dir: &Path, kept: &Old) -> Result<(), SinkError> {
     let (fresh, old) = (beside(dir, "new"), beside(dir, "old"));
     if dir.exists() {
-        rename(dir, &old)?;
+        // A stop after this one and before the next leaves no directory where one is kept: the sink
+        // begins anew at the next start, and comes to the same.
+        rename(dir, if let Old::KeptAs(kept) = kept { kept } else { &old })?;
     }
     rename(&fresh, dir)?;
     if old.exists() { remove(&old) } else { Ok(()) }
@@ -268,7 +280,8 @@ mod tests {
     fn what_is_mended_comes_in_its_place_and_what_is_not_stays_in_quarantine() {
         let (root, dir, mut quarantine) = before(&[2, 4]);
         let open = |dir: &Path| Scribe::open(dir, &[4]);
-        let rebuilt = rebuild(&dir, &mut quarantine, open, journal(6), |_| {}).expect("builds");
+        let rebuilt = rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(6), |_| {})
+            .expect("builds");
         let expected = Rebuilt {
             last_seq: EventSeq(6),
             skipped: vec![EventSeq(4)],
@@ -281,10 +294,23 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_kept() {
+        let (root, dir, mut quarantine) = before(&[]);
+        let kept = root.path().join("kept");
+        let (old, open) = (Old::KeptAs(kept.clone()), |dir: &Path| Scribe::open(dir, &[]));
+        rebuild(&dir, &old, &mut quarantine, open, journal(2), |_| {}).expect("builds");
+        assert_eq!(Scribe::read(&dir), ["1", "2"]);
+        assert_eq!(Scribe::read(&kept), ["as before"]);
+        settle(&dir).expect("settles");
+        assert_eq!(names(root.path()), ["kept", "quarantine", "scribe"]);
+    }
+
+    #[test]
     fn a_rebuild_that_fails_leaves_what_was_there() {
         let (_root, dir, mut quarantine) = before(&[]);
         let open = |dir: &Path| Scribe::open(dir, &[4]);
-        let error = rebuild(&dir, &mut quarantine, open, journal(6), |_| {}).expect_err("fails");
+        let error = rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(6), |_| {})
+            .expect_err("fails");
         assert!(error.to_string().contains("event 4 can't be processed: odd"), "{error}");
         settle(&dir).expect("settles");
         assert_eq!(Scribe::read(&dir), ["as before"]);
@@ -330,7 +356,14 @@ mod tests {
                 *seen += 1;
                 assert!(*seen < 4, "as the test asks");
             });
-            rebuild(&dir, &mut quarantine, |dir| Scribe::open(dir, &[]), dying, |_| {})
+            rebuild(
+                &dir,
+                &Old::Removed,
+                &mut quarantine,
+                |dir| Scribe::open(dir, &[]),
+                dying,
+                |_| {},
+            )
         }));
         assert!(cut.is_err());
         assert_eq!(names(root.path()), ["quarantine", "scribe", "scribe.new"]);

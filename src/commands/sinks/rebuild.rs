@@ -9,7 +9,7 @@ use millrace_engine::{
 };
 use millrace_sinks::{
     AuditSink, GraphqlSink, Quarantine, ReviewsSink, Sink, SinkError, SinksConfig,
-    rebuild::{self, Rebuilt},
+    rebuild::{self, Old, Rebuilt},
 };
 
 use super::Which;
@@ -26,7 +26,8 @@ Examples:
   millrace sinks rebuild audit --data-dir millrace-data
 
 The sink is built beside the one that is there, which is replaced when the new one is whole; a stop at
-any moment leaves the one or the other. Millrace must not run meanwhile. Events in quarantine are
+any moment leaves the one or the other. Millrace must not run meanwhile. The old audit log is evidence,
+and is kept beside the new one: compare what they come to (millrace audit verify). Events in quarantine are
 processed in their place; those that still can't be stay there.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -77,8 +78,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let last = scan::last_seq(&journal)?;
     let bar = bar(1, last.0);
+    let old = match sink {
+        Rebuildable::Audit => Old::KeptAs(config.sink_dir(&kept_name(name))),
+        Rebuildable::Graphql | Rebuildable::Reviews => Old::Removed,
+    };
     let rebuilt = rebuild::rebuild(
         &config.sink_dir(name),
+        &old,
         &mut quarantine,
         |dir| sink.open(dir, &config.sinks),
         batches(&journal)?,
@@ -86,7 +92,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     );
     bar.finish_and_clear();
     tell(name, &rebuilt?, started);
+    if let Old::KeptAs(path) = old
+        && path.exists()
+    {
+        say!("  the old one is kept as evidence: {}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `audit-until-20261121T083000Z`.
+fn kept_name(name: &str) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    format!("{name}-until-{now}")
 }
 
 /// The journal as the feed would hand it out.
