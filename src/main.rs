@@ -4,6 +4,7 @@
 mod commands;
 mod config;
 mod desk;
+mod live_rebuild;
 mod metrics;
 mod pipeline;
 

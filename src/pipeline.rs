@@ -15,11 +15,17 @@ use millrace_sinks::{
     AuditSink, GraphqlSink, NotifySink, Quarantine, ReadStore, ReviewStore, ReviewsSink, Sink,
     SinkError, SinkHandle, graphql, rebuild,
 };
-use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::Runtime,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     config::{Config, ConfigError},
     desk,
+    live_rebuild::LiveRebuild,
     metrics::{self, EngineWatch, Watched},
 };
 
@@ -70,6 +76,7 @@ pub(crate) struct Pipeline {
     grpc_server: JoinHandle<Result<(), String>>,
     stop_metrics: watch::Sender<bool>,
     reads: Option<Reads>,
+    live_rebuild: Option<LiveRebuild>,
 }
 
 /// The GraphQL server. It has a thread of its own at the lowest priority: queries, however heavy,
@@ -77,6 +84,8 @@ pub(crate) struct Pipeline {
 struct Reads {
     runtime: Runtime,
     stop: watch::Sender<bool>,
+    /// The store that answers from now on.
+    store: watch::Sender<ReadStore>,
     server: JoinHandle<io::Result<()>>,
 }
 
@@ -94,11 +103,9 @@ impl Reads {
         // A listener belongs to the runtime that it was made on.
         let listener = listener.into_std().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let server = runtime.spawn(async move {
-            let listener = TcpListener::from_std(listener)?;
-            graphql::serve(listener, store, turned_true(stopped)).await
-        });
-        Ok(Self { runtime, stop, server })
+        let (store, stores) = watch::channel(store);
+        let server = runtime.spawn(serve_each(listener, stores, stopped));
+        Ok(Self { runtime, stop, store, server })
     }
 
     async fn stop(self) -> Result<(), String> {
@@ -201,6 +208,19 @@ impl Pipeline {
             .zip(graphql_listener)
             .map(|(store, listener)| Reads::serve(store, listener))
             .transpose()?;
+        let graphql_sink = sinks.iter().find(|sink| sink.name() == "graphql");
+        let live_rebuild = match (&reads, graphql_sink) {
+            (Some(reads), Some(sink)) => {
+                let readers = reads.store.clone();
+                let switch = move |store| drop(readers.send_replace(store));
+                let started = LiveRebuild::start(config, engine.feed(), sink.replacer(), switch);
+                Some(started.map_err(|error| PipelineError::Server {
+                    what: "rebuild",
+                    reason: error.to_string(),
+                })?)
+            }
+            _ => None,
+        };
         // 6. The front door opens last.
         let (stop_grpc, grpc_stopped) = watch::channel(false);
         let (ingest, submitter) = (config.ingest.clone(), engine.submitter());
@@ -228,6 +248,7 @@ impl Pipeline {
             grpc_server,
             stop_metrics,
             reads,
+            live_rebuild,
         })
     }
 
@@ -279,6 +300,9 @@ impl Pipeline {
         {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        if let Some(live_rebuild) = self.live_rebuild {
+            live_rebuild.stop();
+        }
         self.sinks.iter().for_each(SinkHandle::stop);
         self.sinks.into_iter().for_each(SinkHandle::join);
         let reads = match self.reads {
@@ -289,6 +313,37 @@ impl Pipeline {
         engine.map_err(|_| PipelineError::EngineStopped)??;
         grpc.map_err(|reason| PipelineError::Server { what: "gRPC", reason })?;
         reads.map_err(|reason| PipelineError::Server { what: "GraphQL", reason })
+    }
+}
+
+/// Answers from the newest store. When there is a newer one, a server for it begins at once, and the
+/// one before it finishes what it has in hand; both listen to the same socket.
+async fn serve_each(
+    listener: std::net::TcpListener,
+    mut stores: watch::Receiver<ReadStore>,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut serving = JoinSet::new();
+    loop {
+        let store = stores.borrow_and_update().clone();
+        let shared = TcpListener::from_std(listener.try_clone()?)?;
+        let (mut newer, until) = (stores.clone(), stopped.clone());
+        let ended = async move {
+            tokio::select! {
+                Ok(()) = newer.changed() => {}
+                () = turned_true(until) => {}
+            }
+        };
+        serving.spawn(graphql::serve(shared, store, ended));
+        loop {
+            tokio::select! {
+                Ok(()) = stores.changed() => break,
+                ended = serving.join_next() => match ended {
+                    Some(ended) => ended.map_err(io::Error::other)??,
+                    None => return Ok(()),
+                },
+            }
+        }
     }
 }
 

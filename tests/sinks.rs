@@ -223,6 +223,42 @@ async fn a_read_side_is_rebuilt_from_the_journal() {
     drop(scratch);
 }
 
+/// Queries are answered all the time, from the new model at the end; the next start moves it to its
+/// place.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_read_model_is_rebuilt_while_it_answers() {
+    let bank = bank().await;
+    bank.wait_for_sinks();
+    let data_dir = bank.data_dir();
+    let account = uuid::Uuid::from_u128(1);
+    let before = graphql::payments_of(bank.server.graphql, account);
+    let rebuilt = bank.sinks(&["rebuild", "graphql"]);
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    assert!(rebuilt.stdout.contains("graphql is rebuilt and answers"), "{rebuilt:?}");
+    assert!(data_dir.join("graphql.new/WHOLE").exists(), "the new one is used where it was built");
+    assert_eq!(graphql::payments_of(bank.server.graphql, account), before);
+
+    // It goes on from there.
+    let connection = bank.server.connect().await;
+    submit(&connection, vec![pay(900, 1, 2, 77)]).await.expect("is taken");
+    let last = bank.wait_for_sinks();
+    graphql::wait_for(bank.server.graphql, last);
+    let after = graphql::payments_of(bank.server.graphql, account);
+    assert_eq!(after.len(), before.len() + 1);
+    let again = bank.sinks(&["rebuild", "graphql"]);
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.stderr.contains("it was rebuilt since the start"), "{again:?}");
+
+    let config = bank.scratch.path().join("millrace.toml");
+    let Bank { server, scratch } = bank;
+    server.stop();
+    let server = Server::start(&config, &data_dir);
+    assert!(!data_dir.join("graphql.new").exists(), "it is in its place");
+    assert_eq!(graphql::payments_of(server.graphql, account), after);
+    server.kill();
+    drop(scratch);
+}
+
 #[test]
 fn whoever_asks_for_what_is_not_there_is_told_what_to_do() {
     let scratch = tempfile::tempdir().expect("a temporary directory");

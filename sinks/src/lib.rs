@@ -33,7 +33,7 @@ pub use notify::{NotifyConfig, NotifySink};
 pub use quarantine::{Ask, Done, ENTRIES_MAX, Entry, Quarantine, QuarantineDesk};
 pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
 pub use runner::{
-    SinkHandle, SinkState, SinkStatus, SinkWatch, Source, SourceError, spawn, spawn_with,
-    yield_to_payments,
+    Replacement, Replacer, SinkHandle, SinkState, SinkStatus, SinkWatch, Source, SourceError,
+    run_when_idle, spawn, spawn_with, yield_to_payments,
 };
 pub use sink::{Blame, Sink, SinkError};

@@ -1,13 +1,18 @@
 //! Rebuilding a sink: consumes the journal from its first event, produces the sink's directory anew
 //! beside the one that is there, and guarantees that a stop at any moment leaves a whole one.
 //!
-//! The sink must not run meanwhile; whoever rebuilds holds its quarantine, and with it its place.
+//! [`rebuild`] is for a sink that does not run: whoever calls it holds the sink's quarantine, and with
+//! it its place. [`build_beside`] is for one that runs, and is replaced in memory
+//! ([`crate::Replacer`]); its directories stay where they are until the next start, because both may
+//! be open.
+//!
 //! Of the sink in directory `D`, [`settle`] makes this of what an earlier rebuild left:
 //!
 //! | `D` | `D.new` | `D.old` | what happened | what is done |
 //! |---|---|---|---|---|
 //! | there | | | nothing, or all | nothing |
 //! | there | there | | it stopped while it built | `D.new` is removed |
+//! | there | there, with a file `WHOLE` | | it was built beside a sink that ran, which uses it in its place | the swap: `D.old`, then `D`, then `D.old` is removed |
 //! | | there | there | it stopped between the two renames of the swap | `D.new` becomes `D`, `D.old` is removed |
 //! | there | | there | it stopped while it removed the old one | `D.old` is removed |
 //! | | there | | it stopped while it built what was not there | `D.new` is removed |
@@ -17,19 +22,24 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use millrace_engine::{FeedBatch, JournalError};
+use millrace_engine::{Feed, FeedBatch, JournalError};
 use millrace_ledger::EventSeq;
 
 use crate::{
     Blame, Quarantine, Sink, SinkError,
-    line_file::sync_dir_of,
+    line_file::{self, sync_dir_of},
     runner::batches::{count, from_seq, place_to_cut, split},
 };
 
 /// Most events that one apply gets, give or take a frame.
 const APPLY_EVENTS: usize = 32_768;
+/// Marks a directory that was built to its end beside a sink that ran.
+const WHOLE: &str = "WHOLE";
+/// How long reading may wait for an event that is durable already.
+const READ_WAIT: Duration = Duration::from_millis(100);
 
 /// Why a sink was not rebuilt. What was there is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +50,16 @@ pub enum RebuildError {
     /// The sink, or its directory, failed.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// It was rebuilt since the start, and what was built then is in use.
+    #[error(
+        "it was rebuilt since the start, and uses {} now. Start millrace again first: that puts the \
+         new directory in the place of the old one",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 /// What a rebuild came to.
@@ -51,6 +71,14 @@ pub struct Rebuilt {
     pub skipped: Vec<EventSeq>,
     /// Events that were in quarantine, and are processed now.
     pub recovered: Vec<EventSeq>,
+}
+
+/// A sink that was built beside one that runs.
+pub struct Built {
+    /// About as far as the feed.
+    pub sink: Box<dyn Sink>,
+    /// Events that stay in quarantine.
+    pub skipped: Vec<EventSeq>,
 }
 
 /// What becomes of the directory that is replaced.
@@ -83,7 +111,7 @@ pub fn rebuild(
     let mut batches = Vec::new();
     let mut flush = |sink: &mut dyn Sink, batches: &mut Vec<FeedBatch>| {
         let filled = std::mem::take(batches);
-        process(sink, filled, quarantine, &mut rebuilt.skipped)?;
+        process(sink, filled, &|seq| quarantine.contains(seq), &mut rebuilt.skipped)?;
         each(sink.next_seq());
         Ok::<(), SinkError>(())
     };
@@ -103,11 +131,59 @@ pub fn rebuild(
     Ok(rebuilt)
 }
 
+/// Builds a sink anew in [`fresh_dir`], beside the one that runs, until it is about as far as the feed.
+/// `None` when `go_on` says so: it hears how far it is.
+///
+/// # Errors
+/// As for [`rebuild`], and when the sink was built so since the start already.
+pub fn build_beside(
+    dir: &Path,
+    feed: &Feed,
+    in_quarantine: &dyn Fn(EventSeq) -> bool,
+    open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
+    mut go_on: impl FnMut(EventSeq) -> bool,
+) -> Result<Option<Built>, RebuildError> {
+    let fresh = fresh_dir(dir);
+    if fresh.join(WHOLE).exists() {
+        return Err(RebuildError::InUse { path: fresh });
+    }
+    if fresh.exists() {
+        remove(&fresh)?;
+    }
+    let mut sink = open(&fresh)?;
+    let (mut skipped, mut reader) = (Vec::new(), feed.reader(sink.next_seq()));
+    while go_on(EventSeq(sink.next_seq().0 - 1)) {
+        let mut batches = Vec::new();
+        while count(&batches) < APPLY_EVENTS && reader.next_seq() <= feed.durable_seq() {
+            batches.extend(reader.next(READ_WAIT)?);
+        }
+        process(sink.as_mut(), batches, in_quarantine, &mut skipped)?;
+        if feed.durable_seq().0 < sink.next_seq().0 + APPLY_EVENTS as u64 {
+            return Ok(Some(Built { sink, skipped }));
+        }
+    }
+    Ok(None)
+}
+
+/// The sink that was built beside the one in `dir` has taken its place: the next start moves it there.
+///
+/// # Errors
+/// When the mark can't be written.
+pub fn mark_whole(dir: &Path) -> Result<(), SinkError> {
+    line_file::replace(&fresh_dir(dir).join(WHOLE), b"")
+}
+
+/// Where a sink is built that is to replace the one in `dir`.
+#[must_use]
+pub fn fresh_dir(dir: &Path) -> PathBuf {
+    beside(dir, "new")
+}
+
 /// Applies the batches; leaves out what is in quarantine if it still can't be applied.
-pub(crate) fn process(
+fn process(
     sink: &mut dyn Sink,
     batches: Vec<FeedBatch>,
-    quarantine: &Quarantine,
+    in_quarantine: &dyn Fn(EventSeq) -> bool,
     skipped: &mut Vec<EventSeq>,
 ) -> Result<(), SinkError> {
     if batches.is_empty() {
@@ -120,12 +196,12 @@ pub(crate) fn process(
     let batches = from_seq(batches, sink.next_seq());
     if let Some(place) = place_to_cut(&batches, &error) {
         let (first, rest) = split(batches, place);
-        process(sink, first, quarantine, skipped)?;
-        return process(sink, rest, quarantine, skipped);
+        process(sink, first, in_quarantine, skipped)?;
+        return process(sink, rest, in_quarantine, skipped);
     }
     let Some(FeedBatch { time, events }) = batches.first() else { return Ok(()) };
     let seq = events[0].event.seq();
-    if !quarantine.contains(seq) {
+    if !in_quarantine(seq) {
         return Err(error);
     }
     sink.skip(seq, *time, &error.to_string())?;
@@ -141,6 +217,12 @@ pub(crate) fn process(
 pub fn settle(dir: &Path) -> Result<(), SinkError> {
     let (fresh, old) = (beside(dir, "new"), beside(dir, "old"));
     match (dir.exists(), fresh.exists(), old.exists()) {
+        (true, true, _) if fresh.join(WHOLE).exists() => {
+            if old.exists() {
+                remove(&old)?;
+            }
+            return swap(dir, &Old::Removed);
+        }
         (true, true, _) | (false, true, false) => remove(&fresh)?,
         (false, true, true) => rename(&fresh, dir)?,
         (false, false, true) => return rename(&old, dir),
@@ -158,6 +240,8 @@ fn swap(dir: &Path, kept: &Old) -> Result<(), SinkError> {
         rename(dir, if let Old::KeptAs(kept) = kept { kept } else { &old })?;
     }
     rename(&fresh, dir)?;
+    // A mark that stays is looked at by nobody.
+    let _ = fs::remove_file(dir.join(WHOLE));
     if old.exists() { remove(&old) } else { Ok(()) }
 }
 
@@ -314,6 +398,19 @@ mod tests {
         assert!(error.to_string().contains("event 4 can't be processed: odd"), "{error}");
         settle(&dir).expect("settles");
         assert_eq!(Scribe::read(&dir), ["as before"]);
+    }
+
+    #[test]
+    fn what_was_built_beside_a_running_sink_takes_its_place_at_the_next_start() {
+        let (root, dir, _quarantine) = before(&[]);
+        fs::create_dir(fresh_dir(&dir)).expect("is made");
+        fs::write(fresh_dir(&dir).join("told"), "anew").expect("is written");
+        mark_whole(&dir).expect("is marked");
+        settle(&dir).expect("settles");
+        assert_eq!(Scribe::read(&dir), ["anew"]);
+        assert_eq!(names(root.path()), ["quarantine", "scribe"]);
+        settle(&dir).expect("settles again");
+        assert_eq!(Scribe::read(&dir), ["anew"]);
     }
 
     #[test]

@@ -55,8 +55,9 @@ impl Source for Bank {
     type Reader = std::vec::IntoIter<FeedBatch>;
 
     fn reader(&self, from: EventSeq) -> Result<Self::Reader, SourceError> {
-        let all = self.0.iter().filter(|batch| batch.events[0].event.seq() >= from);
-        Ok(all.cloned().collect::<Vec<_>>().into_iter())
+        let is_left =
+            |batch: &&FeedBatch| batch.events.last().is_some_and(|event| event.event.seq() >= from);
+        Ok(self.0.iter().filter(is_left).cloned().collect::<Vec<_>>().into_iter())
     }
 
     fn next(rest: &mut Self::Reader, timeout: Duration) -> Result<Option<FeedBatch>, SourceError> {
@@ -124,6 +125,7 @@ impl Sink for Scribe {
             if seq.0 < self.next_seq {
                 continue;
             }
+            assert_eq!(seq.0, self.next_seq, "events come one after the other");
             self.complain(seq)?;
             self.write(&seq.to_string())?;
             self.next_seq += 1;

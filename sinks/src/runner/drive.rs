@@ -8,12 +8,14 @@ use std::{
 
 use metrics::counter;
 use millrace_engine::feed::FeedBatch;
+use millrace_ledger::EventSeq;
 
 use super::{
     Source, SourceError,
     backoff::{Backoff, Pace},
     batches::{count, from_seq, place_to_cut, split},
     progress::Progress,
+    replace::{Replacement, Replacer},
 };
 use crate::{Blame, Entry, Quarantine, Sink, SinkError};
 
@@ -41,6 +43,18 @@ pub(super) struct Driver<S: Source> {
     /// Events quarantined since one was processed, without the sink having named them.
     found_in_a_row: u32,
     looked_at: Option<Instant>,
+    replacer: Replacer,
+    switching: Option<Switching>,
+}
+
+/// The sink replaces another one, whose readers are not switched yet.
+struct Switching {
+    /// Where the new one began here.
+    from: EventSeq,
+    /// Where the other one stood.
+    until: EventSeq,
+    skipped: Vec<EventSeq>,
+    switch: Box<dyn FnOnce() -> Result<(), SinkError> + Send>,
 }
 
 /// Why the loop ends.
@@ -62,7 +76,24 @@ impl<S: Source> Driver<S> {
         let name = sink.name();
         let backoff = Backoff::new(pace);
         let (found_in_a_row, looked_at) = (0, None);
-        Self { name, sink, source, quarantine, progress, pace, backoff, found_in_a_row, looked_at }
+        let (replacer, switching) = (Replacer::default(), None);
+        Self {
+            name,
+            sink,
+            source,
+            quarantine,
+            progress,
+            pace,
+            backoff,
+            found_in_a_row,
+            looked_at,
+            replacer,
+            switching,
+        }
+    }
+
+    pub(super) fn taking_over_from(self, replacer: Replacer) -> Self {
+        Self { replacer, ..self }
     }
 
     /// Returns when it is told to stop, or with the error that no retry helps.
@@ -87,6 +118,9 @@ impl<S: Source> Driver<S> {
         };
         loop {
             self.look_around()?;
+            if self.replace() {
+                return Ok(());
+            }
             let batches = match gather::<S>(&mut reader) {
                 Ok(batches) => batches,
                 Err(error) => return self.source_failed(&error),
@@ -94,11 +128,13 @@ impl<S: Source> Driver<S> {
             let Some(first) = batches.first() else {
                 self.worked();
                 self.progress.note_idle();
+                self.switch_when_caught_up()?;
                 continue;
             };
             self.progress.note_pending(first.time);
             self.progress.note_head(self.source.head());
             self.process(batches)?;
+            self.switch_when_caught_up()?;
             if let Err(error) = S::committed(&mut reader, self.sink.next_seq()) {
                 return self.source_failed(&error);
             }
@@ -215,6 +251,35 @@ impl<S: Source> Driver<S> {
         counter!("millrace_sink_quarantined_total", "sink" => self.name).increment(1);
         self.worked();
         self.progress.note_applied(self.name, self.sink.next_seq());
+        self.note_quarantine();
+        Ok(())
+    }
+
+    /// Puts a sink that was built anew in the place of this one, if there is one.
+    fn replace(&mut self) -> bool {
+        let Some(Replacement { sink, skipped, switch }) = self.replacer.take() else {
+            return false;
+        };
+        let until = self.switching.take().map_or(self.sink.next_seq(), |other| other.until);
+        let from = sink.next_seq();
+        tracing::info!(sink = self.name, from = from.0, until = until.0, "a sink is replaced");
+        self.sink = sink;
+        self.switching = Some(Switching { from, until, skipped, switch });
+        true
+    }
+
+    /// Has readers switched once the new sink has processed all that the other one had.
+    fn switch_when_caught_up(&mut self) -> Result<(), Halt> {
+        if self.switching.as_ref().is_none_or(|it| self.sink.next_seq() < it.until) {
+            return Ok(());
+        }
+        let Some(Switching { from, skipped, switch, .. }) = self.switching.take() else {
+            return Ok(());
+        };
+        switch().map_err(|error| Halt::Failed(error.to_string()))?;
+        if let Some(quarantine) = &mut self.quarantine {
+            quarantine.keep_only(from, &skipped);
+        }
         self.note_quarantine();
         Ok(())
     }

@@ -16,6 +16,7 @@ pub(crate) mod batches;
 mod drive;
 mod priority;
 mod progress;
+mod replace;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -27,11 +28,12 @@ use std::{
 
 use millrace_ledger::EventSeq;
 
+pub(crate) use self::progress::now_ns;
 use self::{backoff::Pace, drive::Driver, progress::Progress};
-pub(crate) use self::{priority::run_when_idle, progress::now_ns};
 pub use self::{
-    priority::yield_to_payments,
+    priority::{run_when_idle, yield_to_payments},
     progress::{SinkState, SinkStatus, SinkWatch},
+    replace::{Replacement, Replacer},
     source::{Source, SourceError},
 };
 use crate::{Quarantine, Sink};
@@ -40,6 +42,7 @@ use crate::{Quarantine, Sink};
 #[derive(Debug)]
 pub struct SinkHandle {
     watch: SinkWatch,
+    replacer: Replacer,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -66,6 +69,12 @@ impl SinkHandle {
     #[must_use]
     pub fn watch(&self) -> SinkWatch {
         self.watch.clone()
+    }
+
+    /// For whoever builds the sink anew beside the one that runs.
+    #[must_use]
+    pub fn replacer(&self) -> Replacer {
+        self.replacer.clone()
     }
 
     /// Lets the sink finish the batch in hand and end.
@@ -120,12 +129,15 @@ fn start(
     let name = sink.name();
     let progress = Arc::new(Progress::starting_at(sink.next_seq()));
     let watch = SinkWatch { name, progress: Arc::clone(&progress) };
+    let replacer = Replacer::default();
+    let offered = replacer.clone();
     let thread = thread::Builder::new()
         .name(format!("sink-{name}"))
         .spawn(move || {
             run_when_idle();
             let _guard = PanicNote(&progress, name);
-            let driver = Driver::new(sink, source, quarantine, Arc::clone(&progress), pace);
+            let driver = Driver::new(sink, source, quarantine, Arc::clone(&progress), pace)
+                .taking_over_from(offered);
             let ended = driver.run();
             if let Err(error) = &ended {
                 tracing::error!(sink = name, %error, "the sink stopped");
@@ -133,7 +145,7 @@ fn start(
             progress.note_end(ended.err());
         })
         .expect("the operating system has a thread to spare");
-    SinkHandle { watch, thread: Some(thread) }
+    SinkHandle { watch, replacer, thread: Some(thread) }
 }
 
 /// Tells of a panic, which would else be a thread that silently is no more.

@@ -12,7 +12,7 @@ const NICE: i32 = 19;
 /// (`SCHED_IDLE` on Linux): one that waits for work gets the processor from it at once. Where that
 /// is refused, it gets the lowest ordinary priority, and where that is refused, too, it runs all
 /// the same.
-pub(crate) fn run_when_idle() {
+pub fn run_when_idle() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     let thread = thread_native_id();
     if let Err(error) = set_thread_priority_and_policy(thread, ThreadPriority::Min, idle) {

@@ -477,6 +477,54 @@ fn an_entry_that_the_cursor_has_not_passed_is_tried_in_its_place() {
     }
 }
 
+/// One that is built anew takes over while events flow, and readers are switched only when it has
+/// all that the other one had.
+#[test]
+fn a_sink_is_replaced_while_it_runs() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let sink = Recorder::poisoned_by([100, 200], Complaint::Named);
+    let handle = begin_with(sink, Script::new(30_000, 7), root.path());
+    assert!(eventually(|| handle.applied_seq() == EventSeq(30_000)));
+    let before = QuarantineDesk::new(root.path()).list(None).expect("lists");
+    assert_eq!(before.len(), 2);
+
+    // It is behind: it has yet to catch up from 5000 on. Event 200 can't be processed there either.
+    let fresh = Recorder { next_seq: 5_000, ..Recorder::new([]) };
+    let record = Arc::clone(&fresh.record);
+    let seen = Arc::new(Mutex::new(None));
+    let (told, applied) = (Arc::clone(&seen), Arc::clone(&fresh.record));
+    handle.replacer().offer(Replacement {
+        sink: Box::new(fresh),
+        skipped: vec![EventSeq(200)],
+        switch: Box::new(move || {
+            *locked(&told) = locked(&applied).applied.last().copied();
+            Ok(())
+        }),
+    });
+    assert!(eventually(|| locked(&seen).is_some()));
+    assert_eq!(*locked(&seen), Some(30_000), "switched when it had caught up, not before");
+    assert!(locked(&record).applied.iter().copied().eq(5_000..=30_000), "each once, in order");
+    assert!(eventually(|| handle.watch().status().quarantined == 1));
+    let after = QuarantineDesk::new(root.path()).list(None).expect("lists");
+    assert_eq!(after.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [200]);
+    assert_eq!((handle.applied_seq(), handle.error()), (EventSeq(30_000), None));
+    end(handle);
+}
+
+#[test]
+fn readers_that_can_not_be_switched_stop_the_sink() {
+    let handle = begin(Recorder::new([]), Script::new(20, 7));
+    assert!(eventually(|| handle.applied_seq() == EventSeq(20)));
+    handle.replacer().offer(Replacement {
+        sink: Box::new(Recorder::new([])),
+        skipped: Vec::new(),
+        switch: Box::new(|| Err(SinkError::InUse { path: "the readers".into() })),
+    });
+    assert!(eventually(|| handle.error().is_some()));
+    assert!(handle.error().expect("is there").starts_with("the readers is in use"));
+    handle.join();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
