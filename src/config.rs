@@ -21,6 +21,8 @@ use millrace_risk::{
 use millrace_sinks::SinksConfig;
 use serde::Deserialize;
 
+use crate::metrics::MetricsConfig;
+
 /// All settings of `millrace serve`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) risk: RiskConfig,
     /// Audit log, notifications, GraphQL, review desk.
     pub(crate) sinks: SinksConfig,
+    /// Where metrics are shown.
+    pub(crate) metrics: MetricsConfig,
 }
 
 impl Default for Config {
@@ -45,6 +49,7 @@ impl Default for Config {
             engine: EngineSettings::default(),
             risk: RiskConfig::default(),
             sinks: SinksConfig::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }
@@ -107,10 +112,10 @@ pub(crate) enum ConfigError {
     #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
     OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
     #[error(
-        "the configuration is not right: ingest.listen and sinks.graphql.listen are both {0}; \
-         give one of them another port"
+        "the configuration is not right: {first} and {second} are both {address}; give one of them \
+         another port"
     )]
-    SameAddress(SocketAddr),
+    SameAddress { first: &'static str, second: &'static str, address: SocketAddr },
 }
 
 impl Config {
@@ -173,9 +178,16 @@ impl Config {
             (1..=256).contains(&message_mib),
             "1 to 256",
         )?;
-        let (grpc, graphql) = (self.ingest.listen, self.sinks.graphql.listen);
-        if grpc == graphql && grpc.port() != 0 {
-            return Err(ConfigError::SameAddress(grpc));
+        let listens = [
+            ("ingest.listen", true, self.ingest.listen),
+            ("sinks.graphql.listen", true, self.sinks.graphql.listen),
+            ("metrics.listen", self.metrics.enabled, self.metrics.listen),
+        ];
+        for (at, &(second, enabled, address)) in listens.iter().enumerate() {
+            let taken = listens[..at].iter().find(|(_, _, other)| *other == address);
+            if let (true, Some((first, ..))) = (enabled && address.port() != 0, taken) {
+                return Err(ConfigError::SameAddress { first, second, address });
+            }
         }
         Ok(Policy::new(&self.risk, self.scoring()?)?)
     }
@@ -244,6 +256,16 @@ impl Config {
         self.data_dir.join("journal")
     }
 
+    /// Where events wait that a sink can't process.
+    pub(crate) fn quarantine_dir(&self) -> PathBuf {
+        self.data_dir.join("quarantine")
+    }
+
+    /// The directory of a sink.
+    pub(crate) fn sink_dir(&self, sink: &str) -> PathBuf {
+        self.data_dir.join(sink)
+    }
+
     pub(crate) fn audit_dir(&self) -> PathBuf {
         self.data_dir.join("audit")
     }
@@ -281,6 +303,12 @@ mod tests {
         assert!(error.contains("engine.queue_weight_max is 100"), "{error}");
         let mut config = Config::default();
         config.sinks.graphql.listen = config.ingest.listen;
-        assert!(matches!(config.check(), Err(ConfigError::SameAddress(_))));
+        assert!(matches!(config.check(), Err(ConfigError::SameAddress { .. })));
+        let mut config = Config::default();
+        config.metrics.listen = config.sinks.graphql.listen;
+        let error = config.check().expect_err("the same port").to_string();
+        assert!(error.contains("sinks.graphql.listen and metrics.listen are both"), "{error}");
+        config.metrics.enabled = false;
+        config.check().expect("nobody listens there twice");
     }
 }

@@ -16,6 +16,7 @@ mod commit;
 mod crew;
 mod durable_note;
 pub mod error;
+mod event_bytes;
 pub mod feed;
 mod frame;
 #[cfg(test)]
@@ -34,14 +35,17 @@ mod segment_reader;
 pub mod segment_summary;
 mod sequence;
 mod snapshot;
+mod stats;
 pub mod submission;
 pub mod trial_balance;
 mod upkeep;
 
 pub use crew::Crew;
 pub use error::JournalError;
+pub use event_bytes::NotAnEvent;
 pub use feed::{Feed, FeedBatch, FeedEvent, FeedReader};
 pub use pipeline::{Engine, EngineConfig};
 pub use recover::RecoveryReport;
+pub use stats::EngineStats;
 pub use submission::{AccountReply, Command, PaymentReply, SubmitError, Submitter};
 pub use upkeep::UpkeepStats;

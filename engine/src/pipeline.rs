@@ -20,6 +20,7 @@ use crate::{
     lock::DirectoryLock,
     recover::{self, Recovery},
     sequence::{BatchLimits, Recovered, Sequencer},
+    stats::EngineStats,
     upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
 };
 
@@ -83,6 +84,7 @@ pub struct Engine {
     sequencer: JoinHandle<Result<(), JournalError>>,
     committer: JoinHandle<Result<(), JournalError>>,
     stats: UpkeepStats,
+    counted: EngineStats,
     _lock: Option<DirectoryLock>,
 }
 
@@ -132,13 +134,15 @@ impl Engine {
         let (batches_in, batches_out) = bounded(0);
         let (spares_in, spares_out) = bounded(2);
         let limits = BatchLimits { events_max: config.batch_events_max, bytes_max: 8 << 20 };
-        let sequencer = Sequencer::new(state, limits, queue_out, batches_in, spares_out);
+        let counted = EngineStats::default();
+        let sequencer =
+            Sequencer::new(state, limits, queue_out, batches_in, spares_out, counted.clone());
         let sequencer = spawn("sequencer", move || sequencer.run());
         // 3. The committer, which releases replies and feed.
         let committer_feed = feed.clone();
         let committer =
             spawn("committer", move || commit::run(log, &batches_out, &spares_in, &committer_feed));
-        Self { submitter, feed, sequencer, committer, stats, _lock: lock }
+        Self { submitter, feed, sequencer, committer, stats, counted, _lock: lock }
     }
 
     /// Puts commands into the engine's queue.
@@ -157,6 +161,12 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> UpkeepStats {
         self.stats.clone()
+    }
+
+    /// Figures about payments and batches.
+    #[must_use]
+    pub fn counted(&self) -> EngineStats {
+        self.counted.clone()
     }
 
     /// Whether the engine stopped by itself, which it does when the journal can't be written.

@@ -18,6 +18,8 @@ mod config;
 pub mod graphql;
 mod line_file;
 pub mod notify;
+mod quarantine;
+pub mod rebuild;
 pub mod reviews;
 mod runner;
 mod sink;
@@ -28,6 +30,10 @@ pub use audit::{AuditConfig, AuditSink};
 pub use config::SinksConfig;
 pub use graphql::{GraphqlConfig, GraphqlSink, ReadStore};
 pub use notify::{NotifyConfig, NotifySink};
+pub use quarantine::{Ask, Done, ENTRIES_MAX, Entry, Quarantine, QuarantineDesk};
 pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
-pub use runner::{SinkHandle, Source, SourceError, spawn, yield_to_payments};
-pub use sink::{Sink, SinkError};
+pub use runner::{
+    Replacement, Replacer, SinkHandle, SinkState, SinkStatus, SinkWatch, Source, SourceError,
+    run_when_idle, spawn, spawn_with, yield_to_payments,
+};
+pub use sink::{Blame, Sink, SinkError};

@@ -98,6 +98,15 @@ pub enum SinkError {
         /// The sink.
         sink: &'static str,
     },
+    /// Too many events can't be processed.
+    #[error(
+        "{sink}: its quarantine is full, so it stopped. See what is wrong with the events (millrace \
+         sinks quarantine list), mend it, replay or drop them, and start again"
+    )]
+    QuarantineFull {
+        /// The sink that stopped.
+        sink: String,
+    },
     /// A service that the sink works with is away, or refused something.
     #[error("{service}: {problem}")]
     Service {
@@ -199,6 +208,15 @@ impl SinkError {
         }
     }
 
+    /// What is at fault, when no retry helps.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Poison { .. } | Self::Template { .. } | Self::Service { .. } => Blame::Event,
+            _ => Blame::Sink,
+        }
+    }
+
     pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -206,6 +224,15 @@ impl SinkError {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// What is at fault when no retry helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Perhaps one event: it is looked for, and quarantined.
+    Event,
+    /// The sink as a whole: it stops.
+    Sink,
 }
 
 /// Whether the event is due (`true`) or was processed before (`false`).

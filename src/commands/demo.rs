@@ -283,7 +283,11 @@ async fn start(mut config: Config) -> Result<Pipeline, PipelineError> {
     loop {
         match Pipeline::start(&config).await {
             Err(PipelineError::Listen { address, .. }) if address.port() != 0 => {
-                for listen in [&mut config.ingest.listen, &mut config.sinks.graphql.listen] {
+                for listen in [
+                    &mut config.ingest.listen,
+                    &mut config.sinks.graphql.listen,
+                    &mut config.metrics.listen,
+                ] {
                     *listen = if *listen == address { any } else { *listen };
                 }
             }

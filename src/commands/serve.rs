@@ -35,6 +35,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     tracing::info!(
         grpc = %pipeline.grpc,
         graphql = pipeline.graphql.map(|address| format!("http://{address}")),
+        metrics = pipeline.metrics.map(|address| format!("http://{address}/metrics")),
         data_dir = %config.data_dir.display(),
         events = pipeline.recovered.last_seq.0,
         "ready"
