@@ -284,6 +284,26 @@ mod tests {
         }
     }
 
+    /// Each setting of notifications stands in the file as it is without it.
+    #[test]
+    fn the_development_profile_lists_the_defaults_of_notifications() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/dev.toml");
+        let config = Config::load(Some(&path)).expect("dev.toml");
+        assert_eq!(config.sinks.notify, millrace_sinks::NotifyConfig::default());
+    }
+
+    #[test]
+    fn an_unknown_channel_is_named_with_those_there_are() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("millrace.toml");
+        let text = "[[sinks.notify.rules]]\non = \"held\"\nchannels = [\"fax\"]\n";
+        fs::write(&path, text).expect("written");
+        let error = Config::load(Some(&path)).expect_err("unknown channel").to_string();
+        for part in ["millrace.toml", "unknown variant `fax`", "`webhook`", "`sms`"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_known_one() {
         let directory = tempfile::tempdir().expect("a temporary directory");

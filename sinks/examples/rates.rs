@@ -16,12 +16,14 @@ use bytes::Bytes;
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{
     Account, AccountEvent, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances,
-    Code, Event, EventSeq, LedgerId, Operation, Outcome, Payment, PaymentEvent, PaymentFlags,
+    Code, Event, EventSeq, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentEvent, PaymentFlags,
     PaymentId, Status, Timestamp, Verdict,
 };
 use millrace_sinks::{
-    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, Sink,
+    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
+    Sink,
     audit::verify,
+    notify::Transport,
 };
 
 const BATCH_EVENTS: usize = 4_096;
@@ -39,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:<8} {:>12} {:>12} {:>12}", "sink", "events/s", "of CPU/s", "MiB");
     let audit_dir = dir.join("audit");
     let sink = AuditSink::open(&audit_dir, &AuditConfig::default())?;
-    measure(sink, payments, accounts, &audit_dir)?;
+    measure("audit", Box::new(sink), payments, accounts, &audit_dir)?;
     let started = Instant::now();
     let report = verify(&audit_dir.join(millrace_sinks::audit::FILE_NAME))?;
     let per_s = report.lines as f64 / started.elapsed().as_secs_f64();
@@ -48,18 +50,25 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let graphql_dir = dir.join("graphql");
     let (sink, _store) = GraphqlSink::open(&graphql_dir, &GraphqlConfig::default())?;
-    measure(sink, payments, accounts, &graphql_dir)?;
+    measure("graphql", Box::new(sink), payments, accounts, &graphql_dir)?;
 
     let notify_dir = dir.join("notify");
-    let sink = NotifySink::open(&notify_dir, &NotifyConfig::default())?;
-    measure(sink, payments / 10, accounts, &notify_dir)?;
+    let in_file = NotifyConfig { transport: Transport::File, ..NotifyConfig::default() };
+    let sink = NotifySink::open(&notify_dir, &in_file)?;
+    measure("notify", Box::new(sink), payments / 10, accounts, &notify_dir)?;
+
+    // Accounts that somebody owns, and inboxes only.
+    let outbox_dir = dir.join("outbox");
+    let service = NotifyService::open(&outbox_dir, &NotifyConfig::default())?;
+    measure("outbox", service.sink, payments / 10, accounts, &outbox_dir)?;
     fs::remove_dir_all(&dir)?;
     Ok(())
 }
 
 /// Feeds the sink, and prints its rate over the time within it.
 fn measure(
-    mut sink: impl Sink,
+    name: &str,
+    mut sink: Box<dyn Sink>,
     payments: u64,
     accounts: u64,
     dir: &Path,
@@ -83,7 +92,6 @@ fn measure(
         elapsed += started.elapsed();
         pending.clear();
     }
-    let name = sink.name();
     drop(sink);
     let cpu = cpu_time() - cpu_before - making;
     let per = |time: Duration| payments as f64 / time.as_secs_f64();
@@ -127,6 +135,7 @@ impl Bank {
                 ledger: LedgerId(203),
                 code: Code(1),
                 flags: AccountFlags::NONE,
+                owner: OwnerId(index as u128 + 1),
                 ..AccountSpec::default()
             };
             let account =

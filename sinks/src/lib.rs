@@ -9,7 +9,8 @@
 //! | sink | effect | cursor | after a crash |
 //! |---|---|---|---|
 //! | [`audit`] | hash-chained lines in one file | the file | a torn last line is cut |
-//! | [`notify`] | messages in a file or on stdout | the file, and a hint | a torn group is cut |
+//! | [`notify`] | notifications in an outbox | a row of the store | a batch is all or nothing |
+//! | [`notify`], as lines | messages in a file or on stdout | the file, and a hint | a torn group is cut |
 //! | [`graphql`] | tables that queries read | a row of the store | a batch is all or nothing |
 //! | [`reviews`] | tables that analysts read | a row of the store | a batch is all or nothing |
 
@@ -29,7 +30,7 @@ mod text;
 pub use audit::{AuditConfig, AuditSink};
 pub use config::SinksConfig;
 pub use graphql::{GraphqlConfig, GraphqlSink, ReadStore};
-pub use notify::{NotifyConfig, NotifySink};
+pub use notify::{NotifyConfig, NotifyService, NotifySink};
 pub use quarantine::{Ask, Done, ENTRIES_MAX, Entry, Quarantine, QuarantineDesk};
 pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
 pub use runner::{

@@ -165,6 +165,14 @@ pub enum SinkError {
         /// What is wrong.
         problem: String,
     },
+    /// A setting does not make sense, or names what is not there.
+    #[error("sinks.{setting}: {problem}")]
+    Setting {
+        /// The key, below `sinks`.
+        setting: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// The embedded store failed.
     #[error(
         "the store in {} failed while it was to {action}: {source}. Check the disk and start \
