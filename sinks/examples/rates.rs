@@ -22,7 +22,7 @@ use millrace_ledger::{
 use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
     Sink,
-    audit::verify,
+    audit::{VerifyOptions, verify},
     notify::Transport,
 };
 
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sink = AuditSink::open(&audit_dir, &AuditConfig::default())?;
     measure("audit", Box::new(sink), payments, accounts, &audit_dir)?;
     let started = Instant::now();
-    let report = verify(&audit_dir.join(millrace_sinks::audit::FILE_NAME))?;
+    let report = verify(&audit_dir, &VerifyOptions::default())?;
     let per_s = report.lines as f64 / started.elapsed().as_secs_f64();
     println!("{:<8} {per_s:>12.0}", "verify");
     fs::remove_dir_all(&audit_dir)?;

@@ -6,6 +6,8 @@ use std::{io, path::PathBuf};
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{EventSeq, Timestamp};
 
+use crate::audit::AuditError;
+
 /// A consumer of the feed.
 pub trait Sink: Send {
     /// What it is called in logs and errors.
@@ -173,6 +175,9 @@ pub enum SinkError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// The audit log can't go on.
+    #[error(transparent)]
+    Audit(Box<AuditError>),
     /// The embedded store failed.
     #[error(
         "the store in {} failed while it was to {action}: {source}. Check the disk and start \

@@ -21,7 +21,8 @@ use millrace_ledger::{RejectReason, RiskDecision};
 use millrace_risk::desk::OpenPage;
 use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
-    ReviewsConfig, ReviewsSink, Sink, audit,
+    ReviewsConfig, ReviewsSink, Sink,
+    audit::{self, VerifyOptions},
     graphql::HistoryRange,
     notify::{InboxQuery, Transport},
 };
@@ -154,7 +155,7 @@ fn kill_again_and_again() -> Result<(), Box<dyn Error>> {
             return Err(format!("{name} differs").into());
         }
     }
-    let report = audit::verify(&log)?;
+    let report = audit::verify(&disturbed.path().join("audit"), &VerifyOptions::default())?;
     let bytes = len(&log);
     println!(
         "killed {killed_midway} of {ROUNDS} times, the last at {bytes_when_killed} of {bytes} \

@@ -3,16 +3,15 @@
 
 use millrace_engine::FeedEvent;
 use millrace_ledger::{
-    AccountChange, AccountEvent, AccountState, Amount, Balances, Currency, Event, HoldExpired,
-    LedgerId, Operation, OwnerId, PaymentEvent, PaymentFlags, PaymentId, RejectReason,
+    AccountChange, AccountEvent, AccountState, Amount, Balances, Currency, Event, EventSeq,
+    HoldExpired, LedgerId, Operation, OwnerId, PaymentEvent, PaymentFlags, PaymentId, RejectReason,
     RiskDecision, Status, Timestamp,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::text::{put_hex, put_json_string, put_number, put_uuid, rfc3339};
 
-/// A link of the chain: SHA-256.
-pub(super) type Hash = [u8; 32];
+pub(super) use super::merkle::Hash;
 
 /// What the first line follows.
 pub(super) const GENESIS: Hash = [0; 32];
@@ -52,15 +51,42 @@ impl LineWriter {
         event: &FeedEvent,
         prev: &Hash,
     ) -> Hash {
-        let FeedEvent { event, context: beside, .. } = event;
         let start = out.len();
+        self.put_content(out, time, event);
+        end_line(out, start, prev)
+    }
+
+    /// Appends the line of an event that is quarantined, and returns its hash.
+    pub(super) fn put_quarantined(
+        &mut self,
+        out: &mut Vec<u8>,
+        time: Timestamp,
+        seq: EventSeq,
+        why: &str,
+        prev: &Hash,
+    ) -> Hash {
+        let start = out.len();
+        self.put_start(out, time, seq);
+        put(out, b"\",\"event\":\"QUARANTINED\",\"why\":");
+        put_json_string(out, why);
+        end_line(out, start, prev)
+    }
+
+    /// Leaves the string open.
+    fn put_start(&mut self, out: &mut Vec<u8>, time: Timestamp, seq: EventSeq) {
         if self.time.0 != time {
             self.time = (time, rfc3339(time));
         }
         put(out, b"{\"seq\":");
-        put_number(out, event.seq().0);
+        put_number(out, seq.0);
         put(out, b",\"time\":\"");
         put(out, self.time.1.as_bytes());
+    }
+
+    /// Appends what the line's hash covers.
+    pub(super) fn put_content(&mut self, out: &mut Vec<u8>, time: Timestamp, event: &FeedEvent) {
+        let FeedEvent { event, context: beside, .. } = event;
+        self.put_start(out, time, event.seq());
         match event {
             Event::Payment(payment) => self.put_payment(out, payment),
             Event::HoldExpired(expired) => put_expiry(out, expired),
@@ -71,13 +97,6 @@ impl LineWriter {
                 put(out, beside);
             }
         }
-        let hash = chain(prev, &out[start..]);
-        put(out, b",\"prev\":\"");
-        put_hex(out, prev);
-        put(out, b"\",\"hash\":\"");
-        put_hex(out, &hash);
-        put(out, b"\"}\n");
-        hash
     }
 
     fn put_payment(&mut self, out: &mut Vec<u8>, event: &PaymentEvent) {
@@ -159,6 +178,17 @@ impl LineWriter {
             out.push(b'"');
         }
     }
+}
+
+/// Closes the line whose content starts at `start`, and returns its hash.
+fn end_line(out: &mut Vec<u8>, start: usize, prev: &Hash) -> Hash {
+    let hash = chain(prev, &out[start..]);
+    put(out, b",\"prev\":\"");
+    put_hex(out, prev);
+    put(out, b"\",\"hash\":\"");
+    put_hex(out, &hash);
+    put(out, b"\"}\n");
+    hash
 }
 
 fn put_expiry(out: &mut Vec<u8>, event: &HoldExpired) {

@@ -46,14 +46,49 @@
 //! Cutting whole lines off the end leaves a valid, shorter chain: compare the head hash and the
 //! last sequence with a copy kept elsewhere, or with the journal.
 
+mod alignment;
+mod checkpoint;
 mod config;
+mod entry;
+mod error;
+mod faults;
+mod index;
+mod journal;
+mod keeper;
+mod key;
+mod layout;
 mod line;
+mod merkle;
+mod nodes;
+mod parts;
+mod proof;
+mod proof_file;
+mod reader;
+mod recover;
+mod report;
+mod search;
+mod segment;
+mod signer;
 mod sink;
+mod spine;
+mod tree;
 mod verify;
+mod view;
 
+pub use checkpoint::Checkpoint;
 pub use config::AuditConfig;
+pub use entry::{AuditEntry, AuditKind, AuditQuery};
+pub use error::AuditError;
+pub use faults::{Fault, Faults};
+pub use key::{KeyError, PublicKey};
+pub use merkle::{Hash, leaf_hash, node_hash};
+pub use proof::{ConsistencyProof, Proof};
+pub use proof_file::{ProofFile, Proven, hex};
+pub use reader::AuditReader;
+pub use report::AuditReport;
+pub use search::Order;
 pub use sink::AuditSink;
-pub use verify::{AuditError, AuditReport, verify};
+pub use verify::{VerifyOptions, verify};
 
-/// Name of the log within the sink's directory.
+/// Name of the open segment within the log's directory: its newest entries.
 pub const FILE_NAME: &str = "audit.jsonl";
