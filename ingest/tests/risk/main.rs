@@ -73,7 +73,7 @@ async fn bank(visible: u64) -> Bank {
                 false => Ok(()),
             }
         }),
-        feature_names: Arc::new(|_| vec!["amount".to_owned(), "payer.count_1d".to_owned()]),
+        catalogue_of: Arc::new(|_| Some(Arc::new(catalogue()))),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -162,12 +162,12 @@ fn resolve(id: u128, verdict: v1::ReviewVerdict) -> v1::ResolveReviewRequest {
 
 fn report(id: u128, fraud: bool) -> v1::ReportFraudRequest {
     let (actor, why) = ("ann".to_owned(), "because".to_owned());
-    v1::ReportFraudRequest { payment_id: id_bytes(id), fraud, actor, why }
+    v1::ReportFraudRequest { payment_id: id_bytes(id), fraud, actor, why, known_at: None }
 }
 
 fn set(name: &str) -> v1::SetPolicyRequest {
     let (actor, why) = ("ann".to_owned(), "because".to_owned());
-    v1::SetPolicyRequest { name: name.to_owned(), actor, why }
+    v1::SetPolicyRequest { name: name.to_owned(), actor, why, ..Default::default() }
 }
 
 /// Numbers and names of all policies, page by page.
@@ -374,7 +374,7 @@ async fn changes_wait_for_a_desk_that_starts_behind() {
         feed: bank.engine.feed(),
         shelf: bank.shelf.clone(),
         check: Arc::new(|_| Ok(())),
-        feature_names: Arc::new(|_| Vec::new()),
+        catalogue_of: Arc::new(|_| None),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

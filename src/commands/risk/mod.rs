@@ -8,21 +8,21 @@ mod drift;
 mod eval;
 mod explain;
 mod generate;
-mod journal_source;
+pub(super) mod journal_source;
 mod lists;
-mod output;
+pub(super) mod output;
 mod policy;
 mod progress;
 mod reviews;
 mod rule_source;
 mod rules;
-mod server;
-mod source;
+pub(super) mod server;
+pub(super) mod source;
 mod tested;
-mod train;
+pub(super) mod train;
 mod train_settings;
 mod tune;
-mod upload;
+pub(super) mod upload;
 
 use std::process::ExitCode;
 

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             let name = match Path::new(&policy).is_file() {
                 true => {
                     let kind = v1::ArtefactKind::Policy;
-                    upload::send(&connection, kind, Path::new(&policy)).await?.name
+                    upload::send(&connection, kind, Path::new(&policy), &signature).await?.name
                 }
                 false if policy.len() == 64 => policy,
                 false => {
@@ -193,8 +193,8 @@ async fn set(
     signature: &SignatureArgs,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let request =
-        v1::SetPolicyRequest { name, actor: signature.actor()?, why: signature.why.clone() };
+    let (actor, why) = (signature.actor()?, signature.why.clone());
+    let request = v1::SetPolicyRequest { name, actor, why, ..Default::default() };
     let response = connection.risk().set_policy(request).await;
     let done = response.map_err(|status| connection.explain(&status))?.into_inner();
     let policy = done.policy.ok_or("the server did not say which policy is in force")?;
