@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use millrace_engine::Feed;
 use millrace_ledger::{EventSeq, PaymentId};
 use millrace_risk::{
-    features::Catalogue,
     desk::{Decided, OpenPage, OpenReviews, PolicySet, Report},
+    features::Catalogue,
     shelf::Shelf,
 };
 

@@ -30,7 +30,7 @@ use crate::{
     status::Refusal,
 };
 
-pub use self::desk::{CheckPolicy, CatalogueOf, ReviewDesk, RiskParts};
+pub use self::desk::{CatalogueOf, CheckPolicy, ReviewDesk, RiskParts};
 
 /// Uploads that may be under way: each is in memory until it is whole.
 const UPLOADS_MAX: usize = 2;

@@ -149,10 +149,7 @@ impl Acts<'_> {
 }
 
 /// Submits the file, and tells what became of it.
-async fn submit<'a>(
-    outgoing: &'a Outgoing,
-    pipeline: &'a Pipeline,
-) -> Result<Shown<'a>, Failure> {
+async fn submit<'a>(outgoing: &'a Outgoing, pipeline: &'a Pipeline) -> Result<Shown<'a>, Failure> {
     let connection = Connection::open(&format!("http://{}", pipeline.grpc)).await?;
     let plan = outgoing.plan()?;
     let opened = Outgoing::open_accounts(&plan, &connection).await?;

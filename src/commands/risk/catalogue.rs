@@ -13,7 +13,9 @@ pub(crate) fn load(name: &str) -> Result<(Catalogue, String), Failure> {
         return Ok((catalogue, text.to_owned()));
     }
     let text = fs::read_to_string(name).map_err(|error| {
-        format!("the catalogue {name} can't be read: {error}; name a file, book, standard or devices")
+        format!(
+            "the catalogue {name} can't be read: {error}; name a file, book, standard or devices"
+        )
     })?;
     let catalogue = Catalogue::parse(&text).map_err(|error| format!("{name}: {error}"))?;
     Ok((catalogue, text))

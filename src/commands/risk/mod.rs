@@ -13,6 +13,7 @@ mod lists;
 pub(super) mod output;
 mod policy;
 mod progress;
+mod promote;
 mod reviews;
 mod rule_source;
 mod rules;
@@ -52,6 +53,7 @@ enum Command {
     Decision(decision::Args),
     ReportFraud(decision::ReportArgs),
     Policy(policy::Args),
+    Promote(Box<promote::Args>),
     Upload(upload::Args),
     Generate(generate::Args),
 }
@@ -71,6 +73,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Decision(args) => decision::run(args).await,
         Command::ReportFraud(args) => decision::report(args).await,
         Command::Policy(args) => policy::run(args).await,
+        Command::Promote(args) => promote::run(*args).await,
         Command::Upload(args) => upload::run(args).await,
         Command::Generate(args) => generate::run(&args),
     }

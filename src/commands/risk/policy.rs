@@ -115,7 +115,7 @@ fn to_json(policy: &v1::PolicyInForce) -> Value {
     })
 }
 
-async fn page(
+pub(super) async fn page(
     connection: &Connection,
     wanted: usize,
     page_token: String,
@@ -158,7 +158,7 @@ async fn history(server: &ServerArgs, limit: usize) -> Result<ExitCode, Failure>
 }
 
 /// Name of the policy with this number, or of the one that was in force before.
-async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Failure> {
+pub(super) async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Failure> {
     let mut in_force: Option<String> = None;
     let mut page_token = String::new();
     loop {
@@ -187,7 +187,7 @@ async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Fai
     }
 }
 
-async fn set(
+pub(super) async fn set(
     connection: &Connection,
     name: String,
     signature: &SignatureArgs,

@@ -60,11 +60,14 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let connection = args.server.connect().await?;
     let kept = send(&connection, args.kind.into(), &args.file, &args.signature).await?;
     match args.server.json {
-        true => say!("{}", json!({
-            "name": kept.name,
-            "size_bytes": kept.size_bytes,
-            "event_sequence": kept.event_sequence,
-        })),
+        true => say!(
+            "{}",
+            json!({
+                "name": kept.name,
+                "size_bytes": kept.size_bytes,
+                "event_sequence": kept.event_sequence,
+            })
+        ),
         false => say!("{}  {} bytes", kept.name, kept.size_bytes),
     }
     Ok(ExitCode::SUCCESS)
@@ -80,7 +83,12 @@ pub(super) async fn send(
     let bytes = read(file)?;
     let title = file.file_name().map_or_else(String::new, |it| it.to_string_lossy().into_owned());
     let (actor, why) = (signature.actor()?, signature.why.clone());
-    send_bytes(connection, bytes, v1::UploadArtefactRequest { kind: kind as i32, title, actor, why, ..Default::default() }).await
+    send_bytes(
+        connection,
+        bytes,
+        v1::UploadArtefactRequest { kind: kind as i32, title, actor, why, ..Default::default() },
+    )
+    .await
 }
 
 /// Reads a file that is to be uploaded.

@@ -1,10 +1,10 @@
 //! Made-up payments for the demo: consumes how many, produces them as the generator made them and as
 //! the wire has them, and the days on which the act turns.
 
-use std::{fs::File, io::BufWriter};
+use std::{collections::HashMap, fs::File, io::BufWriter};
 
 use jiff::{ToSpan as _, tz::TimeZone};
-use millrace_client::Source;
+use millrace_client::{AccountPlan, Source};
 use millrace_ledger::{Amount, Timestamp};
 use millrace_protos::Payment;
 use millrace_risk_lab::{
@@ -26,7 +26,9 @@ const SEED: u64 = 7;
 
 /// The payments, and when what happens.
 pub(super) struct Made {
-    pub(super) outgoing: Outgoing,
+    /// Accounts with all the money that they will ever be asked for: a payment that is refused here
+    /// is refused by risk.
+    pub(super) plan: AccountPlan,
     /// With the truth about each.
     pub(super) truth: Vec<GeneratedPayment>,
     /// The same payments, as they are submitted.
@@ -60,6 +62,7 @@ impl Made {
         let outgoing = Outgoing::open(Source::Path(path), None)?;
         let rows = outgoing.file.rows()?.map(|row| Ok(row?.payment));
         let payments = rows.collect::<Result<Vec<_>, Failure>>()?;
+        let plan = plan(&outgoing, &payments)?;
         let day = |number: u32| settings.from.saturating_add(i64::from(number).days());
         let training = format!("{}..{}", day(WARM_UP_DAYS), day(HISTORY_DAYS - 1)).parse()?;
         let begin = |number: u32| -> Result<Timestamp, Failure> {
@@ -67,27 +70,25 @@ impl Made {
             Ok(Timestamp(u64::try_from(begin.as_nanosecond())?))
         };
         let (trained_at, promoted_at) = (begin(HISTORY_DAYS)?, begin(HISTORY_DAYS + 1)?);
-        Ok(Self { outgoing, truth, payments, training, trained_at, promoted_at, days: DAYS })
+        Ok(Self { plan, truth, payments, training, trained_at, promoted_at, days: DAYS })
     }
 
     /// The first payment at this time or later.
     pub(super) fn first_from(&self, at: Timestamp) -> usize {
         self.truth.partition_point(|payment| payment.at < at)
     }
+}
 
-    /// Accounts with all the money that they will ever be asked for: a payment that is refused here
-    /// is refused by risk.
-    pub(super) fn plan(&self) -> Result<millrace_client::AccountPlan, Failure> {
-        let mut plan = self.outgoing.plan()?;
-        let mut asked = std::collections::HashMap::<u128, u128>::new();
-        for payment in &self.payments {
-            let amount = asked.entry(payment.debit_account_id).or_default();
-            *amount += u128::from(payment.amount_minor.unwrap_or_default());
-        }
-        for account in &mut plan.accounts {
-            let asked = asked.get(&account.id.0).copied().unwrap_or_default();
-            account.fund = account.fund.max(Amount(asked));
-        }
-        Ok(plan)
+fn plan(outgoing: &Outgoing, payments: &[Payment]) -> Result<AccountPlan, Failure> {
+    let mut plan = outgoing.plan()?;
+    let mut asked = HashMap::<u128, u128>::new();
+    for payment in payments {
+        let amount = asked.entry(payment.debit_account_id).or_default();
+        *amount += u128::from(payment.amount_minor.unwrap_or_default());
     }
+    for account in &mut plan.accounts {
+        let asked = asked.get(&account.id.0).copied().unwrap_or_default();
+        account.fund = account.fund.max(Amount(asked));
+    }
+    Ok(plan)
 }

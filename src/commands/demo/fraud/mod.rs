@@ -10,7 +10,10 @@ mod promotion;
 mod stream;
 mod told;
 
-use std::{path::Path, time::{Duration, Instant}};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use millrace_client::{Connection, Mapping};
@@ -45,7 +48,7 @@ pub(super) async fn play(
     bar.set_message("making payments");
     let made = tokio::task::spawn_blocking(move || Made::new(payments)).await??;
     bar.set_message("opening accounts");
-    let opened = Outgoing::open_accounts(&made.plan()?, &connection).await?;
+    let opened = Outgoing::open_accounts(&made.plan, &connection).await?;
     if let Some(fault) = opened.first_faults.first() {
         return Err(format!("the made-up payments have no accounts: {fault}").into());
     }
@@ -90,8 +93,7 @@ async fn promote(
     let (data_dir, span, shown) = (data_dir.to_owned(), made.training, bar.clone());
     // The journal is read before more is written, so that the model knows what was known then.
     let history = tokio::task::spawn_blocking(move || promotion::history(&data_dir)).await??;
-    let training =
-        tokio::task::spawn_blocking(move || promotion::train(&history, span, &shown));
+    let training = tokio::task::spawn_blocking(move || promotion::train(&history, span, &shown));
     while !training.is_finished() && stream.outcomes.len() + TRICKLE < upto {
         stream.slice(stream.outcomes.len() + TRICKLE).await?;
         tokio::time::sleep(TRICKLE_PAUSE).await;

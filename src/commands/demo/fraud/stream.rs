@@ -31,7 +31,8 @@ pub(super) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     pub(super) fn new(made: &'a Made, connection: Connection, bar: ProgressBar) -> Self {
-        let known = made.truth.iter().zip(0..).filter_map(|(it, at)| Some((it.label_known_at?, at)));
+        let known =
+            made.truth.iter().zip(0..).filter_map(|(it, at)| Some((it.label_known_at?, at)));
         let mut reports: Vec<_> = known.collect();
         reports.sort_unstable();
         let outcomes = Vec::with_capacity(made.payments.len());

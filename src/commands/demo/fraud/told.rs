@@ -266,7 +266,8 @@ impl Told {
             percent(self.fraud.money_share()),
             percent(self.honest.stopped_share())
         );
-        let chance = self.fraud.payments as f64 / (self.fraud.payments + self.honest.payments) as f64;
+        let chance =
+            self.fraud.payments as f64 / (self.fraud.payments + self.honest.payments) as f64;
         say!(
             "  Average precision of the scores: {:.2}; {chance:.3} would be chance.",
             self.average_precision
@@ -308,7 +309,9 @@ impl Told {
                     count(*meanwhile)
                 );
             }
-            None => say!("  history   {history} payments; a model was trained on them by an earlier run"),
+            None => say!(
+                "  history   {history} payments; a model was trained on them by an earlier run"
+            ),
         }
         let threshold = |threshold: Option<f32>| percent(f64::from(threshold.unwrap_or(1.0)));
         say!(
@@ -324,7 +327,8 @@ impl Told {
     fn table(&self) -> Table {
         let money = format!("money ({})", self.currency);
         let left = ("decided since", Align::Left);
-        let right = ["payments", "declined", "challenged", "in review", "passed", &money, "stopped"];
+        let right =
+            ["payments", "declined", "challenged", "in review", "passed", &money, "stopped"];
         let columns: Vec<_> =
             std::iter::once(left).chain(right.map(|name| (name, Align::Right))).collect();
         let mut table = Table::new(&columns);
