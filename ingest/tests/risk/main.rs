@@ -95,6 +95,29 @@ async fn bank(visible: u64) -> Bank {
     bank
 }
 
+/// Two features: those that the evidence of these tests is about.
+fn catalogue() -> Catalogue {
+    Catalogue::parse(
+        r#"
+        version = 1
+        [[entity]]
+        name = "payer"
+        [[feature]]
+        name = "amount"
+        statistic = "amount"
+        description = "Amount"
+        [[feature]]
+        name = "payer.count_1d"
+        entity = "payer"
+        statistic = "count"
+        window = "1d"
+        form = "ring"
+        description = "Count"
+        "#,
+    )
+    .unwrap()
+}
+
 fn id_bytes(id: u128) -> prost::bytes::Bytes {
     id.to_be_bytes().to_vec().into()
 }

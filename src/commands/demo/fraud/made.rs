@@ -16,11 +16,14 @@ use super::super::super::send::Outgoing;
 use crate::Failure;
 
 /// Days in all. They begin where the generator's do, so that every run is the same.
-const DAYS: u32 = 45;
+const DAYS: u32 = 50;
 /// Nothing is trained on the first days: nobody is known yet.
 const WARM_UP_DAYS: u32 = 7;
 /// The model is trained at the end of this day, while payments of the next one go on.
-const HISTORY_DAYS: u32 = 30;
+const HISTORY_DAYS: u32 = 36;
+/// Of the last days, hardly any fraud is reported yet: trained on them, a model would take fraud for
+/// rarer than it is.
+const UNREPORTED_DAYS: u32 = 7;
 const FRAUD_SHARE: f64 = 0.01;
 const SEED: u64 = 7;
 
@@ -64,7 +67,9 @@ impl Made {
         let payments = rows.collect::<Result<Vec<_>, Failure>>()?;
         let plan = plan(&outgoing, &payments)?;
         let day = |number: u32| settings.from.saturating_add(i64::from(number).days());
-        let training = format!("{}..{}", day(WARM_UP_DAYS), day(HISTORY_DAYS - 1)).parse()?;
+        let training =
+            format!("{}..{}", day(WARM_UP_DAYS), day(HISTORY_DAYS - UNREPORTED_DAYS - 1))
+                .parse()?;
         let begin = |number: u32| -> Result<Timestamp, Failure> {
             let begin = day(number).to_zoned(TimeZone::UTC)?.timestamp();
             Ok(Timestamp(u64::try_from(begin.as_nanosecond())?))

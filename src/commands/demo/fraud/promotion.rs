@@ -27,9 +27,10 @@ pub(crate) const CATALOGUE: &str = "devices";
 const ACTOR: &str = "demo";
 /// What an analyst would add to a model.
 const RULES: &str = include_str!("rules.toml");
-/// A score is a probability: at one in two a payment is refused, at one in twelve somebody looks.
+/// A score is a probability: at one in three a payment is refused, at one in five the payer confirms, at
+/// one in twelve somebody looks.
 pub(super) const THRESHOLDS: Thresholds =
-    Thresholds { review: Some(0.08), challenge: Some(0.25), decline: Some(0.5) };
+    Thresholds { review: Some(0.08), challenge: Some(0.2), decline: Some(0.35) };
 
 /// A model, and what it was trained on.
 pub(super) struct Trained {

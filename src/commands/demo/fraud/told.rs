@@ -313,7 +313,7 @@ impl Told {
                 "  history   {history} payments; a model was trained on them by an earlier run"
             ),
         }
-        let threshold = |threshold: Option<f32>| percent(f64::from(threshold.unwrap_or(1.0)));
+        let threshold = |it: Option<f32>| format!("{:.0}%", 100.0 * it.unwrap_or(1.0));
         say!(
             "  policy    number {}, without a restart: from {} on somebody looks, from {} on the payer \
              confirms, from {} on it is declined",
