@@ -23,6 +23,7 @@ use millrace_protos::v1::{
 };
 use millrace_risk::{
     evidence::{Evidence, Reason},
+    features::Catalogue,
     shelf::Shelf,
 };
 use replay::{Replay, Suspicious};
@@ -375,6 +376,8 @@ async fn explanations_name_what_moved_the_score() {
     let found = explain(7).await;
     let named = [(1, "payer.count_1d".to_owned(), 0.5), (7, String::new(), -0.25)];
     assert_eq!(names(&found), named, "the catalogue has two features");
+    let words: Vec<_> = found.contributions.iter().map(|it| it.words.as_str()).collect();
+    assert_eq!(words, ["3 payments of the payer in 1 day", ""]);
     let approved = explain(8).await;
     assert_eq!((approved.score, approved.review), (Some(0.75), None));
     assert_eq!(approved.outcome.unwrap().risk_decision, v1::RiskDecision::Approve as i32);

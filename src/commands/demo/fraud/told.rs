@@ -114,7 +114,7 @@ impl Tally {
         self.stopped_minor as f64 / self.minor.max(1) as f64
     }
 
-    fn to_json(&self) -> Value {
+    fn to_json(self) -> Value {
         json!({
             "payments": self.payments,
             "declined": self.declined,
