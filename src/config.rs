@@ -105,7 +105,7 @@ pub(crate) enum ConfigError {
     #[error("the configuration is not right: {0}")]
     Risk(#[from] RiskConfigError),
     #[error(
-        "risk.features.catalogue is {}: {complaint}. It is standard, book, or the path of a catalogue",
+        "risk.features.catalogue is {}: {complaint}. It is standard, devices, book, or the path of a catalogue",
         path.display()
     )]
     Catalogue { path: PathBuf, complaint: String },
@@ -205,10 +205,10 @@ impl Config {
                 must_be: "1 to 268435456",
             });
         }
-        let catalogue = match catalogue.as_str() {
-            "standard" => Catalogue::standard(),
-            "book" => Catalogue::book(),
-            file => {
+        let catalogue = match Catalogue::shipped(catalogue) {
+            Some((catalogue, _)) => catalogue,
+            None => {
+                let file = catalogue;
                 let path = PathBuf::from(file);
                 let text = fs::read_to_string(&path).map_err(|source| ConfigError::Catalogue {
                     path: path.clone(),

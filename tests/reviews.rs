@@ -361,8 +361,13 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
     let shown = bank.risk(&["policy", "show"]);
     assert!(shown.stderr.contains("no policy was set yet"), "{shown:?}");
     let pieces = |kind: ArtefactKind| {
-        let piece =
-            |kind, chunk: &'static [u8]| UploadArtefactRequest { kind, chunk: chunk.into() };
+        let piece = |kind, chunk: &'static [u8]| UploadArtefactRequest {
+            kind,
+            chunk: chunk.into(),
+            actor: "ann".to_owned(),
+            why: "a test".to_owned(),
+            ..UploadArtefactRequest::default()
+        };
         tokio_stream::iter([piece(kind as i32, b"a"), piece(ArtefactKind::Model as i32, b"b")])
     };
     for kind in [ArtefactKind::Unspecified, ArtefactKind::Rules] {
@@ -389,7 +394,7 @@ async fn a_policy_is_set_decides_and_is_rolled_back() {
         "[[rule]]\nname = \"odd-amount\"\nwhen = \"amount > 3 && amount < 4\"\naction = \"block\"\n\
          reason = \"{amount} is odd\"\n",
     );
-    let uploaded = bank.risk(&["upload", "rules", text(&rules)]).stdout;
+    let uploaded = bank.signed("ann", &["upload", "rules", text(&rules)]).stdout;
     let rules = uploaded.split_whitespace().next().expect("a name").to_owned();
     let strict = put("strict.toml", &format!("name = \"strict\"\nrules = \"{rules}\"\n"));
     let loose = put("loose.toml", "name = \"loose\"\n");

@@ -316,6 +316,7 @@ impl History {
             payment: Uuid::from_u128(payment(id).0),
             fraud,
             paid_at_ns: START_NS,
+            known_at_ns: None,
             amount_minor: 1,
             ledger: CZK,
             payer: Uuid::from_u128(account(1).0),
