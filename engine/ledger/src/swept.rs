@@ -2,12 +2,16 @@
 //!
 //! Guarantees that what a sweep hands out is every row as it stood when the sweep began, however
 //! many changes happen meanwhile. A row that changes before the sweep reaches it is kept as it was,
-//! once; nothing is ever copied as a whole, so nothing ever has to wait for a copy.
+//! once; nothing is ever copied as a whole, so nothing ever has to wait for a copy. What is kept is
+//! given back as the sweep passes it.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use std::{cmp::Reverse, mem};
 
 use crate::store::Store;
+
+/// Rows that changed are kept by stretches of so many slots: a list of all of them would hold
+/// everything up whenever it grows.
+const STRETCH: u32 = if cfg!(test) { 16 } else { 4_096 };
 
 /// An append-only store of rows by dense slot that can be swept while it changes.
 #[derive(Clone, Debug)]
@@ -20,8 +24,10 @@ pub struct Swept<T> {
 struct Sweep<T> {
     next: u32,
     end: u32,
-    /// Rows that changed before the sweep reached them, as they were.
-    before: HashMap<u32, T, FixedState>,
+    /// One bit per slot: whether its row is in `before`, or was.
+    kept: Vec<u64>,
+    /// By stretch: rows that changed before the sweep reached them, as they were, with their slots.
+    before: Vec<Vec<(u32, T)>>,
 }
 
 impl<T> Default for Swept<T> {
@@ -76,24 +82,32 @@ impl<T: Clone> Swept<T> {
 
     /// Begins a sweep over the rows as they are now. One that is under way is given up.
     pub fn begin_sweep(&mut self) {
-        let before = HashMap::with_hasher(FixedState::with_seed(0));
-        self.sweep = Some(Sweep { next: 0, end: self.rows.len() as u32, before });
+        let rows = self.rows.len();
+        let before = (0..rows.div_ceil(STRETCH as usize)).map(|_| Vec::new()).collect();
+        let kept = vec![0; rows.div_ceil(64)];
+        self.sweep = Some(Sweep { next: 0, end: rows as u32, kept, before });
     }
 
     /// Appends the next `rows_max` rows of the sweep, each with its slot. `false` when it is over.
     pub fn sweep(&mut self, rows_max: usize, mut put: impl FnMut(u32, &T)) -> bool {
         let Some(sweep) = &mut self.sweep else { return false };
         let end = sweep.end.min(sweep.next.saturating_add(rows_max.min(u32::MAX as usize) as u32));
-        for slot in sweep.next..end {
-            match sweep.before.is_empty() {
-                true => put(slot, self.rows.get(slot)),
-                false => match sweep.before.remove(&slot) {
-                    Some(before) => put(slot, &before),
+        while sweep.next < end {
+            let stretch_end = (sweep.next / STRETCH).saturating_add(1).saturating_mul(STRETCH);
+            let before_here = &mut sweep.before[(sweep.next / STRETCH) as usize];
+            let mut before = mem::take(before_here);
+            before.sort_unstable_by_key(|(slot, _)| Reverse(*slot));
+            for slot in sweep.next..end.min(stretch_end) {
+                match before.pop_if(|(kept, _)| *kept == slot) {
+                    Some((_, row)) => put(slot, &row),
                     None => put(slot, self.rows.get(slot)),
-                },
+                }
             }
+            if !before.is_empty() {
+                *before_here = before;
+            }
+            sweep.next = end.min(stretch_end);
         }
-        sweep.next = end;
         if sweep.next == sweep.end {
             self.sweep = None;
         }
@@ -103,8 +117,13 @@ impl<T: Clone> Swept<T> {
 
 impl<T: Clone> Sweep<T> {
     fn keep(&mut self, slot: u32, row: &T) {
-        if slot >= self.next && slot < self.end {
-            self.before.entry(slot).or_insert_with(|| row.clone());
+        if slot < self.next || slot >= self.end {
+            return;
+        }
+        let (word, bit) = (&mut self.kept[slot as usize / 64], 1 << (slot % 64));
+        if *word & bit == 0 {
+            *word |= bit;
+            self.before[(slot / STRETCH) as usize].push((slot, row.clone()));
         }
     }
 }
