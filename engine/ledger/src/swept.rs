@@ -2,16 +2,11 @@
 //!
 //! Guarantees that what a sweep hands out is every row as it stood when the sweep began, however
 //! many changes happen meanwhile. A row that changes before the sweep reaches it is kept as it was,
-//! once; nothing is ever copied as a whole, so nothing ever has to wait for a copy. What is kept is
-//! given back as the sweep passes it.
-
-use std::{cmp::Reverse, mem};
+//! once; nothing is ever copied as a whole, and what keeps rows grows without moving any, so nothing
+//! ever has to wait for a copy. The memory of a row that was kept is used again once the sweep has
+//! passed it.
 
 use crate::store::Store;
-
-/// Rows that changed are kept by stretches of so many slots: a list of all of them would hold
-/// everything up whenever it grows.
-const STRETCH: u32 = if cfg!(test) { 16 } else { 4_096 };
 
 /// An append-only store of rows by dense slot that can be swept while it changes.
 #[derive(Clone, Debug)]
@@ -24,10 +19,15 @@ pub struct Swept<T> {
 struct Sweep<T> {
     next: u32,
     end: u32,
-    /// One bit per slot: whether its row is in `before`, or was.
+    /// Rows that changed before the sweep reached them, as they were.
+    before: Store<T>,
+    /// One bit per slot: whether its row is in `before`, or was. It is asked at every change, and
+    /// small enough to stay in the cache.
     kept: Vec<u64>,
-    /// By stretch: rows that changed before the sweep reached them, as they were, with their slots.
-    before: Vec<Vec<(u32, T)>>,
+    /// By slot: where in `before` it is, if it is there.
+    places: Vec<u32>,
+    /// Places in `before` that the sweep has passed.
+    free: Vec<u32>,
 }
 
 impl<T> Default for Swept<T> {
@@ -83,31 +83,31 @@ impl<T: Clone> Swept<T> {
     /// Begins a sweep over the rows as they are now. One that is under way is given up.
     pub fn begin_sweep(&mut self) {
         let rows = self.rows.len();
-        let before = (0..rows.div_ceil(STRETCH as usize)).map(|_| Vec::new()).collect();
-        let kept = vec![0; rows.div_ceil(64)];
-        self.sweep = Some(Sweep { next: 0, end: rows as u32, kept, before });
+        self.sweep = Some(Sweep {
+            next: 0,
+            end: rows as u32,
+            before: Store::default(),
+            kept: vec![0; rows.div_ceil(64)],
+            places: vec![0; rows],
+            free: Vec::new(),
+        });
     }
 
     /// Appends the next `rows_max` rows of the sweep, each with its slot. `false` when it is over.
     pub fn sweep(&mut self, rows_max: usize, mut put: impl FnMut(u32, &T)) -> bool {
         let Some(sweep) = &mut self.sweep else { return false };
         let end = sweep.end.min(sweep.next.saturating_add(rows_max.min(u32::MAX as usize) as u32));
-        while sweep.next < end {
-            let stretch_end = (sweep.next / STRETCH).saturating_add(1).saturating_mul(STRETCH);
-            let before_here = &mut sweep.before[(sweep.next / STRETCH) as usize];
-            let mut before = mem::take(before_here);
-            before.sort_unstable_by_key(|(slot, _)| Reverse(*slot));
-            for slot in sweep.next..end.min(stretch_end) {
-                match before.pop_if(|(kept, _)| *kept == slot) {
-                    Some((_, row)) => put(slot, &row),
-                    None => put(slot, self.rows.get(slot)),
+        for slot in sweep.next..end {
+            match sweep.has_kept(slot) {
+                true => {
+                    let place = sweep.places[slot as usize];
+                    put(slot, sweep.before.get(place));
+                    sweep.free.push(place);
                 }
+                false => put(slot, self.rows.get(slot)),
             }
-            if !before.is_empty() {
-                *before_here = before;
-            }
-            sweep.next = end.min(stretch_end);
         }
+        sweep.next = end;
         if sweep.next == sweep.end {
             self.sweep = None;
         }
@@ -117,14 +117,22 @@ impl<T: Clone> Swept<T> {
 
 impl<T: Clone> Sweep<T> {
     fn keep(&mut self, slot: u32, row: &T) {
-        if slot < self.next || slot >= self.end {
+        if slot < self.next || slot >= self.end || self.has_kept(slot) {
             return;
         }
-        let (word, bit) = (&mut self.kept[slot as usize / 64], 1 << (slot % 64));
-        if *word & bit == 0 {
-            *word |= bit;
-            self.before[(slot / STRETCH) as usize].push((slot, row.clone()));
-        }
+        let place = match self.free.pop() {
+            Some(place) => {
+                *self.before.get_mut(place) = row.clone();
+                place
+            }
+            None => self.before.push(row.clone()),
+        };
+        self.kept[slot as usize / 64] |= 1 << (slot % 64);
+        self.places[slot as usize] = place;
+    }
+
+    fn has_kept(&self, slot: u32) -> bool {
+        self.kept[slot as usize / 64] & (1 << (slot % 64)) != 0
     }
 }
 
