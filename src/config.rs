@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use millrace_engine::EngineConfig;
+use millrace_engine::{EngineConfig, Retention};
 use millrace_ingest::IngestConfig;
 use millrace_risk::{
     FeaturesConfig, Policy, RiskConfig, RiskConfigError,
@@ -75,8 +75,17 @@ pub(crate) struct EngineSettings {
     pub(crate) snapshot_mib: u64,
     /// Seconds between two snapshots, if anything happened. Default 600.
     pub(crate) snapshot_interval_s: u64,
+    /// Mebibytes of a snapshot that are written in a second, at most, so that payments don't wait
+    /// for the disk; 0 for as fast as it gets. Default 64.
+    pub(crate) snapshot_mib_per_s: u64,
     /// Compress journal segments that both kept snapshots cover. Default true.
     pub(crate) archive: bool,
+    /// Days after which archived segments are deleted, once no sink needs them; 0 keeps them for
+    /// ever. Default 0.
+    pub(crate) archive_retention_days: u64,
+    /// Mebibytes of archived segments that are kept: beyond, the oldest are deleted, once no sink
+    /// needs them; 0 keeps all. Default 0.
+    pub(crate) archive_keep_mib: u64,
 }
 
 impl Default for EngineSettings {
@@ -90,7 +99,10 @@ impl Default for EngineSettings {
             filters_mib: 256,
             snapshot_mib: 1_024,
             snapshot_interval_s: 600,
+            snapshot_mib_per_s: 64,
             archive: true,
+            archive_retention_days: 0,
+            archive_keep_mib: 0,
         }
     }
 }
@@ -144,6 +156,11 @@ impl Config {
             queue_weight_max,
             shards,
             recent_payments,
+            snapshot_mib,
+            snapshot_mib_per_s,
+            archive,
+            archive_retention_days,
+            archive_keep_mib,
             ..
         } = self.engine;
         let message_mib = self.ingest.message_max_mib as u64;
@@ -172,6 +189,27 @@ impl Config {
             (1_024..=1 << 26).contains(&recent_payments),
             "1024 to 67108864",
         )?;
+        bounds(
+            "engine.snapshot_mib_per_s",
+            snapshot_mib_per_s,
+            snapshot_mib_per_s <= 1 << 20,
+            "0 (as fast as it gets) to 1048576",
+        )?;
+        // Only what snapshots cover is archived, and only what is archived is deleted.
+        let deletes = archive && snapshot_mib > 0;
+        for (key, value, most, must_be) in [
+            ("engine.archive_retention_days", archive_retention_days, 36_500, "0 to 36500"),
+            ("engine.archive_keep_mib", archive_keep_mib, 1 << 40, "0 to 1099511627776"),
+        ] {
+            bounds(key, value, value <= most, must_be)?;
+            bounds(
+                key,
+                value,
+                value == 0 || deletes,
+                "0 where engine.archive is false or engine.snapshot_mib is 0: then no segment is \
+                 archived, and only archived ones are deleted",
+            )?;
+        }
         bounds(
             "ingest.message_max_mib",
             message_mib,
@@ -247,7 +285,13 @@ impl Config {
             filter_memory_max: settings.filters_mib << 20,
             snapshot_bytes: settings.snapshot_mib << 20,
             snapshot_interval: Duration::from_secs(settings.snapshot_interval_s),
+            snapshot_bytes_per_s: settings.snapshot_mib_per_s << 20,
             archive: settings.archive,
+            retention: Retention {
+                age_max: limit(settings.archive_retention_days)
+                    .map(|days| Duration::from_secs(days * 86_400)),
+                bytes_max: limit(settings.archive_keep_mib).map(|mib| mib << 20),
+            },
             ..defaults
         }
     }
@@ -269,6 +313,11 @@ impl Config {
     pub(crate) fn audit_dir(&self) -> PathBuf {
         self.data_dir.join("audit")
     }
+}
+
+/// A limit that a setting says, of which 0 is none.
+fn limit(value: u64) -> Option<u64> {
+    (value > 0).then_some(value)
 }
 
 #[cfg(test)]
@@ -321,6 +370,12 @@ mod tests {
         config.engine.queue_weight_max = 100;
         let error = config.check().expect_err("too small").to_string();
         assert!(error.contains("engine.queue_weight_max is 100"), "{error}");
+        let mut config = Config::default();
+        config.engine.archive_retention_days = 30;
+        assert!(config.check().is_ok());
+        config.engine.archive = false;
+        let error = config.check().expect_err("nothing would be archived").to_string();
+        assert!(error.contains("engine.archive_retention_days is 30, and must be 0"), "{error}");
         let mut config = Config::default();
         config.sinks.graphql.listen = config.ingest.listen;
         assert!(matches!(config.check(), Err(ConfigError::SameAddress { .. })));

@@ -293,10 +293,11 @@ impl FeedReader {
         let at = segments.partition_point(|(first, _)| *first <= self.next_seq);
         match at.checked_sub(1).map(|at| &segments[at]) {
             Some((_, path)) => SegmentReader::open(path),
-            None => Err(JournalError::WrongSegment {
+            None => Err(JournalError::BeginningGone {
                 path: directory.clone(),
-                what: "the segment with the next event is not there",
-                expected: self.next_seq,
+                first: segments.first().map_or(EventSeq(0), |(first, _)| *first),
+                wanted: self.next_seq,
+                snapshots: Vec::new(),
             }),
         }
     }

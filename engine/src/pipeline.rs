@@ -11,14 +11,15 @@ use std::{
 };
 
 use crossbeam_channel::{bounded, unbounded};
-use millrace_ledger::Gate;
+use millrace_ledger::{EventSeq, Gate};
 
 use crate::{
-    Feed, JournalError, RecoveryReport, Submitter,
+    Feed, JournalError, RecoveryReport, Retention, Submitter,
     commit::{self, Log},
     crew::Crew,
     lock::DirectoryLock,
     recover::{self, Recovery},
+    retention::ReadersNeed,
     sequence::{BatchLimits, Recovered, Sequencer},
     stats::EngineStats,
     upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
@@ -46,8 +47,12 @@ pub struct EngineConfig {
     pub snapshot_bytes: u64,
     /// Time after which a snapshot is taken, if anything happened.
     pub snapshot_interval: Duration,
+    /// Bytes of a snapshot that are written in a second, at most; 0 for as fast as it gets.
+    pub snapshot_bytes_per_s: u64,
     /// Compress segments that both kept snapshots cover.
     pub archive: bool,
+    /// Which archived segments are deleted; see [`crate::retention`].
+    pub retention: Retention,
 }
 
 impl EngineConfig {
@@ -64,7 +69,9 @@ impl EngineConfig {
             filter_memory_max: 256 << 20,
             snapshot_bytes: 1 << 30,
             snapshot_interval: Duration::from_secs(600),
+            snapshot_bytes_per_s: 64 << 20,
             archive: false,
+            retention: Retention::default(),
         }
     }
 }
@@ -85,6 +92,7 @@ pub struct Engine {
     committer: JoinHandle<Result<(), JournalError>>,
     stats: UpkeepStats,
     counted: EngineStats,
+    readers: ReadersNeed,
     _lock: Option<DirectoryLock>,
 }
 
@@ -105,8 +113,9 @@ impl Engine {
             synced.map_err(JournalError::io("can't sync", above))?;
         }
         let lock = DirectoryLock::take(directory)?;
+        let readers = ReadersNeed::default();
         let Recovery { report, ledger, gate, writer, runs, snapshotter } =
-            recover::recover(config, hash_seed(directory)?, gate)?;
+            recover::recover(config, hash_seed(directory)?, gate, &readers)?;
         let feed = Feed::announced(directory, writer.journal(), report.last_seq)?;
         let limits = UpkeepLimits {
             closed_kept: 1,
@@ -116,7 +125,7 @@ impl Engine {
         let upkeep = Upkeep::new(limits, runs, snapshotter, report.bytes);
         let state = Recovered { ledger, gate, workers: Crew::new(config.shards), upkeep };
         let engine = Self::start_with(config, state, writer, feed, Some(lock));
-        Ok((engine, report))
+        Ok((Self { readers, ..engine }, report))
     }
 
     fn start_with<G: Gate + Send + 'static>(
@@ -142,7 +151,8 @@ impl Engine {
         let committer_feed = feed.clone();
         let committer =
             spawn("committer", move || commit::run(log, &batches_out, &spares_in, &committer_feed));
-        Self { submitter, feed, sequencer, committer, stats, counted, _lock: lock }
+        let readers = ReadersNeed::default();
+        Self { submitter, feed, sequencer, committer, stats, counted, readers, _lock: lock }
     }
 
     /// Puts commands into the engine's queue.
@@ -155,6 +165,13 @@ impl Engine {
     #[must_use]
     pub fn feed(&self) -> Feed {
         self.feed.clone()
+    }
+
+    /// Readers of the journal need its events from this one on; what is before may be deleted, if
+    /// the settings ask for that. Until this is told for the first time, nothing is deleted; it is to
+    /// be told again as the slowest reader moves on.
+    pub fn retain_from(&self, seq: EventSeq) {
+        self.readers.set(seq);
     }
 
     /// Figures about snapshots and generations.

@@ -115,6 +115,7 @@ impl<G: Gate> Sequencer<G> {
         let desk = &mut self.desk;
         if self.stopping {
             // A snapshot that is under way is finished: the next start is quicker for it.
+            desk.upkeep.hurry();
             while desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {}
             return false;
         }
@@ -353,7 +354,7 @@ fn empty_batch() -> Batch {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(since_epoch.as_nanos() as u64)
 }

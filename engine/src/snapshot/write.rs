@@ -9,7 +9,7 @@ use std::{
 use millrace_ledger::{Account, SnapshotHead, StoredPayment};
 
 use super::{MAGIC, SUFFIX, VERSION, kind, rows};
-use crate::{JournalError, frame::FrameHash, segment::JournalId};
+use crate::{JournalError, frame::FrameHash, pace::Pace, segment::JournalId};
 
 /// A snapshot in the making, under a temporary name.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) struct SnapshotWriter {
     path: PathBuf,
     unfinished: PathBuf,
     file: BufWriter<File>,
+    pace: Pace,
     hasher: blake3::Hasher,
     /// As many as the ledger has.
     holds: u64,
@@ -31,6 +32,7 @@ impl SnapshotWriter {
         directory: &Path,
         journal: JournalId,
         head: &SnapshotHead,
+        pace: Pace,
     ) -> Result<Self, JournalError> {
         fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
         let path = directory.join(format!("{:020}.{SUFFIX}", head.last_seq.0));
@@ -42,6 +44,7 @@ impl SnapshotWriter {
             path,
             unfinished,
             file: BufWriter::with_capacity(1 << 20, file),
+            pace,
             hasher: blake3::Hasher::new(),
             holds: head.holds,
             bytes: Vec::new(),
@@ -101,7 +104,13 @@ impl SnapshotWriter {
 
     fn section(&mut self, kind: u32, payload: &[u8]) -> Result<(), JournalError> {
         self.write(&section_header(kind, payload.len()))?;
-        self.write(payload)
+        self.write(payload)?;
+        if self.pace.wrote(payload.len() as u64) {
+            let Self { file, pace, unfinished, .. } = self;
+            let kept = file.flush().and_then(|()| pace.keep(file.get_ref()));
+            kept.map_err(JournalError::io("can't write", &*unfinished))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
