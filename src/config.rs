@@ -19,6 +19,7 @@ use millrace_risk::{
     shelf::Shelf,
 };
 use millrace_sinks::SinksConfig;
+use millrace_stream::{StreamConfig, StreamError};
 use serde::Deserialize;
 
 use crate::metrics::MetricsConfig;
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) risk: RiskConfig,
     /// Audit log, notifications, GraphQL, review desk.
     pub(crate) sinks: SinksConfig,
+    /// The feed over NATS.
+    pub(crate) stream: StreamConfig,
     /// Where metrics are shown.
     pub(crate) metrics: MetricsConfig,
 }
@@ -49,6 +52,7 @@ impl Default for Config {
             engine: EngineSettings::default(),
             risk: RiskConfig::default(),
             sinks: SinksConfig::default(),
+            stream: StreamConfig::default(),
             metrics: MetricsConfig::default(),
         }
     }
@@ -116,6 +120,8 @@ pub(crate) enum ConfigError {
     Syntax { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {0}")]
     Risk(#[from] RiskConfigError),
+    #[error("the configuration is not right: {0}")]
+    Stream(#[from] StreamError),
     #[error(
         "risk.features.catalogue is {}: {complaint}. It is standard, devices, book, or the path of a catalogue",
         path.display()
@@ -227,6 +233,7 @@ impl Config {
                 return Err(ConfigError::SameAddress { first, second, address });
             }
         }
+        self.stream.check()?;
         Ok(Policy::new(&self.risk, self.scoring()?)?)
     }
 

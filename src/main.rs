@@ -7,6 +7,7 @@ mod desk;
 mod live_rebuild;
 mod metrics;
 mod pipeline;
+mod role;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 

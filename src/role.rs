@@ -24,7 +24,12 @@ pub(crate) struct Roles(Vec<Role>);
 impl Roles {
     /// These, or all of them where none is named.
     pub(crate) fn new(named: Vec<Role>) -> Self {
-        Self(if named.is_empty() { Role::value_variants().to_vec() } else { named })
+        let all = Role::value_variants().iter().copied();
+        Self(all.filter(|role| named.is_empty() || named.contains(role)).collect())
+    }
+
+    pub(crate) fn all() -> Self {
+        Self::new(Vec::new())
     }
 
     pub(crate) fn has(&self, role: Role) -> bool {

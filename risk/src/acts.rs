@@ -75,6 +75,19 @@ pub enum UploadKind {
     Model,
 }
 
+impl UploadKind {
+    /// As it stands in the act.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Rules => "rules",
+            Self::List => "list",
+            Self::Model => "model",
+        }
+    }
+}
+
 /// A label, with all that profiles need of the payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

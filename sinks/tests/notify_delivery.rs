@@ -196,9 +196,8 @@ impl Receiver {
         let script = script.iter().rev().copied().collect();
         let shared = Arc::new(Mutex::new((Vec::new(), script)));
         let router = Router::new().route("/{*path}", any(take)).with_state(Arc::clone(&shared));
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))
-            .expect("a free port");
+        let listener =
+            runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
         let address = listener.local_addr().expect("is bound");
         runtime.spawn(async move { axum::serve(listener, router).await });
         Self { address, shared, _runtime: Arc::new(runtime) }

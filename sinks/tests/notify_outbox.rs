@@ -11,8 +11,8 @@ use millrace_sinks::{
     NotifyConfig, NotifyService, Sink,
     notify::{
         Channel, DeliveryState, EventKind, FileConfig, Inbox, InboxQuery, LowBalanceConfig, Mute,
-        Notification, Preferences, ProviderConfig, RuleConfig, SecretConfig, StateKind,
-        Threshold, WebhookConfig,
+        Notification, Preferences, ProviderConfig, RuleConfig, SecretConfig, StateKind, Threshold,
+        WebhookConfig,
     },
 };
 use serde_json::json;
@@ -130,10 +130,19 @@ fn rules_choose_what_is_told_and_how() {
     };
     let config = NotifyConfig {
         rules: vec![
-            RuleConfig { template: Some("large: {{ amount }}\nto {{ role }}".into()), ..czk("1000.00") },
-            RuleConfig { owners: vec![uuid::Uuid::from_u128(4)], ..RuleConfig::any(EventKind::Settled) },
+            RuleConfig {
+                template: Some("large: {{ amount }}\nto {{ role }}".into()),
+                ..czk("1000.00")
+            },
+            RuleConfig {
+                owners: vec![uuid::Uuid::from_u128(4)],
+                ..RuleConfig::any(EventKind::Settled)
+            },
             RuleConfig::any(EventKind::Held),
-            RuleConfig { reasons: vec!["RISK_DECLINED".into()], ..RuleConfig::any(EventKind::Rejected) },
+            RuleConfig {
+                reasons: vec!["RISK_DECLINED".into()],
+                ..RuleConfig::any(EventKind::Rejected)
+            },
         ],
         ..in_inboxes()
     };
@@ -418,7 +427,10 @@ fn a_setting_that_makes_no_sense_is_named() {
     let zone_setting = NotifyConfig { time_zone: "Mars".into(), ..default() };
     for (config, said) in [
         (NotifyConfig { templates, ..default() }, "en/held.txt, line 1: \"amont\" is unknown"),
-        (NotifyConfig { locale: "english".into(), ..default() }, "sinks.notify.locale: \"english\""),
+        (
+            NotifyConfig { locale: "english".into(), ..default() },
+            "sinks.notify.locale: \"english\"",
+        ),
         (zone_setting, "sinks.notify.time_zone: there is no time zone \"Mars\""),
         (NotifyConfig { low_balance: vec![low], ..default() }, "sinks.notify.low_balance: below"),
         (NotifyConfig { rules: vec![off], ..default() }, "it names channel sms, which is off"),

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use millrace_engine::JournalError;
 use millrace_ledger::EventSeq;
 use millrace_sinks::SinkError;
+use millrace_stream::StreamError;
 
 use crate::config::ConfigError;
 
@@ -22,6 +23,8 @@ pub(crate) enum PipelineError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     #[error(
         "the sink {sink} has processed events up to {}, but the journal ends with {durable}. The \
          journal lost its end, or belongs to other data: put the right journal back, or delete \
@@ -43,6 +46,8 @@ pub(crate) enum PipelineError {
     NoStream,
     #[error("the {what} server stopped: {reason}")]
     Server { what: &'static str, reason: String },
+    #[error("the {part} stopped: {reason}")]
+    Reader { part: &'static str, reason: String },
     #[error("the engine stopped unexpectedly; see the lines above")]
     EngineStopped,
 }

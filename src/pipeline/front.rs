@@ -4,12 +4,13 @@
 use std::net::SocketAddr;
 
 use millrace_engine::{Engine, Feed, RecoveryReport};
+use millrace_ledger::EventSeq;
 use millrace_risk::{Policy, shelf::Shelf};
 use millrace_sinks::ReviewStore;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use super::{PipelineError, flatten, turned_true};
-use crate::{config::Config, desk};
+use crate::{config::Config, desk, metrics::EngineWatch};
 
 /// An engine that decides, and what lets payments in to it once it is opened.
 pub(super) struct Front {
@@ -30,6 +31,21 @@ impl Front {
     pub(super) fn recover(config: &Config, policy: &Policy) -> Result<Self, PipelineError> {
         let (engine, recovered) = Engine::start(&config.engine(), policy)?;
         Ok(Self { engine, recovered, door: None })
+    }
+
+    /// What metrics tell of the engine.
+    pub(super) fn watch(&self) -> EngineWatch {
+        EngineWatch {
+            feed: self.engine.feed(),
+            submitter: self.engine.submitter(),
+            counted: self.engine.counted(),
+            upkeep: self.engine.stats(),
+        }
+    }
+
+    /// Readers need the journal from this event on.
+    pub(super) fn retain_from(&self, seq: EventSeq) {
+        self.engine.retain_from(seq);
     }
 
     pub(super) fn feed(&self) -> Feed {
@@ -63,7 +79,8 @@ impl Front {
     }
 
     pub(super) fn has_stopped(&self) -> bool {
-        self.engine.has_stopped() || self.door.as_ref().is_some_and(|door| door.server.is_finished())
+        self.engine.has_stopped()
+            || self.door.as_ref().is_some_and(|door| door.server.is_finished())
     }
 
     /// Answers the requests under way and refuses new ones, then decides what is queued, makes it

@@ -4,7 +4,12 @@
 use std::io;
 
 use millrace_sinks::{ReadStore, graphql};
-use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::Runtime,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 
 use super::{PipelineError, flatten, turned_true};
 
@@ -13,6 +18,8 @@ use super::{PipelineError, flatten, turned_true};
 pub(super) struct Reads {
     runtime: Runtime,
     stop: watch::Sender<bool>,
+    /// The store that answers from now on.
+    pub(super) store: watch::Sender<ReadStore>,
     server: JoinHandle<io::Result<()>>,
 }
 
@@ -30,11 +37,9 @@ impl Reads {
         // A listener belongs to the runtime that it was made on.
         let listener = listener.into_std().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let server = runtime.spawn(async move {
-            let listener = TcpListener::from_std(listener)?;
-            graphql::serve(listener, store, turned_true(stopped)).await
-        });
-        Ok(Self { runtime, stop, server })
+        let (store, stores) = watch::channel(store);
+        let server = runtime.spawn(serve_each(listener, stores, stopped));
+        Ok(Self { runtime, stop, store, server })
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -46,5 +51,36 @@ impl Reads {
         let served = flatten(self.server.await);
         self.runtime.shutdown_background();
         served.and_then(|served| served.map_err(|error| error.to_string()))
+    }
+}
+
+/// Answers from the newest store. When there is a newer one, a server for it begins at once, and the
+/// one before it finishes what it has in hand; both listen to the same socket.
+async fn serve_each(
+    listener: std::net::TcpListener,
+    mut stores: watch::Receiver<ReadStore>,
+    stopped: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut serving = JoinSet::new();
+    loop {
+        let store = stores.borrow_and_update().clone();
+        let shared = TcpListener::from_std(listener.try_clone()?)?;
+        let (mut newer, until) = (stores.clone(), stopped.clone());
+        let ended = async move {
+            tokio::select! {
+                Ok(()) = newer.changed() => {}
+                () = turned_true(until) => {}
+            }
+        };
+        serving.spawn(graphql::serve(shared, store, ended));
+        loop {
+            tokio::select! {
+                Ok(()) = stores.changed() => break,
+                ended = serving.join_next() => match ended {
+                    Some(ended) => ended.map_err(io::Error::other)??,
+                    None => return Ok(()),
+                },
+            }
+        }
     }
 }

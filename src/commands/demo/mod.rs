@@ -13,7 +13,7 @@ use millrace_client::{Connection, Mapping, Namespace, SubmitOptions, Summary};
 use millrace_ledger::Currency;
 use millrace_risk::{Action, FeaturesConfig, LimitConfig, Measure, RiskConfig};
 use millrace_sinks::{
-    audit::{self, AuditReport},
+    audit::{self, AuditReport, VerifyOptions},
     graphql::LedgerConservation,
 };
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use crate::{
     Failure,
     config::Config,
     pipeline::{Pipeline, PipelineError},
+    role::Roles,
 };
 
 /// Payments of the second act: with them, the whole demo takes some ten seconds.
@@ -127,7 +128,7 @@ impl Acts<'_> {
         }
         let mut fraud = None;
         if self.fraud_payments > 0 {
-            let connection = Connection::open(&format!("http://{}", pipeline.grpc)).await?;
+            let connection = Connection::open(&pipeline.grpc_url()).await?;
             let told = fraud::play(self.fraud_payments, connection, self.data_dir).await?;
             catch_up(pipeline).await?;
             shown.audited = audited(pipeline).await?;
@@ -150,7 +151,7 @@ impl Acts<'_> {
 
 /// Submits the file, and tells what became of it.
 async fn submit<'a>(outgoing: &'a Outgoing, pipeline: &'a Pipeline) -> Result<Shown<'a>, Failure> {
-    let connection = Connection::open(&format!("http://{}", pipeline.grpc)).await?;
+    let connection = Connection::open(&pipeline.grpc_url()).await?;
     let plan = outgoing.plan()?;
     let opened = Outgoing::open_accounts(&plan, &connection).await?;
     for fault in &opened.first_faults {
@@ -170,8 +171,9 @@ async fn submit<'a>(outgoing: &'a Outgoing, pipeline: &'a Pipeline) -> Result<Sh
 
 /// Verifies the audit log. What is wrong with it is told.
 async fn audited(pipeline: &Pipeline) -> Result<Option<AuditReport>, Failure> {
-    let file = pipeline.audit_file.clone();
-    let audited = tokio::task::spawn_blocking(move || audit::verify(&file)).await?;
+    let log = pipeline.audit_dir.clone();
+    let verify = move || audit::verify(&log, &VerifyOptions::default());
+    let audited = tokio::task::spawn_blocking(verify).await?;
     if let Err(error) = &audited {
         eprintln!("{error}");
     }
@@ -185,12 +187,12 @@ async fn catch_up(pipeline: &Pipeline) -> Result<Duration, Failure> {
     let bar = indicatif::ProgressBar::new_spinner();
     loop {
         let Some((name, applied)) =
-            pipeline.slowest_sink().filter(|(_, applied)| *applied < durable)
+            pipeline.slowest_reader().filter(|(_, applied)| *applied < durable)
         else {
             bar.finish_and_clear();
             return Ok(started.elapsed());
         };
-        if let Some(error) = pipeline.sink_error() {
+        if let Some(error) = pipeline.reader_error() {
             return Err(error.into());
         }
         bar.set_message(format!("{name} is at event {applied} of {durable}"));
@@ -240,10 +242,13 @@ impl Shown<'_> {
             ("conserved", json!(self.conserved()?)),
             ("audit_chain_ok", json!(self.audit_chain_ok())),
             ("events", json!(self.pipeline.durable_seq().0)),
-            ("recovered_events", json!(self.pipeline.recovered.last_seq.0)),
+            (
+                "recovered_events",
+                json!(self.pipeline.recovered.as_ref().map_or(0, |it| it.last_seq.0)),
+            ),
             ("read_side_caught_up_after_s", json!(self.caught_up_after.as_secs_f64())),
             ("peak_memory_mib", json!(peak_memory_mib())),
-            ("grpc", json!(self.pipeline.grpc.to_string())),
+            ("grpc", json!(self.pipeline.grpc_address())),
             ("graphql", json!(self.graphql())),
         ] {
             fields.insert(name.to_owned(), value);
@@ -289,9 +294,9 @@ impl Shown<'_> {
         say!("  GraphiQL    {}", self.graphql());
         say!(
             "  gRPC        grpcurl -plaintext {} list millrace.v1.PaymentService",
-            self.pipeline.grpc
+            self.pipeline.grpc_address()
         );
-        say!("  audit log   {}", self.pipeline.audit_file.display());
+        say!("  audit log   {}", self.pipeline.audit_dir.display());
     }
 }
 
@@ -366,7 +371,7 @@ fn iso_currencies() -> impl Iterator<Item = Currency> {
 async fn start(mut config: Config) -> Result<Pipeline, PipelineError> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     loop {
-        match Pipeline::start(&config).await {
+        match Pipeline::start(&config, &Roles::all()).await {
             Err(PipelineError::Listen { address, .. }) if address.port() != 0 => {
                 for listen in [
                     &mut config.ingest.listen,

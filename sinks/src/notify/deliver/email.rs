@@ -95,13 +95,9 @@ impl Email {
             .message_id(Some(id))
             .raw_header(key);
         let built = match &envelope.html {
-            Some(html) => message.multipart(MultiPart::alternative_plain_html(
-                envelope.text.clone(),
-                html.clone(),
-            )),
-            None => {
-                message.header(header::ContentType::TEXT_PLAIN).body(envelope.text.clone())
-            }
+            Some(html) => message
+                .multipart(MultiPart::alternative_plain_html(envelope.text.clone(), html.clone())),
+            None => message.header(header::ContentType::TEXT_PLAIN).body(envelope.text.clone()),
         };
         built.map_err(|error| format!("no mail could be made of it: {error}"))
     }

@@ -259,7 +259,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Mood::Throttles),
         1 => Just(Mood::Refuses),
     ];
-    let pair = (1..=OWNERS, 1..OWNERS).prop_map(|(from, step)| (from, (from + step - 1) % OWNERS + 1));
+    let pair =
+        (1..=OWNERS, 1..OWNERS).prop_map(|(from, step)| (from, (from + step - 1) % OWNERS + 1));
     prop_oneof![
         4 => pair.prop_map(|(from, to)| Step::Pay(from, to)),
         4 => Just(Step::Plan),
@@ -434,10 +435,8 @@ fn a_digest_is_what_was_told_in_its_window() {
 
 #[test]
 fn a_provider_that_fails_is_left_alone_and_tried_with_one() {
-    let mut world = World::new(
-        DeliveryConfig { recipient_max: 100, ..delivery() },
-        &Preferences::default(),
-    );
+    let mut world =
+        World::new(DeliveryConfig { recipient_max: 100, ..delivery() }, &Preferences::default());
     for _ in 0..8 {
         world.pay(1, 2);
     }

@@ -63,8 +63,8 @@ impl<'a> Change<'a> {
     /// Adds a notification. `None` when it is there already.
     pub(in super::super) fn add(&mut self, row: Row) -> Result<Option<u64>, SinkError> {
         let identity = row.identity();
-        let known = self.identities.contains_key(&identity)
-            || self.outbox.id_of(identity)?.is_some();
+        let known =
+            self.identities.contains_key(&identity) || self.outbox.id_of(identity)?.is_some();
         if known {
             return Ok(None);
         }

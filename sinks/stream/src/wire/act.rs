@@ -12,6 +12,10 @@ pub(super) fn write(json: &Bytes) -> v1::ActRecorded {
     let Ok(Act { actor, why, act }) = Act::read(json) else { return unread };
     let act = match act {
         ActKind::SetPolicy { policy } => wire::Act::PolicySet(wire::PolicySet { policy }),
+        ActKind::Upload { kind, artefact, title, size_bytes } => {
+            let kind = kind.name().to_owned();
+            wire::Act::Uploaded(wire::Uploaded { kind, artefact, title, size_bytes })
+        }
         ActKind::Label(label) => wire::Act::FraudReported(wire::FraudReported {
             payment_id: id_bytes(label.payment.as_u128()),
             fraud: label.fraud,
