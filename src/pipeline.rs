@@ -213,7 +213,7 @@ impl Pipeline {
             (Some(reads), Some(sink)) => {
                 let readers = reads.store.clone();
                 let switch = move |store| drop(readers.send_replace(store));
-                let started = LiveRebuild::start(config, engine.feed(), sink.replacer(), switch);
+                let started = LiveRebuild::start(config, engine.feed(), sink, switch);
                 Some(started.map_err(|error| PipelineError::Server {
                     what: "rebuild",
                     reason: error.to_string(),
