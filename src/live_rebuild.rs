@@ -1,8 +1,9 @@
-//! Rebuilding the read model while millrace runs: consumes a request, which is a file, builds the model
-//! anew beside the one that serves, and has readers switched when it has caught up. Payments and
-//! queries go on meanwhile.
+//! Rebuilding the read model while millrace runs: consumes a request, which is a file, builds the
+//! model anew beside the one that serves, and has readers switched when it has caught up. Payments
+//! and queries go on meanwhile.
 //!
-//! `DATA_DIR/graphql.rebuild` is the request, empty; `DATA_DIR/graphql.rebuild.json` says how far it is.
+//! `DATA_DIR/graphql.rebuild` is the request, empty; `DATA_DIR/graphql.rebuild.json` says how far it
+//! is.
 
 use std::{
     fs, io,
@@ -19,7 +20,8 @@ use std::{
 use millrace_engine::Feed;
 use millrace_ledger::EventSeq;
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, QuarantineDesk, ReadStore, Replacement, Replacer, Sink,
+    GraphqlConfig, GraphqlSink, QuarantineDesk, ReadStore, Replacement, Replacer, Sink, SinkHandle,
+    SinkState, SinkWatch,
     rebuild::{self, Built, RebuildError},
     run_when_idle,
 };
@@ -97,6 +99,7 @@ struct Builder {
     files: LiveFiles,
     feed: Feed,
     replacer: Replacer,
+    sink: SinkWatch,
     switch: Arc<dyn Fn(ReadStore) + Send + Sync>,
     stop: Arc<AtomicBool>,
 }
@@ -106,7 +109,7 @@ impl LiveRebuild {
     pub(crate) fn start(
         config: &Config,
         feed: Feed,
-        replacer: Replacer,
+        sink: &SinkHandle,
         switch: impl Fn(ReadStore) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
@@ -116,7 +119,8 @@ impl LiveRebuild {
             quarantines: QuarantineDesk::new(&config.quarantine_dir()),
             files: LiveFiles::new(config),
             feed,
-            replacer,
+            replacer: sink.replacer(),
+            sink: sink.watch(),
             switch: Arc::new(switch),
             stop: Arc::clone(&stop),
         };
@@ -152,9 +156,9 @@ impl Builder {
             }
             tracing::info!("the read model is rebuilt beside the one that serves");
             match self.build() {
-                Ok(Some(done)) => {
-                    tracing::info!("the read model is rebuilt");
-                    self.files.tell(&done);
+                Ok(Some(told)) => {
+                    tracing::info!(?told, "the rebuild of the read model is over");
+                    self.files.tell(&told);
                 }
                 Ok(None) => tracing::info!("a rebuild is given up: millrace stops"),
                 Err(error) => {
@@ -196,11 +200,18 @@ impl Builder {
         });
         self.replacer.offer(Replacement { sink, skipped, switch });
         while !self.stopped() {
+            if self.sink.status().state == SinkState::Stopped {
+                return Ok(Some(LiveProgress::Failed {
+                    error: "the sink graphql has stopped (millrace sinks status tells why). Stop \
+                            millrace, rebuild graphql, and start it again"
+                        .to_owned(),
+                }));
+            }
             match is_switched.recv_timeout(LOOK_EVERY) {
                 Ok(()) => return Ok(Some(done)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // The sink stopped before it came to it, and has told why.
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(None),
+                // The sink has stopped, or is about to.
+                Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(LOOK_EVERY),
             }
         }
         Ok(None)

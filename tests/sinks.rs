@@ -1,5 +1,5 @@
-//! The sinks of the real binary: one has an event that it can't process, an operator looks at it and
-//! rebuilds a read side, and monitoring reads the metrics.
+//! The sinks of the real binary: one has an event that it can't process, an operator looks at it
+//! and rebuilds a read side, and monitoring reads the metrics.
 
 mod support;
 
@@ -26,13 +26,16 @@ use toml::{Table, Value as Toml};
 const TEMPLATE: &str =
     "{% if amount == \"6.66\" %}{{ amount.odd.odder }}{% endif %}{{ payment }}\n";
 const POISON_MINOR: u64 = 666;
+const PAYMENTS: u64 = 50;
+/// Two accounts and the payments.
+const EVENTS: u64 = 2 + PAYMENTS;
 
 struct Bank {
     server: Server,
     scratch: TempDir,
 }
 
-/// Fifty payments, one of which the notifications can't tell of.
+/// [`PAYMENTS`] payments, one of which the notifications can't tell of.
 async fn bank() -> Bank {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let rule = Table::from_iter([
@@ -44,7 +47,7 @@ async fn bank() -> Bank {
     let server = Server::start(&config, &scratch.path().join("data"));
     let connection = server.connect().await;
     open(&connection, [1, 2]).await;
-    let payments = (0..50).map(|number| {
+    let payments = (0..PAYMENTS).map(|number| {
         let minor = if number == 20 { POISON_MINOR } else { 1_000 + number };
         pay(100 + u128::from(number), 1, 2, minor)
     });
@@ -70,13 +73,15 @@ impl Bank {
         serde_json::from_str(&graphql::get(self.metrics(), "/status")).expect("is JSON")
     }
 
-    fn wait_for_sinks(&self) -> u64 {
+    /// Until all sinks have processed so many events. Whoever paid has an answer a moment before the
+    /// event is in the feed.
+    fn wait_for_sinks(&self, events: u64) -> u64 {
         eventually("all sinks have caught up", || {
             let status = self.status();
             let durable = status["engine"]["durable_seq"].as_u64().expect("a number");
             let sinks = status["sinks"].as_array().expect("a list");
             let behind = sinks.iter().any(|sink| sink["applied_seq"].as_u64() != Some(durable));
-            (!behind && durable > 0).then_some(durable)
+            (!behind && durable >= events).then_some(durable)
         })
     }
 }
@@ -88,7 +93,7 @@ fn sinks(data_dir: &Path, args: &[&str]) -> Finished {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_a_sink_cannot_process_is_put_aside_and_the_rest_flows_on() {
     let bank = bank().await;
-    let last = bank.wait_for_sinks();
+    let last = bank.wait_for_sinks(EVENTS);
     let listed = bank.sinks(&["quarantine", "list", "--json"]);
     assert_eq!(listed.code, Some(0), "{listed:?}");
     let entries: Value = serde_json::from_str(&listed.stdout).expect("is JSON");
@@ -147,7 +152,7 @@ fn samples(scrape: &str) -> BTreeMap<String, f64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_what_happened() {
     let bank = bank().await;
-    let last = bank.wait_for_sinks() as f64;
+    let last = bank.wait_for_sinks(EVENTS) as f64;
     let scrape = graphql::get(bank.metrics(), "/metrics");
     let samples = samples(&scrape);
     for (name, value) in [
@@ -181,7 +186,7 @@ async fn metrics_tell_what_happened() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_side_is_rebuilt_from_the_journal() {
     let bank = bank().await;
-    bank.wait_for_sinks();
+    bank.wait_for_sinks(EVENTS);
     let data_dir = bank.data_dir();
     let account = uuid::Uuid::from_u128(1);
     let before = graphql::payments_of(bank.server.graphql, account);
@@ -228,7 +233,7 @@ async fn a_read_side_is_rebuilt_from_the_journal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_read_model_is_rebuilt_while_it_answers() {
     let bank = bank().await;
-    bank.wait_for_sinks();
+    bank.wait_for_sinks(EVENTS);
     let data_dir = bank.data_dir();
     let account = uuid::Uuid::from_u128(1);
     let before = graphql::payments_of(bank.server.graphql, account);
@@ -241,7 +246,7 @@ async fn the_read_model_is_rebuilt_while_it_answers() {
     // It goes on from there.
     let connection = bank.server.connect().await;
     submit(&connection, vec![pay(900, 1, 2, 77)]).await.expect("is taken");
-    let last = bank.wait_for_sinks();
+    let last = bank.wait_for_sinks(EVENTS + 1);
     graphql::wait_for(bank.server.graphql, last);
     let after = graphql::payments_of(bank.server.graphql, account);
     assert_eq!(after.len(), before.len() + 1);

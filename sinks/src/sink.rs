@@ -94,7 +94,8 @@ pub enum SinkError {
     /// The sink's output depends on the order of events.
     #[error(
         "{sink}: a single event can't be replayed, because later ones build on it. Rebuild the sink \
-         from the journal (millrace sinks rebuild {sink}): that processes the event in its place"
+         from the journal where it can be rebuilt (millrace sinks rebuild): that processes the event \
+         in its place"
     )]
     NotReplayable {
         /// The sink.

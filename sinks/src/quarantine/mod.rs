@@ -17,7 +17,7 @@ mod desk;
 mod entry;
 mod files;
 
-use std::{collections::BTreeSet, fs::File, path::Path};
+use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc};
 
 use metrics::counter;
 use millrace_ledger::EventSeq;
@@ -58,7 +58,7 @@ pub struct Quarantine {
     files: Files,
     /// Sequences of the events that are here.
     entries: BTreeSet<u64>,
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Quarantine {
@@ -75,7 +75,13 @@ impl Quarantine {
             let entries = entries.len();
             tracing::warn!(sink, entries, "events are in quarantine (millrace sinks quarantine)");
         }
-        Ok(Self { files, entries, _lock: lock })
+        Ok(Self { files, entries, lock: Arc::new(lock) })
+    }
+
+    /// Keeps the quarantine this process's own as long as it is held. What a sink's readers use is
+    /// still open when the sink has stopped.
+    pub(crate) fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     /// How many events are here.
@@ -113,7 +119,8 @@ impl Quarantine {
         processed.into_iter().for_each(|seq| self.forget(seq));
     }
 
-    /// A rebuild processed everything below `next` but what it skipped. Returns what is here no more.
+    /// A rebuild processed everything below `next` but what it skipped. Returns what is here no
+    /// more.
     pub(crate) fn keep_only(&mut self, next: EventSeq, skipped: &[EventSeq]) -> Vec<EventSeq> {
         let below = self.entries.range(..next.0).copied().map(EventSeq);
         let recovered: Vec<EventSeq> = below.filter(|seq| !skipped.contains(seq)).collect();

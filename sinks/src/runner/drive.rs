@@ -221,8 +221,8 @@ impl<S: Source> Driver<S> {
         self.quarantine(batch, &error.to_string())
     }
 
-    /// Puts the event away durably, then moves the sink's cursor past it: a stop in between leaves an
-    /// entry that is written again, never an event that is lost.
+    /// Puts the event away durably, then moves the sink's cursor past it: a stop in between leaves
+    /// an entry that is written again, never an event that is lost.
     fn quarantine(&mut self, batch: &[FeedBatch], reason: &str) -> Result<(), Halt> {
         let [FeedBatch { time, events }] = batch else { unreachable!("one event was isolated") };
         let seq = events[0].event.seq();

@@ -22,6 +22,7 @@ mod source;
 mod tests;
 
 use std::{
+    fs::File,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -43,6 +44,8 @@ use crate::{Quarantine, Sink};
 pub struct SinkHandle {
     watch: SinkWatch,
     replacer: Replacer,
+    /// A sink that stopped by itself keeps its place until this is dropped.
+    _place: Option<Arc<File>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -100,8 +103,8 @@ impl Drop for SinkHandle {
     }
 }
 
-/// Runs the sink on a thread of its own until it is stopped or fails. An event that it can't process
-/// stops it.
+/// Runs the sink on a thread of its own until it is stopped or fails. An event that it can't
+/// process stops it.
 ///
 /// # Panics
 /// When the operating system refuses a thread.
@@ -110,8 +113,8 @@ pub fn spawn(sink: Box<dyn Sink>, source: impl Source) -> SinkHandle {
     start(sink, source, None, Pace::USUAL)
 }
 
-/// Like [`spawn`], but an event that the sink can't process is put into the quarantine, and the rest
-/// flows on.
+/// Like [`spawn`], but an event that the sink can't process is put into the quarantine, and the
+/// rest flows on.
 ///
 /// # Panics
 /// When the operating system refuses a thread.
@@ -130,6 +133,7 @@ fn start(
     let progress = Arc::new(Progress::starting_at(sink.next_seq()));
     let watch = SinkWatch { name, progress: Arc::clone(&progress) };
     let replacer = Replacer::default();
+    let place = quarantine.as_ref().map(Quarantine::lock);
     let offered = replacer.clone();
     let thread = thread::Builder::new()
         .name(format!("sink-{name}"))
@@ -145,7 +149,7 @@ fn start(
             progress.note_end(ended.err());
         })
         .expect("the operating system has a thread to spare");
-    SinkHandle { watch, replacer, thread: Some(thread) }
+    SinkHandle { watch, replacer, _place: place, thread: Some(thread) }
 }
 
 /// Tells of a panic, which would else be a thread that silently is no more.

@@ -1,5 +1,6 @@
-//! Replacing a sink while it runs: consumes one that was built anew beside it, lets it catch up with
-//! the one that runs, and has readers switched. Guarantees that readers never see less than before.
+//! Replacing a sink while it runs: consumes one that was built anew beside it, lets it catch up
+//! with the one that runs, and has readers switched. Guarantees that readers never see less than
+//! before.
 
 use std::{
     fmt,

@@ -186,6 +186,8 @@ fn told(done: &Done) -> String {
         Done::AtNextStart => {
             "the sink does not run now; it is replayed at the next start".to_owned()
         }
-        Done::Pending => "the sink has not come to it yet; it will, look again later".to_owned(),
+        Done::Pending => {
+            "the sink has not come to it yet: has it stopped? (millrace sinks status)".to_owned()
+        }
     }
 }

@@ -4,6 +4,8 @@
 //! Everything is looked at when it is asked for: a server that nobody watches does nothing. Each
 //! metric is told of in `docs/operations/metrics.md`, and a test compares.
 
+mod table;
+
 use std::{
     fs,
     future::Future,
@@ -13,7 +15,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
-use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use millrace_engine::{EngineStats, Feed, Submitter, UpkeepStats};
 use millrace_risk::policy::RiskCounts;
@@ -21,6 +23,8 @@ use millrace_sinks::SinkWatch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+use self::table::{Kind, METRICS};
 
 /// Where metrics are shown.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -42,163 +46,6 @@ impl Default for MetricsConfig {
         Self { enabled: true, listen: Self::LISTEN }
     }
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Counter,
-    Gauge,
-}
-
-/// All metrics of this program: kind, name, unit, what it tells.
-const METRICS: &[(Kind, &str, Unit, &str)] = &[
-    (
-        Kind::Gauge,
-        "millrace_sink_applied_seq",
-        Unit::Count,
-        "Last event that the sink durably processed",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_sink_lag_events",
-        Unit::Count,
-        "Events that the sink has yet to process",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_sink_age_seconds",
-        Unit::Seconds,
-        "Age of the oldest event that the sink has yet to process; 0 when there is none",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_sink_rate_events_per_second",
-        Unit::Count,
-        "Events processed per second over the last ten seconds",
-    ),
-    (Kind::Counter, "millrace_sink_events_total", Unit::Count, "Events processed since the start"),
-    (
-        Kind::Counter,
-        "millrace_sink_errors_total",
-        Unit::Count,
-        "Failures by kind: source and transient are tried again, event leads to the quarantine, permanent stops the sink",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_sink_backoff_seconds",
-        Unit::Seconds,
-        "Length of the wait before the next try; 0 when nothing is tried again",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_sink_quarantined_events",
-        Unit::Count,
-        "Events that lie in the sink's quarantine",
-    ),
-    (
-        Kind::Counter,
-        "millrace_sink_quarantined_total",
-        Unit::Count,
-        "Events put into the quarantine since the start",
-    ),
-    (
-        Kind::Counter,
-        "millrace_sink_quarantine_requests_total",
-        Unit::Count,
-        "Entries of the quarantine that were asked about, by result: replay, drop, failed",
-    ),
-    (Kind::Gauge, "millrace_sink_stopped", Unit::Count, "1 when the sink has stopped, else 0"),
-    (
-        Kind::Gauge,
-        "millrace_engine_durable_seq",
-        Unit::Count,
-        "Last event of the journal that is durable",
-    ),
-    (
-        Kind::Counter,
-        "millrace_engine_payments_total",
-        Unit::Count,
-        "Payments decided since the start, by status",
-    ),
-    (
-        Kind::Counter,
-        "millrace_engine_replays_total",
-        Unit::Count,
-        "Payments asked for again since the start, and answered with their first outcome",
-    ),
-    (
-        Kind::Counter,
-        "millrace_engine_batches_total",
-        Unit::Count,
-        "Batches decided since the start",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_engine_queue_weight",
-        Unit::Count,
-        "Room that waiting commands take in the queue: one each, and one per 128 bytes of context",
-    ),
-    (Kind::Gauge, "millrace_engine_queue_weight_max", Unit::Count, "Room in the queue"),
-    (
-        Kind::Counter,
-        "millrace_engine_snapshots_total",
-        Unit::Count,
-        "Snapshots taken since the start",
-    ),
-    (
-        Kind::Counter,
-        "millrace_engine_generations_total",
-        Unit::Count,
-        "Generations of payments written to runs since the start",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_engine_upkeep_pause_max_seconds",
-        Unit::Seconds,
-        "Longest time that upkeep took between two batches",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_engine_upkeep_waited_seconds",
-        Unit::Seconds,
-        "Time that deciding waited for upkeep to write, in all",
-    ),
-    (
-        Kind::Counter,
-        "millrace_risk_verdicts_total",
-        Unit::Count,
-        "Payments decided since the start, by what risk said of them",
-    ),
-    (
-        Kind::Counter,
-        "millrace_risk_attempts_total",
-        Unit::Count,
-        "Attempts looked at under a policy since the start",
-    ),
-    (
-        Kind::Counter,
-        "millrace_risk_fallbacks_total",
-        Unit::Count,
-        "Attempts that the policy's fallback decided, because its time budget was spent",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_risk_policy_number",
-        Unit::Count,
-        "Number of the policy in force; 0 is none",
-    ),
-    (
-        Kind::Gauge,
-        "millrace_process_resident_memory_bytes",
-        Unit::Bytes,
-        "Memory of this process that is resident",
-    ),
-    (
-        Kind::Counter,
-        "millrace_process_cpu_milliseconds_total",
-        Unit::Milliseconds,
-        "Processor time of this process, in user and kernel mode",
-    ),
-];
 
 /// What there is to watch. A role that runs without an engine has none.
 #[derive(Clone, Default)]
@@ -356,21 +203,6 @@ fn cpu_ms() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_metric_is_documented_and_named_as_the_others() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations/metrics.md");
-        let docs = fs::read_to_string(path).expect("is there");
-        for (kind, name, _, text) in METRICS {
-            let row = format!("| `{name}");
-            let row = docs
-                .lines()
-                .find(|line| line.starts_with(&row))
-                .unwrap_or_else(|| panic!("{path} has no row of {name}"));
-            assert!(row.contains(text), "{name}: the documentation tells something else: {row}");
-            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
-        }
-    }
 
     #[test]
     fn this_process_has_memory_and_takes_time() {
