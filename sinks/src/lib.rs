@@ -29,5 +29,5 @@ pub use config::SinksConfig;
 pub use graphql::{GraphqlConfig, GraphqlSink, ReadStore};
 pub use notify::{NotifyConfig, NotifySink};
 pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
-pub use runner::{SinkHandle, spawn, yield_to_payments};
+pub use runner::{SinkHandle, Source, SourceError, spawn, yield_to_payments};
 pub use sink::{Sink, SinkError};

@@ -93,27 +93,60 @@ impl Drop for SinkHandle {
     }
 }
 
-/// Where batches come from: the feed, or a script in tests.
-trait Source: Send + 'static {
-    type Reader;
+/// Where batches come from: the feed, a stream, or a script in tests.
+pub trait Source: Send + 'static {
+    /// A place in the source.
+    type Reader: Send;
 
-    fn reader(&self, from: EventSeq) -> Self::Reader;
+    /// A reader whose first event is `from`.
+    ///
+    /// # Errors
+    /// When the source is away, or has not that event any more.
+    fn reader(&self, from: EventSeq) -> Result<Self::Reader, SourceError>;
 
-    fn next(
-        reader: &mut Self::Reader,
-        timeout: Duration,
-    ) -> Result<Option<FeedBatch>, JournalError>;
+    /// The next batch; waits at most `timeout`. `None` when there was none.
+    ///
+    /// # Errors
+    /// When the source is away, or what it holds is not what was written.
+    fn next(reader: &mut Self::Reader, timeout: Duration)
+    -> Result<Option<FeedBatch>, SourceError>;
+
+    /// Everything below `next_seq` is committed by the sink: tells the source that it need not keep
+    /// it for this one.
+    ///
+    /// # Errors
+    /// When the source is away. What was committed stays so.
+    fn committed(reader: &mut Self::Reader, next_seq: EventSeq) -> Result<(), SourceError> {
+        let _ = (reader, next_seq);
+        Ok(())
+    }
+}
+
+/// Why a source gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct SourceError {
+    /// What happened, where, and what an operator can do.
+    pub text: String,
+    /// Whether trying again may help. It is tried again without end, ever more slowly.
+    pub transient: bool,
+}
+
+impl From<JournalError> for SourceError {
+    fn from(error: JournalError) -> Self {
+        Self { transient: matches!(error, JournalError::Io { .. }), text: error.to_string() }
+    }
 }
 
 impl Source for Feed {
     type Reader = FeedReader;
 
-    fn reader(&self, from: EventSeq) -> FeedReader {
-        Self::reader(self, from)
+    fn reader(&self, from: EventSeq) -> Result<FeedReader, SourceError> {
+        Ok(Self::reader(self, from))
     }
 
-    fn next(reader: &mut FeedReader, timeout: Duration) -> Result<Option<FeedBatch>, JournalError> {
-        reader.next(timeout)
+    fn next(reader: &mut FeedReader, timeout: Duration) -> Result<Option<FeedBatch>, SourceError> {
+        Ok(reader.next(timeout)?)
     }
 }
 
@@ -122,11 +155,7 @@ impl Source for Feed {
 /// # Panics
 /// When the operating system refuses a thread.
 #[must_use]
-pub fn spawn(sink: Box<dyn Sink>, feed: Feed) -> SinkHandle {
-    spawn_from(sink, feed)
-}
-
-fn spawn_from(sink: Box<dyn Sink>, source: impl Source) -> SinkHandle {
+pub fn spawn(sink: Box<dyn Sink>, source: impl Source) -> SinkHandle {
     let name = sink.name();
     let progress = Arc::new(Progress::default());
     progress.note_applied(sink.as_ref());
@@ -194,11 +223,8 @@ fn follow<S: Source>(
     progress: &Progress,
     failures: &mut usize,
 ) -> Result<(), Failure> {
-    let unreadable = |error: JournalError| Failure {
-        transient: matches!(error, JournalError::Io { .. }),
-        text: error.to_string(),
-    };
-    let mut reader = source.reader(sink.next_seq());
+    let unreadable = |SourceError { text, transient }| Failure { text, transient };
+    let mut reader = source.reader(sink.next_seq()).map_err(unreadable)?;
     let mut batches = Vec::new();
     while !progress.stopped() {
         batches.clear();
@@ -221,6 +247,7 @@ fn follow<S: Source>(
         })?;
         *failures = 0;
         progress.note_applied(sink);
+        S::committed(&mut reader, sink.next_seq()).map_err(unreadable)?;
     }
     Ok(())
 }
@@ -270,14 +297,14 @@ mod tests {
     impl Source for Script {
         type Reader = (u64, u64);
 
-        fn reader(&self, from: EventSeq) -> (u64, u64) {
-            (from.0, self.last_seq)
+        fn reader(&self, from: EventSeq) -> Result<(u64, u64), SourceError> {
+            Ok((from.0, self.last_seq))
         }
 
         fn next(
             (next_seq, last_seq): &mut (u64, u64),
             timeout: Duration,
-        ) -> Result<Option<FeedBatch>, JournalError> {
+        ) -> Result<Option<FeedBatch>, SourceError> {
             if next_seq > last_seq {
                 thread::sleep(timeout.min(Duration::from_millis(1)));
                 return Ok(None);
@@ -343,7 +370,7 @@ mod tests {
     fn start(outcomes: impl IntoIterator<Item = Outcome>) -> SinkHandle {
         let outcomes = outcomes.into_iter().collect();
         let sink = Counter { next_seq: EventSeq(11), outcomes };
-        spawn_from(Box::new(sink), Script { last_seq: 40_000 })
+        spawn(Box::new(sink), Script { last_seq: 40_000 })
     }
 
     /// Waits until it holds, for at most ten seconds.

@@ -4,7 +4,7 @@
 use std::{io, path::PathBuf};
 
 use millrace_engine::feed::FeedBatch;
-use millrace_ledger::EventSeq;
+use millrace_ledger::{EventSeq, Timestamp};
 
 /// A consumer of the feed.
 pub trait Sink: Send {
@@ -21,8 +21,33 @@ pub trait Sink: Send {
     /// failed attempt stays.
     ///
     /// # Errors
-    /// [`SinkError::Gap`] when events are missing; what the file or store at fault says otherwise.
+    /// [`SinkError::Gap`] when events are missing; [`SinkError::Poison`] when one event is at fault
+    /// and the others are not; what the file or store at fault says otherwise.
     fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError>;
+
+    /// Moves the cursor past an event that is quarantined, durably and without its effect. It is
+    /// called with the event that is due ([`Sink::next_seq`]), and only after the event's entry in
+    /// the quarantine is durable. A sink whose output has to be dense leaves a mark that says why
+    /// the effect is missing.
+    ///
+    /// # Errors
+    /// As for [`Sink::apply`]. A sink that can't go on without the event keeps the default, which
+    /// refuses: it stops.
+    fn skip(&mut self, seq: EventSeq, time: Timestamp, reason: &str) -> Result<(), SinkError> {
+        let _ = (time, reason);
+        Err(SinkError::NotSkippable { sink: self.name(), seq })
+    }
+
+    /// Makes up for an event that was skipped: produces its effect now, out of order, and does not
+    /// move the cursor. It may be called again for the same event, and has its effect once.
+    ///
+    /// # Errors
+    /// As for [`Sink::apply`]. A sink whose effect depends on the order of events keeps the
+    /// default, which refuses: such a sink is rebuilt from the journal.
+    fn replay(&mut self, batch: &FeedBatch) -> Result<(), SinkError> {
+        let _ = batch;
+        Err(SinkError::NotReplayable { sink: self.name() })
+    }
 }
 
 /// Why a sink can't go on. The text names the file at fault and what an operator can do.
@@ -41,6 +66,47 @@ pub enum SinkError {
         expected: EventSeq,
         /// The event that came.
         found: EventSeq,
+    },
+    /// One event can't be processed, whatever surrounds it. The runner tries it a few times and then
+    /// quarantines it.
+    #[error("{sink}: event {seq} can't be processed: {problem}")]
+    Poison {
+        /// The sink that can't process it.
+        sink: &'static str,
+        /// The event.
+        seq: EventSeq,
+        /// Why not.
+        problem: String,
+    },
+    /// The sink's output would be wrong without the event.
+    #[error(
+        "{sink}: event {seq} can't be processed, and this sink can't leave one out. The lines above \
+         say what is wrong with it"
+    )]
+    NotSkippable {
+        /// The sink that stopped.
+        sink: &'static str,
+        /// The event.
+        seq: EventSeq,
+    },
+    /// The sink's output depends on the order of events.
+    #[error(
+        "{sink}: a single event can't be replayed, because later ones build on it. Rebuild the sink \
+         from the journal (millrace sinks rebuild {sink}): that processes the event in its place"
+    )]
+    NotReplayable {
+        /// The sink.
+        sink: &'static str,
+    },
+    /// A service that the sink works with is away, or refused something.
+    #[error("{service}: {problem}")]
+    Service {
+        /// What it is and where, as in "PostgreSQL at 127.0.0.1:5432".
+        service: String,
+        /// What happened, and what an operator can do.
+        problem: String,
+        /// Whether trying again may help.
+        transient: bool,
     },
     /// A file could not be read or written.
     #[error("could not {action} {}: {source}", path.display())]
@@ -122,10 +188,15 @@ pub enum SinkError {
 }
 
 impl SinkError {
-    /// Whether trying again may help: full disks and busy devices recover, damage does not.
+    /// Whether trying again may help: full disks, busy devices and services that are away recover,
+    /// damage does not.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Io { .. })
+        match self {
+            Self::Io { .. } => true,
+            Self::Service { transient, .. } => *transient,
+            _ => false,
+        }
     }
 
     pub(crate) fn io(

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use millrace_engine::feed::FeedBatch;
-use millrace_ledger::EventSeq;
+use millrace_ledger::{EventSeq, Timestamp};
 
 use super::{
     GraphqlConfig,
@@ -70,6 +70,15 @@ impl Sink for GraphqlSink {
         let rows = projection.finish();
         self.tables.commit(rows.batch, place)?;
         self.history_accounts.extend(rows.history_accounts);
+        self.place = place;
+        self.applied.set(place);
+        Ok(())
+    }
+
+    fn skip(&mut self, seq: EventSeq, time: Timestamp, _reason: &str) -> Result<(), SinkError> {
+        is_due(NAME, self.place.next_seq, seq)?;
+        let place = Place { next_seq: seq.next(), time };
+        self.tables.commit(self.tables.batch(1), place)?;
         self.place = place;
         self.applied.set(place);
         Ok(())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use millrace_engine::feed::FeedBatch;
-use millrace_ledger::{AccountId, Amount, Currency, Event, EventSeq, LedgerId};
+use millrace_ledger::{AccountId, Amount, Currency, Event, EventSeq, LedgerId, Timestamp};
 
 use super::{
     NotifyConfig,
@@ -143,6 +143,18 @@ impl Sink for NotifySink {
         self.next_seq = next_seq;
         self.save_place()
     }
+
+    /// Nothing in the file tells of a skipped event, so the cursor has to.
+    fn skip(&mut self, seq: EventSeq, _: Timestamp, _reason: &str) -> Result<(), SinkError> {
+        is_due(NAME, self.next_seq, seq)?;
+        self.cursor.save(Place {
+            next_seq: seq.next().0,
+            notifications_bytes: self.outlet.len(),
+            accounts_bytes: self.directory.len(),
+        })?;
+        self.next_seq = seq.next();
+        Ok(())
+    }
 }
 
 impl NotifySink {
@@ -269,7 +281,6 @@ mod tests {
     use millrace_engine::feed::FeedEvent;
     use millrace_ledger::{
         Account, AccountEvent, AccountSpec, AccountState, Balances, HoldExpired, PaymentId,
-        Timestamp,
     };
 
     use super::*;

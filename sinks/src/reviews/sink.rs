@@ -10,7 +10,7 @@ use std::{
 };
 
 use millrace_engine::feed::FeedBatch;
-use millrace_ledger::EventSeq;
+use millrace_ledger::{EventSeq, Timestamp};
 
 use super::{ReviewStore, ReviewsConfig, project::Projection, tables::Tables};
 use crate::{Sink, SinkError, line_file::create_dir, sink::is_due, store::Place};
@@ -70,6 +70,15 @@ impl Sink for ReviewsSink {
         let (rows, policy_number) = projection.finish();
         self.tables.store.commit(rows, place)?;
         (self.place, self.policy_number) = (place, policy_number);
+        self.applied_seq.store(place.next_seq.0 - 1, Ordering::Release);
+        Ok(())
+    }
+
+    fn skip(&mut self, seq: EventSeq, time: Timestamp, _reason: &str) -> Result<(), SinkError> {
+        is_due(NAME, self.place.next_seq, seq)?;
+        let place = Place { next_seq: seq.next(), time };
+        self.tables.store.commit(self.tables.store.batch(1), place)?;
+        self.place = place;
         self.applied_seq.store(place.next_seq.0 - 1, Ordering::Release);
         Ok(())
     }
