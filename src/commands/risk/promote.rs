@@ -15,6 +15,7 @@ use millrace_risk::{
     model::{Model, ModelError, import::import},
     policy::{PolicyDocument, Thresholds},
 };
+use millrace_risk_lab::model_file::looks_imported;
 use prost::bytes::Bytes;
 use serde_json::json;
 
@@ -194,19 +195,14 @@ fn read_model(path: &Path) -> Result<(Bytes, String), Failure> {
     let bytes = upload::read(path)?;
     let imported = match Model::from_bytes(&bytes) {
         Ok(_) => None,
-        Err(error @ ModelError::Foreign) => match import(&bytes, &shown.to_string()) {
-            Ok(model) => Some(Bytes::from(model.to_bytes())),
-            Err(_) if !looks_like_text(&bytes) => return Err(format!("{shown}: {error}").into()),
-            Err(error) => return Err(format!("{shown}: {error}").into()),
-        },
+        Err(ModelError::Foreign) if looks_imported(&bytes) => {
+            let model = import(&bytes, &shown.to_string());
+            let model = model.map_err(|error| format!("{shown}: {error}"))?;
+            Some(Bytes::from(model.to_bytes()))
+        }
         Err(error) => return Err(format!("{shown}: {error}").into()),
     };
     Ok((imported.unwrap_or(bytes), title(path)))
-}
-
-fn looks_like_text(bytes: &[u8]) -> bool {
-    let start = bytes.trim_ascii_start();
-    start.starts_with(b"tree") || start.starts_with(b"{")
 }
 
 async fn put(
