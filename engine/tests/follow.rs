@@ -88,7 +88,9 @@ fn the_note_of_another_journal_is_none() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20))]
+    #![proptest_config(ProptestConfig {
+        cases: 20, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     /// However a note is changed, nobody reads past what is durable.
     #[test]

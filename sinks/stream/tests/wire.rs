@@ -85,9 +85,9 @@ prop_compose! {
         rule in "[a-z-]{0,31}",
         hold_s in 0..=Verdict::HOLD_S_MAX,
         defect in prop::option::of(select(RejectReason::ALL)),
-        balances in prop::option::of([balances(), balances()]),
-        context in context(),
-        evidence in evidence(),
+        balances in prop::option::of([balances(), balances()]).boxed(),
+        context in context().boxed(),
+        evidence in evidence().boxed(),
     ) -> FeedEvent {
         let statuses = [Status::Settled, Status::Held, Status::Voided, Status::Rejected(reason)];
         let payment = Payment {
@@ -203,7 +203,12 @@ prop_compose! {
         time in any::<u64>().prop_map(Timestamp),
         first in 1..u64::MAX - 100,
         mut events in prop::collection::vec(
-            prop_oneof![6 => payment(), 1 => hold_expired(), 1 => account(), 1 => act()], 1..12),
+            prop_oneof![
+                6 => payment().boxed(),
+                1 => hold_expired().boxed(),
+                1 => account().boxed(),
+                1 => act().boxed(),
+            ], 1..12),
     ) -> FeedBatch {
         for (position, event) in events.iter_mut().enumerate() {
             let place = EventSeq(first + position as u64);
@@ -229,6 +234,8 @@ fn frame(batch: &FeedBatch) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn every_batch_comes_back_as_it_was(batch in batch()) {
         let read = read_frame(frame(&batch).into()).expect("reads");

@@ -21,6 +21,7 @@ use async_nats::{
     },
 };
 use millrace_engine::{Feed, FeedReader};
+use millrace_ledger::EventSeq;
 
 use super::{
     in_flight::{Acked, InFlight},
@@ -92,7 +93,7 @@ impl Lane {
         let place = place::find(&stream, &name, &self.feed).await?;
         self.progress.note_waiting(None);
         tracing::info!(stream = name, next_seq = place.next_seq.0, "publishing");
-        self.progress.note_published(millrace_ledger::EventSeq(place.next_seq.0 - 1));
+        self.progress.note_published(EventSeq(place.next_seq.0 - 1));
         let journal = self.feed.journal_id()?.ok_or(StreamError::NoJournal)?;
         let in_flight = InFlight::new(MESSAGES_MAX, self.config.in_flight_mib << 20);
         let session = Session {
@@ -176,11 +177,17 @@ impl Session<'_> {
                     let chain = self.reader.chain_hash();
                     self.lane.packer.pack(&batch, self.journal, chain, &mut self.ready);
                 }
-                None if self.in_flight.len() < FULL_ONLY_ABOVE => {
-                    self.ready.extend(self.lane.packer.rest());
+                None => {
+                    if self.in_flight.len() < FULL_ONLY_ABOVE {
+                        self.ready.extend(self.lane.packer.rest());
+                    }
+                    if self.ready.is_empty() && self.in_flight.len() == 0 {
+                        // What was read last may be nothing that this stream has.
+                        let read = EventSeq(self.reader.next_seq().0 - 1);
+                        self.lane.progress.note_published(read);
+                    }
                     break;
                 }
-                None => break,
             }
         }
         let known = self.lane.feed.durable_seq().0;

@@ -142,3 +142,97 @@ fn payment_subject(prefix: &str, event: &FeedEvent) -> Option<String> {
         Event::Account(_) | Event::Act(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millrace_ledger::{
+        ActEvent, LedgerId, Operation, Outcome, Payment, PaymentEvent, RejectReason, Timestamp,
+        Verdict,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn act(seq: u64, len: usize) -> FeedEvent {
+        let event = Event::Act(ActEvent { seq: EventSeq(seq) });
+        FeedEvent { event, context: vec![b'x'; len].into(), evidence: Bytes::new() }
+    }
+
+    /// Batches of events of these lengths, in sequence from 1.
+    fn batches(lens: &[Vec<usize>]) -> Vec<FeedBatch> {
+        let mut seq = 0;
+        let mut batch = |(time, lens): (usize, &Vec<usize>)| {
+            let events = lens.iter().map(|len| {
+                seq += 1;
+                act(seq, *len)
+            });
+            FeedBatch { time: Timestamp(time as u64), events: events.collect() }
+        };
+        lens.iter().enumerate().map(&mut batch).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn frames_hold_all_events_and_are_as_large_as_they_may_be(
+            lens in prop::collection::vec(prop::collection::vec(0_usize..300, 1..20), 1..20),
+            bytes_max in 100_usize..3_000,
+        ) {
+            let batches = batches(&lens);
+            let mut packer = Packer::Frames(FramePacker::new("events.v1", bytes_max));
+            let mut out = Vec::new();
+            for (at, batch) in batches.iter().enumerate() {
+                packer.pack(batch, [7; 16], [at as u8; 32], &mut out);
+            }
+            out.extend(packer.rest());
+            prop_assert_eq!(packer.rest(), None);
+            let (mut read, mut next) = (Vec::new(), 1);
+            let mut lens = Vec::new();
+            for Outgoing { label, subject, events, payload } in out {
+                prop_assert_eq!(subject, "events.v1");
+                prop_assert_eq!((label.first.0, label.last.0), (next, next + events - 1));
+                next += events;
+                prop_assert!(payload.len() <= bytes_max || events == 1);
+                let batches = wire::read_frame(payload.clone()).expect("reads");
+                let last = batches.last().expect("not empty");
+                prop_assert_eq!(label.chain, [last.time.0 as u8; 32]);
+                let first = wire::write_event(&batches[0].events[0], batches[0].time);
+                lens.push((payload.len(), first.encoded_len()));
+                for batch in batches {
+                    read.extend(batch.events.into_iter().map(|event| (batch.time, event)));
+                }
+            }
+            // The first event of each frame did not fit into the one before.
+            for pair in lens.windows(2) {
+                prop_assert!(pair[0].0 + pair[1].1 + 3 > bytes_max);
+            }
+            let events = batches.into_iter().flat_map(|batch| {
+                batch.events.into_iter().map(move |event| (batch.time, event))
+            });
+            prop_assert_eq!(read, events.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn subjects_tell_ledger_outcome_and_operation() {
+        let subject = |ledger, operation, status| {
+            let payment = Payment { ledger: LedgerId(ledger), operation, ..Payment::default() };
+            let outcome = Outcome { status, ..Outcome::rejected(RejectReason::LedgerZero) };
+            let (seq, verdict) = (EventSeq(1), Verdict::default());
+            let event = PaymentEvent { seq, payment, outcome, verdict, balances: None };
+            let event = Event::Payment(event);
+            let event = FeedEvent { event, context: Bytes::new(), evidence: Bytes::new() };
+            payment_subject("payments.v1", &event)
+        };
+        let rejected = Status::Rejected(RejectReason::LedgerZero);
+        for (ledger, operation, status, said) in [
+            (203, Operation::Pay, Status::Settled, "payments.v1.203.settled.pay"),
+            (978, Operation::Authorize, Status::Held, "payments.v1.978.held.authorize"),
+            (978, Operation::Capture, Status::Settled, "payments.v1.978.settled.capture"),
+            (203, Operation::Void, Status::Voided, "payments.v1.203.voided.void"),
+            (0, Operation::Refund, rejected, "payments.v1.0.rejected.refund"),
+        ] {
+            assert_eq!(subject(ledger, operation, status).as_deref(), Some(said));
+        }
+        assert_eq!(payment_subject("payments.v1", &act(1, 5)), None);
+    }
+}

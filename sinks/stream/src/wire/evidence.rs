@@ -9,8 +9,8 @@ pub(super) fn write(bytes: &[u8]) -> Option<v1::RiskEvidence> {
     let challenger = evidence.challenger;
     let reason = |reason: &Reason| v1::RiskReason {
         feature: reason.feature.into(),
-        value: reason.value,
-        contribution: reason.contribution,
+        value: Some(reason.value),
+        contribution: Some(reason.contribution),
     };
     let message = v1::RiskEvidence {
         policy_number: evidence.policy.into(),
@@ -30,8 +30,8 @@ pub(super) fn read(message: &v1::RiskEvidence) -> Option<Vec<u8>> {
     for reason in &message.reasons {
         reasons.push(Reason {
             feature: u16::try_from(reason.feature).ok()?,
-            value: reason.value,
-            contribution: reason.contribution,
+            value: reason.value?,
+            contribution: reason.contribution?,
         });
     }
     let evidence = Evidence {

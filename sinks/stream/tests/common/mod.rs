@@ -33,6 +33,8 @@ pub(crate) struct Bank {
     engine: Option<Engine>,
     random: Random,
     next_id: u128,
+    /// Holds expire after a second, at whatever moment that is.
+    pub(crate) holds_expire: bool,
 }
 
 /// The same numbers each time.
@@ -61,7 +63,8 @@ impl Bank {
     /// With the journal that is there.
     pub(crate) fn at(directory: TempDir, seed: u64) -> Self {
         let engine = Some(start(directory.path()));
-        Self { directory, engine, random: Random::new(seed), next_id: 1 + (u128::from(seed) << 64) }
+        let next_id = 1 + (u128::from(seed) << 64);
+        Self { directory, engine, random: Random::new(seed), next_id, holds_expire: false }
     }
 
     pub(crate) fn journal(&self) -> &Path {
@@ -103,6 +106,17 @@ impl Bank {
         };
         let specs = (1..=ACCOUNTS).map(spec).collect();
         self.ask(|reply| Command::CreateAccounts { specs, reply });
+        self.until_in_feed();
+    }
+
+    /// Answers are sent just before the feed is told; but the answer to what is asked next, after.
+    fn until_in_feed(&self) {
+        self.ask(|reply| Command::GetAccounts { ids: Vec::new(), reply });
+    }
+
+    /// Waits until no hold is left that could expire.
+    pub(crate) fn until_holds_expired(&self) {
+        thread::sleep(Duration::from_secs(3));
     }
 
     fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> T {
@@ -133,11 +147,13 @@ impl Bank {
                 self.ask(|reply| Command::UpdateAccount { id, change, reply });
             }
         }
+        self.until_in_feed();
     }
 
     fn payment(&mut self) -> Payment {
         let id = self.next_id;
         self.next_id += 1;
+        let timeout_s = if self.holds_expire { 1 } else { 100_000 };
         let random = &mut self.random;
         let debit = 1 + u128::from(random.below(ACCOUNTS as u64 + 1));
         let plain = Payment {
@@ -159,7 +175,7 @@ impl Bank {
             ..Payment::default()
         };
         match random.below(8) {
-            0 => Payment { operation: Operation::Authorize, timeout_s: 1, ..plain },
+            0 => Payment { operation: Operation::Authorize, timeout_s, ..plain },
             1 => Payment { operation: Operation::Authorize, ..plain },
             2 => follow_up(Operation::Capture),
             3 => follow_up(Operation::Void),
@@ -333,4 +349,12 @@ pub(crate) fn events_of(held: Vec<Held>) -> Vec<(Timestamp, FeedEvent)> {
         assert_eq!(message.header("Millrace-Last-Sequence"), events.len().to_string());
     }
     events
+}
+
+/// Compares, and tells the first event that differs rather than all of them.
+pub(crate) fn assert_same(found: &[(Timestamp, FeedEvent)], expected: &[(Timestamp, FeedEvent)]) {
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), expected.len());
 }
