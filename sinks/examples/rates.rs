@@ -16,14 +16,12 @@ use bytes::Bytes;
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{
     Account, AccountEvent, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances,
-    Code, Event, EventSeq, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentEvent, PaymentFlags,
-    PaymentId, Status, Timestamp, Verdict,
+    Code, Event, EventSeq, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentEvent,
+    PaymentFlags, PaymentId, Status, Timestamp, Verdict,
 };
 use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
-    Sink,
-    audit::verify,
-    notify::Transport,
+    Sink, audit::verify, notify::Transport,
 };
 
 const BATCH_EVENTS: usize = 4_096;

@@ -27,8 +27,7 @@ impl Channel {
         [Self::InApp, Self::Email, Self::Webhook, Self::Sms, Self::Push, Self::File];
 
     /// The channels that something is sent by.
-    pub const SENDING: [Self; 5] =
-        [Self::Email, Self::Webhook, Self::Sms, Self::Push, Self::File];
+    pub const SENDING: [Self; 5] = [Self::Email, Self::Webhook, Self::Sms, Self::Push, Self::File];
 
     /// As in the configuration.
     #[must_use]

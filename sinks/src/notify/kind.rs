@@ -62,10 +62,7 @@ impl EventKind {
 
     /// Whether the lines of `file` and `stdout` tell of it. The rest needs the outbox.
     pub(super) fn is_in_lines(self) -> bool {
-        !matches!(
-            self,
-            Self::Review | Self::HoldExpiring | Self::LowBalance | Self::Security
-        )
+        !matches!(self, Self::Review | Self::HoldExpiring | Self::LowBalance | Self::Security)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What an event means to people: consumes an event, produces its kind, its parties and its
 //! amount, or nothing where nobody is concerned.
 
+use super::{EventKind, Role};
 use millrace_ledger::{
     AccountId, Amount, Event, EventSeq, HoldExpired, Operation, PaymentEvent, PaymentId,
     RejectReason, Status, Timestamp,
 };
-use super::{EventKind, Role};
 
 /// An event that concerns the holders of its accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,8 +63,8 @@ impl Owners {
             let problem = format!("{:?} is not a locale, such as \"en\"", config.locale);
             return Err(wrong("locale", problem));
         }
-        let time_zone = time_zone(&config.time_zone)
-            .map_err(|error| wrong("time_zone", error.to_string()))?;
+        let time_zone =
+            time_zone(&config.time_zone).map_err(|error| wrong("time_zone", error.to_string()))?;
         let mut low_balance = Vec::new();
         for entry in &config.low_balance {
             let currency = Currency::of_code(&entry.currency).ok_or_else(|| {

@@ -69,10 +69,14 @@ pub struct HourMinute(u16);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PreferencesError {
     /// There is no such zone.
-    #[error("there is no time zone {0:?}; give a name of the IANA database, such as \"Europe/Prague\"")]
+    #[error(
+        "there is no time zone {0:?}; give a name of the IANA database, such as \"Europe/Prague\""
+    )]
     TimeZone(String),
     /// Not a language tag.
-    #[error("{0:?} is not a locale; give a language and, if need be, a region, such as \"cs\" or \"en-GB\"")]
+    #[error(
+        "{0:?} is not a locale; give a language and, if need be, a region, such as \"cs\" or \"en-GB\""
+    )]
     Locale(String),
     /// Both ends are the same.
     #[error("quiet hours from {0} to {0} are none or all; give two different times, or none")]

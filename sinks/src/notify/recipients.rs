@@ -106,7 +106,8 @@ impl Recipients {
                 Ok(())
             }
             Err(error) => {
-                let found = fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
+                let found =
+                    fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
                 let known = loaded.seen.replace(found.unwrap_or((SystemTime::UNIX_EPOCH, 0)));
                 // Said once per state of the file.
                 if known == loaded.seen { Ok(()) } else { Err(error) }

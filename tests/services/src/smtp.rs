@@ -65,9 +65,11 @@ impl Smtp {
         let directory = tempfile::tempdir().map_err(io("a temporary directory"))?;
         let mut smtp = Self { python, directory, port: free_port(), server: None };
         smtp.set_mode(SmtpMode::Accept)?;
-        for (name, text) in
-            [("smtp.py", Some(SCRIPT)), ("tls.pem", settings.tls_pem.as_deref()), ("password", settings.password.as_deref())]
-        {
+        for (name, text) in [
+            ("smtp.py", Some(SCRIPT)),
+            ("tls.pem", settings.tls_pem.as_deref()),
+            ("password", settings.password.as_deref()),
+        ] {
             if let Some(text) = text {
                 fs::write(smtp.path(name), text).map_err(io("a file of the mail server"))?;
             }

@@ -149,4 +149,3 @@ pub struct FileConfig {
     /// Default: `deliveries.jsonl` in the sink's directory.
     pub path: PathBuf,
 }
-

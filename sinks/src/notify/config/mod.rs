@@ -10,9 +10,7 @@ use serde::Deserialize;
 
 use super::EventKind;
 
-pub use channels::{
-    EmailConfig, FileConfig, ProviderConfig, SecretConfig, Tls, WebhookConfig,
-};
+pub use channels::{EmailConfig, FileConfig, ProviderConfig, SecretConfig, Tls, WebhookConfig};
 pub use delivery::DeliveryConfig;
 pub use rule::{LowBalanceConfig, RuleConfig};
 

@@ -9,9 +9,7 @@ use std::{
 use millrace_ledger::Timestamp;
 use serde_json::json;
 
-use super::{
-    super::FileConfig, Accepted, Delivering, Envelope, Item, Provider, Refused,
-};
+use super::{super::FileConfig, Accepted, Delivering, Envelope, Item, Provider, Refused};
 use crate::{SinkError, line_file::LineFile, text::rfc3339};
 
 const FILE_NAME: &str = "deliveries.jsonl";

@@ -188,7 +188,8 @@ mod tests {
             ..config()
         };
         let provider = HttpProvider::open(Channel::Sms, &config).expect("opens");
-        let facts = Facts { to: "+420 1", text: "a \"b\"\n", name: "Ann", key: "k", ..<_>::default() };
+        let facts =
+            Facts { to: "+420 1", text: "a \"b\"\n", name: "Ann", key: "k", ..<_>::default() };
         let (headers, body) = provider.render(&facts).expect("renders");
         assert_eq!(body, "to=%2B420%201&j=\"a \\\"b\\\"\\n\"");
         assert_eq!(headers[0].1, "Ann/k");

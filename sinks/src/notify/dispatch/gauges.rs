@@ -32,8 +32,10 @@ const NS_PER_S: f64 = 1e9;
 pub(super) fn attempted(channel: Channel, result: &Result<Accepted, Refused>, members: usize) {
     let channel = channel.name();
     match result {
-        Ok(_) => counter!("millrace_notify_sent_messages_total", "sink" => SINK, "channel" => channel)
-            .increment(members as u64),
+        Ok(_) => {
+            counter!("millrace_notify_sent_messages_total", "sink" => SINK, "channel" => channel)
+                .increment(members as u64)
+        }
         Err(_) => {
             counter!("millrace_notify_failed_attempts_total", "sink" => SINK, "channel" => channel)
                 .increment(1);
@@ -54,8 +56,7 @@ impl Scheduler {
         let standing = self.outbox.standing();
         let positions = self.circuits.positions();
         for channel in Channel::SENDING {
-            let (worst, open) =
-                positions.get(&channel).copied().unwrap_or((Position::Closed, 0));
+            let (worst, open) = positions.get(&channel).copied().unwrap_or((Position::Closed, 0));
             let values = [
                 ("millrace_notify_pending_messages", standing.open[channel.index()] as f64),
                 ("millrace_notify_oldest_pending_seconds", self.oldest_s(channel, now)?),

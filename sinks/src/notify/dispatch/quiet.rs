@@ -18,9 +18,10 @@ pub(super) fn until(now: Timestamp, quiet: QuietHours, zone: &TimeZone) -> Optio
         if !quiet.covers(minute) {
             break;
         }
-        let minutes = i64::from((quiet.to.of_day() + MINUTES_PER_DAY - minute.of_day()) % MINUTES_PER_DAY);
-        let into_minute = i64::from(local.second()) * 1_000_000_000
-            + i64::from(local.subsec_nanosecond());
+        let minutes =
+            i64::from((quiet.to.of_day() + MINUTES_PER_DAY - minute.of_day()) % MINUTES_PER_DAY);
+        let into_minute =
+            i64::from(local.second()) * 1_000_000_000 + i64::from(local.subsec_nanosecond());
         let left = SignedDuration::from_mins(minutes) - SignedDuration::from_nanos(into_minute);
         let end = at.checked_add(left).ok()?;
         // The clock may be changed before the end: look again from there.

@@ -179,18 +179,18 @@ async fn run(mut scheduler: Scheduler, shared: &Shared, mut stopped: watch::Rece
     let mut unsettled: Vec<Delivered> = Vec::new();
     let mut next_housekeeping = Instant::now();
     while !*stopped.borrow() {
-        let wait = match round(&mut scheduler, &mut unsettled, &mut deliveries, &mut next_housekeeping)
-        {
-            Ok(wait) => {
-                shared.set_error(None);
-                wait
-            }
-            Err(error) => {
-                tracing::error!(%error, "notifications are not delivered; trying again");
-                shared.set_error(Some(error.to_string()));
-                FAILED_WAIT
-            }
-        };
+        let wait =
+            match round(&mut scheduler, &mut unsettled, &mut deliveries, &mut next_housekeeping) {
+                Ok(wait) => {
+                    shared.set_error(None);
+                    wait
+                }
+                Err(error) => {
+                    tracing::error!(%error, "notifications are not delivered; trying again");
+                    shared.set_error(Some(error.to_string()));
+                    FAILED_WAIT
+                }
+            };
         tokio::select! {
             Some(result) = deliveries.join_next() => unsettled.extend(finished(result)),
             () = outbox.work() => {}

@@ -55,7 +55,9 @@ impl Scheduler {
                 }
                 Err(Refused { class: Class::Transient { after }, text }) => {
                     tracing::warn!(
-                        channel = job.envelope.channel.name(), id = job.head, reason = text,
+                        channel = job.envelope.channel.name(),
+                        id = job.head,
+                        reason = text,
                         "a message was not taken",
                     );
                     self.circuits.failed(circuit, now, *after);

@@ -81,12 +81,8 @@ impl Row {
     /// also what receivers drop repeats by.
     pub(in super::super) fn identity(&self) -> Uuid {
         let Self { seq, kind, role, owner, channel, account, .. } = self;
-        let text = format!(
-            "{seq}/{}/{}/{owner}/{account}/{}",
-            kind.name(),
-            role.name(),
-            channel.name()
-        );
+        let text =
+            format!("{seq}/{}/{}/{owner}/{account}/{}", kind.name(), role.name(), channel.name());
         Uuid::new_v5(&KEYS, text.as_bytes())
     }
 

@@ -191,7 +191,10 @@ mod tests {
     fn a_rule_that_makes_no_sense_is_named() {
         let push = vec![Channel::Push];
         for (rule, said) in [
-            (RuleConfig { channels: push, ..rule(EventKind::Held) }, "names channel push, which is off"),
+            (
+                RuleConfig { channels: push, ..rule(EventKind::Held) },
+                "names channel push, which is off",
+            ),
             (
                 RuleConfig { reasons: vec!["NO_MONEY".into()], ..rule(EventKind::Rejected) },
                 "there is no reason \"NO_MONEY\"",

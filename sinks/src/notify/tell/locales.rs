@@ -97,9 +97,8 @@ impl Locales {
             let Some(text) = &rule.template else { continue };
             let name = name_of_rule(index, rule.on);
             locales.set.add(&name, text.clone(), &VARIABLES)?;
-            locales.try_samples(rule.on, |facts| {
-                locales.set.render_message(&name, facts).map(drop)
-            })?;
+            locales
+                .try_samples(rule.on, |facts| locales.set.render_message(&name, facts).map(drop))?;
             locales.of_rules.insert(index, name);
         }
         Ok(locales)
@@ -158,9 +157,8 @@ impl Locales {
             self.set.add(&format!("{locale}/{MESSAGE}"), source, &MESSAGE_VARIABLES)?;
             return Ok(None);
         }
-        let known = |kind: &str| {
-            kind == DIGEST || EventKind::ALL.iter().any(|known| known.name() == kind)
-        };
+        let known =
+            |kind: &str| kind == DIGEST || EventKind::ALL.iter().any(|known| known.name() == kind);
         match name.rsplit_once('.') {
             Some((kind, part @ ("subject" | "txt" | "html"))) if known(kind) => {
                 self.add(locale, kind, part, source)?;
@@ -262,9 +260,9 @@ impl Locales {
     }
 }
 
-/// A subject is one line, whatever its template looks like.
+/// A subject is one line, whatever its template looks like. Spaces at which no line breaks stay.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Names and paths in a directory, sorted; hidden ones left out.

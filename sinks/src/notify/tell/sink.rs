@@ -31,11 +31,7 @@ pub struct OutboxSink {
 }
 
 impl OutboxSink {
-    pub(in super::super) fn new(
-        outbox: Outbox,
-        teller: Arc<Teller>,
-        hold_expiring_s: u32,
-    ) -> Self {
+    pub(in super::super) fn new(outbox: Outbox, teller: Arc<Teller>, hold_expiring_s: u32) -> Self {
         Self {
             place: outbox.standing().place,
             holders: Holders::new(outbox.clone()),
@@ -67,9 +63,7 @@ impl OutboxSink {
     fn concerns_holds(&mut self, event: &Event) -> Result<bool, SinkError> {
         let Event::Payment(payment) = event else { return Ok(true) };
         match payment.outcome.status {
-            Status::Held => {
-                Ok(self.holders.get(payment.payment.credit, payment.seq)?.is_some())
-            }
+            Status::Held => Ok(self.holders.get(payment.payment.credit, payment.seq)?.is_some()),
             _ => Ok(true),
         }
     }
@@ -148,11 +142,9 @@ impl Sink for OutboxSink {
 /// A template that can't be rendered for an event is at fault for this event only.
 fn poisoned(error: SinkError, event: &FeedEvent) -> SinkError {
     match error {
-        SinkError::Template { .. } => SinkError::Poison {
-            sink: NAME,
-            seq: event.event.seq(),
-            problem: error.to_string(),
-        },
+        SinkError::Template { .. } => {
+            SinkError::Poison { sink: NAME, seq: event.event.seq(), problem: error.to_string() }
+        }
         other => other,
     }
 }

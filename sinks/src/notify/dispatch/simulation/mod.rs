@@ -1,245 +1,21 @@
 //! The service under a simulated clock, with providers that fail as they like and crashes at any
 //! moment: what is promised of deliveries holds all the same.
 
-#[path = "../../../tests/common/mod.rs"]
+#[path = "../../../../tests/common/mod.rs"]
 #[allow(unreachable_pub)]
 mod common;
+mod world;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_ledger::{EventSeq, Timestamp};
+use millrace_ledger::EventSeq;
 use proptest::prelude::*;
 
-use self::common::{CZK, History, START_NS};
-use super::{
-    super::{
-        Channel, DeliveryConfig, Inbox, InboxQuery, Notification, NotifyConfig, OutboxSink,
-        Preferences, RuleConfig, StateKind,
-        deliver::{Accepted, Class, Delivering, Envelope, Provider, Providers, Refused},
-        service::parts,
-    },
-    scheduler::{Delivered, Job, Scheduler},
+use self::{
+    common::START_NS,
+    world::{Mood, NS_PER_S, OWNERS, World, at},
 };
-use crate::Sink as _;
-
-const NS_PER_S: u64 = 1_000_000_000;
-
-fn at(seconds: u64) -> Timestamp {
-    Timestamp(START_NS + seconds * NS_PER_S)
-}
-
-/// A message that reached a receiver.
-#[derive(Clone, Debug)]
-struct Arrival {
-    at: Timestamp,
-    channel: Channel,
-    to: String,
-    key: String,
-    ids: Vec<u64>,
-}
-
-/// How a provider takes a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
-    Takes,
-    /// It takes the message, and its answer is lost.
-    TakesInSilence,
-    Fails,
-    Throttles,
-    Refuses,
-}
-
-/// Takes messages as it is told, and remembers those that arrived.
-#[derive(Clone)]
-struct Fake {
-    mood: Arc<Mutex<Mood>>,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
-}
-
-impl Provider for Fake {
-    fn deliver(&self, envelope: Arc<Envelope>, now: Timestamp) -> Delivering {
-        let mood = *self.mood.lock().expect("nobody panicked");
-        if matches!(mood, Mood::Takes | Mood::TakesInSilence) {
-            self.arrivals.lock().expect("nobody panicked").push(Arrival {
-                at: now,
-                channel: envelope.channel,
-                to: envelope.to.clone(),
-                key: envelope.key.clone(),
-                ids: envelope.items.iter().map(|item| item.id).collect(),
-            });
-        }
-        let refused = |class| Err(Refused { text: format!("{mood:?}"), class });
-        let result = match mood {
-            Mood::Takes => Ok(Accepted::Sent),
-            Mood::TakesInSilence | Mood::Fails => refused(Class::Transient { after: None }),
-            Mood::Throttles => refused(Class::Throttled { after: Some(Duration::from_secs(20)) }),
-            Mood::Refuses => refused(Class::Permanent),
-        };
-        Box::pin(async move { result })
-    }
-}
-
-struct World {
-    dir: tempfile::TempDir,
-    config: NotifyConfig,
-    fake: Fake,
-    history: History,
-    now: Timestamp,
-    running: Option<(OutboxSink, Inbox, Scheduler)>,
-    under_way: Vec<Job>,
-}
-
-/// Owner `n` has account `n`.
-const OWNERS: u128 = 3;
-
-impl World {
-    fn new(delivery: DeliveryConfig, preferences: &Preferences) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let owner = |number: u128| {
-            let entry = serde_json::json!({
-                "email": format!("owner{number}@example.com"),
-                "phone": format!("+42000{number}"),
-                "preferences": preferences,
-            });
-            (uuid::Uuid::from_u128(number).to_string(), entry)
-        };
-        let owners: BTreeMap<_, _> = (1..=OWNERS).map(owner).collect();
-        let path = dir.path().join("owners.json");
-        let text = serde_json::json!({ "owners": owners }).to_string();
-        fs::write(&path, text).expect("written");
-        let rules = NotifyConfig::default().rules.into_iter().map(|rule| RuleConfig {
-            channels: vec![Channel::InApp, Channel::Email, Channel::Sms],
-            ..rule
-        });
-        let config = NotifyConfig {
-            rules: rules.collect(),
-            owners: path,
-            delivery,
-            ..NotifyConfig::default()
-        };
-        let fake = Fake { mood: Arc::new(Mutex::new(Mood::Takes)), arrivals: Arc::default() };
-        let mut world = Self {
-            dir,
-            config,
-            fake,
-            history: History::default(),
-            now: at(0),
-            running: None,
-            under_way: Vec::new(),
-        };
-        for number in 1..=OWNERS {
-            world.history.open_owned(number, CZK, number);
-        }
-        world.start();
-        world
-    }
-
-    fn start(&mut self) {
-        let mut providers = Providers::default();
-        for channel in [Channel::Email, Channel::Sms] {
-            providers.set(channel, Arc::new(self.fake.clone()));
-        }
-        let dir: &Path = self.dir.path();
-        let (sink, inbox, scheduler, _) = parts(dir, &self.config, providers).expect("opens");
-        self.running = Some((sink, inbox, scheduler));
-    }
-
-    /// All that is in memory is gone, results of deliveries with it.
-    fn crash(&mut self) {
-        self.under_way.clear();
-        self.running = None;
-        self.start();
-    }
-
-    fn parts(&mut self) -> &mut (OutboxSink, Inbox, Scheduler) {
-        self.running.as_mut().expect("runs")
-    }
-
-    /// Reads the whole history, most of it once more, with events at the time they have now.
-    fn read(&mut self) {
-        let now = self.now;
-        let mut batches = self.history.batches(5);
-        let (sink, ..) = self.parts();
-        let next = sink.next_seq();
-        for batch in &mut batches {
-            if batch.events.iter().any(|event| event.event.seq() >= next) {
-                batch.time = now;
-            }
-        }
-        sink.apply(&batches).expect("applies");
-    }
-
-    fn pay(&mut self, from: u128, to: u128) {
-        let id = self.history.events.len() as u128 + 1;
-        self.history.pay(id, from, to, 100);
-        self.read();
-    }
-
-    fn plan(&mut self) {
-        let now = self.now;
-        let (_, _, scheduler) = self.parts();
-        let jobs = scheduler.plan(now).expect("plans").jobs;
-        self.under_way.extend(jobs);
-    }
-
-    /// Delivers what was planned `number`-th, and notes its result unless a crash comes first.
-    fn finish(&mut self, number: usize, mood: Mood, crashes: bool) {
-        if self.under_way.is_empty() {
-            return;
-        }
-        *self.fake.mood.lock().expect("nobody panicked") = mood;
-        let job = self.under_way.swap_remove(number % self.under_way.len());
-        let now = self.now;
-        let (_, _, scheduler) = self.parts();
-        let delivering = scheduler.deliver(&job, now);
-        let result = futures_util::FutureExt::now_or_never(delivering).expect("does not wait");
-        if crashes {
-            self.crash();
-        } else {
-            let (_, _, scheduler) = self.parts();
-            scheduler.settle(&[Delivered { job, result }], now).expect("settles");
-        }
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        self.now = Timestamp(self.now.0 + seconds * NS_PER_S);
-        let now = self.now;
-        let (_, _, scheduler) = self.parts();
-        scheduler.keep_house(now).expect("keeps house");
-    }
-
-    /// Providers are well again, and time passes until nothing is left to do.
-    fn settle_all(&mut self) {
-        for _ in 0..2_000 {
-            self.plan();
-            while !self.under_way.is_empty() {
-                self.finish(0, Mood::Takes, false);
-            }
-            if self.told().iter().all(|told| !told.state.is_open()) {
-                return;
-            }
-            self.pass(60);
-        }
-        panic!("something is never delivered: {:?}", self.told());
-    }
-
-    fn told(&mut self) -> Vec<Notification> {
-        let (_, inbox, _) = self.parts();
-        let mut told = inbox.list(InboxQuery::default(), None, usize::MAX).expect("lists");
-        told.reverse();
-        told
-    }
-
-    fn arrivals(&self) -> Vec<Arrival> {
-        self.fake.arrivals.lock().expect("nobody panicked").clone()
-    }
-}
+use super::super::{Channel, DeliveryConfig, Preferences, StateKind};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -259,7 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Mood::Throttles),
         1 => Just(Mood::Refuses),
     ];
-    let pair = (1..=OWNERS, 1..OWNERS).prop_map(|(from, step)| (from, (from + step - 1) % OWNERS + 1));
+    let pair =
+        (1..=OWNERS, 1..OWNERS).prop_map(|(from, step)| (from, (from + step - 1) % OWNERS + 1));
     prop_oneof![
         4 => pair.prop_map(|(from, to)| Step::Pay(from, to)),
         4 => Just(Step::Plan),
@@ -434,10 +211,8 @@ fn a_digest_is_what_was_told_in_its_window() {
 
 #[test]
 fn a_provider_that_fails_is_left_alone_and_tried_with_one() {
-    let mut world = World::new(
-        DeliveryConfig { recipient_max: 100, ..delivery() },
-        &Preferences::default(),
-    );
+    let mut world =
+        World::new(DeliveryConfig { recipient_max: 100, ..delivery() }, &Preferences::default());
     for _ in 0..8 {
         world.pay(1, 2);
     }
