@@ -235,7 +235,7 @@ fn live_rebuild(
     };
     let readers = reads.store.clone();
     let switch = move |store| drop(readers.send_replace(store));
-    let started = LiveRebuild::start(config, journal.clone(), sink.replacer(), switch);
+    let started = LiveRebuild::start(config, journal.clone(), sink, switch);
     started.map(Some).map_err(failed("rebuild"))
 }
 
