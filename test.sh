@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that must hold before a change lands: format, lints, all tests, doc tests, licences.
 # Does its own set-up on a fresh Debian or Ubuntu machine with a Rust toolchain (rustup or apt).
-# The tests need no other service: they start what they test, on free ports and in temporary
-# directories, and stop it.
+# The servers that tests talk to (NATS, PostgreSQL, SMTP) come from package registries; the tests
+# start them on free ports and in temporary directories, and stop them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -27,6 +27,12 @@ done
 
 # One target directory for all of it, so that nothing is built twice.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+
+step "servers for tests"
+export MILLRACE_TOOLS="$CARGO_TARGET_DIR/tools"
+./scripts/get-services.sh
+# A test that misses its server fails here; elsewhere it is skipped and says so.
+export MILLRACE_REQUIRE_SERVICES=1
 
 step "format"
 cargo fmt --all --check

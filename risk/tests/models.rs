@@ -36,7 +36,12 @@ fn value(number: u64) -> f32 {
 }
 
 /// A tree that is as deep as it gets, with nodes in depth-first order.
-fn grow(depth: u32, next: &mut impl FnMut() -> u64, nodes: &mut Vec<Node>) -> usize {
+fn grow(
+    depth: u32,
+    features: usize,
+    next: &mut impl FnMut() -> u64,
+    nodes: &mut Vec<Node>,
+) -> usize {
     let at = nodes.len();
     let number = next();
     let leaf = Node::Leaf {
@@ -54,19 +59,23 @@ fn grow(depth: u32, next: &mut impl FnMut() -> u64, nodes: &mut Vec<Node>) -> us
         };
         let threshold = value(number >> 8);
         let threshold = if threshold.is_nan() { 0.5 } else { threshold.min(f32::MAX) };
-        let left = grow(depth - 1, next, nodes);
-        let right = grow(depth - 1, next, nodes);
-        let feature = (number >> 40) as usize % FEATURES;
+        let left = grow(depth - 1, features, next, nodes);
+        let right = grow(depth - 1, features, next, nodes);
+        let feature = (number >> 40) as usize % features;
         nodes[at] = Node::Split { feature, threshold, missing, left, right };
     }
     at
 }
 
 fn trees(seed: u64, count: usize, depth: u32) -> Vec<Tree> {
+    trees_of(FEATURES, seed, count, depth)
+}
+
+fn trees_of(features: usize, seed: u64, count: usize, depth: u32) -> Vec<Tree> {
     let mut next = numbers(seed);
     let tree = || {
         let mut nodes = Vec::new();
-        grow(depth, &mut next, &mut nodes);
+        grow(depth, features, &mut next, &mut nodes);
         Tree { nodes }
     };
     repeat_with(tree).take(count).collect()
@@ -108,6 +117,23 @@ proptest! {
             let (least, greatest) = model.sum_range();
             prop_assert!((least..=greatest).contains(sum));
         }
+    }
+
+    /// More columns than the short form of a node has bits for, and fewer.
+    #[test]
+    fn wide_rows_alone_have_the_sums_of_the_plain_trees(
+        seed: u64, features in 10_usize..90, count in 1_usize..20,
+    ) {
+        let trees = trees_of(features, seed, count, 7);
+        let names = (0..features).map(|number| number.to_string()).collect();
+        let link = Link::Sigmoid { slope: 1.0 };
+        let model = Model::of_trees(Kind::Boosting, names, &trees, 0.25, link).expect("right trees");
+        let mut next = numbers(seed ^ 1);
+        let row: Vec<_> = repeat_with(|| value(next())).take(features).collect();
+        let naive = trees.iter().fold(0.25, |sum, tree| sum + f64::from(tree.value_of(&row)));
+        let mut alone = [f64::NAN];
+        model.score_raw(&row, &mut alone);
+        prop_assert_eq!(alone[0], naive);
     }
 
     #[test]

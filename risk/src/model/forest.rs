@@ -21,6 +21,9 @@ const BLOCK: usize = 1_024;
 /// Trees that a single row goes through side by side.
 const TREES_ABREAST: usize = 16;
 
+/// Most columns of a forest whose single rows go by [`Hop`]s. A power of two.
+const HOP_COLUMNS_MAX: usize = 64;
+
 /// What a step of a block needs of a node, in 8 bytes, so that a tree of depth 10 stays in the
 /// nearest cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +39,24 @@ impl Step {
     fn new(node: &FlatNode, root: u32) -> Self {
         let lanes = node.column as u16 * LANES as u16;
         Self { threshold: node.threshold, lanes, left: (node.left - root) as u16 }
+    }
+}
+
+/// What a step of a single row needs of a node, in 8 bytes, so that a forest of depth 10 stays in
+/// the second nearest cache.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Hop {
+    threshold: u32,
+    /// Index of the left child, times [`HOP_COLUMNS_MAX`], plus the column.
+    left_and_column: u32,
+}
+
+impl Hop {
+    /// None when there are too many nodes or columns for 32 bits.
+    fn new(node: &FlatNode) -> Option<Self> {
+        let left = node.left.checked_mul(HOP_COLUMNS_MAX as u32)?;
+        let fits = (node.column as usize) < HOP_COLUMNS_MAX;
+        fits.then(|| Self { threshold: node.threshold, left_and_column: left + node.column })
     }
 }
 
@@ -72,6 +93,8 @@ pub(super) struct Forest {
     steps: Vec<Step>,
     /// Of the nodes.
     values: Vec<f32>,
+    /// As the nodes; none where they don't fit.
+    hops: Option<Vec<Hop>>,
     shallow: Option<Shallow>,
 }
 
@@ -123,7 +146,8 @@ impl Forest {
         for (&(root, _), end) in roots.iter().zip(ends) {
             steps.extend(nodes[root as usize..end].iter().map(|node| Step::new(node, root)));
         }
-        Self { columns, nodes, roots, base, steps, values, shallow }
+        let hops = nodes.iter().map(Hop::new).collect();
+        Self { columns, nodes, roots, base, steps, values, hops, shallow }
     }
 
     /// Writes each row's sum.
@@ -188,34 +212,47 @@ impl Forest {
         }
     }
 
-    /// One row, through several trees at a time.
     fn sum_one(&self, row: &[f32]) -> f64 {
-        const ON_STACK: usize = 64;
-        let (mut few, many);
-        let numbers: &[u32] = if self.columns.len() <= ON_STACK {
-            few = [0; ON_STACK];
-            self.columns.iter().zip(&mut few).for_each(|(column, number)| *number = column.of(row));
-            &few[..self.columns.len()]
-        } else {
-            many = self.columns.iter().map(|column| column.of(row)).collect::<Vec<_>>();
-            &many
-        };
-        let nodes = self.nodes.as_slice();
+        match &self.hops {
+            Some(hops) => self.sum_by_hops(hops, row),
+            None => self.sum_by_nodes(row),
+        }
+    }
+
+    /// One row, through several trees at a time.
+    fn sum_by_hops(&self, hops: &[Hop], row: &[f32]) -> f64 {
+        let mut numbers = [0; HOP_COLUMNS_MAX];
+        self.columns.iter().zip(&mut numbers).for_each(|(column, number)| *number = column.of(row));
         let mut sum = self.base;
         for trees in self.roots.chunks(TREES_ABREAST) {
             let mut at = [trees[0].0; TREES_ABREAST];
             at.iter_mut().zip(trees).for_each(|(at, (root, _))| *at = *root);
             for _ in 0..trees.iter().map(|(_, depth)| *depth).max().unwrap_or(0) {
                 for at in &mut at {
-                    let node = &nodes[*at as usize];
-                    *at = node.left + u32::from(numbers[node.column as usize] > node.threshold);
+                    let hop = &hops[*at as usize];
+                    let number = numbers[hop.left_and_column as usize % HOP_COLUMNS_MAX];
+                    let left = hop.left_and_column / HOP_COLUMNS_MAX as u32;
+                    *at = left + u32::from(number > hop.threshold);
                 }
             }
             for at in &at[..trees.len()] {
-                sum += f64::from(nodes[*at as usize].value);
+                sum += f64::from(self.values[*at as usize]);
             }
         }
         sum
+    }
+
+    /// The same for forests that have too many columns or nodes for hops.
+    fn sum_by_nodes(&self, row: &[f32]) -> f64 {
+        let numbers: Vec<_> = self.columns.iter().map(|column| column.of(row)).collect();
+        let leaf = |&(root, depth): &(u32, u32)| {
+            (0..depth).fold(&self.nodes[root as usize], |node, _| {
+                let right =
+                    numbers.get(node.column as usize).is_some_and(|it| *it > node.threshold);
+                &self.nodes[(node.left + u32::from(right)) as usize]
+            })
+        };
+        self.roots.iter().fold(self.base, |sum, tree| sum + f64::from(leaf(tree).value))
     }
 
     /// Adds what each feature moved the sum by: at each split, the mean of the child that the row

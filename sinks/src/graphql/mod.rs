@@ -30,6 +30,7 @@ mod config;
 mod enums;
 mod history_object;
 mod history_row;
+pub mod model;
 mod money;
 mod page;
 mod payment_object;

@@ -11,6 +11,7 @@ use millrace_ledger::{
     Account, AccountId, Balances, EventSeq, LedgerId, PaymentEvent, PaymentId, Timestamp,
 };
 use millrace_protos::v1::PaymentContext;
+use millrace_risk::evidence::Evidence;
 use prost::Message as _;
 
 use super::{
@@ -31,6 +32,18 @@ pub enum ReadError {
          start again: it is rebuilt from the journal"
     )]
     Damaged,
+    /// The store could not be reached: another try may be answered.
+    #[error("{0}; try again")]
+    Unavailable(String),
+    /// Reading took longer than it may.
+    #[error(
+        "the answer took longer than {0} ms to find; narrow the question, by account, time or \
+         reference say"
+    )]
+    TooSlow(u64),
+    /// The store failed, and says how.
+    #[error("the read model could not be read: {0}")]
+    Failed(String),
 }
 
 impl From<RowError> for ReadError {
@@ -64,6 +77,8 @@ pub struct PaymentView {
     pub context: Option<PaymentContext>,
     /// How it stands now. `None` for a refusal whose id another payment has.
     pub state: Option<PaymentStateRow>,
+    /// What risk had to say of it, where it said anything.
+    pub evidence: Option<Evidence>,
 }
 
 /// An account as it stands.
@@ -205,6 +220,7 @@ impl ReadStore {
                 context => PaymentContext::decode(context).ok(),
             },
             state: state.filter(|state| state.seq == seq),
+            evidence: None,
         })
     }
 
