@@ -11,13 +11,15 @@ use millrace_ledger::{Account, SnapshotHead, StoredPayment};
 use super::{MAGIC, SUFFIX, VERSION, kind, rows};
 use crate::{JournalError, frame::FrameHash, pace::Pace, segment::JournalId};
 
-/// A snapshot in the making, under a temporary name.
+/// A snapshot in the making, under a temporary name. When it is dropped before it is finished, it
+/// leaves nothing behind: on a full disk, the journal needs the space.
 #[derive(Debug)]
 pub(super) struct SnapshotWriter {
     directory: PathBuf,
     /// Its name at the end.
     path: PathBuf,
     unfinished: PathBuf,
+    finished: bool,
     file: BufWriter<File>,
     pace: Pace,
     hasher: blake3::Hasher,
@@ -25,6 +27,15 @@ pub(super) struct SnapshotWriter {
     holds: u64,
     /// Scratch.
     bytes: Vec<u8>,
+}
+
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What stays behind is removed by the next start.
+            let _ = fs::remove_file(&self.unfinished);
+        }
+    }
 }
 
 impl SnapshotWriter {
@@ -43,6 +54,7 @@ impl SnapshotWriter {
             directory: directory.to_owned(),
             path,
             unfinished,
+            finished: false,
             file: BufWriter::with_capacity(1 << 20, file),
             pace,
             hasher: blake3::Hasher::new(),
@@ -96,10 +108,11 @@ impl SnapshotWriter {
         self.file.flush().map_err(error)?;
         self.file.get_ref().sync_all().map_err(error)?;
         fs::rename(&self.unfinished, &self.path).map_err(error)?;
+        self.finished = true;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(JournalError::io("can't sync", &self.directory))?;
-        Ok(self.path)
+        Ok(self.path.clone())
     }
 
     fn section(&mut self, kind: u32, payload: &[u8]) -> Result<(), JournalError> {
