@@ -233,7 +233,9 @@ async fn compare_tables(postgres: &Postgres, grpc: &Connection, payments: u128, 
     let request = GetAccountsRequest { account_ids };
     let answer = within("accounts", grpc.accounts().get_accounts(request)).await;
     for account in answer.expect("is answered").into_inner().accounts {
-        let id = u128::from_be_bytes(account.account_id.as_ref().try_into().expect("16 bytes"));
+        let described = account.account.expect("is described");
+        let id = described.account_id.as_ref().try_into().map(u128::from_be_bytes);
+        let id = id.expect("16 bytes");
         let row = client
             .query_one(
                 "SELECT debits_posted::text, credits_posted::text FROM millrace.accounts
