@@ -14,9 +14,11 @@ use millrace_ledger::EventSeq;
 use millrace_risk::shelf::Shelf;
 use millrace_sinks::{
     AuditSink, GraphqlConfig, GraphqlSink, NotifyService, ReadStore, ReviewStore, ReviewsSink,
-    Sink, SinkError, SinkHandle, graphql,
+    Sink, SinkError, SinkHandle,
+    audit::AuditReader,
+    graphql,
     graphql::Services,
-    notify::{Dispatcher, DispatcherHandle},
+    notify::{Dispatcher, DispatcherHandle, Inbox},
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch, task::JoinHandle};
 
@@ -118,6 +120,8 @@ impl Reads {
 struct OpenSinks {
     sinks: Vec<Box<dyn Sink>>,
     dispatcher: Option<Dispatcher>,
+    inbox: Option<Inbox>,
+    audit: Option<AuditReader>,
     store: Option<ReadStore>,
     reviews: Option<ReviewStore>,
 }
@@ -125,16 +129,18 @@ struct OpenSinks {
 /// Opens the sinks that are switched on.
 fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    let (mut dispatcher, mut store, mut reviews) = (None, None, None);
+    let (mut dispatcher, mut inbox, mut audit) = (None, None, None);
+    let (mut store, mut reviews) = (None, None);
     let settings = &config.sinks;
     if settings.audit.enabled {
         sinks.push(Box::new(AuditSink::open(&config.audit_dir(), &settings.audit)?));
+        audit = Some(AuditReader::open(&config.audit_dir()).map_err(SinkError::from)?);
     }
     if settings.notify.enabled {
         let directory = config.data_dir.join("notify");
         let notify = NotifyService::open(&directory, &settings.notify)?;
         sinks.push(notify.sink);
-        dispatcher = notify.dispatcher;
+        (dispatcher, inbox) = (notify.dispatcher, notify.inbox);
     }
     if settings.graphql.enabled {
         let directory = config.data_dir.join("graphql");
@@ -148,7 +154,7 @@ fn open_sinks(config: &Config) -> Result<OpenSinks, PipelineError> {
         sinks.push(Box::new(projection));
         reviews = Some(reads);
     }
-    Ok(OpenSinks { sinks, dispatcher, store, reviews })
+    Ok(OpenSinks { sinks, dispatcher, inbox, audit, store, reviews })
 }
 
 impl Pipeline {
@@ -167,7 +173,7 @@ impl Pipeline {
         // 3. The engine recovers ledger and risk profiles from the journal.
         let (engine, recovered) = Engine::start(&config.engine(), &policy)?;
         // 4. Sinks go on where their cursors stand, each on a thread of its own.
-        let OpenSinks { sinks, dispatcher, store, reviews } = open_sinks(config)?;
+        let OpenSinks { sinks, dispatcher, inbox, audit, store, reviews } = open_sinks(config)?;
         // A journal that is behind its readers lost its end, or is another one.
         let durable = engine.feed().durable_seq();
         if let Some(sink) = sinks.iter().find(|sink| sink.next_seq() > durable.next()) {
@@ -182,8 +188,13 @@ impl Pipeline {
             .clone()
             .zip(graphql_listener)
             .map(|(store, listener)| {
-                let services =
-                    Services { reviews: reviews.clone(), ..Services::new(Arc::new(store)) };
+                let services = Services {
+                    reviews: reviews.clone(),
+                    inbox,
+                    audit,
+                    catalogue: policy.library().map(|library| Arc::clone(library.catalogue())),
+                    ..Services::new(Arc::new(store))
+                };
                 Reads::serve(services, &config.sinks.graphql, listener)
             })
             .transpose()?;
