@@ -35,7 +35,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         )
         .into());
     }
-    let report = millrace_sinks::audit::verify(&file)?;
+    let report = millrace_sinks::audit::verify(
+        &data_dir.join("audit"),
+        &millrace_sinks::audit::VerifyOptions::default(),
+    )?;
     say!("  lines         {:>14}", report.lines);
     say!("  settled       {:>14}", report.settled);
     say!("  held          {:>14}", report.held);

@@ -115,7 +115,11 @@ async fn show(outgoing: &Outgoing, pipeline: &Pipeline, json: bool) -> Result<Ex
     }
     let caught_up_after = catch_up(pipeline).await?;
     let file = pipeline.audit_file.clone();
-    let audited = tokio::task::spawn_blocking(move || audit::verify(&file)).await?;
+    let audited = tokio::task::spawn_blocking(move || {
+        let log = file.parent().unwrap_or(&file);
+        audit::verify(log, &audit::VerifyOptions::default())
+    })
+    .await?;
     if let Err(error) = &audited {
         eprintln!("{error}");
     }

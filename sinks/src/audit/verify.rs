@@ -5,7 +5,11 @@
 //! Every entry's hash is compared with the one that the tree's file has, the tree with the roots that
 //! were signed. Where entry and tree's file differ, the next signed root tells which of them is right.
 
-use std::{fs::File, path::PathBuf};
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader, Read as _, Seek as _},
+    path::PathBuf,
+};
 
 use super::{
     AuditError, AuditReport, Checkpoint,
@@ -27,6 +31,9 @@ use super::{
 
 /// Hashes of the tree's file that are read at once.
 const LEAVES_AT_ONCE: u64 = 8_192;
+
+/// Longer than any line of the log.
+const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a check compares the log with.
 #[derive(Clone, Debug, Default)]
@@ -254,6 +261,18 @@ impl Check {
             }
             Err(error) => return Err(AuditError::io("open", path)(error)),
         };
+        let mut first = Vec::new();
+        let read = BufReader::new(&file).take(LINE_BYTES_MAX).read_until(b'\n', &mut first);
+        read.map_err(AuditError::io("read", &path))?;
+        let line = found_line(first.strip_suffix(b"\n").unwrap_or(&first));
+        if let Some(index) = line.claims.filter(|index| *index > spine.size())
+            && spine.has_leaf(index, &line.leaf)
+        {
+            self.missing(spine.size(), index - 1, "the segment is not there");
+            self.only_hashes(spine, index)?;
+            self.prev = None;
+        }
+        (&file).rewind().map_err(AuditError::io("read", &path))?;
         let mut reader = BlockReader::new(path, file, false);
         self.blocks(spine, &mut reader, None)?;
         self.report.segments += 1;
@@ -362,6 +381,9 @@ impl Check {
             last = Some(parts);
         }
         let Some(last) = last else { return Ok(true) };
+        if stored.len() < lines.len() {
+            spine.ends_before(first + stored.len() as u64);
+        }
         for leaf in leaves {
             spine.push(leaf, &mut self.faults)?;
         }
@@ -403,9 +425,7 @@ impl Check {
             expected.extend(more);
         }
         if first + (expected.len() as u64) < least {
-            let at = first + expected.len() as u64;
-            let file = self.layout.short(&self.layout.level(0));
-            self.faults.add(None, format!("{file}: ends before the hash of entry {at}"));
+            spine.ends_before(first + expected.len() as u64);
         }
         let findings = align(first, &expected, &lines, |index, leaf| spine.has_leaf(index, leaf));
         let mut changed = vec![None; expected.len()];

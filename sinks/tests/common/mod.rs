@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
+pub(crate) mod audit_log;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
