@@ -95,6 +95,7 @@ impl<'a> Change<'a> {
     /// Makes it all durable, at once.
     pub(in super::super) fn commit(self) -> Result<(), SinkError> {
         let Self { outbox, mut guard, mut writer, mut batch, rows, .. } = self;
+        let tells = !rows.is_empty();
         for (id, Changed { before, after }) in rows {
             writer.count(before.as_ref(), after.as_ref());
             let keys_before = before.map(|row| keys(&outbox.tables, id, &row)).unwrap_or_default();
@@ -119,7 +120,9 @@ impl<'a> Change<'a> {
         let latest = writer.next_id - 1;
         *guard = writer;
         drop(guard);
-        outbox.committed(latest);
+        if tells {
+            outbox.committed(latest);
+        }
         Ok(())
     }
 }

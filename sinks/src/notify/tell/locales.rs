@@ -260,9 +260,9 @@ impl Locales {
     }
 }
 
-/// A subject is one line, whatever its template looks like.
+/// A subject is one line, whatever its template looks like. Spaces at which no line breaks stay.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Names and paths in a directory, sorted; hidden ones left out.
