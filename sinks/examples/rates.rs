@@ -19,6 +19,7 @@ use millrace_ledger::{
     Code, Event, EventSeq, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentEvent,
     PaymentFlags, PaymentId, Status, Timestamp, Verdict,
 };
+use millrace_risk::evidence::Evidence;
 use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
     Sink,
@@ -149,12 +150,20 @@ impl Bank {
 
     fn payments(&mut self, count: u64) -> FeedBatch {
         let time = Timestamp(TIME_NS + self.seq * 1_000);
-        let context = Bytes::from_static(b"\x08\x02\x22\x02CZ\x2a\x045411\x32\x0breceipt 123");
+        // Every payment has a reference of its own, and a score.
+        let context = |seq: u64| {
+            let head = b"\x08\x02\x22\x02CZ\x2a\x045411\x32\x14".as_slice();
+            Bytes::from([head, format!("receipt {seq:012}").as_bytes()].concat())
+        };
+        let evidence = Evidence { policy: 1, score: Some(0.25), ..Evidence::default() };
+        let mut bytes = Vec::new();
+        evidence.put(&mut bytes);
+        let evidence = Bytes::from(bytes);
         let events = (0..count)
             .map(|_| FeedEvent {
                 event: Event::Payment(self.pay(time)),
-                context: context.clone(),
-                evidence: Bytes::new(),
+                context: context(self.seq),
+                evidence: evidence.clone(),
             })
             .collect();
         FeedBatch { time, events }

@@ -257,7 +257,7 @@ pub struct PaymentQuery {
     pub order: Order,
     /// Debited or credited. Refused payments count by the accounts that they name.
     pub account: Option<AccountId>,
-    /// Exactly this reference in their context.
+    /// Exactly this reference in their context. The empty one finds nothing.
     pub reference: Option<String>,
     /// Decided then or later: by the time of their batch.
     pub from_time: Option<Timestamp>,
