@@ -12,6 +12,7 @@ use std::{
 
 use millrace_engine::{EngineConfig, Retention};
 use millrace_ingest::IngestConfig;
+use millrace_postgres::PostgresConfig;
 use millrace_risk::{
     FeaturesConfig, Policy, RiskConfig, RiskConfigError,
     features::{Catalogue, ProfileLimits},
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) sinks: SinksConfig,
     /// The feed over NATS.
     pub(crate) stream: StreamConfig,
+    /// The read model in PostgreSQL, in place of the embedded one.
+    pub(crate) postgres: PostgresConfig,
     /// Where metrics are shown.
     pub(crate) metrics: MetricsConfig,
 }
@@ -53,6 +56,7 @@ impl Default for Config {
             risk: RiskConfig::default(),
             sinks: SinksConfig::default(),
             stream: StreamConfig::default(),
+            postgres: PostgresConfig::default(),
             metrics: MetricsConfig::default(),
         }
     }

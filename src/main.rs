@@ -1,6 +1,7 @@
 //! Composition root and command line of Millrace: consumes arguments and configuration, wires the
 //! crates together. No logic of payments lives here.
 
+mod acts;
 mod commands;
 mod config;
 mod desk;

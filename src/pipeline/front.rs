@@ -1,8 +1,6 @@
 //! The part that takes payments: the engine and the front door before it. Guarantees that the door
 //! opens last and closes first.
 
-use std::net::SocketAddr;
-
 use millrace_engine::{Engine, Feed, RecoveryReport};
 use millrace_ledger::EventSeq;
 use millrace_risk::{Policy, shelf::Shelf};
@@ -21,7 +19,6 @@ pub(super) struct Front {
 
 /// The gRPC server.
 struct Door {
-    address: SocketAddr,
     stop: watch::Sender<bool>,
     server: JoinHandle<Result<(), String>>,
 }
@@ -59,8 +56,7 @@ impl Front {
         policy: &Policy,
         reviews: Option<ReviewStore>,
         listener: TcpListener,
-    ) -> Result<(), PipelineError> {
-        let address = super::address(&listener)?;
+    ) {
         let (stop, stopped) = watch::channel(false);
         let (ingest, submitter) = (config.ingest.clone(), self.engine.submitter());
         let shelf = Shelf::new(&config.shelf_dir());
@@ -70,12 +66,7 @@ impl Front {
             let served = millrace_ingest::serve(&ingest, listener, submitter, risk, stopped);
             served.await.map_err(|error| error.to_string())
         });
-        self.door = Some(Door { address, stop, server });
-        Ok(())
-    }
-
-    pub(super) fn grpc(&self) -> Option<SocketAddr> {
-        self.door.as_ref().map(|door| door.address)
+        self.door = Some(Door { stop, server });
     }
 
     pub(super) fn has_stopped(&self) -> bool {

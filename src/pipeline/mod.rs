@@ -11,19 +11,30 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use millrace_engine::{Feed, RecoveryReport};
 use millrace_ledger::EventSeq;
-use millrace_sinks::{ReadStore, SinkHandle};
+use millrace_risk::Policy;
+use millrace_sinks::{
+    SinkHandle,
+    graphql::{Acts, ReadModel, Services},
+};
 use millrace_stream::PublisherHandle;
 use tokio::{net::TcpListener, sync::watch};
 
 pub(crate) use error::PipelineError;
 
-use self::{events::Events, front::Front, reads::Reads, sinks::Sinks};
+use self::{
+    events::Events,
+    front::Front,
+    reads::Reads,
+    sinks::{Embedded, Sinks},
+};
 use crate::{
+    acts::FrontDoor,
     config::Config,
     live_rebuild::LiveRebuild,
     metrics::{self, Watched},
@@ -44,7 +55,7 @@ pub(crate) struct Pipeline {
     pub(crate) metrics: Option<SocketAddr>,
     /// What the journal held, if it is written here.
     pub(crate) recovered: Option<RecoveryReport>,
-    pub(crate) store: Option<ReadStore>,
+    pub(crate) model: Option<Arc<dyn ReadModel>>,
     pub(crate) audit_dir: PathBuf,
     front: Option<Front>,
     /// Where this process sees it.
@@ -90,7 +101,8 @@ impl Pipeline {
             true => events.publish()?,
             false => None,
         };
-        let sinks = Sinks::start(config, roles, &events)?;
+        //    Opening them may wait for a disk or a database.
+        let sinks = tokio::task::block_in_place(|| Sinks::start(config, roles, &events))?;
         let (stop_metrics, metrics_stopped) = watch::channel(false);
         if let Some(listener) = metrics_listener {
             let watched = Watched {
@@ -103,23 +115,23 @@ impl Pipeline {
             tokio::spawn(metrics::serve(listener, recorder, watched, stopped));
         }
         // 5. Reads are served before writes are taken.
-        let reads = sinks
-            .store
-            .clone()
+        let grpc = grpc_listener.as_ref().map(address).transpose()?;
+        let services = services(config, &policy, &sinks, grpc);
+        let reads = services
             .zip(graphql_listener)
-            .map(|(store, listener)| Reads::serve(store, listener))
+            .map(|(services, listener)| Reads::serve(services, &config.sinks.graphql, listener))
             .transpose()?;
         let live_rebuild = live_rebuild(config, &events, &sinks, reads.as_ref())?;
         // 6. The front door opens last.
         if let Some((front, listener)) = front.as_mut().zip(grpc_listener) {
-            front.open(config, &policy, sinks.reviews.clone(), listener)?;
+            front.open(config, &policy, sinks.reviews.clone(), listener);
         }
         Ok(Self {
-            grpc: front.as_ref().and_then(Front::grpc),
+            grpc,
             graphql,
             metrics,
             recovered: front.as_ref().map(|front| front.recovered.clone()),
-            store: sinks.store.clone(),
+            model: sinks.model.as_ref().map(|(model, _)| Arc::clone(model)),
             audit_dir: config.audit_dir(),
             journal: events.journal().cloned(),
             front,
@@ -222,6 +234,27 @@ impl Pipeline {
     }
 }
 
+/// What queries are answered from, where there is a read model. People's acts go to the front door:
+/// the one at `grpc`, or the one that the settings name.
+fn services(
+    config: &Config,
+    policy: &Policy,
+    sinks: &Sinks,
+    grpc: Option<SocketAddr>,
+) -> Option<Services> {
+    let (model, _) = sinks.model.as_ref()?;
+    let elsewhere = || Some(config.sinks.graphql.ingest_url.clone()).filter(|it| !it.is_empty());
+    let front_door = grpc.map(|address| format!("http://{address}")).or_else(elsewhere);
+    Some(Services {
+        reviews: sinks.reviews.clone(),
+        inbox: sinks.inbox.clone(),
+        audit: sinks.audit.clone(),
+        acts: front_door.map(|url| Arc::new(FrontDoor::new(url)) as Arc<dyn Acts>),
+        catalogue: policy.library().map(|library| Arc::clone(library.catalogue())),
+        ..Services::new(Arc::clone(model))
+    })
+}
+
 /// Lets the read model be rebuilt while it answers, where both are here.
 fn live_rebuild(
     config: &Config,
@@ -230,11 +263,13 @@ fn live_rebuild(
     reads: Option<&Reads>,
 ) -> Result<Option<LiveRebuild>, PipelineError> {
     let sink = sinks.handles.iter().find(|sink| sink.name() == "graphql");
-    let (Some(reads), Some(sink), Some(journal)) = (reads, sink, events.journal()) else {
+    let embedded = matches!(sinks.model, Some((_, Embedded::Yes)));
+    let (Some(reads), Some(sink), Some(journal), true) = (reads, sink, events.journal(), embedded)
+    else {
         return Ok(None);
     };
-    let readers = reads.store.clone();
-    let switch = move |store| drop(readers.send_replace(store));
+    let readers = reads.services.clone();
+    let switch = move |store| readers.send_modify(|services| services.model = Arc::new(store));
     let started = LiveRebuild::start(config, journal.clone(), sink, switch);
     started.map(Some).map_err(failed("rebuild"))
 }

@@ -3,7 +3,10 @@
 
 use std::io;
 
-use millrace_sinks::{ReadStore, graphql};
+use millrace_sinks::{
+    GraphqlConfig,
+    graphql::{self, Services},
+};
 use tokio::{
     net::TcpListener,
     runtime::Runtime,
@@ -18,13 +21,17 @@ use super::{PipelineError, flatten, turned_true};
 pub(super) struct Reads {
     runtime: Runtime,
     stop: watch::Sender<bool>,
-    /// The store that answers from now on.
-    pub(super) store: watch::Sender<ReadStore>,
+    /// What answers from now on.
+    pub(super) services: watch::Sender<Services>,
     server: JoinHandle<io::Result<()>>,
 }
 
 impl Reads {
-    pub(super) fn serve(store: ReadStore, listener: TcpListener) -> Result<Self, PipelineError> {
+    pub(super) fn serve(
+        services: Services,
+        settings: &GraphqlConfig,
+        listener: TcpListener,
+    ) -> Result<Self, PipelineError> {
         let failed =
             |error: io::Error| PipelineError::Server { what: "GraphQL", reason: error.to_string() };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -37,9 +44,9 @@ impl Reads {
         // A listener belongs to the runtime that it was made on.
         let listener = listener.into_std().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let (store, stores) = watch::channel(store);
-        let server = runtime.spawn(serve_each(listener, stores, stopped));
-        Ok(Self { runtime, stop, store, server })
+        let (services, newest) = watch::channel(services);
+        let server = runtime.spawn(serve_each(listener, newest, settings.clone(), stopped));
+        Ok(Self { runtime, stop, services, server })
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -54,28 +61,30 @@ impl Reads {
     }
 }
 
-/// Answers from the newest store. When there is a newer one, a server for it begins at once, and the
-/// one before it finishes what it has in hand; both listen to the same socket.
+/// Answers from the newest services. When there are newer ones, a server for them begins at once, and
+/// the one before it finishes what it has in hand; both listen to the same socket.
 async fn serve_each(
     listener: std::net::TcpListener,
-    mut stores: watch::Receiver<ReadStore>,
+    mut newest: watch::Receiver<Services>,
+    settings: GraphqlConfig,
     stopped: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut serving = JoinSet::new();
     loop {
-        let store = stores.borrow_and_update().clone();
+        let services = newest.borrow_and_update().clone();
         let shared = TcpListener::from_std(listener.try_clone()?)?;
-        let (mut newer, until) = (stores.clone(), stopped.clone());
+        let (mut newer, until) = (newest.clone(), stopped.clone());
         let ended = async move {
             tokio::select! {
                 Ok(()) = newer.changed() => {}
                 () = turned_true(until) => {}
             }
         };
-        serving.spawn(graphql::serve(shared, store, ended));
+        let settings = settings.clone();
+        serving.spawn(async move { graphql::serve(shared, services, &settings, ended).await });
         loop {
             tokio::select! {
-                Ok(()) = stores.changed() => break,
+                Ok(()) = newest.changed() => break,
                 ended = serving.join_next() => match ended {
                     Some(ended) => ended.map_err(io::Error::other)??,
                     None => return Ok(()),

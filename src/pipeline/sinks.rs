@@ -1,11 +1,16 @@
 //! The sinks of this process: opens those that its roles and the settings ask for, and runs each from
 //! where its cursor stands.
 
+use std::sync::Arc;
+
 use millrace_ledger::EventSeq;
+use millrace_postgres::{PostgresSink, PostgresStore};
 use millrace_sinks::{
-    AuditSink, GraphqlSink, NotifyService, Quarantine, ReadStore, ReviewStore, ReviewsSink, Sink,
-    SinkError, SinkHandle,
-    notify::{Dispatcher, DispatcherHandle},
+    AuditSink, GraphqlSink, NotifyService, Quarantine, ReviewStore, ReviewsSink, Sink, SinkError,
+    SinkHandle,
+    audit::AuditReader,
+    graphql::ReadModel,
+    notify::{Dispatcher, DispatcherHandle, Inbox},
     rebuild,
 };
 
@@ -15,11 +20,21 @@ use crate::{
     role::{Role, Roles},
 };
 
+/// Whether a read model lies in this process's own directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Embedded {
+    Yes,
+    No,
+}
+
 /// The sinks, what some of them keep for readers, and what delivers notifications.
 #[derive(Default)]
 pub(super) struct Sinks {
     pub(super) handles: Vec<SinkHandle>,
-    pub(super) store: Option<ReadStore>,
+    /// The read model, and whether it is the embedded one.
+    pub(super) model: Option<(Arc<dyn ReadModel>, Embedded)>,
+    pub(super) audit: Option<AuditReader>,
+    pub(super) inbox: Option<Inbox>,
     pub(super) reviews: Option<ReviewStore>,
     pub(super) dispatcher: Option<DispatcherHandle>,
 }
@@ -36,25 +51,41 @@ impl Sinks {
         if settings.audit.enabled && roles.has(Role::Audit) {
             let quarantine = quarantine(config, "audit")?;
             let log = AuditSink::open(&config.audit_dir(), &settings.audit)?;
+            let reader = AuditReader::open(&config.audit_dir()).map_err(SinkError::from)?;
             sinks.run(Box::new(log), quarantine, events)?;
+            sinks.audit = Some(reader);
         }
         if settings.notify.enabled && roles.has(Role::Notify) {
             let quarantine = quarantine(config, "notify")?;
             let notify = NotifyService::open(&config.sink_dir("notify"), &settings.notify)?;
             sinks.run(notify.sink, quarantine, events)?;
+            sinks.inbox = notify.inbox;
             sinks.dispatcher = notify.dispatcher.map(Dispatcher::start).transpose()?;
         }
         if settings.graphql.enabled && roles.has(Role::Graphql) {
-            let quarantine = quarantine(config, "graphql")?;
-            let directory = config.sink_dir("graphql");
-            let (projection, reads) = GraphqlSink::open(&directory, &settings.graphql)?;
-            sinks.run(Box::new(projection), quarantine, events)?;
-            sinks.store = Some(reads);
+            sinks.keep_read_model(config, events)?;
         }
         if settings.reviews.enabled && (roles.has(Role::Ingest) || roles.has(Role::Graphql)) {
             sinks.keep_reviews(config, roles, events)?;
         }
         Ok(sinks)
+    }
+
+    /// In PostgreSQL where that is named, and else in a directory.
+    fn keep_read_model(&mut self, config: &Config, events: &Events) -> Result<(), PipelineError> {
+        let quarantine = quarantine(config, "graphql")?;
+        if config.postgres.is_set() {
+            let projection = PostgresSink::open(&config.postgres)?;
+            let reads = PostgresStore::open(&config.postgres, Some(&projection))?;
+            self.run(Box::new(projection), quarantine, events)?;
+            self.model = Some((Arc::new(reads), Embedded::No));
+        } else {
+            let directory = config.sink_dir("graphql");
+            let (projection, reads) = GraphqlSink::open(&directory, &config.sinks.graphql)?;
+            self.run(Box::new(projection), quarantine, events)?;
+            self.model = Some((Arc::new(reads), Embedded::Yes));
+        }
+        Ok(())
     }
 
     /// The desk of the front door reads the journal, whatever the other sinks read: analysts go on

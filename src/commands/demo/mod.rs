@@ -124,7 +124,7 @@ impl Acts<'_> {
     async fn show(&self, pipeline: &Pipeline, json: bool) -> Result<ExitCode, Failure> {
         let mut shown = submit(self.outgoing, pipeline).await?;
         if !json {
-            shown.print()?;
+            shown.print().await?;
         }
         let mut fraud = None;
         if self.fraud_payments > 0 {
@@ -134,12 +134,12 @@ impl Acts<'_> {
             shown.audited = audited(pipeline).await?;
             if !json {
                 told.print();
-                shown.print_ledger()?;
+                shown.print_ledger().await?;
             }
             fraud = Some(told);
         }
         match json {
-            true => say!("{}", shown.to_json(fraud.as_ref())?),
+            true => say!("{}", shown.to_json(fraud.as_ref()).await?),
             false => shown.print_places(),
         }
         if let Some(refused) = report::refused(&shown.summary) {
@@ -211,13 +211,15 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn conserved(&self) -> Result<bool, Failure> {
-        Ok(self.conservation()?.iter().all(|ledger| ledger.holds()))
+    async fn conserved(&self) -> Result<bool, Failure> {
+        Ok(self.conservation().await?.iter().all(|ledger| ledger.holds()))
     }
 
-    fn conservation(&self) -> Result<Vec<LedgerConservation>, Failure> {
-        let store = self.pipeline.store.as_ref();
-        Ok(store.map_or_else(|| Ok(Vec::new()), |store| store.conservation())?)
+    async fn conservation(&self) -> Result<Vec<LedgerConservation>, Failure> {
+        match &self.pipeline.model {
+            Some(model) => Ok(model.conservation().await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn graphql(&self) -> String {
@@ -234,12 +236,12 @@ impl Shown<'_> {
         self.audited.as_ref().map_or(0, |audited| audited.expired)
     }
 
-    fn to_json(&self, fraud: Option<&fraud::Told>) -> Result<Value, Failure> {
+    async fn to_json(&self, fraud: Option<&fraud::Told>) -> Result<Value, Failure> {
         let mut fields = report::fields(&self.summary);
         for (name, value) in [
             ("mapping", json!(self.outgoing.mapping.name)),
             ("expired_holds", json!(self.expired_holds())),
-            ("conserved", json!(self.conserved()?)),
+            ("conserved", json!(self.conserved().await?)),
             ("audit_chain_ok", json!(self.audit_chain_ok())),
             ("events", json!(self.pipeline.durable_seq().0)),
             (
@@ -259,7 +261,7 @@ impl Shown<'_> {
         Ok(Value::Object(fields))
     }
 
-    fn print(&self) -> Result<(), Failure> {
+    async fn print(&self) -> Result<(), Failure> {
         say!(
             "{} payments, mapping {}",
             self.outgoing.file.source().name(),
@@ -271,12 +273,12 @@ impl Shown<'_> {
             "  read side caught up {:.2} s after the last answer",
             self.caught_up_after.as_secs_f64()
         );
-        self.print_ledger()
+        self.print_ledger().await
     }
 
-    fn print_ledger(&self) -> Result<(), Failure> {
+    async fn print_ledger(&self) -> Result<(), Failure> {
         let ok = |good: bool| if good { "ok" } else { "FAILED" };
-        for ledger in self.conservation()? {
+        for ledger in self.conservation().await? {
             let code = Currency::of_ledger(ledger.ledger).map_or("?", |currency| currency.code);
             let good = ok(ledger.holds());
             say!("  money conserved ({code}): debits equal credits over all accounts: {good}");
