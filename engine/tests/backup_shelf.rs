@@ -1,5 +1,7 @@
 //! Backups of the shelf: what the journal names comes back byte by byte, or the reason is told.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 mod support;
 
 use std::{fs, path::Path};
