@@ -167,7 +167,7 @@ fn a_proof_convinces_whoever_has_the_public_key() {
 
 /// The auditor's own program from the documentation, where Python is there.
 fn check_with_python(sample: &Sample, proof: &str, forged: &str, key: &str) {
-    let program = repository().join("docs/audit_check.py");
+    let program = repository("docs/audit_check.py");
     let run = |name: &str, content: &str| {
         let file = sample.file(name, content);
         Command::new("python3").arg(&program).args([text(&file), key]).output()
