@@ -84,7 +84,10 @@ impl Aftercare {
         match delete_unwanted(&self.journal, self.retention, now(), needed_from) {
             Ok(deleted) if deleted.is_empty() => {}
             Ok(deleted) => {
-                tracing::info!(segments = deleted.len(), "deleted archived segments, as configured");
+                tracing::info!(
+                    segments = deleted.len(),
+                    "deleted archived segments, as configured"
+                );
             }
             Err(error) => tracing::warn!(%error, "could not delete archived segments"),
         }
