@@ -81,7 +81,7 @@ fn limits_of_age_and_size_choose_the_oldest() {
     let whole = journal();
     archive_segments(whole.path(), ALL, || false).expect("archives");
     let files = archived(whole.path());
-    assert!(files.len() >= 4, "the table needs some segments");
+    assert!(files.len() >= 3, "the table needs some segments");
     let lens: Vec<_> = files.iter().map(|path| fs::metadata(path).unwrap().len()).collect();
     let total: u64 = lens.iter().sum();
     let last_times: Vec<_> = (1..=files.len())
@@ -224,7 +224,7 @@ fn a_start_that_is_refused_leaves_snapshots_and_runs() {
         .map(|path| {
             let whole = fs::read(&path).unwrap();
             let mut damaged = whole.clone();
-            damaged[200] ^= 1;
+            *damaged.last_mut().unwrap() ^= 1;
             fs::write(&path, damaged).unwrap();
             (path, whole)
         })
