@@ -114,12 +114,10 @@ async fn show(outgoing: &Outgoing, pipeline: &Pipeline, json: bool) -> Result<Ex
         tokio::time::sleep(Duration::from_millis(seconds * 1_000 + 100)).await;
     }
     let caught_up_after = catch_up(pipeline).await?;
-    let file = pipeline.audit_file.clone();
-    let audited = tokio::task::spawn_blocking(move || {
-        let log = file.parent().unwrap_or(&file);
-        audit::verify(log, &audit::VerifyOptions::default())
-    })
-    .await?;
+    let log = pipeline.audit_file.with_file_name("");
+    let audited =
+        tokio::task::spawn_blocking(move || audit::verify(&log, &audit::VerifyOptions::default()))
+            .await?;
     if let Err(error) = &audited {
         eprintln!("{error}");
     }

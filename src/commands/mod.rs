@@ -2,6 +2,9 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+mod audit_prove;
+mod audit_search;
+mod audit_verify;
 pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod journal;

@@ -21,7 +21,7 @@ use super::{
 use crate::line_file::sync_dir_of;
 
 /// Compression that keeps up with the log on one processor.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 /// More than a block of the longest entries has.
 const BLOCK_BYTES_MAX: u64 = 64 << 20;
 const READ_BYTES: usize = 256 * 1024;
