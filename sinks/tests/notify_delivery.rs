@@ -27,6 +27,8 @@ use serde_json::Value;
 
 const SECRET: &str = "a-secret-of-this-test";
 const OLD_SECRET: &str = "the-secret-before-that";
+/// Where nothing goes: the channel is off.
+const NO_HOOK: &str = "https://example.com/hook";
 
 fn webhooks(dir: &tempfile::TempDir) -> NotifyConfig {
     NotifyConfig {
@@ -66,7 +68,7 @@ fn header<'a>(mail: &'a str, name: &str) -> &'a str {
 #[test]
 fn a_mail_says_what_happened_in_text_and_html() {
     let Some(smtp) = required(Smtp::start()) else { return };
-    let mut service = Service::start(Channel::Email, mails(&smtp), "");
+    let mut service = Service::start(Channel::Email, mails(&smtp), NO_HOOK);
     let id = service.refuse();
     let told = service.wait_for(id, StateKind::Sent);
     assert_eq!((told.attempts, told.recipient.as_str()), (1, "owner1@example.com"));
@@ -90,7 +92,7 @@ fn a_mail_says_what_happened_in_text_and_html() {
 #[test]
 fn mails_wait_for_a_server_that_fails_and_have_one_key() {
     let Some(mut smtp) = required(Smtp::start()) else { return };
-    let mut service = Service::start(Channel::Email, mails(&smtp), "");
+    let mut service = Service::start(Channel::Email, mails(&smtp), NO_HOOK);
     let mut expected = 0;
     for mode in [SmtpMode::RefuseLater, SmtpMode::Drop, SmtpMode::Hang] {
         smtp.set_mode(mode).expect("is set");
@@ -120,7 +122,7 @@ fn mails_wait_for_a_server_that_fails_and_have_one_key() {
 #[test]
 fn a_mail_that_is_refused_for_good_is_a_dead_letter() {
     let Some(smtp) = required(Smtp::start()) else { return };
-    let mut service = Service::start(Channel::Email, mails(&smtp), "");
+    let mut service = Service::start(Channel::Email, mails(&smtp), NO_HOOK);
     smtp.set_mode(SmtpMode::Refuse).expect("is set");
     let id = service.refuse();
     let dead = service.wait_for(id, StateKind::Dead);
@@ -165,13 +167,14 @@ fn mails_go_by_starttls_with_a_password() {
         (config(PathBuf::new(), "right", Tls::Starttls), "ertificate"),
         (config(ca_file.clone(), "wrong", Tls::Starttls), "535"),
     ] {
-        let mut service = Service::start(Channel::Email, config, "");
+        let mut service = Service::start(Channel::Email, config, NO_HOOK);
         let id = service.refuse();
         let failed = service.wait_for(id, StateKind::Failed);
-        assert!(format!("{:?}", failed.state).contains(said), "{failed:?}");
+        assert!(format!("{:?}", failed.state).contains(said), "{:?}", failed.state);
         assert!(smtp.mails().is_empty());
     }
-    let mut service = Service::start(Channel::Email, config(ca_file, "right", Tls::Starttls), "");
+    let mut service =
+        Service::start(Channel::Email, config(ca_file, "right", Tls::Starttls), NO_HOOK);
     let id = service.refuse();
     service.wait_for(id, StateKind::Sent);
     assert_eq!(smtp.mails().len(), 1);
@@ -317,7 +320,7 @@ fn providers_get_what_the_configuration_describes_and_report_back() {
         status_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         ..NotifyConfig::default()
     };
-    let mut service = Service::start(Channel::Sms, config, "");
+    let mut service = Service::start(Channel::Sms, config, NO_HOOK);
     let id = service.refuse();
     service.wait_for(id, StateKind::Sent);
     let request = receiver.requests()[0].clone();
@@ -369,7 +372,7 @@ fn lines_of_a_file_are_delivered_once_each() {
         file: FileConfig { enabled: true, path: path.clone() },
         ..NotifyConfig::default()
     };
-    let mut service = Service::start(Channel::File, config, "");
+    let mut service = Service::start(Channel::File, config, NO_HOOK);
     let ids: Vec<_> = (0..5).map(|_| service.refuse()).collect();
     for id in &ids {
         service.wait_for(*id, StateKind::Delivered);

@@ -66,7 +66,7 @@ impl Email {
         let tls = match config.tls {
             Tls::None => TlsMode::None,
             Tls::Starttls => TlsMode::Required(tls_parameters(config)?),
-            Tls::Tls => TlsMode::Wrapper(tls_parameters(config)?),
+            Tls::Implicit => TlsMode::Wrapper(tls_parameters(config)?),
         };
         let mut builder =
             AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(config.host.as_str())
