@@ -14,6 +14,10 @@
 //! | [`graphql`] | tables that queries read | a row of the store | a batch is all or nothing |
 //! | [`reviews`] | tables that analysts read | a row of the store | a batch is all or nothing |
 
+// Unit tests share the histories of the integration tests, which name this crate.
+#[cfg(test)]
+extern crate self as millrace_sinks;
+
 pub mod audit;
 mod config;
 pub mod graphql;

@@ -69,7 +69,7 @@ async fn owners_see_what_they_were_told_and_mark_it() {
     let next =
         query.replace("first: 2", &format!("first: 2, after: {}", page["pageInfo"]["endCursor"]));
     let next = server.answer(&next).await["notifications"]["nodes"].clone();
-    assert_eq!(next[0]["seq"], "21");
+    assert_eq!(next[0]["seq"], "17", "18 to 20 are nothing to be told");
 }
 
 #[tokio::test]
