@@ -4,7 +4,11 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 
 use millrace_sinks::SinkError;
-use tokio_postgres::{Client, Config, Error, NoTls, config::Host, error::SqlState};
+use tokio_postgres::{
+    Client, Config, Error, NoTls,
+    config::{Host, SslMode},
+    error::SqlState,
+};
 
 /// A database to connect to.
 #[derive(Clone)]
@@ -31,6 +35,13 @@ impl Database {
         let mut config = Config::from_str(url).map_err(|error| unreadable(&text_of(&error)))?;
         if config.get_hosts().is_empty() {
             return Err(unreadable("it names no host"));
+        }
+        // The driver would say it, too, but not why.
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(unreadable(
+                "it asks for TLS (sslmode=require), and Millrace speaks plain TCP, or to a Unix \
+                 socket; put a tunnel between, and leave sslmode out",
+            ));
         }
         let mut options = config.get_options().unwrap_or_default().to_owned();
         for (name, value) in session {
@@ -160,6 +171,7 @@ mod tests {
             ("postgres//x", "is no url of a PostgreSQL database"),
             ("user=anna", "it names no host"),
             ("host=x sslmode=maybe", "sslmode"),
+            ("postgres://x/y?sslmode=require", "Millrace speaks plain TCP"),
         ] {
             let Err(text) = Database::parse("read_url", url, 1, &[]) else {
                 panic!("{url} is taken");

@@ -21,8 +21,8 @@ use crate::{
     sql_time::SqlTime,
 };
 
-/// The columns of a payment `p` and its standing: `i` and `f` are its rows in `payment_ids` and
-/// `free_refusals`, joined by [`STANDING`].
+/// The columns of a payment `p` and its standing: `i` is the row of its id in `payment_ids`, joined
+/// by [`STANDING`].
 pub(super) const PAYMENT: &str = "p.event_seq, p.decided_at, p.decided_ns, p.ledger, \
      p.timeout_seconds, p.payment_id, p.debit_account, p.credit_account, p.original_id, p.code, \
      p.flags, p.operation, p.status, p.reject_reason, p.amount_minor, p.requested_minor, \
@@ -32,14 +32,14 @@ pub(super) const PAYMENT: &str = "p.event_seq, p.decided_at, p.decided_ns, p.led
      p.credit_debits_pending, p.credit_debits_posted, p.credit_credits_pending, \
      p.credit_credits_posted, p.evidence, p.context, \
      CASE WHEN i.event_seq = p.event_seq THEN i.state \
-          WHEN i.payment_id IS NULL AND f.event_seq = p.event_seq THEN 'refused_id_free' END, \
+          WHEN i.payment_id IS NULL AND p.status = 'rejected' AND ( \
+              SELECT true FROM millrace.free_refusals f \
+              WHERE f.payment_id = p.payment_id AND f.event_seq = p.event_seq) \
+          THEN 'refused_id_free' END, \
      i.remaining_minor, i.released_minor";
 /// How many columns that are.
 pub(super) const PAYMENT_COLUMNS: usize = 38;
-pub(super) const STANDING: &str = "\
-     LEFT JOIN millrace.payment_ids i ON i.payment_id = p.payment_id \
-     LEFT JOIN millrace.free_refusals f ON f.payment_id = p.payment_id \
-         AND f.event_seq = p.event_seq";
+pub(super) const STANDING: &str = "LEFT JOIN millrace.payment_ids i ON i.payment_id = p.payment_id";
 
 pub(super) const ACCOUNT: &str = "a.account_id, a.owner_id, a.ledger, a.code, a.tenant, a.flags, \
      a.state, a.credit_limit, a.opened_seq, a.opened_at, a.opened_ns, a.balances_seq, \
