@@ -34,7 +34,7 @@ impl FrontDoor {
         let answer = connection.risk().resolve_review(request).await;
         let answer = answer.map_err(|status| refusal(payment, connection, &status))?.into_inner();
         match answer.outcome {
-            Some(outcome) if outcome.status() == PaymentStatus::Rejected => {
+            Some(outcome) if outcome.status == PaymentStatus::Rejected as i32 => {
                 let reason = millrace_client::reason_name(outcome.reject_reason);
                 Err(ActError::Refused(format!(
                     "the ledger refused to move the money: {reason}; the review stays open"

@@ -23,3 +23,4 @@ pub use label::{
     SCHEMA_VERSION,
 };
 pub use publish::{Publisher, PublisherHandle};
+pub use setup::delete;

@@ -9,7 +9,7 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, Stream},
 };
 
-use crate::{StreamConfig, StreamError};
+use crate::{StreamConfig, StreamError, connection::Connection};
 
 /// Within it the server knows a message by its id. Nothing depends on it.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -54,6 +54,23 @@ pub(crate) async fn ensure(
     };
     compare(name, &wanted, &stream.cached_info().config)?;
     Ok(stream)
+}
+
+/// Deletes the stream of events, with all that it holds. Returns whether it was there.
+///
+/// # Errors
+/// When the server can't be reached, or refuses.
+pub async fn delete(config: &StreamConfig) -> Result<bool, StreamError> {
+    let connection = Connection::open(config, "millrace-delete").await?;
+    let context = async_nats::jetstream::new(connection.client.clone());
+    let name = Which::Events.stream(config);
+    match open(&context, name).await? {
+        None => Ok(false),
+        Some(_) => {
+            let deleted = context.delete_stream(name).await;
+            deleted.map(|it| it.success).map_err(|error| request("delete", name, error))
+        }
+    }
 }
 
 /// The stream, if it is there.

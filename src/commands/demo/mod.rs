@@ -1,5 +1,6 @@
 //! `millrace demo`: the main job, end to end, on loopback. Without a file, fraud is stopped as well.
 
+mod components;
 mod fraud;
 
 use std::{
@@ -19,6 +20,7 @@ use millrace_sinks::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::components::ComponentArgs;
 use super::{report, say, send, send::Outgoing, stop_signal};
 use crate::{
     Failure,
@@ -42,6 +44,7 @@ Examples:
   millrace demo --once --json --file orders.csv
   millrace demo --data-dir ./demo --file payments.csv.gz --mapping my-bank.toml
   millrace demo --once --fraud-payments 200000
+  millrace demo --nats nats://127.0.0.1:4222 --postgres postgres://me@127.0.0.1:5432/postgres
 
 Everything listens on loopback only. Without --data-dir the data are gone afterwards; with it, a
 second run continues where the first one was, and pays nothing twice. The demo's risk limits hold
@@ -60,6 +63,8 @@ pub(crate) struct Args {
     /// there is none
     #[arg(long, value_name = "N", default_value_t = FRAUD_PAYMENTS, value_parser = fraud_payments)]
     fraud_payments: u64,
+    #[command(flatten)]
+    components: ComponentArgs,
     /// Stop when the summary is printed
     #[arg(long)]
     once: bool,
@@ -81,10 +86,17 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(data_dir) = args.data_dir.or(scratch.as_ref().map(|dir| dir.path().to_owned())) {
         config.data_dir = data_dir;
     }
+    args.components.prepare(&mut config, scratch.is_none()).await?;
     let mut stop = std::pin::pin!(stop_signal()?);
     let data_dir = config.data_dir.clone();
     let pipeline = start(config).await?;
-    let acts = Acts { outgoing: &outgoing, fraud_payments, data_dir: &data_dir };
+    args.components.mark().await?;
+    let acts = Acts {
+        outgoing: &outgoing,
+        fraud_payments,
+        data_dir: &data_dir,
+        components: &args.components,
+    };
     // Whatever goes wrong from here on, the pipeline is stopped in order.
     let outcome = tokio::select! {
         outcome = acts.show(&pipeline, args.json) => outcome,
@@ -117,6 +129,7 @@ struct Acts<'a> {
     outgoing: &'a Outgoing,
     fraud_payments: u64,
     data_dir: &'a Path,
+    components: &'a ComponentArgs,
 }
 
 impl Acts<'_> {
@@ -140,7 +153,7 @@ impl Acts<'_> {
         }
         match json {
             true => say!("{}", shown.to_json(fraud.as_ref()).await?),
-            false => shown.print_places(),
+            false => shown.print_places(self.components),
         }
         if let Some(refused) = report::refused(&shown.summary) {
             eprintln!("{refused}");
@@ -291,7 +304,7 @@ impl Shown<'_> {
         Ok(())
     }
 
-    fn print_places(&self) {
+    fn print_places(&self, components: &ComponentArgs) {
         say!("\nWhere to look while it runs:");
         say!("  GraphiQL    {}", self.graphql());
         say!(
@@ -299,6 +312,9 @@ impl Shown<'_> {
             self.pipeline.grpc_address()
         );
         say!("  audit log   {}", self.pipeline.audit_dir.display());
+        for (what, place) in components.places() {
+            say!("  {what:<11} {place}");
+        }
     }
 }
 
