@@ -171,6 +171,8 @@ pub(crate) fn account_outcome(reply: &AccountReply) -> v1::AccountOutcome {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]

@@ -86,6 +86,8 @@ fn measure(payments: u64, directory: &Path, url: String) -> Result<(), Box<dyn E
         let started = Instant::now();
         StreamSource::next(&mut reader, Duration::from_secs(10))?.ok_or("nothing came")?;
         delays.push(started.elapsed());
+        read += 1;
+        StreamSource::committed(&mut reader, EventSeq(read + 1))?;
     }
     delays.sort_unstable();
     let (p50, p99) = (delays[DELAYS / 2], delays[DELAYS * 99 / 100]);

@@ -11,8 +11,9 @@ use async_nats::jetstream::{
 
 use crate::{StreamConfig, StreamError};
 
-/// Within it the server knows a message by its id. Nothing depends on it.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// Within it the server knows a message by its id. Nothing depends on it, because each message names
+/// the one before it; and what was purged can be published again only after it.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
