@@ -62,7 +62,7 @@ fn measure(payments: u64, directory: &Path, url: String) -> Result<(), Box<dyn E
     }
     row("read the journal and encode", events, bytes, started.elapsed());
 
-    let config = StreamConfig { url: Some(url), ..StreamConfig::default() };
+    let config = StreamConfig { url: Some(url), max_bytes_mib: 2_048, ..StreamConfig::default() };
     let publisher = Publisher::spawn(&config, &feed)?;
     let started = Instant::now();
     until_published(&publisher, &feed)?;
@@ -113,7 +113,11 @@ fn until_published(
     publisher: &millrace_stream::PublisherHandle,
     feed: &Feed,
 ) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     while publisher.applied_seq() < feed.durable_seq() {
+        if let Some(why) = publisher.waiting_for().filter(|_| started.elapsed().as_secs() > 30) {
+            return Err(why.into());
+        }
         if let Some(error) = publisher.error() {
             return Err(error.into());
         }

@@ -201,7 +201,7 @@ fn a_stream_that_is_not_as_configured_is_refused() {
             |it| it.max_age_hours = 5,
             "max_age 0 s, and 18000 s is configured (stream.max_age_hours)",
         ),
-        (|it| it.max_bytes_mib = 1, "max_bytes 10737418240, and 1048576 is configured"),
+        (|it| it.max_bytes_mib = 1, "max_bytes 268435456, and 1048576 is configured"),
         (|it| it.subject = "events.v2".into(), "subjects events.v1, and events.v2 is configured"),
         (|it| (it.frame_kib, it.in_flight_mib) = (16_384, 64), "takes messages of 8388608 bytes"),
     ];
