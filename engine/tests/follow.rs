@@ -49,6 +49,8 @@ fn a_follower_never_sees_more_than_is_durable_and_in_the_end_all_of_it() {
         });
         open_accounts(&engine);
         (1..=300).for_each(|id| pay(&engine, id));
+        // Answers are sent before the feed is told.
+        assert!(knows(&follower, EventSeq(303)));
         done.store(true, Ordering::Release);
         assert_eq!(watcher.join().expect("no panic"), feed_from(&engine, 1));
     });

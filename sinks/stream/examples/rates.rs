@@ -62,7 +62,7 @@ fn measure(payments: u64, directory: &Path, url: String) -> Result<(), Box<dyn E
     }
     row("read the journal and encode", events, bytes, started.elapsed());
 
-    let config = StreamConfig { url: Some(url), ..StreamConfig::default() };
+    let config = StreamConfig { url: Some(url), max_bytes_mib: 2_048, ..StreamConfig::default() };
     let publisher = Publisher::spawn(&config, &feed)?;
     let started = Instant::now();
     until_published(&publisher, &feed)?;
@@ -86,6 +86,8 @@ fn measure(payments: u64, directory: &Path, url: String) -> Result<(), Box<dyn E
         let started = Instant::now();
         StreamSource::next(&mut reader, Duration::from_secs(10))?.ok_or("nothing came")?;
         delays.push(started.elapsed());
+        read += 1;
+        StreamSource::committed(&mut reader, EventSeq(read + 1))?;
     }
     delays.sort_unstable();
     let (p50, p99) = (delays[DELAYS / 2], delays[DELAYS * 99 / 100]);
@@ -111,7 +113,11 @@ fn until_published(
     publisher: &millrace_stream::PublisherHandle,
     feed: &Feed,
 ) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     while publisher.applied_seq() < feed.durable_seq() {
+        if let Some(why) = publisher.waiting_for().filter(|_| started.elapsed().as_secs() > 30) {
+            return Err(why.into());
+        }
         if let Some(error) = publisher.error() {
             return Err(error.into());
         }

@@ -30,7 +30,8 @@ pub struct StreamConfig {
     pub replicas: usize,
     /// Hours after which the streams drop a message; 0 is never. Default 0.
     pub max_age_hours: u64,
-    /// Mebibytes after which each stream drops its oldest messages; 0 is never. Default 10240.
+    /// Mebibytes after which each stream drops its oldest messages; 0 is never. The server reserves
+    /// them. Default 4096.
     pub max_bytes_mib: u64,
     /// Most of a message of events, in kibibytes. Default 256.
     pub frame_kib: usize,
@@ -60,7 +61,7 @@ impl Default for StreamConfig {
             subject: "events.v1".to_owned(),
             replicas: 1,
             max_age_hours: 0,
-            max_bytes_mib: 10_240,
+            max_bytes_mib: 4_096,
             frame_kib: 256,
             in_flight_mib: 4,
             per_payment: false,

@@ -129,8 +129,9 @@ pub enum StreamError {
     },
     /// A message in the stream is none of ours.
     #[error(
-        "message {sequence} of the stream {stream} is none of Millrace's: {problem}. Find out who \
-         publishes to its subjects, and stop that"
+        "message {sequence} of the stream {stream} can't be read as one of Millrace's: {problem}. If \
+         somebody else publishes to its subjects, stop that, and delete the stream \
+         (`nats stream rm {stream}`): it is filled from the journal again"
     )]
     ForeignMessage {
         /// The stream.

@@ -11,8 +11,9 @@ use async_nats::jetstream::{
 
 use crate::{StreamConfig, StreamError, connection::Connection};
 
-/// Within it the server knows a message by its id. Nothing depends on it.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// Within it the server knows a message by its id. Nothing depends on it, because each message names
+/// the one before it; and what was purged can be published again only after it.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
 /// Which of the two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +48,11 @@ pub(crate) async fn ensure(
     let wanted = wanted(config, which);
     let stream = match open(context, name).await? {
         Some(stream) => stream,
-        None => context
-            .create_stream(wanted.clone())
-            .await
-            .map_err(|error| request("create", name, error))?,
+        None => context.create_stream(wanted.clone()).await.map_err(|error| {
+            let reserved = config.max_bytes_mib;
+            let hint = format!("the server reserves {reserved} MiB (stream.max_bytes_mib) for it");
+            request("create", name, format!("{error}; {hint}"))
+        })?,
     };
     compare(name, &wanted, &stream.cached_info().config)?;
     Ok(stream)
@@ -197,7 +199,7 @@ mod tests {
             (|it| it.subjects.push("more".into()), "subjects events.v1, more, and events.v1 is"),
             (|it| it.num_replicas = 3, "replicas 3, and 1 is configured (stream.replicas)"),
             (|it| it.max_age = Duration::from_secs(60), "max_age 60 s, and 0 s is configured"),
-            (|it| it.max_bytes = 1, "max_bytes 1, and 10737418240 is configured"),
+            (|it| it.max_bytes = 1, "max_bytes 1, and 4294967296 is configured"),
             (|it| it.retention = RetentionPolicy::WorkQueue, "retention workqueue"),
             (|it| it.storage = StorageType::Memory, "storage memory, and file"),
             (|it| it.discard = DiscardPolicy::New, "discard new, and old"),

@@ -74,6 +74,8 @@ impl Lane {
             tracing::warn!(stream, %error, ?wait, "publishing starts again");
             self.progress.note_waiting(Some(error.to_string()));
             self.watched.note_restart();
+            self.watched.note_in_flight(0);
+            self.note_lag();
             tokio::select! {
                 () = self.progress.until_stopped() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -110,6 +112,11 @@ impl Lane {
             result = session.run() => result,
             broken = connection.broken() => Err(broken),
         }
+    }
+
+    fn note_lag(&self) {
+        let published = self.progress.published_seq();
+        self.watched.note_lag(self.feed.durable_seq().0.saturating_sub(published.0));
     }
 
     fn check_payload(&self, connection: &Connection) -> Result<(), StreamError> {
@@ -190,9 +197,7 @@ impl Session<'_> {
                 }
             }
         }
-        let known = self.lane.feed.durable_seq().0;
-        let published = self.lane.progress.published_seq().0;
-        self.lane.watched.note_lag(known.saturating_sub(published));
+        self.lane.note_lag();
         Ok(())
     }
 
@@ -231,7 +236,8 @@ impl Session<'_> {
 
     fn note_acked(&self, message: Acked, duplicate: bool) -> Result<(), StreamError> {
         if duplicate {
-            // An earlier session's message came in after it was looked for.
+            // An earlier session's message came in after it was looked for; or it was purged a
+            // moment ago, and the server still knows its id.
             return Err(request("continue", &self.name, "it has this message already"));
         }
         self.lane.progress.note_published(message.last);

@@ -260,6 +260,7 @@ pub(crate) fn config(url: String) -> StreamConfig {
         frame_kib: 8,
         in_flight_mib: 1,
         ack_wait_s: 5,
+        max_bytes_mib: 256,
         ..StreamConfig::default()
     }
 }
