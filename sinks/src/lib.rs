@@ -8,7 +8,7 @@
 //!
 //! | sink | effect | cursor | after a crash |
 //! |---|---|---|---|
-//! | [`audit`] | hash-chained lines in one file | the file | a torn last line is cut |
+//! | [`audit`] | entries of a signed Merkle tree | the log | a torn last line is cut |
 //! | [`notify`] | notifications in an outbox | a row of the store | a batch is all or nothing |
 //! | [`notify`], as lines | messages in a file or on stdout | the file, and a hint | a torn group is cut |
 //! | [`graphql`] | tables that queries read | a row of the store | a batch is all or nothing |

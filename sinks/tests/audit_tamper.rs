@@ -27,6 +27,9 @@ fn replaced(line: &[u8], from: &str, to: &str) -> Vec<u8> {
     text.replacen(from, to, 1).into_bytes()
 }
 
+/// What was done, the lines after it, and what the check has to say.
+type Case<'a> = (&'a str, Vec<Vec<u8>>, Vec<String>);
+
 #[test]
 fn what_is_done_to_entries_is_named() {
     let log = history_log();
@@ -40,11 +43,11 @@ fn what_is_done_to_entries_is_named() {
         moves(&mut lines);
         lines
     };
-    let cases: [(&str, Vec<Vec<u8>>, Vec<String>); 10] = [
+    let cases: [Case; 10] = [
         (
             "an amount",
             order(&|lines| {
-                lines[300] = replaced(&lines[300], "\"amount_minor\":\"", "\"amount_minor\":\"1")
+                lines[300] = replaced(&lines[300], "\"amount_minor\":\"", "\"amount_minor\":\"1");
             }),
             vec![alone(300, "was changed in segments/"), "does not fit its content".to_owned()],
         ),

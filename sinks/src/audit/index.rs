@@ -94,7 +94,7 @@ impl IndexBuilder {
     /// Takes the segment's next line. `offset` is where its block starts in the segment's file.
     pub(super) fn add(&mut self, summary: &Summary<'_>, offset: u64) {
         let time = summary.time;
-        if self.entries % BLOCK_ENTRIES == 0 {
+        if self.entries.is_multiple_of(BLOCK_ENTRIES) {
             self.blocks.push(Block { offset, min_time: time, max_time: time });
         }
         self.entries += 1;
@@ -252,7 +252,7 @@ impl Index {
     /// The first key that is not below this one. Keys are hashes: it is near its share of them.
     fn lower_bound(&self, key: u64) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.keys);
-        let expected = (u128::from(self.keys) * u128::from(key) >> 64) as u64;
+        let expected = ((u128::from(self.keys) * u128::from(key)) >> 64) as u64;
         let mut start = expected.saturating_sub(WINDOW / 2);
         while low < high {
             start = start.clamp(low, high - 1);

@@ -87,8 +87,8 @@ impl Layout {
         let layout = Self::new(dir);
         match fs::read_to_string(layout.format()) {
             Ok(found) if found == FORMAT => Ok(layout),
-            Ok(found) => Err(layout.other_format(found)),
-            Err(_) if layout.open_segment().is_file() => Err(layout.other_format(String::new())),
+            Ok(found) => Err(layout.other_format(&found)),
+            Err(_) if layout.open_segment().is_file() => Err(layout.other_format("")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(AuditError::NoLog { dir: dir.to_owned() })
             }
@@ -96,7 +96,7 @@ impl Layout {
         }
     }
 
-    pub(super) fn other_format(&self, found: String) -> AuditError {
+    pub(super) fn other_format(&self, found: &str) -> AuditError {
         let found = found.trim_end().to_owned();
         AuditError::Format { dir: self.dir.clone(), found, expected: FORMAT.trim_end() }
     }

@@ -250,7 +250,7 @@ pub(super) fn block_offsets(
             break;
         }
         for (place, _) in bytes[..read].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            if found.lines % BLOCK_ENTRIES == 0 {
+            if found.lines.is_multiple_of(BLOCK_ENTRIES) {
                 found.offsets.push(end);
             }
             found.lines += 1;

@@ -179,7 +179,7 @@ impl AuditSink {
             self.commit()?;
             self.seal()?;
         }
-        if (self.tree.edge().size() - self.open.first) % BLOCK_ENTRIES == 0 {
+        if (self.tree.edge().size() - self.open.first).is_multiple_of(BLOCK_ENTRIES) {
             self.open.offsets.push(self.open.len);
         }
         self.open.first_time.get_or_insert(time);

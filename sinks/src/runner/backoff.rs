@@ -18,7 +18,7 @@ pub(super) struct Pace {
 impl Pace {
     /// What suits services that people start again.
     pub(super) const USUAL: Self =
-        Self { first: Duration::from_millis(100), cap: Duration::from_secs(30) };
+        Self { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
     /// After so many failures before this one.
     fn longest_wait(self, failures: u32) -> Duration {
@@ -76,9 +76,9 @@ mod tests {
     fn waits_double_up_to_the_cap() {
         let waits: Vec<u128> = (0..12).map(|n| Pace::USUAL.longest_wait(n).as_millis()).collect();
         let expected =
-            [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000, 30_000];
+            [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000];
         assert_eq!(waits, expected);
-        assert_eq!(Pace::USUAL.longest_wait(u32::MAX), Duration::from_secs(30));
+        assert_eq!(Pace::USUAL.longest_wait(u32::MAX), Duration::from_secs(5));
     }
 
     #[test]

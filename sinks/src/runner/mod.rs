@@ -3,7 +3,7 @@
 //!
 //! | what fails | what happens |
 //! |---|---|
-//! | the source or a service is away, the disk is full | tried again without end, ever more slowly, up to 30 s apart |
+//! | the source or a service is away, the disk is full | tried again without end, ever more slowly, up to 5 s apart |
 //! | one event can't be processed | found by halving the batch, tried five times, then quarantined; the rest flows on |
 //! | events are missing | the sink stops: what comes after a gap would be wrong |
 //! | anything else that no retry helps | the sink stops with its error; payments go on |
