@@ -67,7 +67,7 @@ static REASONS: LazyLock<Vec<Option<String>>> = LazyLock::new(|| {
 });
 
 /// The word of a value.
-pub(crate) fn word_of<T: PartialEq>(words: &[(T, &'static str)], value: T) -> &'static str {
+pub(crate) fn word_of<T: Copy + PartialEq>(words: &[(T, &'static str)], value: T) -> &'static str {
     words.iter().find(|(known, _)| *known == value).map_or("", |(_, word)| word)
 }
 

@@ -57,6 +57,16 @@ pub(crate) struct AccountRow {
     pub(crate) time: Timestamp,
 }
 
+/// What totals are kept by: the start of the hour, ledger, status.
+pub(crate) type TotalKey = (u64, u32, &'static str);
+
+/// Adds to a row of `totals`.
+pub(crate) struct Total {
+    pub(crate) key: TotalKey,
+    pub(crate) payments: u64,
+    pub(crate) minor: u128,
+}
+
 /// What one apply writes.
 pub(crate) struct Projection<'a> {
     pub(crate) standings: Map<PaymentId, Standing>,
@@ -68,9 +78,9 @@ pub(crate) struct Projection<'a> {
     pub(crate) expiries: Vec<Expiry<'a>>,
     pub(crate) accounts: BTreeMap<u128, AccountRow>,
     pub(crate) balances: Map<u128, (EventSeq, Balances)>,
-    /// By hour, ledger and status: counts and sums. Two of one kind add up.
-    pub(crate) totals: Vec<((u64, u32, &'static str), (u64, u128))>,
-    totals_at: Map<(u64, u32, &'static str), usize>,
+    /// Two of one kind add up.
+    pub(crate) totals: Vec<Total>,
+    totals_at: Map<TotalKey, usize>,
     /// Whether retention may have dropped the original of a refund.
     forgets: bool,
 }
@@ -271,17 +281,18 @@ impl<'a> Projection<'a> {
     fn add_to_totals(&mut self, event: &PaymentEvent, time: Timestamp) {
         let hour = time.0 / HOUR_NS * HOUR_NS;
         let key = (hour, event.payment.ledger.0, names::status(event.outcome.status));
-        let at = *self.totals_at.entry(key).or_insert_with(|| {
-            self.totals.push((key, (0, 0)));
-            self.totals.len() - 1
-        });
-        let (count, sum) = &mut self.totals[at].1;
-        *count += 1;
-        match sum.checked_add(event.outcome.amount.0) {
-            Some(more) => *sum = more,
+        let minor = event.outcome.amount.0;
+        let last = self.totals_at.get(&key).map(|at| &mut self.totals[*at]);
+        let sum = last.and_then(|total| Some((total.minor.checked_add(minor)?, total)));
+        match sum {
+            Some((sum, total)) => {
+                total.payments += 1;
+                total.minor = sum;
+            }
+            // The first, or the one that 128 bits do not hold.
             None => {
                 self.totals_at.insert(key, self.totals.len());
-                self.totals.push((key, (0, event.outcome.amount.0)));
+                self.totals.push(Total { key, payments: 1, minor });
             }
         }
     }

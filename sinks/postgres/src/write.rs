@@ -362,13 +362,14 @@ async fn write_accounts(
 
 async fn write_totals(target: &Target<'_>, projection: &Projection<'_>) -> Result<(), Error> {
     let mut rows = CopyRows::new();
-    for ((hour, ledger, status), (count, sum)) in &projection.totals {
+    for total in &projection.totals {
+        let (hour, ledger, status) = total.key;
         rows.row(5);
-        rows.time(Timestamp(*hour));
-        rows.bigint(u64::from(*ledger));
+        rows.time(Timestamp(hour));
+        rows.bigint(u64::from(ledger));
         rows.text(status);
-        rows.bigint(*count);
-        rows.minor(*sum);
+        rows.bigint(total.payments);
+        rows.minor(total.minor);
     }
     target.merge("stage_totals", rows, projection.totals.len(), MERGE_TOTALS).await
 }

@@ -141,8 +141,12 @@ impl Both {
         let expected = embedded.payments_by_id(ids.clone()).await.expect("reads");
         let found = postgres.payments_by_id(ids.clone()).await.expect("reads");
         assert!(expected.iter().flatten().count() > 100, "there are payments");
-        for ((id, expected), found) in ids.iter().zip(expected).zip(found) {
+        for (number, ((id, expected), found)) in ids.iter().zip(expected).zip(found).enumerate() {
             assert_eq!(found, expected, "payment {id}");
+            if number % 10 == 0 {
+                let alone = postgres.payments_by_id(vec![*id]).await.expect("reads");
+                assert_eq!(alone, [expected], "payment {id}, asked for alone");
+            }
         }
         let mut ids = history.accounts.clone();
         ids.push(AccountId(77));

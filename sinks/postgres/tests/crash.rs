@@ -17,7 +17,7 @@ use millrace_postgres::{PostgresConfig, PostgresSink, PostgresStore};
 use millrace_services::{Postgres, required};
 use millrace_sinks::{
     Sink,
-    graphql::model::{PageQuery, PaymentQuery, ReadModel, TimeRange, TotalsBy, TotalsQuery},
+    graphql::model::{PageQuery, PaymentQuery, ReadModel, TimeRange, Total, TotalsBy, TotalsQuery},
 };
 
 const KILLS: usize = 12;
@@ -97,12 +97,19 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
         }
         let query = TotalsQuery { ledger: None, by: TotalsBy::Ledger, range: TimeRange::default() };
         let totals = store.totals(query).await.expect("reads");
-        let settled = |status| status == Status::Settled;
-        let count = expected.iter().filter(|event| settled(event.outcome.status)).count();
-        assert_eq!(totals.iter().map(|total| total.settled.count).sum::<u64>(), count as u64);
-        let moved = expected.iter().filter(|event| settled(event.outcome.status));
-        let moved: u128 = moved.map(|event| event.outcome.amount.0).sum();
-        assert_eq!(totals.iter().map(|total| total.settled.minor).sum::<u128>(), moved);
+        for total in &totals {
+            let of_ledger = expected.iter().filter(|event| event.payment.ledger == total.ledger);
+            let settled = of_ledger.filter(|event| event.outcome.status == Status::Settled);
+            let (count, minor) = settled.fold((0, 0_u128), |(count, minor), event| {
+                (count + 1, minor.saturating_add(event.outcome.amount.0))
+            });
+            assert_eq!((total.settled.count, total.settled.minor), (count, minor));
+        }
+        let counts = |total: &Total| {
+            [total.settled, total.held, total.voided, total.rejected].map(|sum| sum.count)
+        };
+        let all: u64 = totals.iter().flat_map(counts).sum();
+        assert_eq!(all, expected.len() as u64);
         for sums in store.conservation().await.expect("reads") {
             assert!(sums.holds(), "{sums:?}");
         }

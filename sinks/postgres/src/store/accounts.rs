@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     pool::Reads,
     rows::{ACCOUNT, Fields, account},
+    statement::{ANY, ONE},
 };
 
 /// The accounts with these ids, in their order.
@@ -17,16 +18,21 @@ pub(super) async fn by_id(
     reads: &Reads,
     ids: Vec<AccountId>,
 ) -> Result<Vec<Option<AccountView>>, ReadError> {
-    let wanted: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
-    let rows = reads.prepared(&by_id_sql(), &[&wanted]).await?;
+    let rows = match ids.as_slice() {
+        [id] => reads.prepared(&by_id_sql(ONE), &[&Uuid::from_u128(id.0)]).await?,
+        ids => {
+            let ids: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
+            reads.prepared(&by_id_sql(ANY), &[&ids]).await?
+        }
+    };
     let mut found = rows.iter().map(account).collect::<Result<Vec<_>, _>>()?;
     found.sort_unstable_by_key(|view| view.account.spec.id);
     let at = |id: &AccountId| found.binary_search_by_key(id, |view| view.account.spec.id);
     Ok(ids.iter().map(|id| at(id).ok().map(|index| found[index])).collect())
 }
 
-pub(super) fn by_id_sql() -> String {
-    format!("SELECT {ACCOUNT} FROM millrace.accounts a WHERE a.account_id = ANY($1)")
+pub(super) fn by_id_sql(wanted: &str) -> String {
+    format!("SELECT {ACCOUNT} FROM millrace.accounts a WHERE a.account_id {wanted}")
 }
 
 /// Accounts in the order of their ids.

@@ -13,7 +13,10 @@ use millrace_sinks::{
 };
 use tokio_postgres::{Client, NoTls};
 
-use super::{accounts, history as past, payments, statement::Values};
+use super::{
+    accounts, history as past, payments,
+    statement::{ANY, ONE, Values},
+};
 use crate::{PostgresConfig, PostgresSink};
 
 /// Tables of fewer pages are read as a whole, and rightly so: ledgers, cursors, the month to come.
@@ -64,16 +67,19 @@ impl Server {
     async fn look_ups(&self) {
         let client = &self.client;
         client.batch_execute("SET plan_cache_mode = force_generic_plan").await.expect("sets");
-        for (name, sql) in
-            [("payments", payments::by_id_sql()), ("accounts", accounts::by_id_sql())]
-        {
-            client
-                .batch_execute(&format!("PREPARE {name} (uuid[]) AS {sql}"))
-                .await
-                .expect("prepares");
-            let id = "ARRAY['01920000-0000-7000-8000-000000000001']::uuid[]";
-            let rows = client.query(&format!("EXPLAIN EXECUTE {name} ({id})"), &[]).await;
-            self.check(name, rows.expect("explains").iter().map(|row| row.get(0)).collect());
+        const ID: &str = "'01920000-0000-7000-8000-000000000001'::uuid";
+        let list = format!("ARRAY[{ID}, {ID}]");
+        for (name, kind, sql, value) in [
+            ("payment", "uuid", payments::by_id_sql(ONE), ID),
+            ("payments", "uuid[]", payments::by_id_sql(ANY), &list),
+            ("account", "uuid", accounts::by_id_sql(ONE), ID),
+            ("accounts", "uuid[]", accounts::by_id_sql(ANY), &list),
+        ] {
+            let prepared = client.batch_execute(&format!("PREPARE {name} ({kind}) AS {sql}")).await;
+            prepared.expect("prepares");
+            let rows = client.query(&format!("EXPLAIN EXECUTE {name} ({value})"), &[]).await;
+            let rows = rows.expect("explains");
+            self.check(name, &rows.iter().map(|row| row.get(0)).collect::<Vec<_>>());
         }
         client.batch_execute("RESET plan_cache_mode").await.expect("sets");
     }
@@ -141,10 +147,11 @@ impl Server {
 
     async fn explain(&self, what: &str, sql: &str, values: &Values) {
         let rows = self.client.query_typed(&format!("EXPLAIN {sql}"), &values.params()).await;
-        self.check(what, rows.expect("explains").iter().map(|row| row.get(0)).collect());
+        let rows = rows.expect("explains");
+        self.check(what, &rows.iter().map(|row| row.get(0)).collect::<Vec<_>>());
     }
 
-    fn check(&self, what: &str, plan: Vec<String>) {
+    fn check(&self, what: &str, plan: &[String]) {
         let reads_all = |line: &String| {
             let scanned = line.split_once("Seq Scan on ").and_then(|(_, on)| on.split(' ').next());
             scanned.is_some_and(|table| self.large.iter().any(|large| large == table))

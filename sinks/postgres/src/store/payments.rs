@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     pool::Reads,
     rows::{self, Fields, PAYMENT, PAYMENT_COLUMNS, STANDING},
-    statement::{Span, Values, first_since, seq_of},
+    statement::{ANY, ONE, Span, Values, first_since, seq_of},
 };
 use crate::names::{self, DECISIONS, word_of};
 
@@ -28,24 +28,29 @@ pub(super) async fn by_id(
     reads: &Reads,
     ids: Vec<PaymentId>,
 ) -> Result<Vec<Option<PaymentView>>, ReadError> {
-    let sql = by_id_sql();
-    let wanted: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
-    let rows = reads.prepared(&sql, &[&wanted]).await?;
+    let rows = match ids.as_slice() {
+        [id] => reads.prepared(&by_id_sql(ONE), &[&Uuid::from_u128(id.0)]).await?,
+        ids => {
+            let ids: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
+            reads.prepared(&by_id_sql(ANY), &[&ids]).await?
+        }
+    };
     let mut found = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
     found.sort_unstable_by_key(|view| view.event.payment.id);
     let at = |id: &PaymentId| found.binary_search_by_key(id, |view| view.event.payment.id);
     Ok(ids.iter().map(|id| at(id).ok().map(|index| found[index].clone())).collect())
 }
 
-/// One probe of `payment_ids` names the month and the row.
-pub(super) fn by_id_sql() -> String {
+/// One probe of `payment_ids` names the month and the row. The server plans for a list each time,
+/// as it may have any length; for one id it keeps its plan, which is most of the time saved.
+pub(super) fn by_id_sql(wanted: &str) -> String {
     format!(
         "WITH w AS ( \
-             SELECT event_seq, decided_at FROM millrace.payment_ids WHERE payment_id = ANY($1) \
+             SELECT event_seq, decided_at FROM millrace.payment_ids WHERE payment_id {wanted} \
              UNION ALL \
              SELECT r.event_seq, r.decided_at FROM millrace.free_refusals r \
              LEFT JOIN millrace.payment_ids t ON t.payment_id = r.payment_id \
-             WHERE r.payment_id = ANY($1) AND t.payment_id IS NULL) \
+             WHERE r.payment_id {wanted} AND t.payment_id IS NULL) \
          SELECT {PAYMENT} FROM w \
          JOIN millrace.payments p ON p.decided_at = w.decided_at AND p.event_seq = w.event_seq \
          {STANDING}"

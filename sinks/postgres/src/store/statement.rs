@@ -14,6 +14,10 @@ use crate::{
 /// Positions are 63 bits here.
 const SEQ_MAX: u64 = i64::MAX as u64;
 
+/// What an id is compared with: one, or any of a list.
+pub(super) const ONE: &str = "= $1";
+pub(super) const ANY: &str = "= ANY($1)";
+
 /// Positions to look at, bounds included, and in which direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
