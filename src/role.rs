@@ -23,13 +23,13 @@ pub(crate) struct Roles(Vec<Role>);
 
 impl Roles {
     /// These, or all of them where none is named.
-    pub(crate) fn new(named: Vec<Role>) -> Self {
+    pub(crate) fn new(named: &[Role]) -> Self {
         let all = Role::value_variants().iter().copied();
         Self(all.filter(|role| named.is_empty() || named.contains(role)).collect())
     }
 
     pub(crate) fn all() -> Self {
-        Self::new(Vec::new())
+        Self::new(&[])
     }
 
     pub(crate) fn has(&self, role: Role) -> bool {
@@ -50,10 +50,10 @@ mod tests {
 
     #[test]
     fn no_role_named_is_all_roles() {
-        let all = Roles::new(Vec::new());
+        let all = Roles::new(&[]);
         assert!(Role::value_variants().iter().all(|role| all.has(*role)));
         assert_eq!(all.names(), "ingest, publish, notify, audit, graphql");
-        let two = Roles::new(vec![Role::Graphql, Role::Audit]);
+        let two = Roles::new(&[Role::Graphql, Role::Audit]);
         assert!(two.has(Role::Audit) && !two.has(Role::Ingest));
         assert_eq!(two.names(), "audit, graphql");
     }

@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         config.data_dir = data_dir;
     }
     let stop = stop_signal()?;
-    let roles = Roles::new(args.role);
+    let roles = Roles::new(&args.role);
     let pipeline = Pipeline::start(&config, &roles).await?;
     let recovered = pipeline.recovered.as_ref();
     if let Some((segment, offset)) = recovered.and_then(|recovered| recovered.torn_tail.as_ref()) {

@@ -37,7 +37,7 @@ impl Events {
             let roles = roles.names();
             return Err(PipelineError::NoEvents { roles, journal: directory });
         }
-        if stream.is_none() && *roles == Roles::new(vec![Role::Publish]) {
+        if stream.is_none() && *roles == Roles::new(&[Role::Publish]) {
             return Err(PipelineError::NoStream);
         }
         Ok(Self { journal, stream })

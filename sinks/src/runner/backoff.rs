@@ -75,8 +75,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_cap() {
         let waits: Vec<u128> = (0..12).map(|n| Pace::USUAL.longest_wait(n).as_millis()).collect();
-        let expected =
-            [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000];
+        let expected = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000];
         assert_eq!(waits, expected);
         assert_eq!(Pace::USUAL.longest_wait(u32::MAX), Duration::from_secs(5));
     }
