@@ -2,7 +2,11 @@
 
 mod common;
 
-use std::{fs, ops::ControlFlow};
+use std::{
+    fs,
+    ops::ControlFlow,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use common::{
     START_NS, account,
@@ -268,4 +272,40 @@ fn what_is_too_old_is_removed_and_its_hashes_stay() {
     let last = log.compressed().pop().expect("one stays");
     fs::remove_file(log.path("segments").join(last)).expect("removed");
     assert!(log.faults().contains("are missing: the segment is not there"));
+}
+
+/// Whoever checks a log that is being written, sealed, compressed and shortened finds nothing wrong.
+#[test]
+fn a_check_beside_the_writer_finds_nothing_wrong() {
+    let batches = long_history(400).batches(64);
+    let log = Log { segment_bytes: 60_000, ..Log::new() };
+    log.write(&batches[..8]);
+    let done = AtomicBool::new(false);
+    let checks = std::thread::scope(|scope| {
+        let checking = scope.spawn(|| {
+            let (mut checks, mut last) = (0, 0);
+            while !done.load(Ordering::Acquire) {
+                let report = log.verify().unwrap_or_else(|error| panic!("check {checks}: {error}"));
+                assert!(report.checkpoint.tree_size >= last);
+                last = report.checkpoint.tree_size;
+                checks += 1;
+                let newest = log.reader().entries(&AuditQuery::default(), None, 300);
+                assert_eq!(newest.expect("reads").len(), 300);
+            }
+            checks
+        });
+        let mut sink = log.open();
+        for (number, batch) in batches.iter().enumerate() {
+            millrace_sinks::Sink::apply(&mut sink, std::slice::from_ref(batch)).expect("applies");
+            if number % 10 == 9 && !checking.is_finished() {
+                let before = batches[number - 5].time;
+                sink.retire(before).expect("retires");
+            }
+        }
+        done.store(true, Ordering::Release);
+        checking.join().expect("found nothing wrong")
+    });
+    assert!(checks > 0);
+    let report = log.verify().expect("intact");
+    assert!(report.removed > 0 && report.segments > 2, "{report:?}");
 }

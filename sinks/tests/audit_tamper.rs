@@ -190,7 +190,7 @@ fn what_is_done_to_other_files_is_named() {
         file.set_len(len).expect("cut");
     };
     let next = log.compressed()[2][..16].parse::<usize>().expect("a number");
-    let cases: [(&str, &dyn Fn(), String); 15] = [
+    let cases: [(&str, &dyn Fn(), String); 16] = [
         (
             "a leaf hash",
             &|| flip("tree/level-0", 32 * (first + 3)),
@@ -229,6 +229,14 @@ fn what_is_done_to_other_files_is_named() {
             "a kept checkpoint",
             &|| flip(&format!("checkpoints/{kept}"), 25),
             format!("checkpoints/{kept}: "),
+        ),
+        (
+            "an older checkpoint",
+            &|| {
+                let (kept, newest) = (log.path("checkpoints").join(&kept), log.path("checkpoint"));
+                fs::copy(kept, newest).expect("copied");
+            },
+            "was signed later: an older one was put back".to_owned(),
         ),
         (
             "a kept checkpoint is removed",

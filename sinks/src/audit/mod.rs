@@ -5,7 +5,8 @@
 //!
 //! Reading order: `line` (an event as a line), `merkle`, `nodes` and `tree` (RFC 6962), `checkpoint`
 //! and `key` (signatures), `sink` with `recover`, `signer` and `keeper` (the writer), `segment`,
-//! `index`, `view`, `search` and `reader` (readers), `verify` with `spine` and `alignment` (the check).
+//! `index`, `view`, `search` and `reader` (readers), `verify` with `evidence`, `check`,
+//! `alignment` and `spine` (the check).
 //!
 //! # A line
 //!
@@ -55,10 +56,12 @@
 //! write all that follow it anew: against that there are the tree and its signed checkpoints.
 
 mod alignment;
+mod check;
 mod checkpoint;
 mod config;
 mod entry;
 mod error;
+mod evidence;
 mod faults;
 mod index;
 mod journal;

@@ -17,6 +17,7 @@ use super::{
     index::{BLOCK_ENTRIES, Index, IndexBuilder, Term},
     layout::{Layout, Span},
     parts::Summary,
+    reader::read_checkpoint,
 };
 use crate::line_file::sync_dir_of;
 
@@ -152,11 +153,26 @@ impl Blocks {
         Self { span, path, file: BlocksFile::Lines(file), offsets, index: None }
     }
 
+    /// As [`Self::open`]; `None` where retention has removed the segment meanwhile.
+    pub(super) fn open_kept(layout: &Layout, span: Span) -> Result<Option<Self>, AuditError> {
+        match Self::open(layout, span) {
+            Err(AuditError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound
+                    && read_checkpoint(&layout.checkpoint())?.oldest >= span.end =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
     /// A sealed segment. An index that is not there is made, and kept where that is possible.
     pub(super) fn open(layout: &Layout, span: Span) -> Result<Self, AuditError> {
         let reader = BlockReader::open(layout, span)?;
         let path = reader.path().to_owned();
-        let file = File::open(&path).map_err(AuditError::io("open", &path))?;
+        // The same file, even if its name is another one by now.
+        let file = reader.file.as_ref().expect("nothing was read yet").get_ref().try_clone();
+        let file = file.map_err(AuditError::io("open", &path))?;
         if !reader.is_compressed() {
             let offsets = block_offsets(&file, &path, 0, 0)?.offsets;
             let file = BlocksFile::Lines(file.into());

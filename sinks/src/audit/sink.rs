@@ -232,8 +232,9 @@ impl AuditSink {
         self.keeper.sign_seal(size, self.tree.edge().root())?;
         let (path, sealed) = (self.layout.open_segment(), self.layout.raw(span));
         fs::rename(&path, &sealed).map_err(SinkError::io("rename", &path))?;
-        sync_dir(&sealed)?;
+        // At once: readers of other processes wait for it.
         let lines = LineFile::open(&path)?;
+        sync_dir(&sealed)?;
         let file = File::open(&path).map_err(SinkError::io("open", &path))?;
         self.open = Open { lines, first: size, first_time: None, offsets: Vec::new(), len: 0 };
         self.committed.first_time = None;
