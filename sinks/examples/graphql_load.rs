@@ -202,7 +202,7 @@ async fn ask(
                 let seq = ACCOUNTS + 1 + mixed(turn ^ seconds << 40) % payments;
                 let id = Uuid::from_u128(payment_id(seq).0);
                 let answer = post(&mut connection, id).await?;
-                if answer["data"]["payment"]["seq"] != seq.to_string() {
+                if answer["data"]["payment"]["seq"].as_str() != Some(&seq.to_string()) {
                     return Err(std::io::Error::other(answer.to_string()));
                 }
                 took.push(due.elapsed());

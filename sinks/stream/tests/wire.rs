@@ -11,7 +11,7 @@ use millrace_ledger::{
 };
 use millrace_protos::v1::{self, PaymentContext};
 use millrace_risk::{
-    acts::{Act, ActKind, LabelAct},
+    acts::{Act, ActKind, LabelAct, UploadKind},
     evidence::{Evidence, REASONS_MAX, Reason},
 };
 use millrace_stream::wire::{WireError, read_event, read_frame, write_batch};
@@ -169,7 +169,7 @@ prop_compose! {
         why in "\\PC{0,10}",
         payment in any::<u128>().prop_map(Uuid::from_u128),
         yes in any::<bool>(),
-        kind in 0..4,
+        kind in 0..5,
     ) -> Vec<u8> {
         let label = LabelAct {
             payment,
@@ -180,11 +180,18 @@ prop_compose! {
             payer: payment,
             payee: payment,
             context: String::new(),
+            known_at_ns: yes.then_some(9),
         };
         let act = match kind {
             0 => ActKind::SetPolicy { policy: "ab".repeat(32) },
             1 => ActKind::Label(label),
             2 => ActKind::ClaimReview { payment, by: actor.clone() },
+            3 => ActKind::Upload {
+                kind: UploadKind::Model,
+                artefact: "cd".repeat(32),
+                title: why.clone(),
+                size_bytes: 10,
+            },
             _ => ActKind::ResolveReview { payment, approve: yes },
         };
         Act { actor, why, act }.to_bytes()
