@@ -4,6 +4,8 @@
 //! The process is this test's own binary, so it has a `main` of its own.
 
 mod common;
+#[path = "common/lists.rs"]
+mod lists;
 
 use std::{
     env,
@@ -23,7 +25,7 @@ use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
     ReviewsConfig, ReviewsSink, Sink,
     audit::{self, VerifyOptions},
-    graphql::HistoryRange,
+    graphql::model::TimeRange,
     notify::{InboxQuery, Transport},
 };
 
@@ -103,19 +105,19 @@ fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let policies = desk.policies(None, usize::MAX)?;
     let mut state = format!("{} {open:?} {policies:?}\n", desk.applied_seq());
     state += &format!("{} {:?}\n", store.applied_seq(), store.conservation()?);
-    for view in store.payments(None, None, usize::MAX - 1)? {
+    for view in lists::payments(&store, None, None, usize::MAX)? {
         state += &format!("{:?} {:?}\n", view.event, view.state);
     }
     let told = inbox.list(InboxQuery::default(), None, usize::MAX)?;
     state += &format!("{} {told:?}\n", told.len());
     for number in 1..6 {
-        let listed = store.payments(Some(account(number)), None, usize::MAX - 1)?;
+        let listed = lists::payments(&store, Some(account(number)), None, usize::MAX)?;
         state += &format!("{:?}\n", store.account(account(number))?);
         state += &format!("{:?}\n", listed.iter().map(|view| view.event.seq).collect::<Vec<_>>());
         let history =
-            store.balance_history(account(number), HistoryRange::default(), usize::MAX)?;
+            lists::history(&store, account(number), TimeRange::default(), None, usize::MAX)?;
         state += &format!("{history:?}\n");
-        let expired = store.timed_out_holds(Some(account(number)), None, usize::MAX)?;
+        let expired = lists::timed_out(&store, Some(account(number)), None, usize::MAX)?;
         state += &format!("{:?}\n", expired.iter().map(|hold| hold.seq).collect::<Vec<_>>());
     }
     Ok(state)
