@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn the_shipped_configurations_are_right() {
-        for name in ["dev.toml", "bench.toml"] {
+        for name in ["dev.toml", "bench.toml", "cluster.toml"] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name);
             let config = Config::load(Some(&path)).expect(name);
             config.check().expect(name);
