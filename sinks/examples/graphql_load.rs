@@ -1,7 +1,7 @@
-//! Measures the GraphQL service on a large store: consumes made-up payments, produces how long
-//! `payment(id)` takes at a steady rate, and how long after its commit a payment reaches a
-//! subscriber. Arguments: payments (default 2,000,000), requests a second (2,000), seconds (20), and
-//! a directory, where the store is kept and used again.
+//! Measures the GraphQL service on a large store: consumes made-up payments, produces how
+//! long `payment(id)` takes at a steady rate, and how long after its commit a payment reaches a
+//! subscriber. Arguments: payments (default 2,000,000), requests a second (2,000), seconds (20),
+//! and a directory, where the store is kept and used again.
 //!
 //! `cargo run --release -p millrace-sinks --example graphql_load -- 10000000 2000 20 /tmp/load`
 //!
@@ -202,7 +202,7 @@ async fn ask(
                 let seq = ACCOUNTS + 1 + mixed(turn ^ seconds << 40) % payments;
                 let id = Uuid::from_u128(payment_id(seq).0);
                 let answer = post(&mut connection, id).await?;
-                if answer["data"]["payment"]["seq"] != seq.to_string() {
+                if answer["data"]["payment"]["seq"].as_str() != Some(&seq.to_string()) {
                     return Err(std::io::Error::other(answer.to_string()));
                 }
                 took.push(due.elapsed());

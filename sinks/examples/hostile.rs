@@ -63,23 +63,26 @@ fn hostile() -> Vec<(&'static str, String)> {
     let cycle: String =
         (0..90).map(|n| format!("fragment F{n} on Payment {{ ...F{} }} ", (n + 1) % 90)).collect();
     let list = vec!["1"; 100_000].join(",");
+    let pages = "payments(first: 200) { nodes { debitAccount { ".repeat(3) + "id" + &"} ".repeat(9);
+    let variables: String = (0..100_000).map(|number| format!("$a{number}: Int ")).collect();
+    let by_id = format!("payment(id: \"{id}\") {{ id }}");
+    let lists = "[".repeat(1_000) + &"]".repeat(1_000);
+    let directives = "@a ".repeat(1 << 18);
+    let last = "fragment F90 on Payment { id }";
     vec![
         ("depth 1,000", of_payment(&deep)),
-        ("depth 1,000 of lists", format!("{{ a(b: {}{}) }}", "[".repeat(1_000), "]".repeat(1_000))),
+        ("depth 1,000 of lists", format!("{{ a(b: {lists}) }}")),
         ("10,000 aliases of a field", of_payment(&aliases(10_000, "id"))),
-        (
-            "10,000 aliases of a look-up",
-            format!("{{ {} }}", aliases(10_000, &format!("payment(id: \"{id}\") {{ id }}"))),
-        ),
+        ("10,000 aliases of a look-up", format!("{{ {} }}", aliases(10_000, &by_id))),
         ("10,000 fields, the same", of_payment(&"id ".repeat(10_000))),
         ("a cycle of 90 fragments", of_payment("...F0") + &cycle),
-        ("90 fragments, each twice in the one before", of_payment("...F0") + &doubled + "fragment F90 on Payment { id }"),
+        ("90 fragments, each twice in the one before", of_payment("...F0") + &doubled + last),
         ("a list of 100,000", format!("{{ payments(first: [{list}]) {{ nodes {{ id }} }} }}")),
-        ("a page of pages of pages", "{ payments(first: 200) { nodes { debitAccount { payments(first: 200) { nodes { debitAccount { payments(first: 200) { nodes { id } } } } } } } } }".to_owned()),
+        ("pages of pages of pages", format!("{{ {pages} }}")),
         ("a name of 1 MiB", format!("{{ {} }}", "x".repeat(1 << 20))),
         ("1 MiB of opening brackets", "{".repeat(1 << 20)),
-        ("1 MiB of directives", format!("{{ payments {} {{ nodes {{ id }} }} }}", "@a ".repeat(1 << 18))),
-        ("100,000 variables", format!("query({}) {{ status {{ appliedSeq }} }}", (0..100_000).map(|n| format!("$a{n}: Int ")).collect::<String>())),
+        ("256 Ki directives", format!("{{ payments {directives} {{ nodes {{ id }} }} }}")),
+        ("100,000 variables", format!("query({variables}) {{ status {{ appliedSeq }} }}")),
     ]
 }
 

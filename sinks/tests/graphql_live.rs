@@ -184,6 +184,7 @@ async fn a_connection_is_held_to_the_same_limits() {
     assert_eq!(code_of(&client.next().await), "TOO_MANY_SUBSCRIPTIONS");
     assert_eq!(client.next().await, json!({ "id": "3", "type": "complete" }));
     client.send(json!({ "id": "1", "type": "complete" })).await;
+    assert_eq!(client.next().await, json!({ "id": "1", "type": "complete" }));
     let cycle = "{ ...A } fragment A on Query { ...A }";
     client.subscribe("4", cycle).await;
     assert_eq!(code_of(&client.next().await), "FRAGMENT_CYCLE");

@@ -32,6 +32,7 @@ use millrace_sinks::{
 /// Names the directory to a process that is to be killed.
 const DIR_VARIABLE: &str = "MILLRACE_KILL_TEST_DIR";
 const ROUNDS: u64 = 12;
+const SEGMENT_BYTES: u64 = 3 << 20;
 const FILES: [&str; 3] =
     ["audit/audit.jsonl", "notify/notifications.jsonl", "notify/accounts.jsonl"];
 
@@ -84,7 +85,9 @@ fn in_file() -> NotifyConfig {
 /// Opens the sinks and applies all that they have not applied yet. Returns what the store says.
 fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let batches = history();
-    let mut audit = AuditSink::open(&dir.join("audit"), &AuditConfig::default())?;
+    // Segments are sealed and compressed all along.
+    let (audit_dir, audit_config) = (dir.join("audit"), AuditConfig::default());
+    let mut audit = AuditSink::open_sized(&audit_dir, &audit_config, SEGMENT_BYTES)?;
     let mut notify = NotifySink::open(&dir.join("notify"), &in_file())?;
     let outbox = NotifyService::open(&dir.join("outbox"), &NotifyConfig::default())?;
     let (mut outbox, inbox) = (outbox.sink, outbox.inbox.ok_or("an outbox has an inbox")?);
@@ -157,12 +160,16 @@ fn kill_again_and_again() -> Result<(), Box<dyn Error>> {
             return Err(format!("{name} differs").into());
         }
     }
-    let report = audit::verify(&disturbed.path().join("audit"), &VerifyOptions::default())?;
-    let bytes = len(&log);
+    let [report, undisturbed] = [&disturbed, &undisturbed]
+        .map(|dir| audit::verify(&dir.path().join("audit"), &VerifyOptions::default()));
+    let report = report?;
+    if report.checkpoint.root_hash != undisturbed?.checkpoint.root_hash {
+        return Err("the audit logs have different roots".into());
+    }
     println!(
-        "killed {killed_midway} of {ROUNDS} times, the last at {bytes_when_killed} of {bytes} \
-         bytes of the audit log; {} events as undisturbed",
-        report.lines
+        "killed {killed_midway} of {ROUNDS} times, the last at {bytes_when_killed} bytes of the open \
+         audit segment; {} events in {} segments as undisturbed",
+        report.lines, report.segments
     );
     if killed_midway < ROUNDS / 2 || bytes_when_killed == 0 {
         return Err("the kills came too late or too early to mean anything".into());

@@ -1,6 +1,8 @@
 //! Deliveries to a real mail server and to real HTTP receivers that fail, hang, and ask for fewer.
 
 mod common;
+#[path = "common/delivery.rs"]
+mod delivery;
 
 use std::{
     collections::BTreeMap,
@@ -9,236 +11,24 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode, header::RETRY_AFTER},
-    response::{IntoResponse as _, Response},
-    routing::any,
-};
-use common::{CZK, History};
-use millrace_ledger::{RejectReason, Timestamp};
+use delivery::{Answer, Receiver, Service, eventually, now, secret_file};
 use millrace_services::{Smtp, SmtpMode, SmtpSettings, required, tools_dir};
 use millrace_sinks::{
-    NotifyConfig, NotifyService, Sink,
+    NotifyConfig,
     notify::{
-        Channel, DeliveryConfig, DispatcherHandle, EmailConfig, EventKind, FileConfig, Inbox,
-        InboxQuery, Notification, ProviderConfig, RuleConfig, SecretConfig, StateKind, Tls,
-        WebhookConfig, is_signed,
+        Channel, DispatcherHandle, EmailConfig, FileConfig, InboxQuery, ProviderConfig, StateKind,
+        Tls, WebhookConfig, is_signed,
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const SECRET: &str = "a-secret-of-this-test";
 const OLD_SECRET: &str = "the-secret-before-that";
-/// Longest wait for something that must happen.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-
-/// A running service: owner 1 pays owner 2.
-struct Service {
-    dir: tempfile::TempDir,
-    config: NotifyConfig,
-    history: History,
-    sink: Box<dyn Sink>,
-    inbox: Inbox,
-    handle: Option<DispatcherHandle>,
-}
-
-impl Service {
-    fn start(channel: Channel, config: NotifyConfig, webhook: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let owner = |number: u128| {
-            let entry = json!({
-                "name": format!("Owner {number}"),
-                "email": format!("owner{number}@example.com"),
-                "phone": format!("+42060000000{number}"),
-                "push_token": format!("token{number}"),
-                "webhook": webhook,
-            });
-            (uuid::Uuid::from_u128(number).to_string(), entry)
-        };
-        let owners: BTreeMap<_, _> = (1..=2).map(owner).collect();
-        let path = dir.path().join("owners.json");
-        fs::write(&path, json!({ "owners": owners }).to_string()).expect("written");
-        let rule = |kind| RuleConfig { channels: vec![channel], ..RuleConfig::any(kind) };
-        let config = NotifyConfig {
-            owners: path,
-            rules: [EventKind::Settled, EventKind::Rejected].map(rule).to_vec(),
-            delivery: DeliveryConfig {
-                backoff_first_ms: 20,
-                backoff_max_ms: 200,
-                breaker_open_ms: 100,
-                recipient_max: 1_000,
-                attempts_max: 200,
-                ..config.delivery
-            },
-            ..config
-        };
-        let mut history = History::default();
-        history.open_owned(1, CZK, 1);
-        history.open_owned(2, CZK, 2);
-        let (sink, inbox, handle) = open(&dir, &config);
-        Self { dir, config, history, sink, inbox, handle: Some(handle) }
-    }
-
-    fn start_again(self) -> Self {
-        let Self { dir, config, history, sink, inbox, handle } = self;
-        drop((sink, inbox));
-        handle.expect("runs").join();
-        let (sink, inbox, handle) = open(&dir, &config);
-        Self { dir, config, history, sink, inbox, handle: Some(handle) }
-    }
-
-    /// Refuses a payment of owner 1: one notification.
-    fn refuse(&mut self) -> u64 {
-        let id = self.history.events.len() as u128 + 1;
-        self.history.reject(id, 1, 2, 100 * id, RejectReason::InsufficientFunds);
-        let mut batches = self.history.batches(1);
-        for batch in &mut batches {
-            batch.time = now();
-        }
-        self.sink.apply(&batches).expect("applies");
-        self.inbox.latest_id()
-    }
-
-    fn get(&self, id: u64) -> Notification {
-        self.inbox.get(id).expect("reads").expect("is there")
-    }
-
-    fn wait_for(&self, id: u64, state: StateKind) -> Notification {
-        eventually(&format!("{id} is {state:?}"), || {
-            let told = self.get(id);
-            (told.state.kind() == state).then_some(told)
-        })
-    }
-}
-
-fn open(
-    dir: &tempfile::TempDir,
-    config: &NotifyConfig,
-) -> (Box<dyn Sink>, Inbox, DispatcherHandle) {
-    let service = NotifyService::open(dir.path(), config).expect("opens");
-    let handle = service.dispatcher.expect("has a dispatcher").start().expect("starts");
-    (service.sink, service.inbox.expect("has an inbox"), handle)
-}
-
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Timestamp(since_epoch.expect("after 1970").as_nanos() as u64)
-}
-
-fn eventually<T>(what: &str, mut happened: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(value) = happened() {
-            return value;
-        }
-        assert!(started.elapsed() < WAIT_MAX, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn secret_file(dir: &tempfile::TempDir, name: &str, secret: &str) -> SecretConfig {
-    let path = dir.path().join(name);
-    fs::write(&path, format!("{secret}\n")).expect("written");
-    SecretConfig { file: path, ..SecretConfig::default() }
-}
-
-/// What a receiver does with the next request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Take,
-    Status(u16),
-    /// 429, and come again after a second.
-    Throttle,
-    Hang,
-}
-
-#[derive(Clone, Debug)]
-struct Request {
-    path: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-    answered: Answer,
-    at: Instant,
-}
-
-impl Request {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("is JSON")
-    }
-}
-
-/// An HTTP receiver that answers as the script says, and takes everything once it is over.
-#[derive(Clone)]
-struct Receiver {
-    address: SocketAddr,
-    shared: Arc<Mutex<(Vec<Request>, Vec<Answer>)>>,
-    _runtime: Arc<tokio::runtime::Runtime>,
-}
-
-impl Receiver {
-    fn start(script: &[Answer]) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let script = script.iter().rev().copied().collect();
-        let shared = Arc::new(Mutex::new((Vec::new(), script)));
-        let router = Router::new().route("/{*path}", any(take)).with_state(Arc::clone(&shared));
-        let listener =
-            runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).expect("a free port");
-        let address = listener.local_addr().expect("is bound");
-        runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { address, shared, _runtime: Arc::new(runtime) }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.shared.lock().expect("nobody panicked").0.clone()
-    }
-}
-
-type Shared = Arc<Mutex<(Vec<Request>, Vec<Answer>)>>;
-
-async fn take(
-    State(shared): State<Shared>,
-    Path(path): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let answered = {
-        let mut shared = shared.lock().expect("nobody panicked");
-        let answered = shared.1.pop().unwrap_or(Answer::Take);
-        let at = Instant::now();
-        shared.0.push(Request { path, headers, body: body.to_vec(), answered, at });
-        answered
-    };
-    match answered {
-        Answer::Take => StatusCode::OK.into_response(),
-        Answer::Status(code) => {
-            (StatusCode::from_u16(code).expect("a status"), "not\nnow").into_response()
-        }
-        Answer::Throttle => (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1")]).into_response(),
-        Answer::Hang => {
-            tokio::time::sleep(WAIT_MAX).await;
-            StatusCode::OK.into_response()
-        }
-    }
-}
+/// Where nothing goes: the channel is off.
+const NO_HOOK: &str = "https://example.com/hook";
 
 fn webhooks(dir: &tempfile::TempDir) -> NotifyConfig {
     NotifyConfig {
@@ -278,7 +68,7 @@ fn header<'a>(mail: &'a str, name: &str) -> &'a str {
 #[test]
 fn a_mail_says_what_happened_in_text_and_html() {
     let Some(smtp) = required(Smtp::start()) else { return };
-    let mut service = Service::start(Channel::Email, mails(&smtp), "");
+    let mut service = Service::start(Channel::Email, mails(&smtp), NO_HOOK);
     let id = service.refuse();
     let told = service.wait_for(id, StateKind::Sent);
     assert_eq!((told.attempts, told.recipient.as_str()), (1, "owner1@example.com"));
@@ -302,7 +92,7 @@ fn a_mail_says_what_happened_in_text_and_html() {
 #[test]
 fn mails_wait_for_a_server_that_fails_and_have_one_key() {
     let Some(mut smtp) = required(Smtp::start()) else { return };
-    let mut service = Service::start(Channel::Email, mails(&smtp), "");
+    let mut service = Service::start(Channel::Email, mails(&smtp), NO_HOOK);
     let mut expected = 0;
     for mode in [SmtpMode::RefuseLater, SmtpMode::Drop, SmtpMode::Hang] {
         smtp.set_mode(mode).expect("is set");
@@ -332,7 +122,7 @@ fn mails_wait_for_a_server_that_fails_and_have_one_key() {
 #[test]
 fn a_mail_that_is_refused_for_good_is_a_dead_letter() {
     let Some(smtp) = required(Smtp::start()) else { return };
-    let mut service = Service::start(Channel::Email, mails(&smtp), "");
+    let mut service = Service::start(Channel::Email, mails(&smtp), NO_HOOK);
     smtp.set_mode(SmtpMode::Refuse).expect("is set");
     let id = service.refuse();
     let dead = service.wait_for(id, StateKind::Dead);
@@ -377,13 +167,14 @@ fn mails_go_by_starttls_with_a_password() {
         (config(PathBuf::new(), "right", Tls::Starttls), "ertificate"),
         (config(ca_file.clone(), "wrong", Tls::Starttls), "535"),
     ] {
-        let mut service = Service::start(Channel::Email, config, "");
+        let mut service = Service::start(Channel::Email, config, NO_HOOK);
         let id = service.refuse();
         let failed = service.wait_for(id, StateKind::Failed);
-        assert!(format!("{:?}", failed.state).contains(said), "{failed:?}");
+        assert!(format!("{:?}", failed.state).contains(said), "{:?}", failed.state);
         assert!(smtp.mails().is_empty());
     }
-    let mut service = Service::start(Channel::Email, config(ca_file, "right", Tls::Starttls), "");
+    let mut service =
+        Service::start(Channel::Email, config(ca_file, "right", Tls::Starttls), NO_HOOK);
     let id = service.refuse();
     service.wait_for(id, StateKind::Sent);
     assert_eq!(smtp.mails().len(), 1);
@@ -529,7 +320,7 @@ fn providers_get_what_the_configuration_describes_and_report_back() {
         status_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         ..NotifyConfig::default()
     };
-    let mut service = Service::start(Channel::Sms, config, "");
+    let mut service = Service::start(Channel::Sms, config, NO_HOOK);
     let id = service.refuse();
     service.wait_for(id, StateKind::Sent);
     let request = receiver.requests()[0].clone();
@@ -581,7 +372,7 @@ fn lines_of_a_file_are_delivered_once_each() {
         file: FileConfig { enabled: true, path: path.clone() },
         ..NotifyConfig::default()
     };
-    let mut service = Service::start(Channel::File, config, "");
+    let mut service = Service::start(Channel::File, config, NO_HOOK);
     let ids: Vec<_> = (0..5).map(|_| service.refuse()).collect();
     for id in &ids {
         service.wait_for(*id, StateKind::Delivered);

@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use common::{CZK, History, account, bank, payment};
 use millrace_ledger::{RejectReason, RiskDecision, Timestamp};
 use millrace_sinks::{
-    NotifyConfig, NotifyService, Sink,
+    NotifyConfig, NotifyService, Sink, SinkError,
     notify::{
         Channel, DeliveryState, EventKind, FileConfig, Inbox, InboxQuery, LowBalanceConfig, Mute,
         Notification, Preferences, ProviderConfig, RuleConfig, SecretConfig, StateKind, Threshold,
@@ -393,6 +393,47 @@ fn events_that_come_again_tell_nothing_new() {
     let mut found = service.inbox.list(InboxQuery::default(), None, 1_000).expect("lists");
     found.reverse();
     assert_eq!(found, expected);
+}
+
+/// A template that fails for one event stops nothing else: the event is skipped, and told once when
+/// it is replayed, however often that is.
+#[test]
+fn an_event_that_can_not_be_told_is_skipped_and_told_later() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let with_template = |text: &str| NotifyConfig {
+        rules: vec![RuleConfig {
+            template: Some(text.into()),
+            ..RuleConfig::any(EventKind::Settled)
+        }],
+        ..in_inboxes()
+    };
+    let mut history = History::default();
+    history.open_owned(1, CZK, 1);
+    history.open(2, CZK);
+    for minor in [1, 2, 3] {
+        history.pay(minor, 1, 2, minor);
+    }
+    let batches = history.batches(1);
+    let fails = "{{ 1 // (0 if amount == \"0.02\" else 1) }} {{ amount }}";
+    let mut service = open(dir.path(), &with_template(fails));
+    let error = service.sink.apply(&batches).expect_err("can't be rendered");
+    let SinkError::Poison { seq, .. } = error else { panic!("{error}") };
+    assert_eq!(seq.0, 4);
+    service.sink.apply(&batches[..3]).expect("applies what comes before");
+    service.sink.skip(seq, batches[3].time, "can't be rendered").expect("skips");
+    service.sink.apply(&batches).expect("applies the rest");
+    assert_eq!(service.sink.next_seq().0, 6);
+    drop(service);
+
+    let mut service = open(dir.path(), &with_template("ok {{ amount }}"));
+    assert_eq!(service.sink.next_seq().0, 6);
+    for _ in 0..2 {
+        service.sink.replay(&batches[3]).expect("replays");
+    }
+    assert_eq!(service.sink.next_seq().0, 6);
+    let told = service.inbox.list(InboxQuery::default(), None, 10).expect("lists");
+    let told: Vec<_> = told.iter().rev().map(|told| told.subject.as_str()).collect();
+    assert_eq!(told, ["1 0.01", "1 0.03", "ok 0.02"]);
 }
 
 #[test]

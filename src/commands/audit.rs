@@ -1,14 +1,22 @@
-//! `millrace audit`: checks the audit log without changing it.
+//! `millrace audit`: checks, proves and searches the audit log, without changing it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
+use millrace_sinks::audit::AuditReader;
 
-use super::say;
+use super::{audit_prove, audit_search, audit_verify};
 use crate::Failure;
 
-/// Check the audit log
+/// Check, prove and search the audit log
 #[derive(clap::Args)]
+#[command(after_help = "\
+All of it only reads, needs the log's files and nothing else, and is safe beside a running millrace.
+The exit code is 0 when all is well, 1 when something does not hold or can't be read, and 2 for
+arguments that make no sense.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -16,34 +24,41 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check the hash chain and that no line is missing, changed or out of order
-    #[command(after_help = "Example:\n  millrace audit verify --data-dir millrace-data")]
-    Verify {
-        /// Data directory of the millrace that wrote it
-        #[arg(long, value_name = "DIR", default_value = "millrace-data")]
-        data_dir: PathBuf,
-    },
+    Verify(audit_verify::Args),
+    Prove(audit_prove::Prove),
+    CheckProof(audit_prove::CheckProof),
+    Consistency(audit_prove::Consistency),
+    Search(audit_search::Search),
+    Export(audit_search::Export),
+    Key(audit_prove::Key),
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let Command::Verify { data_dir } = &args.command;
-    let file = data_dir.join("audit").join("audit.jsonl");
-    if !file.is_file() {
-        let data_dir = data_dir.display();
-        return Err(format!(
-            "there is no audit log in {data_dir}: name a data directory with --data-dir"
-        )
-        .into());
+    match &args.command {
+        Command::Verify(args) => audit_verify::run(args),
+        Command::Prove(args) => audit_prove::prove(args),
+        Command::CheckProof(args) => audit_prove::check_proof(args),
+        Command::Consistency(args) => audit_prove::consistency(args),
+        Command::Search(args) => audit_search::search(args),
+        Command::Export(args) => audit_search::export(args),
+        Command::Key(args) => audit_prove::key(args),
     }
-    let report = millrace_sinks::audit::verify(&file)?;
-    say!("  lines         {:>14}", report.lines);
-    say!("  settled       {:>14}", report.settled);
-    say!("  held          {:>14}", report.held);
-    say!("  voided        {:>14}", report.voided);
-    say!("  expired       {:>14}", report.expired);
-    for (reason, count) in &report.rejected {
-        say!("    {count:>8}  {reason}");
+}
+
+/// The audit log of a data directory, or a directory that is a log itself.
+pub(crate) fn log_dir(data_dir: &Path) -> Result<PathBuf, Failure> {
+    let log = data_dir.join("audit");
+    if log.is_dir() {
+        return Ok(log);
     }
-    say!("  the chain is whole");
-    Ok(ExitCode::SUCCESS)
+    if data_dir.join("checkpoint").is_file() {
+        return Ok(data_dir.to_owned());
+    }
+    let data_dir = data_dir.display();
+    Err(format!("there is no audit log in {data_dir}: name a data directory with --data-dir")
+        .into())
+}
+
+pub(crate) fn reader(data_dir: &Path) -> Result<AuditReader, Failure> {
+    Ok(AuditReader::open(&log_dir(data_dir)?)?)
 }

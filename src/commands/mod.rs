@@ -2,6 +2,9 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+mod audit_prove;
+mod audit_search;
+mod audit_verify;
 pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod journal;
@@ -19,6 +22,7 @@ pub(crate) mod restore;
 pub(crate) mod risk;
 mod send;
 pub(crate) mod serve;
+pub(crate) mod sinks;
 pub(crate) mod submit;
 
 use std::io::{self, Write as _};

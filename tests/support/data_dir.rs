@@ -20,8 +20,7 @@ pub(crate) fn verified_journal(data_dir: &Path) -> Value {
 pub(crate) fn wait_for_sinks(server: &Server, data_dir: &Path) -> u64 {
     let events = verified_journal(data_dir)["events"].as_u64().expect("is a number");
     graphql::wait_for(server.graphql, events);
-    let audit = data_dir.join("audit/audit.jsonl");
-    eventually("the audit log has caught up", || (count_lines(&audit) >= events).then_some(()));
+    eventually("the audit log has caught up", || (audit_entries(data_dir) >= events).then_some(()));
     events
 }
 
@@ -34,6 +33,20 @@ pub(crate) fn check_audit_log(data_dir: &Path) -> u64 {
     let lines = audited.stdout.lines().find_map(|line| line.trim().strip_prefix("lines"));
     assert_eq!(lines.map(str::trim), Some(journal["events"].to_string().as_str()));
     journal["events"].as_u64().expect("is a number")
+}
+
+/// Entries of the audit log: those of sealed segments, by their names, and the open one's lines.
+pub(crate) fn audit_entries(data_dir: &Path) -> u64 {
+    let audit = data_dir.join("audit");
+    let names = fs::read_dir(audit.join("segments")).into_iter().flatten().flatten();
+    let ends = names.filter_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.get(17..33)?.parse::<u64>().ok().map(|last| last + 1)
+    });
+    let sealed = ends.max().unwrap_or(0);
+    let open = audit.join("audit.jsonl");
+    // Between two segments there is none for a moment.
+    sealed + if open.is_file() { count_lines(&open) } else { 0 }
 }
 
 pub(crate) fn count_lines(file: &Path) -> u64 {

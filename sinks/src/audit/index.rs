@@ -8,11 +8,11 @@
 //! | 4, 4 | blocks, keys |
 //! | 24 each | a block: where it starts in the compressed file, its earliest and its latest time |
 //! | 8 | where the last block ends |
-//! | 8 each | keys, in order: 48 bits of SHA-256 of what is named, then 16 bits of block number |
+//! | 8 each | keys, in order: 48 bits that stand for what is named, then 16 bits of block number |
 //! | 32 | SHA-256 of all of the above |
 //!
-//! Keys are evenly spread, so one read at the expected place finds one. What is named is a letter
-//! (`p`, `a` or `w`, for payment, account, who) and the id's 16 bytes or the actor's text.
+//! The bits are evenly spread, so one read at the expected place finds a key. Other names may share
+//! them: whoever searches looks at the entries, too.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
@@ -47,26 +47,39 @@ pub(super) struct Block {
 pub(super) struct Term(u64);
 
 impl Term {
-    fn new(kind: u8, name: &[u8]) -> Self {
-        let hash: Hash = Sha256::new().chain_update([kind]).chain_update(name).finalize().into();
-        let [a, b, c, d, e, f, ..] = hash;
-        Self(u64::from_be_bytes([a, b, c, d, e, f, 0, 0]))
+    /// Ids are told apart by the kind of what they name.
+    fn new(kind: u64, id: u128) -> Self {
+        let (high, low) = ((id >> 64) as u64, id as u64);
+        Self(mix(high ^ mix(low ^ mix(kind))) & !(BLOCKS_MAX - 1))
     }
 
     fn payment(id: PaymentId) -> Self {
-        Self::new(b'p', &id.0.to_be_bytes())
+        Self::new(1, id.0)
     }
 
     fn account(id: AccountId) -> Self {
-        Self::new(b'a', &id.0.to_be_bytes())
+        Self::new(2, id.0)
+    }
+
+    fn actor(name: &str) -> Self {
+        let hash: Hash = Sha256::digest(name.as_bytes()).into();
+        let (id, _) = hash.split_first_chunk().expect("has 32 bytes");
+        Self::new(3, u128::from_be_bytes(*id))
     }
 
     /// All that a block has to have for entries that fit to be in it.
     pub(super) fn of_query(query: &AuditQuery) -> Vec<Self> {
-        let actor = query.actor.as_ref().map(|actor| Self::new(b'w', actor.as_bytes()));
+        let actor = query.actor.as_deref().map(Self::actor);
         let account = query.account.map(Self::account);
         [actor, account, query.payment.map(Self::payment)].into_iter().flatten().collect()
     }
+}
+
+/// Spreads bits evenly: the finalizer of SplitMix64.
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
 }
 
 /// Collects what the index of a segment says while its lines go by.
@@ -81,7 +94,7 @@ impl IndexBuilder {
     /// Takes the segment's next line. `offset` is where its block starts in the segment's file.
     pub(super) fn add(&mut self, summary: &Summary<'_>, offset: u64) {
         let time = summary.time;
-        if self.entries % BLOCK_ENTRIES == 0 {
+        if self.entries.is_multiple_of(BLOCK_ENTRIES) {
             self.blocks.push(Block { offset, min_time: time, max_time: time });
         }
         self.entries += 1;
@@ -96,7 +109,7 @@ impl IndexBuilder {
         if let Some(act) = summary.act() {
             act.payment.map(Term::payment).into_iter().for_each(&mut add);
             act.accounts.into_iter().map(Term::account).for_each(&mut add);
-            act.actor.map(|actor| Term::new(b'w', actor.as_bytes())).into_iter().for_each(add);
+            act.actor.as_deref().map(Term::actor).into_iter().for_each(add);
         }
     }
 
@@ -239,7 +252,7 @@ impl Index {
     /// The first key that is not below this one. Keys are hashes: it is near its share of them.
     fn lower_bound(&self, key: u64) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.keys);
-        let expected = (u128::from(self.keys) * u128::from(key) >> 64) as u64;
+        let expected = ((u128::from(self.keys) * u128::from(key)) >> 64) as u64;
         let mut start = expected.saturating_sub(WINDOW / 2);
         while low < high {
             start = start.clamp(low, high - 1);

@@ -13,10 +13,11 @@ use super::{
     AuditError, AuditReport,
     entry::AuditKind,
     faults::Faults,
-    layout::{Layout, Span},
+    layout::Layout,
     line::LineWriter,
     parts::{Summary, parse_line},
     segment::BlockReader,
+    view::Views,
 };
 
 /// Reads events one by one.
@@ -105,21 +106,18 @@ fn each_line(
     end: u64,
     mut line: impl FnMut(u64, &[u8]) -> Result<(), AuditError>,
 ) -> Result<(), AuditError> {
-    let sealed: Vec<Span> = layout.list()?.segments.iter().map(|listed| listed.span).collect();
-    let open_first = sealed.last().map_or(0, |span| span.end);
-    let overlapping = sealed.into_iter().filter(|span| span.end > first && span.first < end);
-    let mut readers = Vec::new();
-    for span in overlapping {
-        readers.push((span.first, Some(span)));
-    }
-    readers.push((open_first, None));
+    let view = Views::of_files().get(layout)?;
+    let sealed = view.sealed.iter().filter(|span| span.end > first && span.first < end);
+    let mut readers: Vec<_> = sealed.map(|span| (span.first, Some(*span))).collect();
+    readers.push((view.open.first, None));
     let mut block = Vec::new();
     for (mut index, span) in readers {
         let mut reader = match span {
             Some(span) => BlockReader::open(layout, span)?,
             None => {
                 let path = layout.open_segment();
-                let file = std::fs::File::open(&path).map_err(AuditError::io("open", &path))?;
+                // The view's own handle: the writer may seal this segment at any time.
+                let file = view.open.file.try_clone().map_err(AuditError::io("open", &path))?;
                 BlockReader::new(path, file, false)
             }
         };

@@ -25,6 +25,9 @@ pub(super) const FORMAT: &str = "millrace-audit/2\n";
 /// Digits of an index in a file name: enough for ten thousand million million entries.
 const DIGITS: usize = 16;
 
+/// Listings of a directory that goes on changing.
+const LISTINGS_MAX: usize = 100;
+
 /// The directory of a log.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -45,7 +48,7 @@ pub(super) struct Listing {
     pub(super) segments: Vec<Listed>,
     /// Files that belong to nothing.
     pub(super) strays: Vec<PathBuf>,
-    /// Files that a crash left unfinished.
+    /// Files that are being made or removed, or that a crash left so.
     pub(super) unfinished: Vec<PathBuf>,
 }
 
@@ -87,8 +90,8 @@ impl Layout {
         let layout = Self::new(dir);
         match fs::read_to_string(layout.format()) {
             Ok(found) if found == FORMAT => Ok(layout),
-            Ok(found) => Err(layout.other_format(found)),
-            Err(_) if layout.open_segment().is_file() => Err(layout.other_format(String::new())),
+            Ok(found) => Err(layout.other_format(&found)),
+            Err(_) if layout.open_segment().is_file() => Err(layout.other_format("")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(AuditError::NoLog { dir: dir.to_owned() })
             }
@@ -96,7 +99,7 @@ impl Layout {
         }
     }
 
-    pub(super) fn other_format(&self, found: String) -> AuditError {
+    pub(super) fn other_format(&self, found: &str) -> AuditError {
         let found = found.trim_end().to_owned();
         AuditError::Format { dir: self.dir.clone(), found, expected: FORMAT.trim_end() }
     }
@@ -162,7 +165,7 @@ impl Layout {
     pub(super) fn list(&self) -> Result<Listing, AuditError> {
         let dir = self.segments();
         let mut listing = Listing::default();
-        for name in names(&dir)? {
+        for name in steady_names(&dir)? {
             if name.ends_with(".new") {
                 listing.unfinished.push(dir.join(name));
                 continue;
@@ -192,7 +195,7 @@ impl Layout {
         let (segments, indexes): (Vec<_>, Vec<_>) =
             listing.segments.iter().partition(|listed| listed.raw || listed.compressed);
         listing.segments = segments;
-        listing.strays.extend(indexes.iter().map(|listed| self.index(listed.span)));
+        listing.unfinished.extend(indexes.iter().map(|listed| self.index(listed.span)));
         Ok(listing)
     }
 
@@ -209,6 +212,20 @@ impl Layout {
         }
         Ok((sizes, strays))
     }
+}
+
+/// Lists again until nothing has changed meanwhile: a file that gets another name while a directory is
+/// listed may be under neither.
+fn steady_names(dir: &Path) -> Result<Vec<String>, AuditError> {
+    let mut before = names(dir)?;
+    for _ in 0..LISTINGS_MAX {
+        let now = names(dir)?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    Ok(before)
 }
 
 /// Names in a directory, in order.

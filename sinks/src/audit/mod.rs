@@ -1,5 +1,12 @@
-//! The audit log: consumes every event, produces one JSON line each in `<dir>/audit.jsonl`, and
-//! guarantees that no line can be changed, dropped or moved without the chain of hashes showing it.
+//! The audit log: consumes every event, produces one entry each in a Merkle tree that the log's key
+//! signs, and guarantees that no entry can be changed, dropped or moved without the check naming it,
+//! and that any entry can be proved to whoever has the public key. `docs/audit.md` says what that is
+//! worth against whom.
+//!
+//! Reading order: `line` (an event as a line), `merkle`, `nodes` and `tree` (RFC 6962), `checkpoint`
+//! and `key` (signatures), `sink` with `recover`, `signer` and `keeper` (the writer), `segment`,
+//! `index`, `view`, `search` and `reader` (readers), `verify` with `evidence`, `check`,
+//! `alignment` and `spine` (the check).
 //!
 //! # A line
 //!
@@ -7,7 +14,7 @@
 //! |---|---|---|
 //! | `seq` | all | position in the journal, dense from 1 |
 //! | `time` | all | time of the batch, RFC 3339, UTC, nanoseconds |
-//! | `event` | all | `PAYMENT`, `HOLD_EXPIRED`, `ACCOUNT` or `ACT` |
+//! | `event` | all | `PAYMENT`, `HOLD_EXPIRED`, `ACCOUNT`, `ACT` or `QUARANTINED` |
 //! | `payment`, `original` | payments, expiries | ids; `original` where the payment names one |
 //! | `operation`, `status` | payments | as in `millrace.v1`, without the enum's prefix |
 //! | `reason` | refused payments | reject reason, without the enum's prefix |
@@ -20,6 +27,8 @@
 //! | `debit_balances`, `credit_balances` | payments, expiries | counters after it, where known |
 //! | `change`, `account`, `owner`, `tenant`, `state` | accounts | the account after the event |
 //! | `credit_limit_minor`, `balances` | accounts | its limit and counters after the event |
+//! | `act` | acts | who did what, and why |
+//! | `why` | quarantined events | why it could not be processed |
 //! | `prev`, `hash` | all | the chain |
 //!
 //! Money is a count of minor units as a decimal **string**, always: counters have 128 bits, JSON
@@ -43,14 +52,16 @@
 //! print("intact; head", prev.hex())
 //! ```
 //!
-//! Cutting whole lines off the end leaves a valid, shorter chain: compare the head hash and the
-//! last sequence with a copy kept elsewhere, or with the journal.
+//! Cutting whole lines off the end leaves a valid, shorter chain, and whoever writes a line anew can
+//! write all that follow it anew: against that there are the tree and its signed checkpoints.
 
 mod alignment;
+mod check;
 mod checkpoint;
 mod config;
 mod entry;
 mod error;
+mod evidence;
 mod faults;
 mod index;
 mod journal;

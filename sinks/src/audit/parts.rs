@@ -8,7 +8,7 @@ use super::{
     entry::{AuditEntry, AuditKind},
     line::Hash,
 };
-use crate::text::{parse_hash, parse_rfc3339};
+use crate::text::parse_hash;
 
 /// A line, taken apart but not yet believed.
 pub(super) struct LineParts<'a> {
@@ -134,7 +134,7 @@ impl<'a> Summary<'a> {
         for (name, value) in Fields::of(line) {
             match name {
                 b"time" => {
-                    summary.time = parse_rfc3339(str::from_utf8(unquoted(value)?).ok()?)?;
+                    summary.time = parse_time(unquoted(value)?)?;
                     timed = true;
                 }
                 b"event" => summary.kind = AuditKind::of_name(unquoted(value)?),
@@ -221,6 +221,38 @@ pub(super) fn unquoted(value: &[u8]) -> Option<&[u8]> {
     value.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
+/// Reads a time as the log writes it, `2026-11-20T08:30:00.000000001Z`, many times faster than a parser
+/// that takes every form.
+fn parse_time(text: &[u8]) -> Option<Timestamp> {
+    let text: &[u8; 30] = text.try_into().ok()?;
+    for (at, mark) in
+        [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (29, b'Z')]
+    {
+        if text[at] != mark {
+            return None;
+        }
+    }
+    let number = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0_u64, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+        })
+    };
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Days since 0000-03-01, with the leap day at the end of its year; 719,468 of them before 1970.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let day = (153 * month + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day - 719_468;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    seconds.checked_mul(1_000_000_000)?.checked_add(number(20..29)?).map(Timestamp)
+}
+
 fn parse_uuid(text: &[u8]) -> Option<u128> {
     Uuid::try_parse_ascii(text).ok().map(|id| id.as_u128())
 }
@@ -248,6 +280,30 @@ mod tests {
                 ("n", "1"),
             ]
         );
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_written() {
+        let mut ns = 0_u64;
+        for round in 0..40_000_u64 {
+            let text = crate::text::rfc3339(Timestamp(ns));
+            assert_eq!(parse_time(text.as_bytes()), Some(Timestamp(ns)), "{text}");
+            // About half a day and something: every day of 55 years, and every leap day.
+            ns += 43_200_000_000_000 + round * 7_919;
+        }
+        let last = crate::text::rfc3339(Timestamp(u64::MAX));
+        assert_eq!(parse_time(last.as_bytes()), Some(Timestamp(u64::MAX)));
+        for text in [
+            "2026-11-20T08:30:00Z",
+            "2026-11-20T08:30:00.000000000z",
+            "2026-13-20T08:30:00.000000000Z",
+            "2026-11-20T24:30:00.000000000Z",
+            "2026-11-20T08:30:0a.000000000Z",
+            "1969-11-20T08:30:00.000000000Z",
+            "9999-11-20T08:30:00.000000000Z",
+        ] {
+            assert_eq!(parse_time(text.as_bytes()), None, "{text}");
+        }
     }
 
     /// Whatever is torn off or changed, nothing panics and no field is made up.

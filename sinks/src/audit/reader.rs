@@ -114,7 +114,10 @@ impl AuditReader {
         } else {
             let at = view.sealed.partition_point(|span| span.end <= index);
             match view.sealed.get(at).filter(|span| span.first <= index) {
-                Some(span) => Blocks::open(&self.layout, *span)?,
+                Some(span) => match Blocks::open_kept(&self.layout, *span)? {
+                    Some(blocks) => blocks,
+                    None => return Ok(None),
+                },
                 None => return Ok(None),
             }
         };

@@ -87,7 +87,7 @@ pub(super) fn recover(dir: &Path, config: &AuditConfig) -> Result<Recovered, Sin
             })?;
             Signer::new(&layout, key, checkpoint)
         }
-        Ok(found) => return Err(layout.other_format(found).into()),
+        Ok(found) => return Err(layout.other_format(&found).into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => create(&layout, key)?,
         Err(error) => return Err(SinkError::io("read", layout.format())(error)),
     };

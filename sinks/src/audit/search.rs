@@ -40,7 +40,11 @@ pub(super) fn search(
         if span.end <= range.first || span.first >= range.end || span.count() == 0 {
             continue;
         }
-        let segment = if is_open { open_blocks(layout, view) } else { Blocks::open(layout, span)? };
+        let segment = match is_open {
+            true => Some(open_blocks(layout, view)),
+            false => Blocks::open_kept(layout, span)?,
+        };
+        let Some(segment) = segment else { continue };
         let mut blocks = candidates(&segment, &terms, query)?;
         if order == Order::NewestFirst {
             blocks.reverse();

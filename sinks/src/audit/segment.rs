@@ -17,11 +17,12 @@ use super::{
     index::{BLOCK_ENTRIES, Index, IndexBuilder, Term},
     layout::{Layout, Span},
     parts::Summary,
+    reader::read_checkpoint,
 };
 use crate::line_file::sync_dir_of;
 
 /// Compression that keeps up with the log on one processor.
-const LEVEL: i32 = 3;
+const LEVEL: i32 = 1;
 /// More than a block of the longest entries has.
 const BLOCK_BYTES_MAX: u64 = 64 << 20;
 const READ_BYTES: usize = 256 * 1024;
@@ -152,11 +153,26 @@ impl Blocks {
         Self { span, path, file: BlocksFile::Lines(file), offsets, index: None }
     }
 
+    /// As [`Self::open`]; `None` where retention has removed the segment meanwhile.
+    pub(super) fn open_kept(layout: &Layout, span: Span) -> Result<Option<Self>, AuditError> {
+        match Self::open(layout, span) {
+            Err(AuditError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound
+                    && read_checkpoint(&layout.checkpoint())?.oldest >= span.end =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
     /// A sealed segment. An index that is not there is made, and kept where that is possible.
     pub(super) fn open(layout: &Layout, span: Span) -> Result<Self, AuditError> {
         let reader = BlockReader::open(layout, span)?;
         let path = reader.path().to_owned();
-        let file = File::open(&path).map_err(AuditError::io("open", &path))?;
+        // The same file, even if its name is another one by now.
+        let file = reader.file.as_ref().expect("nothing was read yet").get_ref().try_clone();
+        let file = file.map_err(AuditError::io("open", &path))?;
         if !reader.is_compressed() {
             let offsets = block_offsets(&file, &path, 0, 0)?.offsets;
             let file = BlocksFile::Lines(file.into());
@@ -250,7 +266,7 @@ pub(super) fn block_offsets(
             break;
         }
         for (place, _) in bytes[..read].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            if found.lines % BLOCK_ENTRIES == 0 {
+            if found.lines.is_multiple_of(BLOCK_ENTRIES) {
                 found.offsets.push(end);
             }
             found.lines += 1;

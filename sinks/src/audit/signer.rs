@@ -67,10 +67,9 @@ impl Signer {
                 other.map_err(|error| AuditError::damaged(path, "all of it", error.to_string()))
             }
         };
-        if keep {
-            replaced(&self.layout.checkpoint_of(self.last.tree_size))?;
-        }
-        replaced(&self.layout.checkpoint())
+        // In this order, none that is kept is ever ahead of the newest one.
+        replaced(&self.layout.checkpoint())?;
+        if keep { replaced(&self.layout.checkpoint_of(self.last.tree_size)) } else { Ok(()) }
     }
 }
 

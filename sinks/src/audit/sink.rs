@@ -179,7 +179,7 @@ impl AuditSink {
             self.commit()?;
             self.seal()?;
         }
-        if (self.tree.edge().size() - self.open.first) % BLOCK_ENTRIES == 0 {
+        if (self.tree.edge().size() - self.open.first).is_multiple_of(BLOCK_ENTRIES) {
             self.open.offsets.push(self.open.len);
         }
         self.open.first_time.get_or_insert(time);
@@ -232,8 +232,9 @@ impl AuditSink {
         self.keeper.sign_seal(size, self.tree.edge().root())?;
         let (path, sealed) = (self.layout.open_segment(), self.layout.raw(span));
         fs::rename(&path, &sealed).map_err(SinkError::io("rename", &path))?;
-        sync_dir(&sealed)?;
+        // At once: readers of other processes wait for it.
         let lines = LineFile::open(&path)?;
+        sync_dir(&sealed)?;
         let file = File::open(&path).map_err(SinkError::io("open", &path))?;
         self.open = Open { lines, first: size, first_time: None, offsets: Vec::new(), len: 0 };
         self.committed.first_time = None;

@@ -88,6 +88,11 @@ impl Spine {
         self.tree.hashes(0, index, 1).is_ok_and(|found| found.first() == Some(leaf))
     }
 
+    /// The tree's first file ends before this entry's hash.
+    pub(super) fn ends_before(&mut self, index: u64) {
+        self.short.entry(0).or_insert(index);
+    }
+
     /// The next entry's leaf hash, which entry and tree's file agree on, or which only one of them has.
     pub(super) fn push(&mut self, leaf: Hash, faults: &mut Faults) -> Result<(), AuditError> {
         self.advance(leaf, None, faults)

@@ -6,7 +6,7 @@
 //! So an entry costs 32 bytes and an eighth of one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{File, OpenOptions},
     io,
     os::unix::fs::FileExt as _,
@@ -163,14 +163,14 @@ impl TreeReader {
         count: u64,
     ) -> Result<Vec<Hash>, AuditError> {
         let path = self.layout.level(level);
-        if !self.files.contains_key(&level) {
-            match File::open(&path) {
-                Ok(file) => self.files.insert(level, file),
+        let file = match self.files.entry(level) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(vacant) => match File::open(&path) {
+                Ok(file) => vacant.insert(file),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
                 Err(error) => return Err(AuditError::io("open", path)(error)),
-            };
-        }
-        let file = &self.files[&level];
+            },
+        };
         let mut bytes = vec![0; (count * HASH_BYTES) as usize];
         let read = read_up_to(file, &mut bytes, position * HASH_BYTES);
         let read = read.map_err(AuditError::io("read", path))?;

@@ -6,6 +6,8 @@ use std::{
     io,
     os::unix::fs::MetadataExt as _,
     sync::{Arc, Mutex, PoisonError, RwLock},
+    thread,
+    time::Duration,
 };
 
 use super::{
@@ -15,8 +17,9 @@ use super::{
     segment::{LineOffsets, block_offsets},
 };
 
-/// Tries to see a log between two steps of its writer.
-const TRIES: usize = 20;
+/// Tries to see a log between two steps of its writer, and the wait between them.
+const TRIES: usize = 200;
+const WAIT: Duration = Duration::from_millis(5);
 /// Longer than any line of the log.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -92,7 +95,7 @@ fn look(layout: &Layout, seen: &mut Option<Seen>) -> Result<View, AuditError> {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 problem = Some(AuditError::io("open", &path)(error));
-                std::thread::yield_now();
+                thread::sleep(WAIT);
                 continue;
             }
             Err(error) => return Err(AuditError::io("open", &path)(error)),
@@ -104,7 +107,7 @@ fn look(layout: &Layout, seen: &mut Option<Seen>) -> Result<View, AuditError> {
             (Some(first), Some(end)) if first != end => {
                 let text = format!("entry {first} follows entry {end}, which is due");
                 problem = Some(AuditError::damaged(&path, "its first line", text));
-                std::thread::yield_now();
+                thread::sleep(WAIT);
                 continue;
             }
             (Some(first), _) => first,

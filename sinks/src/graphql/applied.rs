@@ -55,12 +55,14 @@ fn place_of(place: Place) -> AppliedPlace {
 }
 
 fn slot(entity: Entity) -> usize {
-    let (id, kind) = match entity {
-        Entity::Payment(id) => (id.0, 1),
-        Entity::Account(id) => (id.0, 2),
+    // Half a turn apart.
+    let (id, start) = match entity {
+        Entity::Payment(id) => (id.0, 0),
+        Entity::Account(id) => (id.0, 1 << 63),
     };
     // Ids are often counted up, or differ in one half only.
-    let mixed = (id as u64 ^ (id >> 64) as u64 ^ kind).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (id as u64 ^ (id >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = mixed.wrapping_add(start);
     (mixed >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 

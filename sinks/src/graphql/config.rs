@@ -16,6 +16,9 @@ pub struct GraphqlConfig {
     /// Where queries are answered over plain HTTP, without access control. Default:
     /// 127.0.0.1:8080.
     pub listen: SocketAddr,
+    /// Front door to which acts of people go where this process has none of its own, as in
+    /// `http://127.0.0.1:7400`. Default: empty, nobody can act.
+    pub ingest_url: String,
     /// Memory for blocks of the embedded store that were read, in MiB. Default: 64.
     pub cache_mib: u64,
     /// Payments and accounts that are kept in memory as they were read last. Default: 50,000, up
@@ -80,6 +83,7 @@ impl Default for GraphqlConfig {
         Self {
             enabled: true,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            ingest_url: String::new(),
             cache_mib: 64,
             read_cache_entries: 50_000,
             profile: Profile::Dev,

@@ -24,6 +24,8 @@ use super::{
 
 /// Brackets within brackets of any kind: more than any depth that a setting allows needs.
 const NESTING_MAX: usize = 64;
+/// Bytes of a name: the longest of the schema has a quarter of that.
+const NAME_MAX: usize = 200;
 /// Fragments of a document.
 const FRAGMENTS_MAX: usize = 100;
 /// Items of a list that a query gives.
@@ -71,7 +73,10 @@ impl Guard {
         }
         let words_max = 4 * self.limits.fields;
         if measure.words > words_max {
-            return Err(too_many("names", measure.words, words_max));
+            return Err(too_many("names and values", measure.words, words_max));
+        }
+        if measure.longest_name > NAME_MAX {
+            return Err(too_many("bytes in a name", measure.longest_name, NAME_MAX));
         }
         Ok(())
     }
@@ -109,8 +114,9 @@ impl Guard {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct TextMeasure {
     nesting: usize,
-    /// Of everything.
+    /// Names and values, of everything.
     words: usize,
+    longest_name: usize,
     /// Of what is outside of arguments.
     names: usize,
     aliases: usize,
@@ -127,7 +133,15 @@ fn measure_text(text: &[u8]) -> TextMeasure {
         let mut is_name = false;
         match byte {
             b'#' => place = end_of_line(text, place),
-            b'"' => place = end_of_string(text, place),
+            b'"' => {
+                measure.words += 1;
+                place = end_of_string(text, place);
+            }
+            b'0'..=b'9' => {
+                measure.words += 1;
+                let is_digit = |byte: &u8| byte.is_ascii_alphanumeric();
+                place += text[place..].iter().take_while(|byte| is_digit(byte)).count();
+            }
             b'{' | b'(' | b'[' => {
                 nesting += 1;
                 measure.nesting = measure.nesting.max(nesting);
@@ -148,7 +162,9 @@ fn measure_text(text: &[u8]) -> TextMeasure {
                 measure.words += 1;
                 measure.names += usize::from(arguments == 0);
                 let is_part = |byte: &u8| *byte == b'_' || byte.is_ascii_alphanumeric();
-                place += text[place..].iter().take_while(|byte| is_part(byte)).count();
+                let len = text[place..].iter().take_while(|byte| is_part(byte)).count();
+                measure.longest_name = measure.longest_name.max(len);
+                place += len;
             }
             // White space and commas may stand between a name and its colon.
             b' ' | b'\t' | b'\r' | b'\n' | b',' => {

@@ -54,6 +54,10 @@ fn hostile_queries_are_refused_by_name() {
         (doubling(3), ""),
         ("{ a ".repeat(300_000), "REQUEST_TOO_LARGE"),
         (format!("query({}) {{ a }}", "$a: A ".repeat(5_000)), "QUERY_TOO_LARGE"),
+        (format!("{{ a(b: [{}]) }}", "1 ".repeat(10_000)), "QUERY_TOO_LARGE"),
+        (format!("{{ a(b: [{}]) }}", "\"\" ".repeat(10_000)), "QUERY_TOO_LARGE"),
+        (format!("{{ {} }}", "x".repeat(201)), "QUERY_TOO_LARGE"),
+        (format!("{{ {} }}", "x".repeat(200)), ""),
         ("{ ...Missing }".to_owned(), ""),
         ("{ a".to_owned(), "SYNTAX"),
     ] {

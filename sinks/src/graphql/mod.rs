@@ -1,28 +1,31 @@
 //! The read model: consumes every event, produces tables of accounts and payments in an embedded
-//! store, and answers GraphQL queries from them. Guarantees that a query sees the state after some
-//! event, never a mixture, and that a restart continues where the store stands.
+//! store, and answers GraphQL queries from them, or from another store of the same form. Guarantees
+//! that a query sees the state after some event, never a mixture, and that a restart continues
+//! where the store stands.
 //!
-//! The way of an event: [`GraphqlSink`] projects it (`project`), encodes rows (`row`) and commits
-//! them with the cursor as one batch (`tables`). The way of a query: [`serve`] takes it over HTTP
-//! (`server`), the schema resolves it (`schema` and the objects), and [`ReadStore`] reads a
-//! snapshot.
+//! The way of an event: [`GraphqlSink`] projects it (`project`, `index`), encodes rows (`row`) and
+//! commits them with the cursor as one batch (`tables`), then says where it is (`applied`). The way
+//! of a query: [`serve`] takes it over HTTP (`server`) or a WebSocket (`socket`), measures it
+//! (`guard`, `persisted`), and runs it (`executor`); the schema resolves it (`schema` and the
+//! objects) through a cache and a loader (`reader`), and a [`ReadModel`] answers: [`ReadStore`],
+//! from a snapshot (`find`, `read_history`), or another store.
 //!
 //! # Tables
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `payments` | position in the journal | the payment as decided, its context, what risk had to say; never changes |
+//! | `payments` | position in the journal | the payment as decided, its context, its evidence; never changes |
 //! | `payment_ids` | payment id | position, and what later events change: hold state, amount left |
 //! | `postings` | account id, first position | positions of up to 1,024 payments of the account |
-//! | `lists` | outcome, reject reason, risk decision or ledger; first position | positions of up to 1,024 such payments |
-//! | `references` | hash of the reference, first position | positions of up to 1,024 payments, some of another reference |
+//! | `lists` | outcome, reason, decision or ledger; first position | positions of up to 1,024 |
+//! | `references` | hash of the reference, first position | positions of up to 1,024 |
 //! | `follow_ups` | original payment, position | nothing: the payment there names the original |
-//! | `open_holds` | account id or 0, position of the hold | nothing: something is left of the hold |
+//! | `open_holds` | account id or 0, position of the hold | nothing: of the hold is something left |
 //! | `accounts` | account id | what opened it, its state |
 //! | `balances` | account id | its four counters, and the event after which they hold |
 //! | `history` | account id, position | the account's balances after that event, what it was |
 //! | `history_accounts` | account id | nothing: its history is kept |
-//! | `expiries` | position of the expiry | the hold's position, what was released, when, the balances after it |
+//! | `expiries` | position of the expiry | the hold's position, what was released, when, balances |
 //! | `account_expiries` | account id, position of the expiry | nothing |
 //! | `totals` | ledger, hour | count and sum of the payments, by outcome |
 //! | `times` | time of a batch | position of its last event |

@@ -8,10 +8,10 @@
 //! # Pages
 //!
 //! A list has an order, and a page names places in it. [`PageQuery::after`] and
-//! [`PageQuery::before`] are meant in the list's own order: in a list with the newest first, what is
-//! *after* a position is older. The items of a [`Slice`] stand in the list's order, whichever end the
-//! page was counted from. A cursor is the position of an event, so that it stays where it is while
-//! events are added.
+//! [`PageQuery::before`] are meant in the list's own order: in a list with the newest first, what
+//! is *after* a position is older. The items of a [`Slice`] stand in the list's order, whichever
+//! end the page was counted from. A cursor is the position of an event, so that it stays where it
+//! is while events are added.
 
 use futures_util::future::BoxFuture;
 use millrace_ledger::{

@@ -19,6 +19,8 @@ use super::{
 
 /// Most ids of one read.
 const BATCH_MAX: usize = 500;
+/// Turns of the runtime before a read: in each, some thirty fields of a list ask.
+const TURNS: usize = 8;
 
 /// Reads for resolvers.
 pub(super) struct Reader {
@@ -36,8 +38,8 @@ impl Reader {
     pub(super) fn new(model: Arc<dyn ReadModel>, cache_entries: u64) -> Self {
         let cache = Arc::new(ReadCache::new(cache_entries));
         let entities = Entities { model: Arc::clone(&model), cache: Arc::clone(&cache) };
-        // Without a delay: the loader begins when all resolvers that are ready have asked.
-        let loader = DataLoader::new(entities, tokio::spawn);
+        let loader = DataLoader::new(entities, |load| tokio::spawn(after_the_others(load)));
+        // It waits for others that are ready, not for a time.
         let loader = loader.delay(Duration::ZERO).max_batch_size(BATCH_MAX);
         Self { model, cache, loader }
     }
@@ -66,6 +68,15 @@ impl Reader {
         }
         self.loader.load_one(id).await.map_err(|error| read_failed(&error))
     }
+}
+
+/// Lets all resolvers that are ready ask before the load begins. A long list of them takes several
+/// turns.
+async fn after_the_others(load: impl Future<Output = ()>) {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+    load.await;
 }
 
 /// Reads from the model for a resolver.

@@ -146,7 +146,6 @@ impl Query {
 
     /// Holds that timed out, newest expiry first: all, or those of an account, on either side.
     #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "they are arguments of the API")]
     async fn timed_out_holds(
         &self,
         ctx: &Context<'_>,

@@ -52,7 +52,7 @@ struct Desk {
 /// |---|---|
 /// | `POST /graphql` | the answer to a query |
 /// | `GET /graphql`, upgraded | subscriptions, by graphql-transport-ws |
-/// | `GET /`, `GET /graphiql` | a page to explore with, which needs nothing from the net; not in the profile prod |
+/// | `GET /`, `GET /graphiql` | a page to explore with; not in the profile prod |
 /// | `GET /healthz` | `ok` |
 ///
 /// # Errors

@@ -139,11 +139,11 @@ impl TemplateSet {
     pub(super) fn add(
         &mut self,
         name: &str,
-        source: String,
+        source: &str,
         known: &[&str],
     ) -> Result<(), SinkError> {
         self.environment
-            .add_template_owned(name.to_owned(), source.clone())
+            .add_template_owned(name.to_owned(), source.to_owned())
             .map_err(|error| unusable(name, &error))?;
         let template = self.environment.get_template(name).expect("was just added");
         let mut unknown: Vec<_> = template
@@ -151,7 +151,7 @@ impl TemplateSet {
             .into_iter()
             .filter(|variable| !known.contains(&variable.as_str()))
             .filter(|variable| !self.environment.globals().any(|(global, _)| global == variable))
-            .map(|variable| (line_of(&source, &variable), variable))
+            .map(|variable| (line_of(source, &variable), variable))
             .collect();
         unknown.sort();
         let Some((line, variable)) = unknown.into_iter().next() else { return Ok(()) };
@@ -201,8 +201,8 @@ impl Templates {
     /// Compiles the template of rule `index` (from 0) and renders it once on a sample.
     pub(super) fn add(&mut self, index: usize, config: &RuleConfig) -> Result<(), SinkError> {
         let (name, source) = match &config.template {
-            Some(text) => (name_of_rule(index, config.on), text.clone()),
-            None => (format!("{}.txt", config.on.name()), built_in(config.on).to_owned()),
+            Some(text) => (name_of_rule(index, config.on), text.as_str()),
+            None => (format!("{}.txt", config.on.name()), built_in(config.on)),
         };
         self.set.add(&name, source, &VARIABLES)?;
         self.names.push(name);

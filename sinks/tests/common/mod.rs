@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
+pub(crate) mod audit_log;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -316,6 +318,7 @@ impl History {
             payment: Uuid::from_u128(payment(id).0),
             fraud,
             paid_at_ns: START_NS,
+            known_at_ns: None,
             amount_minor: 1,
             ledger: CZK,
             payer: Uuid::from_u128(account(1).0),

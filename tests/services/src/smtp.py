@@ -41,7 +41,7 @@ class Mails:
 def authenticate(server, session, envelope, mechanism, login):
     password = (directory / "password").read_bytes()
     right = isinstance(login, LoginPassword) and login.password == password
-    return AuthResult(success=right)
+    return AuthResult(success=right, handled=False)
 
 
 def start_session():

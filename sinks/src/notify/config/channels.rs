@@ -20,8 +20,9 @@ pub struct SecretConfig {
 pub enum Tls {
     /// By STARTTLS; without it, nothing is sent.
     Starttls,
-    /// From the first byte.
-    Tls,
+    /// From the first byte: `tls`.
+    #[serde(rename = "tls")]
+    Implicit,
     /// Not at all. For a server on this machine.
     None,
 }

@@ -1,13 +1,17 @@
 //! E-mail: consumes messages, hands them to a mail server by SMTP. The message id is made of the
 //! idempotency key, so that a repeat is the same mail.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Mailbox, MultiPart, header},
     transport::smtp::{
-        Error,
+        AsyncSmtpTransportBuilder, Error,
         authentication::Credentials,
         client::{Certificate, CertificateStore, Tls as TlsMode, TlsParameters},
     },
@@ -26,10 +30,24 @@ const OF_THE_SERVER: [u16; 6] = [521, 530, 534, 535, 538, 554];
 
 /// Sends mails.
 pub(super) struct Email {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    connections: Arc<Connections>,
     from: Mailbox,
     /// For all of a delivery; the transport's own is for each answer.
     timeout: Duration,
+}
+
+/// The mail server's connections. They belong to the runtime that they are made on, so they are made
+/// when the first mail goes.
+struct Connections {
+    builder: AsyncSmtpTransportBuilder,
+    transport: OnceLock<AsyncSmtpTransport<Tokio1Executor>>,
+}
+
+impl Connections {
+    async fn send(&self, message: Message) -> Result<(), Error> {
+        let transport = self.transport.get_or_init(|| self.builder.clone().build());
+        transport.send(message).await.map(drop)
+    }
 }
 
 impl Email {
@@ -48,9 +66,9 @@ impl Email {
         let tls = match config.tls {
             Tls::None => TlsMode::None,
             Tls::Starttls => TlsMode::Required(tls_parameters(config)?),
-            Tls::Tls => TlsMode::Wrapper(tls_parameters(config)?),
+            Tls::Implicit => TlsMode::Wrapper(tls_parameters(config)?),
         };
-        let mut transport =
+        let mut builder =
             AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(config.host.as_str())
                 .port(config.port)
                 .tls(tls)
@@ -65,7 +83,7 @@ impl Email {
                 }
                 let credentials =
                     Credentials::new(config.username.clone(), password.reveal().to_owned());
-                transport = transport.credentials(credentials);
+                builder = builder.credentials(credentials);
             }
             (false, None) => {
                 let problem = "username needs a password; name it by env or file";
@@ -75,7 +93,8 @@ impl Email {
                 return Err(wrong(key("username"), "a password is named, but no username"));
             }
         }
-        Ok(Self { transport: transport.build(), from, timeout: 3 * timeout })
+        let connections = Arc::new(Connections { builder, transport: OnceLock::new() });
+        Ok(Self { connections, from, timeout: 3 * timeout })
     }
 
     fn message(&self, envelope: &Envelope) -> Result<Message, String> {
@@ -125,10 +144,10 @@ impl Provider for Email {
             Ok(message) => message,
             Err(text) => return Box::pin(async { Err(Refused::permanent(text)) }),
         };
-        let (transport, timeout) = (self.transport.clone(), self.timeout);
+        let (connections, timeout) = (Arc::clone(&self.connections), self.timeout);
         Box::pin(async move {
-            match tokio::time::timeout(timeout, transport.send(message)).await {
-                Ok(Ok(_)) => Ok(Accepted::Sent),
+            match tokio::time::timeout(timeout, connections.send(message)).await {
+                Ok(Ok(())) => Ok(Accepted::Sent),
                 Ok(Err(error)) => Err(refused(&error)),
                 Err(_) => Err(Refused::transient("the mail server did not answer in time")),
             }

@@ -71,7 +71,7 @@ impl HttpProvider {
         };
         provider.headers = add_headers(&mut templates, &setting, &config.headers)?;
         templates
-            .add(BODY, config.body.clone(), &VARIABLES)
+            .add(BODY, &config.body, &VARIABLES)
             .map_err(|error| in_setting(error, &key("body")))?;
         provider.templates = templates;
         // Each is rendered once, so that what can't be is found now.
@@ -110,9 +110,7 @@ fn add_headers(
         let header = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| wrong(&key, "no header can be called that"))?;
         let template = format!("headers.{name}");
-        templates
-            .add(&template, source.clone(), &VARIABLES)
-            .map_err(|error| in_setting(error, &key))?;
+        templates.add(&template, source, &VARIABLES).map_err(|error| in_setting(error, &key))?;
         named.push((header, template));
     }
     Ok(named)

@@ -34,7 +34,7 @@ pub(super) fn attempted(channel: Channel, result: &Result<Accepted, Refused>, me
     match result {
         Ok(_) => {
             counter!("millrace_notify_sent_messages_total", "sink" => SINK, "channel" => channel)
-                .increment(members as u64)
+                .increment(members as u64);
         }
         Err(_) => {
             counter!("millrace_notify_failed_attempts_total", "sink" => SINK, "channel" => channel)

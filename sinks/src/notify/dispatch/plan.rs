@@ -140,7 +140,7 @@ impl Scheduler {
         change: &mut Change<'_>,
     ) -> Result<Job, SinkError> {
         if head.can_be_bundled() {
-            self.bundle(id, &mut head, now, change)?;
+            self.bundle(id, &mut head, owner, now, change)?;
         }
         if let Some(address) = owner.address(head.channel).filter(|now| *now != head.recipient) {
             head.recipient = address.to_owned();
@@ -162,6 +162,7 @@ impl Scheduler {
         &self,
         id: u64,
         head: &mut Row,
+        owner: &Owner,
         now: Timestamp,
         change: &mut Change<'_>,
     ) -> Result<(), SinkError> {
@@ -177,7 +178,10 @@ impl Scheduler {
             }
             let row = change.row(other)?;
             let row = row.filter(|row| {
-                row.can_be_bundled() && row.due_ns <= now.0 && !self.in_flight.contains_key(&other)
+                row.can_be_bundled()
+                    && row.due_ns <= now.0
+                    && !self.in_flight.contains_key(&other)
+                    && self.suppressed(row, owner, now).is_none()
             });
             let Some(mut row) = row else { continue };
             row.bundled_by = Some(id);

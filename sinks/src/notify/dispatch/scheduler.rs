@@ -109,10 +109,11 @@ impl Scheduler {
         now: Timestamp,
     ) -> Result<Decision, SinkError> {
         let was_asked_for = row.resends > 0;
-        if !was_asked_for && row.attempts == 0 {
-            if let Some(reason) = self.suppressed(row, owner, now) {
-                return Ok(Decision::Suppress(reason));
-            }
+        if !was_asked_for
+            && row.attempts == 0
+            && let Some(reason) = self.suppressed(row, owner, now)
+        {
+            return Ok(Decision::Suppress(reason));
         }
         let Some(address) = owner.address(row.channel) else {
             return Ok(Decision::Suppress("the owner has no such address any more".into()));
@@ -132,7 +133,8 @@ impl Scheduler {
         Ok(self.ask(row.channel, address, now))
     }
 
-    fn suppressed(&self, row: &Row, owner: &Owner, now: Timestamp) -> Option<String> {
+    /// Why a notification that was never tried is not to be sent.
+    pub(super) fn suppressed(&self, row: &Row, owner: &Owner, now: Timestamp) -> Option<String> {
         let patience = self.stale + Duration::from_secs(u64::from(row.digest_s));
         if now > later(Timestamp(row.created_ns), patience) {
             return Some(format!("it is older than {} s", self.stale.as_secs()));

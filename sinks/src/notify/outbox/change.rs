@@ -2,7 +2,7 @@
 //! tables, and guarantees that indexes say what rows say.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::MutexGuard,
 };
 
@@ -95,16 +95,18 @@ impl<'a> Change<'a> {
     /// Makes it all durable, at once.
     pub(in super::super) fn commit(self) -> Result<(), SinkError> {
         let Self { outbox, mut guard, mut writer, mut batch, rows, .. } = self;
+        let tells = !rows.is_empty();
         for (id, Changed { before, after }) in rows {
             writer.count(before.as_ref(), after.as_ref());
-            let keys_before = before.map(|row| keys(&outbox.tables, id, &row)).unwrap_or_default();
-            let keys_after =
-                after.as_ref().map(|row| keys(&outbox.tables, id, row)).unwrap_or_default();
-            for Key { table, bytes, .. } in keys_before.difference(&keys_after) {
-                batch.remove(table, bytes.as_slice());
+            let indexed = |row: Option<&Row>| {
+                row.map(|row| entries(&outbox.tables, id, row)).unwrap_or_default()
+            };
+            let (old, new) = (indexed(before.as_ref()), indexed(after.as_ref()));
+            for ((_, key), (table, _)) in old.iter().filter(|(key, _)| !new.contains_key(key)) {
+                batch.remove(table, key.as_slice());
             }
-            for Key { table, bytes, value, .. } in keys_after.difference(&keys_before) {
-                batch.insert(table, bytes.as_slice(), value.as_slice());
+            for ((_, key), (table, value)) in new.iter().filter(|(key, _)| !old.contains_key(key)) {
+                batch.insert(table, key.as_slice(), value.as_slice());
             }
             let notifications = &outbox.tables.notifications;
             match after {
@@ -119,7 +121,9 @@ impl<'a> Change<'a> {
         let latest = writer.next_id - 1;
         *guard = writer;
         drop(guard);
-        outbox.committed(latest);
+        if tells {
+            outbox.committed(latest);
+        }
         Ok(())
     }
 }
@@ -141,40 +145,14 @@ impl Writer {
     }
 }
 
-/// An entry of an index.
-struct Key<'a> {
-    /// Sorts keys of different tables apart.
-    number: u8,
-    bytes: Vec<u8>,
-    value: Vec<u8>,
-    table: &'a Keyspace,
-}
-
-impl PartialEq for Key<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Key<'_> {}
-
-impl PartialOrd for Key<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key<'_> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.number, &self.bytes).cmp(&(other.number, &other.bytes))
-    }
-}
+/// Entries of indexes: the number of the index and the key, then the table and the value.
+type Entries<'a> = BTreeMap<(u8, Vec<u8>), (&'a Keyspace, Vec<u8>)>;
 
 /// Every entry of an index that leads to the row.
-fn keys<'a>(tables: &'a Tables, id: u64, row: &Row) -> BTreeSet<Key<'a>> {
-    let mut keys = BTreeSet::new();
-    let mut put = |number, table, bytes: &[u8], value: &[u8]| {
-        keys.insert(Key { number, table, bytes: bytes.to_vec(), value: value.to_vec() });
+fn entries<'a>(tables: &'a Tables, id: u64, row: &Row) -> Entries<'a> {
+    let mut entries = BTreeMap::new();
+    let mut put = |number, table, key: &[u8], value: &[u8]| {
+        entries.insert((number, key.to_vec()), (table, value.to_vec()));
     };
     put(0, &tables.identities, row.identity().as_bytes(), &id.to_be_bytes());
     put(1, &tables.by_owner, &id_key(row.owner.as_u128(), id), &[]);
@@ -192,5 +170,5 @@ fn keys<'a>(tables: &'a Tables, id: u64, row: &Row) -> BTreeSet<Key<'a>> {
     if row.can_be_bundled() {
         put(7, &tables.joinable, &joinable_key(row.channel, row.owner.as_u128(), id), &[]);
     }
-    keys
+    entries
 }

@@ -10,7 +10,7 @@ use super::super::outbox::Outbox;
 use crate::SinkError;
 
 /// Accounts that are remembered at one time: about 80 bytes each.
-const REMEMBERED_MAX: usize = 1 << 20;
+const REMEMBERED_MAX: usize = 1 << 18;
 
 /// Who holds an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,10 +85,10 @@ impl Locales {
         let default_locale = default_locale.to_owned();
         let mut locales =
             Self { set: TemplateSet::new(), default_locale, of_rules: BTreeMap::new() };
-        locales.set.add(MESSAGE, MESSAGE_SOURCE.to_owned(), &MESSAGE_VARIABLES)?;
+        locales.set.add(MESSAGE, MESSAGE_SOURCE, &MESSAGE_VARIABLES)?;
         for (locale, kind, subject, text) in BUILT_IN {
-            locales.add(locale, kind, "subject", (*subject).to_owned())?;
-            locales.add(locale, kind, "txt", (*text).to_owned())?;
+            locales.add(locale, kind, "subject", subject)?;
+            locales.add(locale, kind, "txt", text)?;
         }
         if let Some(dir) = dir {
             locales.add_directory(dir)?;
@@ -96,7 +96,7 @@ impl Locales {
         for (index, rule) in rules.iter().enumerate() {
             let Some(text) = &rule.template else { continue };
             let name = name_of_rule(index, rule.on);
-            locales.set.add(&name, text.clone(), &VARIABLES)?;
+            locales.set.add(&name, text, &VARIABLES)?;
             locales
                 .try_samples(rule.on, |facts| locales.set.render_message(&name, facts).map(drop))?;
             locales.of_rules.insert(index, name);
@@ -104,13 +104,7 @@ impl Locales {
         Ok(locales)
     }
 
-    fn add(
-        &mut self,
-        locale: &str,
-        kind: &str,
-        part: &str,
-        source: String,
-    ) -> Result<(), SinkError> {
+    fn add(&mut self, locale: &str, kind: &str, part: &str, source: &str) -> Result<(), SinkError> {
         let known: &[&str] = if kind == DIGEST { &DIGEST_VARIABLES } else { &VARIABLES };
         self.set.add(&format!("{locale}/{kind}.{part}"), source, known)
     }
@@ -123,7 +117,7 @@ impl Locales {
             }
             for (name, path) in entries(&path)? {
                 let source = fs::read_to_string(&path).map_err(SinkError::io("read", &path))?;
-                let added_one = self.add_file(&locale, &name, source);
+                let added_one = self.add_file(&locale, &name, &source);
                 added.extend(added_one.map_err(|error| at_path(error, &path))?);
             }
         }
@@ -151,7 +145,7 @@ impl Locales {
         &mut self,
         locale: &str,
         name: &str,
-        source: String,
+        source: &str,
     ) -> Result<Option<(String, String)>, SinkError> {
         if name == MESSAGE {
             self.set.add(&format!("{locale}/{MESSAGE}"), source, &MESSAGE_VARIABLES)?;
@@ -260,9 +254,9 @@ impl Locales {
     }
 }
 
-/// A subject is one line, whatever its template looks like.
+/// A subject is one line, whatever its template looks like. Spaces at which no line breaks stay.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Names and paths in a directory, sorted; hidden ones left out.
