@@ -22,8 +22,8 @@ pub(crate) const COLUMNS: &str = "event_seq, decided_at, decided_ns, ledger, tim
      debit_credits_posted, credit_debits_pending, credit_debits_posted, credit_credits_pending, \
      credit_credits_posted, evidence, context";
 const FIELDS: i16 = 38;
-/// Longer text stays in the context: an index takes no more than 2,704 bytes. The front door lets
-/// 140 bytes pass at most, and refused payments are events, too.
+/// Longer text stays in the context. The front door lets 140 bytes pass at most, and refused payments
+/// are events, too.
 const TEXT_MAX: usize = 256;
 /// Seconds since 1970 of the years 1 to 9999, which PostgreSQL keeps.
 const YEARS_S: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
