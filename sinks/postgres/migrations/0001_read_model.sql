@@ -113,7 +113,8 @@ CREATE INDEX payments_event_seq ON millrace.payments (event_seq);
 -- Both sides of an account, newest first; also its balances as of any event.
 CREATE INDEX payments_debit ON millrace.payments (debit_account, event_seq);
 CREATE INDEX payments_credit ON millrace.payments (credit_account, event_seq);
-CREATE INDEX payments_reference ON millrace.payments (reference, event_seq)
+-- By a hash: an entry of text is three times as large, and as slow to add.
+CREATE INDEX payments_reference ON millrace.payments (hashtextextended(reference, 0), event_seq)
     WHERE reference IS NOT NULL;
 -- Only what is rare: the many settled payments are found by position.
 CREATE INDEX payments_status ON millrace.payments (status, event_seq)

@@ -70,7 +70,7 @@ pub(crate) struct Total {
 /// What one apply writes.
 pub(crate) struct Projection<'a> {
     pub(crate) standings: Map<PaymentId, Standing>,
-    /// Ids that this apply adds, in the order of their events.
+    /// Ids that this apply adds.
     pub(crate) new_ids: Vec<PaymentId>,
     /// Where a refusal left an id free that nothing has.
     pub(crate) free: Map<PaymentId, (EventSeq, Timestamp)>,

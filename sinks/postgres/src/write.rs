@@ -210,7 +210,8 @@ fn unit(units: &Units, ledger: LedgerId) -> &Unit {
     &units[&ledger.0]
 }
 
-/// The server takes a chunk while the next one is encoded.
+/// The server takes a chunk while the next one is encoded. The rows go in the order of the paying
+/// accounts, so that entries of the same page of that index are added one after another.
 async fn copy_payments(
     transaction: &Transaction<'_>,
     events: &[Due<'_>],
@@ -219,10 +220,15 @@ async fn copy_payments(
     let statement = format!("COPY millrace.payments ({COLUMNS}) FROM STDIN (FORMAT binary)");
     let writer = transaction.copy_in::<_, Bytes>(&statement).await?;
     pin_mut!(writer);
+    let payments = events.iter().filter_map(|(event, time)| match &event.event {
+        Event::Payment(payment) => Some((payment, *time, *event)),
+        _ => None,
+    });
+    let mut payments: Vec<_> = payments.collect();
+    payments.sort_unstable_by_key(|(payment, ..)| (payment.payment.debit, payment.seq));
     let mut rows = CopyRows::new();
-    for (event, time) in events {
-        let Event::Payment(payment) = &event.event else { continue };
-        payment_row::put(&mut rows, payment, *time, unit(units, payment.payment.ledger), event);
+    for (payment, time, event) in payments {
+        payment_row::put(&mut rows, payment, time, unit(units, payment.payment.ledger), event);
         if let Some(chunk) = rows.take_full() {
             writer.feed(chunk).await?;
         }
@@ -238,8 +244,12 @@ async fn write_standings(
 ) -> Result<(), Error> {
     let (mut added, mut merged) = (CopyRows::new(), CopyRows::new());
     let (mut added_count, mut merged_count) = (0, 0);
+    // In their order, for the index; an id comes twice where the ledger forgot it between.
+    let mut new_ids = projection.new_ids.clone();
+    new_ids.sort_unstable();
+    new_ids.dedup();
     let known = projection.standings.iter().filter(|(_, row)| row.stored && row.changed);
-    let new = projection.new_ids.iter().map(|id| (id, &projection.standings[id]));
+    let new = new_ids.iter().map(|id| (id, &projection.standings[id]));
     for (id, standing) in known.chain(new) {
         let rows = if standing.stored || merge_ids {
             merged_count += 1;
