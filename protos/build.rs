@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "proto/millrace/v1/payment.proto",
             "proto/millrace/v1/account.proto",
             "proto/millrace/v1/risk.proto",
+            "proto/millrace/v1/event.proto",
         ],
         ["proto"],
     )?;

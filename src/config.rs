@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
-use millrace_engine::EngineConfig;
+use millrace_engine::{EngineConfig, Retention};
 use millrace_ingest::IngestConfig;
+use millrace_postgres::PostgresConfig;
 use millrace_risk::{
     FeaturesConfig, Policy, RiskConfig, RiskConfigError,
     features::{Catalogue, ProfileLimits},
@@ -19,7 +20,10 @@ use millrace_risk::{
     shelf::Shelf,
 };
 use millrace_sinks::SinksConfig;
+use millrace_stream::{StreamConfig, StreamError};
 use serde::Deserialize;
+
+use crate::metrics::MetricsConfig;
 
 /// All settings of `millrace serve`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -35,6 +39,12 @@ pub(crate) struct Config {
     pub(crate) risk: RiskConfig,
     /// Audit log, notifications, GraphQL, review desk.
     pub(crate) sinks: SinksConfig,
+    /// The feed over NATS.
+    pub(crate) stream: StreamConfig,
+    /// The read model in PostgreSQL, in place of the embedded one.
+    pub(crate) postgres: PostgresConfig,
+    /// Where metrics are shown.
+    pub(crate) metrics: MetricsConfig,
 }
 
 impl Default for Config {
@@ -45,6 +55,9 @@ impl Default for Config {
             engine: EngineSettings::default(),
             risk: RiskConfig::default(),
             sinks: SinksConfig::default(),
+            stream: StreamConfig::default(),
+            postgres: PostgresConfig::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }
@@ -70,8 +83,17 @@ pub(crate) struct EngineSettings {
     pub(crate) snapshot_mib: u64,
     /// Seconds between two snapshots, if anything happened. Default 600.
     pub(crate) snapshot_interval_s: u64,
+    /// Mebibytes of a snapshot that are written in a second, at most, so that payments don't wait
+    /// for the disk; 0 for as fast as it gets. Default 64.
+    pub(crate) snapshot_mib_per_s: u64,
     /// Compress journal segments that both kept snapshots cover. Default true.
     pub(crate) archive: bool,
+    /// Days after which archived segments are deleted, once no sink needs them; 0 keeps them for
+    /// ever. Default 0.
+    pub(crate) archive_retention_days: u64,
+    /// Mebibytes of archived segments that are kept: beyond, the oldest are deleted, once no sink
+    /// needs them; 0 keeps all. Default 0.
+    pub(crate) archive_keep_mib: u64,
 }
 
 impl Default for EngineSettings {
@@ -85,7 +107,10 @@ impl Default for EngineSettings {
             filters_mib: 256,
             snapshot_mib: 1_024,
             snapshot_interval_s: 600,
+            snapshot_mib_per_s: 64,
             archive: true,
+            archive_retention_days: 0,
+            archive_keep_mib: 0,
         }
     }
 }
@@ -99,18 +124,20 @@ pub(crate) enum ConfigError {
     Syntax { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {0}")]
     Risk(#[from] RiskConfigError),
+    #[error("the configuration is not right: {0}")]
+    Stream(#[from] StreamError),
     #[error(
-        "risk.features.catalogue is {}: {complaint}. It is standard, book, or the path of a catalogue",
+        "risk.features.catalogue is {}: {complaint}. It is standard, devices, book, or the path of a catalogue",
         path.display()
     )]
     Catalogue { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
     OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
     #[error(
-        "the configuration is not right: ingest.listen and sinks.graphql.listen are both {0}; \
-         give one of them another port"
+        "the configuration is not right: {first} and {second} are both {address}; give one of them \
+         another port"
     )]
-    SameAddress(SocketAddr),
+    SameAddress { first: &'static str, second: &'static str, address: SocketAddr },
 }
 
 impl Config {
@@ -139,6 +166,11 @@ impl Config {
             queue_weight_max,
             shards,
             recent_payments,
+            snapshot_mib,
+            snapshot_mib_per_s,
+            archive,
+            archive_retention_days,
+            archive_keep_mib,
             ..
         } = self.engine;
         let message_mib = self.ingest.message_max_mib as u64;
@@ -168,15 +200,44 @@ impl Config {
             "1024 to 67108864",
         )?;
         bounds(
+            "engine.snapshot_mib_per_s",
+            snapshot_mib_per_s,
+            snapshot_mib_per_s <= 1 << 20,
+            "0 (as fast as it gets) to 1048576",
+        )?;
+        // Only what snapshots cover is archived, and only what is archived is deleted.
+        let deletes = archive && snapshot_mib > 0;
+        for (key, value, most, must_be) in [
+            ("engine.archive_retention_days", archive_retention_days, 36_500, "0 to 36500"),
+            ("engine.archive_keep_mib", archive_keep_mib, 1 << 40, "0 to 1099511627776"),
+        ] {
+            bounds(key, value, value <= most, must_be)?;
+            bounds(
+                key,
+                value,
+                value == 0 || deletes,
+                "0 where engine.archive is false or engine.snapshot_mib is 0: then no segment is \
+                 archived, and only archived ones are deleted",
+            )?;
+        }
+        bounds(
             "ingest.message_max_mib",
             message_mib,
             (1..=256).contains(&message_mib),
             "1 to 256",
         )?;
-        let (grpc, graphql) = (self.ingest.listen, self.sinks.graphql.listen);
-        if grpc == graphql && grpc.port() != 0 {
-            return Err(ConfigError::SameAddress(grpc));
+        let listens = [
+            ("ingest.listen", true, self.ingest.listen),
+            ("sinks.graphql.listen", true, self.sinks.graphql.listen),
+            ("metrics.listen", self.metrics.enabled, self.metrics.listen),
+        ];
+        for (at, &(second, enabled, address)) in listens.iter().enumerate() {
+            let taken = listens[..at].iter().find(|(_, _, other)| *other == address);
+            if let (true, Some((first, ..))) = (enabled && address.port() != 0, taken) {
+                return Err(ConfigError::SameAddress { first, second, address });
+            }
         }
+        self.stream.check()?;
         Ok(Policy::new(&self.risk, self.scoring()?)?)
     }
 
@@ -193,10 +254,10 @@ impl Config {
                 must_be: "1 to 268435456",
             });
         }
-        let catalogue = match catalogue.as_str() {
-            "standard" => Catalogue::standard(),
-            "book" => Catalogue::book(),
-            file => {
+        let catalogue = match Catalogue::shipped(catalogue) {
+            Some((catalogue, _)) => catalogue,
+            None => {
+                let file = catalogue;
                 let path = PathBuf::from(file);
                 let text = fs::read_to_string(&path).map_err(|source| ConfigError::Catalogue {
                     path: path.clone(),
@@ -235,7 +296,13 @@ impl Config {
             filter_memory_max: settings.filters_mib << 20,
             snapshot_bytes: settings.snapshot_mib << 20,
             snapshot_interval: Duration::from_secs(settings.snapshot_interval_s),
+            snapshot_bytes_per_s: settings.snapshot_mib_per_s << 20,
             archive: settings.archive,
+            retention: Retention {
+                age_max: limit(settings.archive_retention_days)
+                    .map(|days| Duration::from_secs(days * 86_400)),
+                bytes_max: limit(settings.archive_keep_mib).map(|mib| mib << 20),
+            },
             ..defaults
         }
     }
@@ -244,9 +311,24 @@ impl Config {
         self.data_dir.join("journal")
     }
 
+    /// Where events wait that a sink can't process.
+    pub(crate) fn quarantine_dir(&self) -> PathBuf {
+        self.data_dir.join("quarantine")
+    }
+
+    /// The directory of a sink.
+    pub(crate) fn sink_dir(&self, sink: &str) -> PathBuf {
+        self.data_dir.join(sink)
+    }
+
     pub(crate) fn audit_dir(&self) -> PathBuf {
         self.data_dir.join("audit")
     }
+}
+
+/// A limit that a setting says, of which 0 is none.
+fn limit(value: u64) -> Option<u64> {
+    (value > 0).then_some(value)
 }
 
 #[cfg(test)]
@@ -259,6 +341,26 @@ mod tests {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name);
             let config = Config::load(Some(&path)).expect(name);
             config.check().expect(name);
+        }
+    }
+
+    /// Each setting of notifications stands in the file as it is without it.
+    #[test]
+    fn the_development_profile_lists_the_defaults_of_notifications() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/dev.toml");
+        let config = Config::load(Some(&path)).expect("dev.toml");
+        assert_eq!(config.sinks.notify, millrace_sinks::NotifyConfig::default());
+    }
+
+    #[test]
+    fn an_unknown_channel_is_named_with_those_there_are() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("millrace.toml");
+        let text = "[[sinks.notify.rules]]\non = \"held\"\nchannels = [\"fax\"]\n";
+        fs::write(&path, text).expect("written");
+        let error = Config::load(Some(&path)).expect_err("unknown channel").to_string();
+        for part in ["millrace.toml", "unknown variant `fax`", "`webhook`", "`sms`"] {
+            assert!(error.contains(part), "{error}");
         }
     }
 
@@ -280,7 +382,19 @@ mod tests {
         let error = config.check().expect_err("too small").to_string();
         assert!(error.contains("engine.queue_weight_max is 100"), "{error}");
         let mut config = Config::default();
+        config.engine.archive_retention_days = 30;
+        assert!(config.check().is_ok());
+        config.engine.archive = false;
+        let error = config.check().expect_err("nothing would be archived").to_string();
+        assert!(error.contains("engine.archive_retention_days is 30, and must be 0"), "{error}");
+        let mut config = Config::default();
         config.sinks.graphql.listen = config.ingest.listen;
-        assert!(matches!(config.check(), Err(ConfigError::SameAddress(_))));
+        assert!(matches!(config.check(), Err(ConfigError::SameAddress { .. })));
+        let mut config = Config::default();
+        config.metrics.listen = config.sinks.graphql.listen;
+        let error = config.check().expect_err("the same port").to_string();
+        assert!(error.contains("sinks.graphql.listen and metrics.listen are both"), "{error}");
+        config.metrics.enabled = false;
+        config.check().expect("nobody listens there twice");
     }
 }

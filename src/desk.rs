@@ -48,9 +48,7 @@ pub(crate) fn parts(
     shelf: Shelf,
     library: Option<Library>,
 ) -> RiskParts {
-    let catalogue = library.as_ref().map(|library| library.catalogue().clone());
-    let names = catalogue.iter().flat_map(|it| it.features()).map(|it| it.name.clone());
-    let names: Vec<String> = names.collect();
+    let known = library.clone();
     RiskParts {
         desk: reviews.map(|store| Arc::new(Desk(store)) as Arc<dyn ReviewDesk>),
         feed,
@@ -61,6 +59,10 @@ pub(crate) fn parts(
                          risk.features.enabled, and start again"
                 .to_owned()),
         }),
-        feature_names: Arc::new(move |_| names.clone()),
+        // A policy over another catalogue does not compile over this one.
+        catalogue_of: Arc::new(move |name| {
+            let library = known.as_ref()?;
+            library.compile(name).is_ok().then(|| library.catalogue().clone())
+        }),
     }
 }

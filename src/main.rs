@@ -1,10 +1,14 @@
 //! Composition root and command line of Millrace: consumes arguments and configuration, wires the
 //! crates together. No logic of payments lives here.
 
+mod acts;
 mod commands;
 mod config;
 mod desk;
+mod live_rebuild;
+mod metrics;
 mod pipeline;
+mod role;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
@@ -42,6 +46,7 @@ enum Command {
     Payment(commands::payment::Args),
     Journal(commands::journal::Args),
     Audit(commands::audit::Args),
+    Sinks(commands::sinks::Args),
     Report(commands::reports::Args),
     Risk(commands::risk::Args),
     Backup(commands::backup::Args),
@@ -80,6 +85,7 @@ fn main() -> ExitCode {
             Command::Payment(args) => commands::payment::run(args).await,
             Command::Journal(args) => commands::journal::run(&args),
             Command::Audit(args) => commands::audit::run(&args),
+            Command::Sinks(args) => commands::sinks::run(&args),
             Command::Report(args) => commands::reports::run(&args),
             Command::Risk(args) => commands::risk::run(args).await,
             Command::Backup(args) => commands::backup::run(&args),

@@ -43,7 +43,8 @@ fn json_of(finished: &Finished) -> Value {
 /// counts them wrong.
 #[test]
 fn the_sample_comes_to_what_its_column_expect_says() {
-    let shown = json_of(&millrace(["demo", "--once", "--json"]));
+    let shown = json_of(&millrace(["demo", "--once", "--json", "--fraud-payments", "0"]));
+    assert!(shown.get("fraud").is_none(), "0 leaves the second act out: {shown}");
     let (_, rows) = sample();
     let count = |words: &[&str]| {
         let rows = rows.iter().filter(|(_, expect)| *expect == words);
@@ -170,7 +171,7 @@ fn all_real_orders_settle() {
 /// Guards against a first impression that leads nowhere: people are told where to look.
 #[test]
 fn the_demo_tells_people_where_to_look() {
-    let finished = millrace(["demo", "--once"]);
+    let finished = millrace(["demo", "--once", "--fraud-payments", "0"]);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     let line_with = |what: &str| {
         let line = finished.stdout.lines().find(|line| line.contains(what));
@@ -183,10 +184,51 @@ fn the_demo_tells_people_where_to_look() {
     assert!(line_with("INSUFFICIENT_FUNDS").contains("line 19, 22"));
 }
 
+/// Guards against a second act that stops no fraud, stops everything, or tells what it did not count;
+/// and against one that is another one in a second run.
+#[test]
+fn fraud_is_stopped_and_most_people_notice_nothing() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = scratch.path().join("data");
+    let demo = ["demo", "--once", "--json", "--fraud-payments", "8000", "--data-dir"];
+    let shown = json_of(&millrace(demo.into_iter().chain([text(&data_dir)])));
+    let of = |pointer: &str| shown.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let fraud = |what: &str| of(&format!("/fraud/fraud/{what}"));
+    let honest = |what: &str| of(&format!("/fraud/honest/{what}"));
+    assert_eq!(of("/fraud/payments"), 8_000.0, "{shown}");
+    assert!(fraud("stopped") > 0.3 * fraud("payments"), "{shown}");
+    assert!(honest("stopped") < 0.1 * honest("payments"), "{shown}");
+    assert!(of("/fraud/average_precision") > 0.2, "{shown}");
+    let decided = fraud("declined") + fraud("challenged") + fraud("held_for_review");
+    assert_eq!(decided, fraud("stopped"), "{shown}");
+    let patterns = shown.pointer("/fraud/patterns").and_then(Value::as_object).expect("a table");
+    let by_pattern = |what: &str| -> f64 {
+        patterns.values().filter_map(|pattern| pattern[what].as_f64()).sum()
+    };
+    assert_eq!(by_pattern("stopped_minor"), fraud("stopped_minor"), "{shown}");
+    assert_eq!(shown.pointer("/fraud/policy/number"), Some(&json!(1)), "{shown}");
+    for field in ["conserved", "audit_chain_ok"] {
+        assert_eq!(shown[field], json!(true), "{field} of {shown}");
+    }
+
+    let printed = millrace(demo[..2].iter().chain(&demo[3..]).chain(&[text(&data_dir)]));
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    let again = json_of(&millrace(demo.into_iter().chain([text(&data_dir)])));
+    for what in ["fraud", "honest", "patterns", "average_precision", "policy", "examples"] {
+        assert_eq!(again["fraud"][what], shown["fraud"][what], "{what}: paid and decided once");
+    }
+    for part in ["Fraud, stopped", "all fraud", "honest", "were stopped", "an earlier run"] {
+        assert!(printed.stdout.contains(part), "no {part:?} in {}", printed.stdout);
+    }
+    let refused = millrace(["demo", "--once", "--fraud-payments", "12"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("must be 0, or 5000 to"), "{refused:?}");
+}
+
 /// Guards against a demonstration that fails where another one runs already: it takes other ports.
 #[test]
 fn two_demos_run_side_by_side() {
-    let demo = || millrace(["demo", "--once", "--json"]);
+    let demo = || millrace(["demo", "--once", "--json", "--fraud-payments", "0"]);
     let (one, other) = std::thread::scope(|scope| {
         let (one, other) = (scope.spawn(demo), scope.spawn(demo));
         (one.join().expect("ends"), other.join().expect("ends"))

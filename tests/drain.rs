@@ -237,7 +237,10 @@ async fn a_peer_that_is_gone_holds_up_the_stop_only_so_long() {
 async fn sinks_go_on_where_they_were() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let data_dir = scratch.path().join("data");
-    let config = Settings::unlimited().with("engine.segment_mib", 1).write(scratch.path());
+    let config = Settings::unlimited()
+        .with("engine.segment_mib", 1)
+        .with("sinks.notify.transport", "file")
+        .write(scratch.path());
     let mut dice = Dice::seeded("sinks");
     let mut events = 0;
     for round in 0..6_u128 {

@@ -327,7 +327,7 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
     fs::write(&file, "amount > 5").expect("is written");
     let name = blake3::hash(b"amount > 5").to_hex().to_string();
     for kind in ["rules", "policy", "list", "model"] {
-        let finished = bank.risk(&["upload", kind, text(&file)]);
+        let finished = bank.signed("ann", &["upload", kind, text(&file)]);
         assert_eq!(finished.stdout, format!("{name}  10 bytes\n"), "{finished:?}");
     }
     assert_eq!(
@@ -336,14 +336,14 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
     );
     let large = bank.scratch.path().join("large.bin");
     fs::write(&large, vec![0xff; 3 << 20]).expect("is written");
-    let finished = bank.risk(&["upload", "model", text(&large)]);
+    let finished = bank.signed("ann", &["upload", "model", text(&large)]);
     assert!(finished.stdout.ends_with("  3145728 bytes\n"), "{finished:?}");
     for (args, parts) in [
         (["upload", "policy", text(&large)], ["may have 1048576 bytes", "nothing was kept"]),
         (["upload", "list", text(&large)], ["text in UTF-8", "ARTEFACT_NOT_TEXT"]),
         (["upload", "list", "missing.csv"], ["missing.csv can't be read", "No such file"]),
     ] {
-        let finished = bank.risk(&args);
+        let finished = bank.signed("ann", &args);
         assert_eq!(finished.code, Some(1), "{finished:?}");
         for part in parts {
             assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
@@ -361,8 +361,13 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
     let shown = bank.risk(&["policy", "show"]);
     assert!(shown.stderr.contains("no policy was set yet"), "{shown:?}");
     let pieces = |kind: ArtefactKind| {
-        let piece =
-            |kind, chunk: &'static [u8]| UploadArtefactRequest { kind, chunk: chunk.into() };
+        let piece = |kind, chunk: &'static [u8]| UploadArtefactRequest {
+            kind,
+            chunk: chunk.into(),
+            actor: "ann".to_owned(),
+            why: "a test".to_owned(),
+            ..UploadArtefactRequest::default()
+        };
         tokio_stream::iter([piece(kind as i32, b"a"), piece(ArtefactKind::Model as i32, b"b")])
     };
     for kind in [ArtefactKind::Unspecified, ArtefactKind::Rules] {
@@ -389,7 +394,7 @@ async fn a_policy_is_set_decides_and_is_rolled_back() {
         "[[rule]]\nname = \"odd-amount\"\nwhen = \"amount > 3 && amount < 4\"\naction = \"block\"\n\
          reason = \"{amount} is odd\"\n",
     );
-    let uploaded = bank.risk(&["upload", "rules", text(&rules)]).stdout;
+    let uploaded = bank.signed("ann", &["upload", "rules", text(&rules)]).stdout;
     let rules = uploaded.split_whitespace().next().expect("a name").to_owned();
     let strict = put("strict.toml", &format!("name = \"strict\"\nrules = \"{rules}\"\n"));
     let loose = put("loose.toml", "name = \"loose\"\n");

@@ -290,7 +290,7 @@ fn what_is_not_right_gets_a_sentence() {
             train(&data, &["--algorithm", "boosting", "--trees", "0"]),
             "trees is 0: it must be 1 to 5000",
         ),
-        (1, train(&data, &["--catalogue", "mine.toml"]), "name a file, book or standard"),
+        (1, train(&data, &["--catalogue", "mine.toml"]), "name a file, book, standard or devices"),
         (1, with(&["rules", "check", &rules]), "line 3, column 9"),
         (1, with(&["rules", "check", &rules]), "did you mean"),
         (2, with(&["rules", "check", &rules, "--list", "x"]), "write NAME:KIND=FILE"),
@@ -334,6 +334,86 @@ fn what_is_not_right_gets_a_sentence() {
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
     assert!(!Path::new(&out).exists(), "no model was left");
+}
+
+/// The features of the fixtures that LightGBM and XGBoost wrote.
+const FOREIGN: &str = r#"
+version = 1
+[[entity]]
+name = "payer"
+[[entity]]
+name = "payee"
+[[feature]]
+name = "amount"
+statistic = "amount"
+description = "Amount"
+[[feature]]
+name = "payer.count_1d"
+entity = "payer"
+statistic = "count"
+window = "1d"
+description = "Count"
+[[feature]]
+name = "payer.mean_7d"
+entity = "payer"
+statistic = "mean"
+window = "7d"
+description = "Mean"
+[[feature]]
+name = "payee.share_30d"
+entity = "payee"
+statistic = "fraud_share"
+window = "30d"
+description = "Share"
+[[feature]]
+name = "night"
+statistic = "night"
+description = "Night"
+[[feature]]
+name = "age"
+entity = "payer"
+statistic = "age"
+description = "Age"
+"#;
+
+#[test]
+fn models_of_other_libraries_are_evaluated() {
+    let bench = Bench::new();
+    let (data, catalogue) = (bench.path("payments.csv.gz"), bench.write("f.toml", FOREIGN));
+    let fixture = |name: &str| repository("risk/tests/fixtures").join(name);
+    let mut found = Vec::new();
+    for name in ["lightgbm-nan.txt", "lightgbm-none-json.json", "xgboost.json"] {
+        let model = fixture(name);
+        let model = ["--model", text(&model), "--catalogue", &catalogue];
+        let on_test = ["--data", &data, "--test", TEST, "--bootstrap", "0"];
+        let evaluated = json(["eval"].into_iter().chain(model).chain(on_test));
+        let roc_auc = number(&evaluated, "/roc_auc");
+        assert!(roc_auc > 0.0 && roc_auc < 1.0, "{name}: {evaluated}");
+        assert_eq!(
+            number(&evaluated, "/frauds"),
+            number(&json_of_own(&bench), "/frauds"),
+            "{name}"
+        );
+        let explained = json(
+            ["explain"].into_iter().chain(model).chain(on_test).take(9).chain(["--highest", "1"]),
+        );
+        let score = number(&explained, "/payments/0/score");
+        assert!((0.0..=1.0).contains(&score), "{name}: {explained}");
+        found.push(roc_auc);
+    }
+    assert!(found[0] != found[2], "each its own scores: {found:?}");
+    // Without their catalogue, nobody knows what their features are.
+    let model = fixture("xgboost.json");
+    let eval = ["risk", "eval", "--model", text(&model), "--data", &data, "--test", TEST];
+    let finished = millrace(eval);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("--catalogue"), "{}", finished.stderr);
+}
+
+/// What our own model is tested on.
+fn json_of_own(bench: &Bench) -> Value {
+    let (data, model) = (bench.path("payments.csv.gz"), bench.path("model.mrm"));
+    json(["eval", "--model", &model, "--data", &data, "--test", TEST, "--bootstrap", "0"])
 }
 
 /// The book's split, its four numbers, and what the issue asks for.

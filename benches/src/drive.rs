@@ -60,6 +60,8 @@ pub struct Settings {
     pub shards: Option<usize>,
     /// Mebibytes of journal between two snapshots; the engine's default if `None`.
     pub snapshot_mib: Option<u64>,
+    /// Mebibytes of a snapshot written in a second, 0 for no limit; the engine's default if `None`.
+    pub snapshot_mib_per_s: Option<u64>,
     /// The journal's directory, new or empty, which is kept; a temporary one if `None`.
     pub dir: Option<PathBuf>,
 }
@@ -68,8 +70,10 @@ pub struct Settings {
 /// through.
 fn engine_config(directory: &Path, settings: &Settings) -> EngineConfig {
     let defaults = EngineConfig::new(directory);
+    let snapshot_pace = settings.snapshot_mib_per_s.map(|mib| mib << 20);
     EngineConfig {
         shards: settings.shards.unwrap_or(defaults.shards),
+        snapshot_bytes_per_s: snapshot_pace.unwrap_or(defaults.snapshot_bytes_per_s),
         snapshot_bytes: settings.snapshot_mib.map_or(defaults.snapshot_bytes, |mib| mib << 20),
         ..defaults
     }

@@ -21,6 +21,7 @@ fn settings(workload: Workload) -> Settings {
         every: None,
         shards: Some(2),
         snapshot_mib: None,
+        snapshot_mib_per_s: None,
         dir: None,
     }
 }

@@ -75,6 +75,25 @@ pub enum JournalError {
         /// The first event of the segment that belongs here.
         expected: EventSeq,
     },
+    /// The journal does not reach back to an event that is needed.
+    #[error(
+        "the journal in {} begins with event {first}, and event {wanted} is needed{}. The segments \
+         before were deleted by archive_retention_days or archive_keep_mib, or are missing. Nothing \
+         was changed. Put the segments back, from the one that has event {wanted} on: a backup may \
+         have them",
+        path.display(),
+        no_snapshot(snapshots)
+    )]
+    BeginningGone {
+        /// The journal's directory.
+        path: PathBuf,
+        /// The first event that is there.
+        first: EventSeq,
+        /// The event that is needed.
+        wanted: EventSeq,
+        /// Why snapshots can't stand in for it.
+        snapshots: Vec<String>,
+    },
     /// A run, which holds older payments, is not what was written, or not of this journal.
     #[error(
         "{} can't be used: at offset {offset}: {what}. Nothing was changed. Restore this file from \
@@ -143,6 +162,16 @@ impl JournalError {
 
     pub(crate) fn wrong_run(path: &Path, offset: u64, what: &'static str) -> Self {
         Self::WrongRun { path: path.to_owned(), offset, what }
+    }
+}
+
+fn no_snapshot(passed_over: &[String]) -> String {
+    match passed_over {
+        [] => String::new(),
+        passed_over => format!(
+            ", because no snapshot can be used (what they need is as it was): {}",
+            passed_over.join("; ")
+        ),
     }
 }
 

@@ -11,15 +11,17 @@ use std::{
 };
 
 use crossbeam_channel::{bounded, unbounded};
-use millrace_ledger::Gate;
+use millrace_ledger::{EventSeq, Gate};
 
 use crate::{
-    Feed, JournalError, RecoveryReport, Submitter,
+    Feed, JournalError, RecoveryReport, Retention, Submitter,
     commit::{self, Log},
     crew::Crew,
     lock::DirectoryLock,
     recover::{self, Recovery},
+    retention::ReadersNeed,
     sequence::{BatchLimits, Recovered, Sequencer},
+    stats::EngineStats,
     upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
 };
 
@@ -45,8 +47,12 @@ pub struct EngineConfig {
     pub snapshot_bytes: u64,
     /// Time after which a snapshot is taken, if anything happened.
     pub snapshot_interval: Duration,
+    /// Bytes of a snapshot that are written in a second, at most; 0 for as fast as it gets.
+    pub snapshot_bytes_per_s: u64,
     /// Compress segments that both kept snapshots cover.
     pub archive: bool,
+    /// Which archived segments are deleted; see [`crate::retention`].
+    pub retention: Retention,
 }
 
 impl EngineConfig {
@@ -63,7 +69,9 @@ impl EngineConfig {
             filter_memory_max: 256 << 20,
             snapshot_bytes: 1 << 30,
             snapshot_interval: Duration::from_secs(600),
+            snapshot_bytes_per_s: 64 << 20,
             archive: false,
+            retention: Retention::default(),
         }
     }
 }
@@ -83,6 +91,8 @@ pub struct Engine {
     sequencer: JoinHandle<Result<(), JournalError>>,
     committer: JoinHandle<Result<(), JournalError>>,
     stats: UpkeepStats,
+    counted: EngineStats,
+    readers: ReadersNeed,
     _lock: Option<DirectoryLock>,
 }
 
@@ -103,9 +113,10 @@ impl Engine {
             synced.map_err(JournalError::io("can't sync", above))?;
         }
         let lock = DirectoryLock::take(directory)?;
+        let readers = ReadersNeed::default();
         let Recovery { report, ledger, gate, writer, runs, snapshotter } =
-            recover::recover(config, hash_seed(directory)?, gate)?;
-        let feed = Feed::new(directory, report.last_seq);
+            recover::recover(config, hash_seed(directory)?, gate, &readers)?;
+        let feed = Feed::announced(directory, writer.journal(), report.last_seq)?;
         let limits = UpkeepLimits {
             closed_kept: 1,
             snapshot_bytes: config.snapshot_bytes,
@@ -114,7 +125,7 @@ impl Engine {
         let upkeep = Upkeep::new(limits, runs, snapshotter, report.bytes);
         let state = Recovered { ledger, gate, workers: Crew::new(config.shards), upkeep };
         let engine = Self::start_with(config, state, writer, feed, Some(lock));
-        Ok((engine, report))
+        Ok((Self { readers, ..engine }, report))
     }
 
     fn start_with<G: Gate + Send + 'static>(
@@ -132,13 +143,16 @@ impl Engine {
         let (batches_in, batches_out) = bounded(0);
         let (spares_in, spares_out) = bounded(2);
         let limits = BatchLimits { events_max: config.batch_events_max, bytes_max: 8 << 20 };
-        let sequencer = Sequencer::new(state, limits, queue_out, batches_in, spares_out);
+        let counted = EngineStats::default();
+        let sequencer =
+            Sequencer::new(state, limits, queue_out, batches_in, spares_out, counted.clone());
         let sequencer = spawn("sequencer", move || sequencer.run());
         // 3. The committer, which releases replies and feed.
         let committer_feed = feed.clone();
         let committer =
             spawn("committer", move || commit::run(log, &batches_out, &spares_in, &committer_feed));
-        Self { submitter, feed, sequencer, committer, stats, _lock: lock }
+        let readers = ReadersNeed::default();
+        Self { submitter, feed, sequencer, committer, stats, counted, readers, _lock: lock }
     }
 
     /// Puts commands into the engine's queue.
@@ -153,10 +167,23 @@ impl Engine {
         self.feed.clone()
     }
 
+    /// Readers of the journal need its events from this one on; what is before may be deleted, if
+    /// the settings ask for that. Until this is told for the first time, nothing is deleted; it is to
+    /// be told again as the slowest reader moves on.
+    pub fn retain_from(&self, seq: EventSeq) {
+        self.readers.set(seq);
+    }
+
     /// Figures about snapshots and generations.
     #[must_use]
     pub fn stats(&self) -> UpkeepStats {
         self.stats.clone()
+    }
+
+    /// Figures about payments and batches.
+    #[must_use]
+    pub fn counted(&self) -> EngineStats {
+        self.counted.clone()
     }
 
     /// Whether the engine stopped by itself, which it does when the journal can't be written.

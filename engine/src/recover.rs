@@ -19,7 +19,7 @@
 //! | bytes that are no whole frame | a sealed segment | damaged: refused |
 //! | a whole frame that does not continue the chain | anywhere | damaged: refused |
 //! | a segment whose name, header or chain does not follow | after another | missing, swapped, duplicated or foreign segment: refused |
-//! | a first segment that does not start with event 1 | first, and no usable snapshot | missing segment: refused |
+//! | a first segment that starts after the event to go on with | first; with event 1, if no snapshot is usable | what is missing was deleted or lost: refused before a snapshot or run is touched |
 //! | a frame or segment of a later version | anywhere | refused |
 //! | events that do not follow from each other | anywhere | refused: a defect |
 //! | a segment or snapshot without its final name | anywhere | was never used: removed |
@@ -33,7 +33,11 @@
 //! A frame that was torn can't be followed by a whole one, because a frame is written only when
 //! the one before it is durable.
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
 
@@ -42,6 +46,7 @@ use crate::{
     frame::FrameHash,
     past::Runs,
     record,
+    retention::{Aftercare, ReadersNeed},
     scan::check_follows,
     segment::{self, JournalId, SegmentReader, SegmentWriter},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
@@ -150,6 +155,7 @@ pub(crate) fn recover<G: Gate + Clone>(
     config: &EngineConfig,
     hash_seed: u64,
     gate: &G,
+    readers: &ReadersNeed,
 ) -> Result<Recovery<G>, JournalError> {
     let directory = &config.directory;
     remove_unfinished(directory)?;
@@ -160,6 +166,7 @@ pub(crate) fn recover<G: Gate + Clone>(
     let mut report = RecoveryReport::default();
     let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept, passed_over } =
         begin(config, hash_seed, journal, gate, &mut report)?;
+    check_begins(&segment::list(directory)?, directory, from.next_seq, &report)?;
     put_aside(&passed_over)?;
     // What a process that ended left behind, or a snapshot that was passed over needed.
     let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
@@ -184,7 +191,14 @@ pub(crate) fn recover<G: Gate + Clone>(
         }
     };
     kept.truncate(2);
-    let snapshotter = Snapshotter::new(directory.clone(), writer.journal(), kept, config.archive);
+    let aftercare = Aftercare {
+        journal: directory.clone(),
+        archive: config.archive,
+        retention: config.retention,
+        readers: readers.clone(),
+    };
+    let snapshotter =
+        Snapshotter::new(writer.journal(), kept, config.snapshot_bytes_per_s, aftercare);
     Ok(Recovery { report, ledger, gate, writer, runs, snapshotter })
 }
 
@@ -213,10 +227,10 @@ struct Beginning<G> {
     /// `None` in a new journal, which has no name yet.
     runs: Option<Runs>,
     from: ChainEnd,
-    snapshot: Option<std::path::PathBuf>,
+    snapshot: Option<PathBuf>,
     kept: Vec<Kept>,
     /// Snapshots that can't be used.
-    passed_over: Vec<std::path::PathBuf>,
+    passed_over: Vec<PathBuf>,
 }
 
 /// Begins with the newest usable snapshot, or with nothing.
@@ -285,7 +299,7 @@ fn load<G: Gate + Clone>(
 fn kept(
     config: &EngineConfig,
     journal: JournalId,
-    snapshots: &[(EventSeq, std::path::PathBuf)],
+    snapshots: &[(EventSeq, PathBuf)],
     runs: &Runs,
 ) -> Vec<Kept> {
     let mut kept = Vec::new();
@@ -311,7 +325,7 @@ fn open_runs(
     Runs::open(&runs_directory(config), journal, names, config.filter_memory_max)
 }
 
-fn runs_directory(config: &EngineConfig) -> std::path::PathBuf {
+fn runs_directory(config: &EngineConfig) -> PathBuf {
     config.directory.join("runs")
 }
 
@@ -365,6 +379,7 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         let segments = segment::list(self.directory)?;
         let first = segments.partition_point(|(first, _)| *first <= from.next_seq);
         let first = first.saturating_sub(1);
+        check_begins(&segments, self.directory, from.next_seq, self.report)?;
         self.report.head = from.head;
         let mut before: Option<(JournalId, ChainEnd)> = None;
         let mut end = None;
@@ -443,6 +458,24 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
     }
 }
 
+/// Whether the journal reaches back to the event that recovery goes on with.
+fn check_begins(
+    segments: &[(EventSeq, PathBuf)],
+    directory: &Path,
+    wanted: EventSeq,
+    report: &RecoveryReport,
+) -> Result<(), JournalError> {
+    match segments.first() {
+        Some((first, _)) if *first > wanted => Err(JournalError::BeginningGone {
+            path: directory.to_owned(),
+            first: *first,
+            wanted,
+            snapshots: report.snapshots_passed_over.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Passes by the frames that a snapshot knows, and checks that it is of this very history.
 fn skip_known(
     frames: &mut SegmentFrames,
@@ -467,7 +500,7 @@ fn skip_known(
 
 /// Renames snapshots that can't be used, before runs are written anew: one of them might take those
 /// for the ones that it needs.
-fn put_aside(passed_over: &[std::path::PathBuf]) -> Result<(), JournalError> {
+fn put_aside(passed_over: &[PathBuf]) -> Result<(), JournalError> {
     for path in passed_over {
         let aside = path.with_extension("unusable");
         fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;

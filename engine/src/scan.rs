@@ -153,9 +153,13 @@ impl JournalScan {
             Start::Seq(seq) => segments.partition_point(|(first, _)| *first <= seq),
             Start::Time(time) => count_until(&segments, time)?,
         };
-        if let (0, Start::Seq(expected), Some((_, path))) = (before, start, segments.first()) {
-            let (path, what) = (path.clone(), "a segment before it is missing");
-            return Err(JournalError::WrongSegment { path, what, expected });
+        if let (0, Start::Seq(expected), Some((first, _))) = (before, start, segments.first()) {
+            return Err(JournalError::BeginningGone {
+                path: directory.to_owned(),
+                first: *first,
+                wanted: expected,
+                snapshots: Vec::new(),
+            });
         }
         segments.drain(..before.saturating_sub(1));
         let segments = segments.into_iter();

@@ -18,6 +18,7 @@ use crate::{
     crew::Crew,
     frame::FrameBuffer,
     record,
+    stats::{EngineStats, Tally},
     submission::{Message, Submission},
     upkeep::Upkeep,
 };
@@ -49,6 +50,7 @@ struct Desk<G> {
     /// Whether the ledger was told of the batch that is open.
     begun: bool,
     expired: Vec<HoldExpired>,
+    stats: EngineStats,
     /// Why nothing can be decided any more.
     failed: Option<JournalError>,
 }
@@ -68,6 +70,7 @@ impl<G: Gate> Sequencer<G> {
         queue: Receiver<Message>,
         committer: Sender<Batch>,
         spares: Receiver<Batch>,
+        stats: EngineStats,
     ) -> Self {
         let Recovered { ledger, gate, workers, upkeep } = state;
         let desk = Desk {
@@ -80,6 +83,7 @@ impl<G: Gate> Sequencer<G> {
             batch: empty_batch(),
             begun: false,
             expired: Vec::new(),
+            stats,
             failed: None,
         };
         Self { queue, committer, desk, stopping: false }
@@ -111,6 +115,7 @@ impl<G: Gate> Sequencer<G> {
         let desk = &mut self.desk;
         if self.stopping {
             // A snapshot that is under way is finished: the next start is quicker for it.
+            desk.upkeep.hurry();
             while desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {}
             return false;
         }
@@ -206,6 +211,7 @@ impl<G: Gate> Desk<G> {
     /// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
     fn close(&mut self) -> Batch {
         self.begun = false;
+        self.stats.note_batch();
         self.ledger.end_batch();
         let upkeep = self.upkeep.between_batches(&mut self.ledger, &mut self.gate, &mut self.batch);
         if let Err(error) = upkeep {
@@ -263,6 +269,7 @@ impl<G: Gate> Desk<G> {
     fn decide(&mut self, payments: &[Payment], contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
         let frame = &mut self.batch.frame;
         let mut replies = Vec::with_capacity(payments.len());
+        let mut tally = Tally::default();
         // Whether the group that is open has an event: replays leave none.
         let mut group_has_event = false;
         let decided = |decision: &Decision, gate: &G| {
@@ -273,6 +280,7 @@ impl<G: Gate> Desk<G> {
             group_has_event = goes_on && (group_has_event || is_event);
             replies.push(match decision {
                 Decision::New(event) => {
+                    tally.add(event);
                     let context = Beside(contexts);
                     let context = context.context(position);
                     let evidence = gate.evidence(position as u32);
@@ -307,6 +315,7 @@ impl<G: Gate> Desk<G> {
         if let Err(error) = self.ledger.decide_with(&self.workers, &request, gate, decided) {
             self.failed = Some(error.into());
         }
+        self.stats.note_request(replies.len(), &tally);
         replies
     }
 }
@@ -345,7 +354,7 @@ fn empty_batch() -> Batch {
     }
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(since_epoch.as_nanos() as u64)
 }

@@ -206,6 +206,13 @@ impl Submitter {
             .map_err(|_| SubmitError::Stopped)
     }
 
+    /// Room that waiting commands take, and how much there is.
+    #[must_use]
+    pub fn queue_weight(&self) -> (u32, u32) {
+        let free = u32::try_from(self.room.available_permits()).unwrap_or(self.room_max);
+        (self.room_max.saturating_sub(free), self.room_max)
+    }
+
     pub(crate) fn stop(&self) {
         self.room.close();
         // An engine that is gone has stopped.

@@ -168,6 +168,13 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Nothing is decided any more: a snapshot that is under way need not spare the disk.
+    pub(crate) fn hurry(&self) {
+        if let Some(store) = &self.store {
+            store.snapshotter.hurry();
+        }
+    }
+
     /// Goes on with a snapshot while there is nothing else to do. `false` when there is none.
     pub(crate) fn go_on(&mut self, ledger: &mut Ledger, gate: &mut impl Gate) -> bool {
         let Some(store) = &mut self.store else { return false };
@@ -265,6 +272,7 @@ impl Store {
 impl Drop for Store {
     /// A snapshot that is whole but for its end is finished; another one is given up.
     fn drop(&mut self) {
+        self.snapshotter.hurry();
         if let Some(taking) = self.taking.take()
             && let Err(error) = taking.join()
         {

@@ -36,7 +36,12 @@ fn a_stopped_journal_comes_back_as_it_was() {
         assert!(now.done >= last_progress.get().done && now.done <= now.total, "{now:?}");
         last_progress.set(now);
     };
-    let options = BackupOptions { taken: TAKEN, recheck: false, progress: &progress };
+    let options = BackupOptions {
+        taken: TAKEN,
+        shelf: Path::new("none"),
+        recheck: false,
+        progress: &progress,
+    };
     let report = backup(journal.path(), &target, &options).expect("backs up");
     assert!(last_progress.get().done > 0);
     assert_eq!(tree(journal.path()), before, "nothing was changed");

@@ -101,7 +101,8 @@ fn damage_anywhere_in_a_backup_is_refused_and_named() {
     let (name, whole) =
         tree(&target).into_iter().find(|(name, _)| name.starts_with("runs")).unwrap();
     fs::write(target.join(&name), vec![7; whole.len()]).unwrap();
-    let options = BackupOptions { taken: TAKEN, recheck: true, progress: &|_| {} };
+    let options =
+        BackupOptions { taken: TAKEN, shelf: Path::new("none"), recheck: true, progress: &|_| {} };
     let report = backup(journal.path(), &target, &options).expect("backs up");
     assert_eq!(report.bytes_copied, whole.len() as u64);
     bring_back(&target, &scratch.path().join("mended"), None).expect("restores");
@@ -145,6 +146,7 @@ fn an_interrupted_backup_leaves_the_one_before() {
     let seen = Cell::new(0);
     let options = BackupOptions {
         taken: TAKEN,
+        shelf: Path::new("none"),
         recheck: false,
         progress: &|_| {
             seen.set(seen.get() + 1);

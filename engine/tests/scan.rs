@@ -138,7 +138,7 @@ fn a_place_that_was_deleted_is_told() {
     let directory = journal();
     fs::remove_file(&segments(directory.path())[0]).unwrap();
     let error = JournalScan::open(directory.path()).expect_err("is refused").to_string();
-    assert!(error.contains("starts with event 1"), "{error}");
+    assert!(error.contains("event 1 is needed"), "{error}");
     let from = first_seq(&segments(directory.path())[0]);
     assert!(!scan_at(directory.path(), Start::Seq(from)).is_empty());
     assert_eq!(scan_at(directory.path(), Start::Time(Timestamp(0)))[0].first_seq, from);

@@ -260,7 +260,7 @@ fn a_journal_whose_beginning_is_gone_starts_from_its_snapshot() {
         fs::remove_file(snapshot).unwrap();
     }
     let error = start(directory.path()).map(|_| ()).expect_err("refused").to_string();
-    assert!(error.contains("Put the segment that starts with event 1 back"), "{error}");
+    assert!(error.contains("from the one that has event 1 on"), "{error}");
 }
 
 #[test]

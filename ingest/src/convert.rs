@@ -1,17 +1,21 @@
-//! Conversions, each once: wire payment to validated payment, outcome to wire outcome, accounts
-//! both ways.
+//! Conversions, each once: wire payment to validated payment, replies to wire outcomes, accounts. Those
+//! that the stream of events needs, too, are in `millrace_protos::convert`.
 //!
 //! Guarantees that what the ledger gets has the right form. What is wrong with one payment becomes
 //! that payment's `defect`, never an error of the request: the other payments go on.
 
-use bytes::Bytes;
 use millrace_engine::{AccountReply, PaymentReply};
 use millrace_ledger::{
-    Account, AccountFlags, AccountId, AccountOutcome, AccountRejectReason, AccountSpec,
-    AccountState, Amount, Balances, Code, HoldState, LedgerId, Operation, Outcome, OwnerId,
-    Payment, PaymentFlags, PaymentId, PaymentView, RejectReason, Status, Verdict, context_digest,
+    AccountFlags, AccountId, AccountOutcome, AccountRejectReason, AccountSpec, Amount, Code,
+    HoldState, LedgerId, Operation, OwnerId, Payment, PaymentId, PaymentView, RejectReason,
+    context_digest,
 };
-use millrace_protos::{payment::Malformed, v1};
+pub(crate) use millrace_protos::convert::{account, amount, halves, id, outcome, wire_payment};
+use millrace_protos::{
+    convert::{id_bytes, id_or_zero, operation, payment_flags},
+    payment::Malformed,
+    v1,
+};
 
 use crate::context;
 
@@ -84,89 +88,9 @@ impl Defects {
     }
 }
 
-fn operation(number: i32) -> Option<Operation> {
-    Some(match v1::Operation::try_from(number).ok()? {
-        v1::Operation::Unspecified | v1::Operation::Pay => Operation::Pay,
-        v1::Operation::Authorize => Operation::Authorize,
-        v1::Operation::Capture => Operation::Capture,
-        v1::Operation::Void => Operation::Void,
-        v1::Operation::Refund => Operation::Refund,
-    })
-}
-
-fn payment_flags(wire: &millrace_protos::Payment) -> PaymentFlags {
-    if wire.flags == 0 {
-        return PaymentFlags::NONE;
-    }
-    [
-        (v1::PaymentFlag::Linked, PaymentFlags::LINKED),
-        (v1::PaymentFlag::BalancingDebit, PaymentFlags::BALANCING_DEBIT),
-        (v1::PaymentFlag::BalancingCredit, PaymentFlags::BALANCING_CREDIT),
-    ]
-    .into_iter()
-    .filter(|(flag, _)| wire.has_flag(*flag))
-    .fold(PaymentFlags::NONE, |flags, (_, flag)| flags.with(flag))
-}
-
 /// What became of a payment, for the wire.
 pub(crate) fn payment_outcome(reply: &PaymentReply) -> millrace_protos::PaymentOutcome {
     outcome(reply.id, reply.outcome, reply.verdict, reply.seq.0, reply.replayed)
-}
-
-pub(crate) fn outcome(
-    id: PaymentId,
-    outcome: Outcome,
-    verdict: Verdict,
-    seq: u64,
-    replayed: bool,
-) -> millrace_protos::PaymentOutcome {
-    let (status, reason) = match outcome.status {
-        Status::Settled => (v1::PaymentStatus::Settled, 0),
-        Status::Held => (v1::PaymentStatus::Held, 0),
-        Status::Voided => (v1::PaymentStatus::Voided, 0),
-        Status::Rejected(reason) => (v1::PaymentStatus::Rejected, reason as i32),
-    };
-    let (low, high) = halves(outcome.amount.0);
-    millrace_protos::PaymentOutcome {
-        payment_id: id.0,
-        status: status as i32,
-        reject_reason: reason,
-        event_sequence: seq,
-        amount_minor: low,
-        amount_minor_high: high,
-        replayed,
-        risk_decision: verdict.decision as i32,
-        risk_reason: verdict.rule.as_str().to_owned(),
-    }
-}
-
-/// A decided payment, for the wire, without its context.
-pub(crate) fn wire_payment(payment: &Payment) -> millrace_protos::Payment {
-    let mut wire = millrace_protos::Payment {
-        payment_id: payment.id.0,
-        debit_account_id: payment.debit.0,
-        credit_account_id: payment.credit.0,
-        original_payment_id: payment.original.0,
-        ledger: payment.ledger.0,
-        code: u32::from(payment.code.0),
-        operation: payment.operation as i32,
-        timeout_seconds: payment.timeout_s,
-        ..millrace_protos::Payment::default()
-    };
-    if payment.amount != Amount::ALL {
-        let (low, high) = halves(payment.amount.0);
-        (wire.amount_minor, wire.amount_minor_high) = (Some(low), high);
-    }
-    for (flag, wire_flag) in [
-        (PaymentFlags::LINKED, v1::PaymentFlag::Linked),
-        (PaymentFlags::BALANCING_DEBIT, v1::PaymentFlag::BalancingDebit),
-        (PaymentFlags::BALANCING_CREDIT, v1::PaymentFlag::BalancingCredit),
-    ] {
-        if payment.flags.has(flag) {
-            wire = wire.with_flag(wire_flag);
-        }
-    }
-    wire
 }
 
 /// What is known of a payment, for the wire.
@@ -229,57 +153,6 @@ pub(crate) fn account_spec(wire: &v1::NewAccount) -> AccountSpec {
     }
 }
 
-/// An account, for the wire.
-pub(crate) fn account(account: &Account) -> v1::Account {
-    let spec = &account.spec;
-    let flags = [
-        (AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS, v1::AccountFlag::DebitsMustNotExceedCredits),
-        (AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS, v1::AccountFlag::CreditsMustNotExceedDebits),
-        (AccountFlags::KEEPS_HISTORY, v1::AccountFlag::KeepsHistory),
-    ];
-    let flags = flags.into_iter().filter(|(flag, _)| spec.flags.has(*flag));
-    let (credit_limit_minor, credit_limit_minor_high) = halves(spec.credit_limit.0);
-    v1::Account {
-        account: Some(v1::NewAccount {
-            account_id: id_bytes(spec.id.0),
-            ledger: spec.ledger.0,
-            code: u32::from(spec.code.0),
-            tenant: spec.tenant,
-            owner_id: if spec.owner == OwnerId::ZERO {
-                Bytes::new()
-            } else {
-                id_bytes(spec.owner.0)
-            },
-            flags: flags.map(|(_, flag)| flag as i32).collect(),
-            credit_limit_minor,
-            credit_limit_minor_high,
-        }),
-        state: match account.state {
-            AccountState::Open => v1::AccountState::Open,
-            AccountState::Frozen => v1::AccountState::Frozen,
-            AccountState::Closed => v1::AccountState::Closed,
-        } as i32,
-        balances: Some(balances(&account.balances)),
-    }
-}
-
-fn balances(balances: &Balances) -> v1::Balances {
-    let (debits_pending, debits_pending_high) = halves(balances.debits_pending);
-    let (debits_posted, debits_posted_high) = halves(balances.debits_posted);
-    let (credits_pending, credits_pending_high) = halves(balances.credits_pending);
-    let (credits_posted, credits_posted_high) = halves(balances.credits_posted);
-    v1::Balances {
-        debits_pending,
-        debits_posted,
-        credits_pending,
-        credits_posted,
-        debits_pending_high,
-        debits_posted_high,
-        credits_pending_high,
-        credits_posted_high,
-    }
-}
-
 /// What became of an account command, for the wire.
 pub(crate) fn account_outcome(reply: &AccountReply) -> v1::AccountOutcome {
     let (status, reason) = match reply.outcome {
@@ -296,43 +169,11 @@ pub(crate) fn account_outcome(reply: &AccountReply) -> v1::AccountOutcome {
     }
 }
 
-/// An id of 16 bytes.
-pub(crate) fn id(bytes: &[u8]) -> Option<u128> {
-    bytes.try_into().ok().map(u128::from_be_bytes)
-}
-
-/// An id of 16 bytes, or none at all, which reads as zero.
-fn id_or_zero(bytes: &[u8]) -> Option<u128> {
-    if bytes.is_empty() { Some(0) } else { id(bytes) }
-}
-
-fn id_bytes(id: u128) -> Bytes {
-    Bytes::copy_from_slice(&id.to_be_bytes())
-}
-
-pub(crate) fn amount(low: u64, high: u64) -> Amount {
-    Amount(u128::from(high) << 64 | u128::from(low))
-}
-
-pub(crate) fn halves(amount: u128) -> (u64, u64) {
-    (amount as u64, (amount >> 64) as u64)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bytes::Bytes;
 
-    /// The ledger's numbers are the wire's: one list of reasons, in one order.
-    #[test]
-    fn reject_reasons_have_the_numbers_and_names_of_the_wire() {
-        for reason in RejectReason::ALL {
-            let wire = v1::RejectReason::try_from(*reason as i32).expect("has a number there");
-            let name = format!("REJECT_REASON_{}", reason.upper_snake_name());
-            assert_eq!(wire.as_str_name(), name);
-        }
-        let on_the_wire = (1..=255).filter(|number| v1::RejectReason::try_from(*number).is_ok());
-        assert_eq!(on_the_wire.count(), RejectReason::ALL.len());
-    }
+    use super::*;
 
     #[test]
     fn the_first_defect_in_order_of_precedence_counts() {

@@ -15,5 +15,5 @@ mod risk_service;
 pub mod server;
 mod status;
 
-pub use risk_service::{CheckPolicy, FeatureNames, ReviewDesk, RiskParts};
+pub use risk_service::{CatalogueOf, CheckPolicy, ReviewDesk, RiskParts};
 pub use server::{IngestConfig, serve};

@@ -3,6 +3,7 @@
 //! JSON, because people read it in the journal and the audit log: at most [`ACT_LEN_MAX`] bytes. An
 //! act names what it needs in full, so that a replay needs no other source.
 
+use millrace_ledger::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,6 +31,18 @@ pub enum ActKind {
         /// BLAKE3 of the policy document, in hexadecimal.
         policy: String,
     },
+    /// Something was put on the shelf. It decides nothing until a policy names it.
+    Upload {
+        /// What it is.
+        kind: UploadKind,
+        /// Its BLAKE3, in hexadecimal.
+        artefact: String,
+        /// What people call it: the name of its file, mostly.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        title: String,
+        /// Its length.
+        size_bytes: u64,
+    },
     /// A payment turned out to be fraud, or not to be.
     Label(LabelAct),
     /// An analyst took a review on, or gave it back.
@@ -48,6 +61,33 @@ pub enum ActKind {
     },
 }
 
+/// What was put on the shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UploadKind {
+    /// A policy document.
+    Policy,
+    /// A rule file.
+    Rules,
+    /// The values of a list.
+    List,
+    /// A model.
+    Model,
+}
+
+impl UploadKind {
+    /// As it stands in the act.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Rules => "rules",
+            Self::List => "list",
+            Self::Model => "model",
+        }
+    }
+}
+
 /// A label, with all that profiles need of the payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +98,10 @@ pub struct LabelAct {
     pub fraud: bool,
     /// When it was paid, in nanoseconds since the Unix epoch.
     pub paid_at_ns: u64,
+    /// When this became known, in nanoseconds since the Unix epoch; with its batch if not said. Labels
+    /// of the past are brought in after their payments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_at_ns: Option<u64>,
     /// Minor units.
     pub amount_minor: u64,
     /// Numeric currency code.
@@ -69,6 +113,15 @@ pub struct LabelAct {
     /// Its encoded `millrace.v1.PaymentContext`, in hexadecimal; empty where there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub context: String,
+}
+
+impl LabelAct {
+    /// When it became known: not before the payment, and never ahead of the batch that tells it.
+    #[must_use]
+    pub fn known_at(&self, batch: Timestamp) -> Timestamp {
+        let told = self.known_at_ns.map_or(batch, |told| Timestamp(told.max(self.paid_at_ns)));
+        told.min(batch)
+    }
 }
 
 /// Why an act can't be read.
@@ -95,5 +148,61 @@ impl Act {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("text and numbers become JSON")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(known_at_ns: Option<u64>) -> LabelAct {
+        LabelAct {
+            payment: Uuid::from_u128(1),
+            fraud: true,
+            paid_at_ns: 100,
+            known_at_ns,
+            amount_minor: 5,
+            ledger: 978,
+            payer: Uuid::from_u128(2),
+            payee: Uuid::from_u128(3),
+            context: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_label_is_known_between_its_payment_and_its_batch() {
+        for (told, known) in
+            [(None, 900), (Some(500), 500), (Some(50), 100), (Some(1_000), 900), (Some(900), 900)]
+        {
+            assert_eq!(label(told).known_at(Timestamp(900)), Timestamp(known), "{told:?}");
+        }
+        // A payment can't be ahead of its batch; if a journal says so, the batch has the word.
+        assert_eq!(label(Some(5)).known_at(Timestamp(60)), Timestamp(60));
+    }
+
+    /// Labels as journals of earlier releases have them.
+    #[test]
+    fn acts_of_earlier_releases_are_read() {
+        let written = br#"{"actor":"ann","why":"chargeback","act":{"label":{"payment":
+            "00000000-0000-0000-0000-000000000001","fraud":true,"paid_at_ns":100,"amount_minor":5,
+            "ledger":978,"payer":"00000000-0000-0000-0000-000000000002",
+            "payee":"00000000-0000-0000-0000-000000000003"}}}"#;
+        let read = Act::read(written).expect("it was right");
+        assert_eq!(read.act, ActKind::Label(label(None)));
+        assert!(!String::from_utf8_lossy(&read.to_bytes()).contains("known_at"));
+    }
+
+    #[test]
+    fn an_upload_reads_back() {
+        let act = ActKind::Upload {
+            kind: UploadKind::Model,
+            artefact: "ab".repeat(32),
+            title: "march.mrm".to_owned(),
+            size_bytes: 7,
+        };
+        let act = Act { actor: "ann".to_owned(), why: "the March model".to_owned(), act };
+        let text = String::from_utf8(act.to_bytes()).expect("is JSON");
+        assert!(text.contains(r#""upload":{"kind":"model","artefact":"abab"#), "{text}");
+        assert_eq!(Act::read(text.as_bytes()), Ok(act));
     }
 }

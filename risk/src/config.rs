@@ -23,7 +23,7 @@ pub struct RiskConfig {
 pub struct FeaturesConfig {
     /// Whether features are kept, and policies can be promoted. Default false.
     pub enabled: bool,
-    /// `standard`, `book`, or the file of a catalogue. Another one is rebuilt from the journal at
+    /// `standard`, `devices`, `book`, or the file of a catalogue. Another one is rebuilt from the journal at
     /// the next start. Default `standard`.
     pub catalogue: String,
     /// Entities of a kind that are remembered, where the catalogue does not say. Default 1000000.

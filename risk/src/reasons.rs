@@ -5,7 +5,7 @@
 //! is told by its description and its value.
 
 use crate::{
-    features::{Catalogue, Feature, Form, Span},
+    features::{Catalogue, EntitySource, Feature, Form, Span, Statistic},
     rules::unit::Unit,
 };
 
@@ -15,10 +15,28 @@ use crate::{
 /// When the catalogue has no such feature, or the row is not one of its rows.
 #[must_use]
 pub fn in_words(catalogue: &Catalogue, feature: usize, row: &[f32]) -> String {
+    value_in_words(catalogue, feature, row[feature])
+}
+
+/// What this value of a feature says of a payment.
+///
+/// # Panics
+/// When the catalogue has no such feature.
+#[must_use]
+pub fn value_in_words(catalogue: &Catalogue, feature: usize, value: f32) -> String {
     let feature_is = &catalogue.features()[feature];
-    let entity = feature_is.entity.map_or("payment", |place| &catalogue.entities()[place].name);
-    let words = Words { feature: feature_is, entity, value: row[feature] };
-    match row[feature].is_nan() {
+    let name_of = |place: usize| catalogue.entities()[place].name.as_str();
+    let entity = feature_is.entity.map_or("payment", name_of);
+    let pair = feature_is.entity.and_then(|place| match catalogue.entities()[place].source {
+        EntitySource::Pair(one, other) => Some((name_of(one), name_of(other))),
+        _ => None,
+    });
+    let counted = match feature_is.statistic {
+        Statistic::Distinct => feature_is.of.first().map_or("", |place| name_of(*place)),
+        _ => "",
+    };
+    let words = Words { feature: feature_is, entity, pair, counted, value };
+    match value.is_nan() {
         true => words.missing(),
         false => words.known().unwrap_or_else(|| words.described()),
     }
@@ -41,6 +59,10 @@ pub fn strongest(contributions: &[f32], most: usize) -> Vec<(usize, f32)> {
 struct Words<'a> {
     feature: &'a Feature,
     entity: &'a str,
+    /// The two that an entity of both is made of.
+    pair: Option<(&'a str, &'a str)>,
+    /// What is counted, if something other than payments is.
+    counted: &'a str,
     value: f32,
 }
 
@@ -71,7 +93,20 @@ impl Words<'_> {
             "min" => format!("the {entity}'s least amount{over} is {value}"),
             "max" => format!("the {entity}'s greatest amount{over} is {value}"),
             "since_last" => format!("the {entity}'s payment before was {value} ago"),
-            "age" => format!("the {entity} was first seen {value} ago"),
+            "distinct" => match self.value {
+                1.0 => format!("one {} at the {entity}{over}", self.counted),
+                _ => format!("{value} different {}s at the {entity}{over}", self.counted),
+            },
+            "age" => match (self.pair, yes) {
+                (Some((one, other)), false) => {
+                    format!("{one} and {other} were never seen together before")
+                }
+                (Some((one, other)), true) => {
+                    format!("{one} and {other} were first seen together {value} ago")
+                }
+                (None, false) => format!("the {entity} was never seen before"),
+                (None, true) => format!("the {entity} was first seen {value} ago"),
+            },
             "ratio" => {
                 format!("amount is {value} times the {entity}'s {}mean", self.of_days())
             }
@@ -191,6 +226,12 @@ version = 1
 name = "payer"
 [[entity]]
 name = "payee"
+[[entity]]
+name = "device"
+context = "device"
+[[entity]]
+name = "own"
+of = ["payer", "device"]
 [[feature]]
 name = "amount"
 statistic = "amount"
@@ -237,6 +278,24 @@ entity = "payee"
 statistic = "fraud_run_age"
 description = "Run"
 [[feature]]
+name = "device.payers_1d"
+entity = "device"
+statistic = "distinct"
+of = "payer"
+window = "1d"
+form = "ring"
+description = "Payers"
+[[feature]]
+name = "device.age"
+entity = "device"
+statistic = "age"
+description = "Age"
+[[feature]]
+name = "own.age"
+entity = "own"
+statistic = "age"
+description = "Age together"
+[[feature]]
 name = "odd"
 statistic = "quotient"
 of = ["amount", "payer.count_1h"]
@@ -281,6 +340,12 @@ description = "Amount per payment."
                 f32::NAN,
                 "the payee's newest payments of which it is known are honest",
             ),
+            ("device.payers_1d", 4.0, "4 different payers at the device in 1 day"),
+            ("device.payers_1d", 1.0, "one payer at the device in 1 day"),
+            ("device.age", 0.0, "the device was never seen before"),
+            ("device.age", 7_200.0, "the device was first seen 2 h ago"),
+            ("own.age", 0.0, "payer and device were never seen together before"),
+            ("own.age", 3_600.0, "payer and device were first seen together 1 h ago"),
             ("odd", 2.5, "Amount per payment: 2.5"),
             ("odd", f32::NAN, "Amount per payment is not known"),
         ] {
@@ -297,7 +362,7 @@ description = "Amount per payment."
 
     #[test]
     fn every_shipped_feature_has_words() {
-        for catalogue in [Catalogue::book(), Catalogue::standard()] {
+        for catalogue in [Catalogue::book(), Catalogue::standard(), Catalogue::devices()] {
             for value in [f32::NAN, 0.0, 1.0, 2.5, 1e9, -1.0] {
                 let row = vec![value; catalogue.len()];
                 for feature in 0..catalogue.len() {

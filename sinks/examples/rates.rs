@@ -16,12 +16,15 @@ use bytes::Bytes;
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{
     Account, AccountEvent, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances,
-    Code, Event, EventSeq, LedgerId, Operation, Outcome, Payment, PaymentEvent, PaymentFlags,
-    PaymentId, Status, Timestamp, Verdict,
+    Code, Event, EventSeq, LedgerId, Operation, Outcome, OwnerId, Payment, PaymentEvent,
+    PaymentFlags, PaymentId, Status, Timestamp, Verdict,
 };
+use millrace_risk::evidence::Evidence;
 use millrace_sinks::{
-    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, Sink,
+    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
+    Sink,
     audit::{VerifyOptions, verify},
+    notify::Transport,
 };
 
 const BATCH_EVENTS: usize = 4_096;
@@ -39,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{:<8} {:>12} {:>12} {:>12}", "sink", "events/s", "of CPU/s", "MiB");
     let audit_dir = dir.join("audit");
     let sink = AuditSink::open(&audit_dir, &AuditConfig::default())?;
-    measure(sink, payments, accounts, &audit_dir)?;
+    measure("audit", Box::new(sink), payments, accounts, &audit_dir)?;
     let started = Instant::now();
     let report = verify(&audit_dir, &VerifyOptions::default())?;
     let per_s = report.lines as f64 / started.elapsed().as_secs_f64();
@@ -48,18 +51,25 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let graphql_dir = dir.join("graphql");
     let (sink, _store) = GraphqlSink::open(&graphql_dir, &GraphqlConfig::default())?;
-    measure(sink, payments, accounts, &graphql_dir)?;
+    measure("graphql", Box::new(sink), payments, accounts, &graphql_dir)?;
 
     let notify_dir = dir.join("notify");
-    let sink = NotifySink::open(&notify_dir, &NotifyConfig::default())?;
-    measure(sink, payments / 10, accounts, &notify_dir)?;
+    let in_file = NotifyConfig { transport: Transport::File, ..NotifyConfig::default() };
+    let sink = NotifySink::open(&notify_dir, &in_file)?;
+    measure("notify", Box::new(sink), payments / 10, accounts, &notify_dir)?;
+
+    // Accounts that somebody owns, and inboxes only.
+    let outbox_dir = dir.join("outbox");
+    let service = NotifyService::open(&outbox_dir, &NotifyConfig::default())?;
+    measure("outbox", service.sink, payments / 10, accounts, &outbox_dir)?;
     fs::remove_dir_all(&dir)?;
     Ok(())
 }
 
 /// Feeds the sink, and prints its rate over the time within it.
 fn measure(
-    mut sink: impl Sink,
+    name: &str,
+    mut sink: Box<dyn Sink>,
     payments: u64,
     accounts: u64,
     dir: &Path,
@@ -83,7 +93,6 @@ fn measure(
         elapsed += started.elapsed();
         pending.clear();
     }
-    let name = sink.name();
     drop(sink);
     let cpu = cpu_time() - cpu_before - making;
     let per = |time: Duration| payments as f64 / time.as_secs_f64();
@@ -127,6 +136,7 @@ impl Bank {
                 ledger: LedgerId(203),
                 code: Code(1),
                 flags: AccountFlags::NONE,
+                owner: OwnerId(index as u128 + 1),
                 ..AccountSpec::default()
             };
             let account =
@@ -140,12 +150,20 @@ impl Bank {
 
     fn payments(&mut self, count: u64) -> FeedBatch {
         let time = Timestamp(TIME_NS + self.seq * 1_000);
-        let context = Bytes::from_static(b"\x08\x02\x22\x02CZ\x2a\x045411\x32\x0breceipt 123");
+        // Every payment has a reference of its own, and a score.
+        let context = |seq: u64| {
+            let head = b"\x08\x02\x22\x02CZ\x2a\x045411\x32\x14".as_slice();
+            Bytes::from([head, format!("receipt {seq:012}").as_bytes()].concat())
+        };
+        let evidence = Evidence { policy: 1, score: Some(0.25), ..Evidence::default() };
+        let mut bytes = Vec::new();
+        evidence.put(&mut bytes);
+        let evidence = Bytes::from(bytes);
         let events = (0..count)
             .map(|_| FeedEvent {
                 event: Event::Payment(self.pay(time)),
-                context: context.clone(),
-                evidence: Bytes::new(),
+                context: context(self.seq),
+                evidence: evidence.clone(),
             })
             .collect();
         FeedBatch { time, events }

@@ -94,11 +94,21 @@ pub enum SinkError {
     /// The sink's output depends on the order of events.
     #[error(
         "{sink}: a single event can't be replayed, because later ones build on it. Rebuild the sink \
-         from the journal (millrace sinks rebuild {sink}): that processes the event in its place"
+         from the journal where it can be rebuilt (millrace sinks rebuild): that processes the event \
+         in its place"
     )]
     NotReplayable {
         /// The sink.
         sink: &'static str,
+    },
+    /// Too many events can't be processed.
+    #[error(
+        "{sink}: its quarantine is full, so it stopped. See what is wrong with the events (millrace \
+         sinks quarantine list), mend it, replay or drop them, and start again"
+    )]
+    QuarantineFull {
+        /// The sink that stopped.
+        sink: String,
     },
     /// A service that the sink works with is away, or refused something.
     #[error("{service}: {problem}")]
@@ -158,6 +168,14 @@ pub enum SinkError {
         /// What is wrong.
         problem: String,
     },
+    /// A setting does not make sense, or names what is not there.
+    #[error("sinks.{setting}: {problem}")]
+    Setting {
+        /// The key, below `sinks`.
+        setting: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// The audit log can't go on.
     #[error(transparent)]
     Audit(Box<AuditError>),
@@ -204,6 +222,15 @@ impl SinkError {
         }
     }
 
+    /// What is at fault, when no retry helps.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Poison { .. } | Self::Template { .. } | Self::Service { .. } => Blame::Event,
+            _ => Blame::Sink,
+        }
+    }
+
     pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
@@ -211,6 +238,15 @@ impl SinkError {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// What is at fault when no retry helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Perhaps one event: it is looked for, and quarantined.
+    Event,
+    /// The sink as a whole: it stops.
+    Sink,
 }
 
 /// Whether the event is due (`true`) or was processed before (`false`).

@@ -7,7 +7,7 @@ mod server;
 use common::bank;
 use millrace_sinks::graphql::schema_definition;
 use serde_json::{Value, json};
-use server::{ACCOUNT_1, Server};
+use server::{ACCOUNT_1, Server, cursor};
 
 #[tokio::test]
 async fn a_balance_history_pages_newest_first() {
@@ -27,7 +27,7 @@ async fn a_balance_history_pages_newest_first() {
     let first = read("first: 5").await;
     assert_eq!(
         first["edges"][4],
-        json!({ "cursor": "10", "node": {
+        json!({ "cursor": cursor(10), "node": {
             "seq": "10", "time": "2026-11-20T08:30:02.000000000Z", "change": "EXPIRED",
             "paymentId": "01930000-0000-7000-8000-000000000007",
             "payment": { "operation": "AUTHORIZE" },
@@ -38,13 +38,13 @@ async fn a_balance_history_pages_newest_first() {
             },
         }})
     );
-    let place = json!({ "hasNextPage": true, "hasPreviousPage": false, "endCursor": "10" });
+    let place = json!({ "hasNextPage": true, "hasPreviousPage": false, "endCursor": cursor(10) });
     assert_eq!(first["pageInfo"], place);
     let seqs = |page: &Value| -> Vec<String> {
         let edges = page["edges"].as_array().expect("a list").iter();
-        edges.map(|edge| edge["cursor"].as_str().expect("text").to_owned()).collect()
+        edges.map(|edge| edge["node"]["seq"].as_str().expect("text").to_owned()).collect()
     };
-    let rest = read("after: \"10\", first: 7").await;
+    let rest = read(&format!("after: {:?}, first: 7", cursor(10))).await;
     assert_eq!(seqs(&rest), ["9", "8", "7", "6", "5", "4", "3"]);
     assert_eq!(rest["pageInfo"]["hasNextPage"], false);
     // Batches of four events, a second apart: 5 to 8 in the second, 9 to 12 in the third.
@@ -57,7 +57,11 @@ async fn a_balance_history_pages_newest_first() {
             &["12", "11", "10", "9", "8", "7"],
             true,
         ),
-        ("toTime: \"2026-11-20T08:30:03Z\", after: \"6\"", &["5", "4", "3"], false),
+        (
+            &format!("toTime: \"2026-11-20T08:30:03Z\", after: {:?}", cursor(6)),
+            &["5", "4", "3"],
+            false,
+        ),
         ("fromTime: \"2027-01-01T00:00:00Z\"", &[], false),
     ] {
         let found = read(arguments).await;
@@ -104,7 +108,7 @@ async fn holds_that_timed_out_are_listed() {
     assert_eq!(
         newest,
         json!({
-            "edges": [{ "cursor": "25", "node": {
+            "edges": [{ "cursor": cursor(25), "node": {
                 "seq": "25", "time": "2026-11-20T08:30:06.000000000Z", "holdId": hold,
                 "debitAccountId": ACCOUNT_1, "creditAccountId": account_2,
                 "releasedAmount": { "minor": "3500", "amount": "35.00", "currency": "CZK" },
@@ -113,10 +117,10 @@ async fn holds_that_timed_out_are_listed() {
                     "capturedAmount": { "amount": "15.00" },
                 },
             }}],
-            "pageInfo": { "hasNextPage": true, "hasPreviousPage": false, "endCursor": "25" },
+            "pageInfo": { "hasNextPage": true, "hasPreviousPage": false, "endCursor": cursor(25) },
         })
     );
-    let of_account = format!("(account: \"{account_2}\", after: \"25\")");
+    let of_account = format!("(account: \"{account_2}\", after: {:?})", cursor(25));
     let older = server.answer(&query(&of_account)).await["timedOutHolds"].clone();
     assert_eq!(older["edges"][0]["node"]["releasedAmount"]["amount"], "9.00");
     assert_eq!(older["pageInfo"]["hasNextPage"], false);

@@ -2,12 +2,14 @@
 //! and how they page.
 
 mod common;
+#[path = "common/lists.rs"]
+mod lists;
 
 use common::{CZK, History, START_NS, account, bank, payment};
 use millrace_ledger::{Event, EventSeq, RejectReason, Timestamp};
 use millrace_sinks::{
     GraphqlConfig, GraphqlSink, ReadStore, Sink as _,
-    graphql::{BalanceChange, HistoryRange, HistoryRow},
+    graphql::{BalanceChange, HistoryRow, model::TimeRange},
 };
 
 fn stored(history: &History, batch_events: usize) -> (tempfile::TempDir, ReadStore) {
@@ -19,7 +21,7 @@ fn stored(history: &History, batch_events: usize) -> (tempfile::TempDir, ReadSto
 }
 
 fn whole(store: &ReadStore, number: u128) -> Vec<HistoryRow> {
-    store.balance_history(account(number), HistoryRange::default(), 10_000).expect("reads")
+    lists::history(store, account(number), TimeRange::default(), None, 10_000).expect("reads")
 }
 
 /// Row by row, what the bank's events made of account 1.
@@ -138,12 +140,13 @@ fn pages_and_times_cut_the_history_where_they_say() {
     let all = whole(&store, 1);
     assert_eq!(all.len(), 67);
     assert!(all.is_sorted_by(|a, b| a.seq > b.seq), "newest first");
-    let read = |range, limit| store.balance_history(account(1), range, limit).expect("reads");
+    let read =
+        |range, than, limit| lists::history(&store, account(1), range, than, limit).expect("reads");
     for page in [1, 10, 66, 67, 68] {
         let mut joined: Vec<HistoryRow> = Vec::new();
         loop {
             let before = joined.last().map(|row| row.seq);
-            let found = read(HistoryRange { before, ..HistoryRange::default() }, page);
+            let found = read(TimeRange::default(), before, page);
             if found.is_empty() {
                 break;
             }
@@ -163,7 +166,7 @@ fn pages_and_times_cut_the_history_where_they_say() {
                         && before.is_none_or(|before| row.seq < before)
                 };
                 let expected: Vec<_> = all.iter().filter(wanted).copied().take(20).collect();
-                let found = read(HistoryRange { before, from, to }, 20);
+                let found = read(TimeRange { from, to }, before, 20);
                 assert_eq!(found, expected, "{from:?} {to:?} {before:?}");
             }
         }
@@ -188,7 +191,8 @@ fn holds_that_timed_out_are_listed_newest_first() {
     for batch_events in [1, 3, 100] {
         let (_dir, store) = stored(&history, batch_events);
         let listed = |number: Option<u128>, before, limit| {
-            let found = store.timed_out_holds(number.map(account), before, limit).expect("reads");
+            let found =
+                lists::timed_out(&store, number.map(account), before, limit).expect("reads");
             let shown = found.iter().map(|found| {
                 assert_eq!(found.hold.state.expect("has the id").released, found.released);
                 (found.seq.0, found.hold.event.payment.id, found.released)
@@ -205,7 +209,7 @@ fn holds_that_timed_out_are_listed_newest_first() {
         assert_eq!(listed(Some(3), None, 1), [third]);
         assert_eq!(listed(Some(4), None, 10), [third]);
         assert_eq!(listed(Some(99), None, 10), []);
-        let view = store.timed_out_holds(None, None, 1).expect("reads").remove(0);
+        let view = lists::timed_out(&store, None, None, 1).expect("reads").remove(0);
         let batch = 12 / batch_events as u64;
         assert_eq!(view.time, Timestamp(START_NS + batch * 1_000_000_000));
         assert_eq!((view.hold.event.payment.debit, view.hold.event.seq), (account(3), EventSeq(7)));

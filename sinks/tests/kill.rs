@@ -1,9 +1,11 @@
-//! Kills a process that drives all four sinks, again and again, at whatever moment it comes, and
+//! Kills a process that drives all sinks, again and again, at whatever moment it comes, and
 //! compares what they end up with to an undisturbed run.
 //!
 //! The process is this test's own binary, so it has a `main` of its own.
 
 mod common;
+#[path = "common/lists.rs"]
+mod lists;
 
 use std::{
     env,
@@ -20,10 +22,11 @@ use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{RejectReason, RiskDecision};
 use millrace_risk::desk::OpenPage;
 use millrace_sinks::{
-    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifySink, ReviewsConfig,
-    ReviewsSink, Sink,
+    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
+    ReviewsConfig, ReviewsSink, Sink,
     audit::{self, VerifyOptions},
-    graphql::HistoryRange,
+    graphql::model::TimeRange,
+    notify::{InboxQuery, Transport},
 };
 
 /// Names the directory to a process that is to be killed.
@@ -75,17 +78,24 @@ fn history() -> Vec<FeedBatch> {
     history.batches(48)
 }
 
+fn in_file() -> NotifyConfig {
+    NotifyConfig { transport: Transport::File, ..NotifyConfig::default() }
+}
+
 /// Opens the sinks and applies all that they have not applied yet. Returns what the store says.
 fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let batches = history();
     // Segments are sealed and compressed all along.
     let (audit_dir, audit_config) = (dir.join("audit"), AuditConfig::default());
     let mut audit = AuditSink::open_sized(&audit_dir, &audit_config, SEGMENT_BYTES)?;
-    let mut notify = NotifySink::open(&dir.join("notify"), &NotifyConfig::default())?;
+    let mut notify = NotifySink::open(&dir.join("notify"), &in_file())?;
+    let outbox = NotifyService::open(&dir.join("outbox"), &NotifyConfig::default())?;
+    let (mut outbox, inbox) = (outbox.sink, outbox.inbox.ok_or("an outbox has an inbox")?);
     let (mut graphql, store) = GraphqlSink::open(&dir.join("graphql"), &GraphqlConfig::default())?;
     let (mut reviews, desk) = ReviewsSink::open(&dir.join("reviews"), &ReviewsConfig::default())?;
     for batch in &batches {
-        let sinks: [&mut dyn Sink; 4] = [&mut audit, &mut notify, &mut graphql, &mut reviews];
+        let sinks: [&mut dyn Sink; 5] =
+            [&mut audit, &mut notify, outbox.as_mut(), &mut graphql, &mut reviews];
         for sink in sinks {
             sink.apply(std::slice::from_ref(batch))?;
         }
@@ -95,17 +105,19 @@ fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let policies = desk.policies(None, usize::MAX)?;
     let mut state = format!("{} {open:?} {policies:?}\n", desk.applied_seq());
     state += &format!("{} {:?}\n", store.applied_seq(), store.conservation()?);
-    for view in store.payments(None, None, usize::MAX - 1)? {
+    for view in lists::payments(&store, None, None, usize::MAX)? {
         state += &format!("{:?} {:?}\n", view.event, view.state);
     }
+    let told = inbox.list(InboxQuery::default(), None, usize::MAX)?;
+    state += &format!("{} {told:?}\n", told.len());
     for number in 1..6 {
-        let listed = store.payments(Some(account(number)), None, usize::MAX - 1)?;
+        let listed = lists::payments(&store, Some(account(number)), None, usize::MAX)?;
         state += &format!("{:?}\n", store.account(account(number))?);
         state += &format!("{:?}\n", listed.iter().map(|view| view.event.seq).collect::<Vec<_>>());
         let history =
-            store.balance_history(account(number), HistoryRange::default(), usize::MAX)?;
+            lists::history(&store, account(number), TimeRange::default(), None, usize::MAX)?;
         state += &format!("{history:?}\n");
-        let expired = store.timed_out_holds(Some(account(number)), None, usize::MAX)?;
+        let expired = lists::timed_out(&store, Some(account(number)), None, usize::MAX)?;
         state += &format!("{:?}\n", expired.iter().map(|hold| hold.seq).collect::<Vec<_>>());
     }
     Ok(state)

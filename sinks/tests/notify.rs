@@ -1,4 +1,4 @@
-//! Notifications, from events to messages: who is told what, and restarts at every torn byte.
+//! Notifications as lines, from events to messages: who is told what, and restarts at every torn byte.
 
 mod common;
 
@@ -9,13 +9,17 @@ use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{EventSeq, RejectReason};
 use millrace_sinks::{
     NotifyConfig, NotifySink, Sink as _,
-    notify::{EventKind, FILE_NAME, RuleConfig},
+    notify::{EventKind, FILE_NAME, RuleConfig, Transport},
 };
 use serde_json::Value;
 use tempfile::TempDir;
 
+fn in_file() -> NotifyConfig {
+    NotifyConfig { transport: Transport::File, ..NotifyConfig::default() }
+}
+
 fn open(dir: &Path) -> NotifySink {
-    NotifySink::open(dir, &NotifyConfig::default()).expect("opens")
+    NotifySink::open(dir, &in_file()).expect("opens")
 }
 
 fn written(batches: &[FeedBatch]) -> (TempDir, Vec<u8>) {
@@ -118,7 +122,7 @@ fn rules_choose_by_kind_currency_and_amount() {
             rule("CZK", Some("1000.00"), "large: {{ amount }} {{ currency }}\n{{ seq }}"),
             rule("JPY", None, "yen: {{ amount }} {{ currency }}"),
         ],
-        ..NotifyConfig::default()
+        ..in_file()
     };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut sink = NotifySink::open(dir.path(), &config).expect("opens");
@@ -193,7 +197,7 @@ fn the_cursor_is_a_hint_that_knows_a_shorter_file() {
     assert_eq!(open(dir.path()).next_seq(), EventSeq(70_023), "rotated: only the cursor counts");
 
     fs::remove_file(dir.path().join("accounts.jsonl")).expect("removed");
-    let error = NotifySink::open(dir.path(), &NotifyConfig::default()).expect_err("is gone");
+    let error = NotifySink::open(dir.path(), &in_file()).expect_err("is gone");
     let text = error.to_string();
     assert!(text.contains("accounts.jsonl is damaged at byte 0"), "{text}");
     assert!(text.contains("Move the sink's whole directory away"), "{text}");
@@ -207,7 +211,7 @@ fn a_bad_rule_or_template_is_found_at_start() {
             template: template.map(Into::into),
             ..RuleConfig::any(on)
         }],
-        ..NotifyConfig::default()
+        ..in_file()
     };
     let dir = tempfile::tempdir().expect("a temporary directory");
     for (config, said) in [

@@ -2,6 +2,8 @@
 //! pages, and how it restarts.
 
 mod common;
+#[path = "common/lists.rs"]
+mod lists;
 
 use std::path::Path;
 
@@ -12,7 +14,10 @@ use millrace_ledger::{
 };
 use millrace_sinks::{
     GraphqlConfig, GraphqlSink, ReadStore, Sink as _, SinkError,
-    graphql::{HistoryRange, PaymentState},
+    graphql::{
+        PaymentState,
+        model::{AccountPage, TimeRange},
+    },
 };
 
 fn open(dir: &Path) -> (GraphqlSink, ReadStore) {
@@ -29,21 +34,22 @@ fn stored(history: &History, batch_events: usize) -> (tempfile::TempDir, ReadSto
 /// Everything that can be read, as text to compare.
 fn everything(store: &ReadStore) -> String {
     let mut text = format!("{} {:?}\n", store.applied_seq(), store.applied_time());
-    for view in store.accounts(None, 1_000).expect("reads") {
+    for view in store.accounts(AccountPage::first(1_000)).expect("reads").items {
         text += &format!("{view:?}\n");
-        let payments = store.payments(Some(view.account.spec.id), None, 1_000).expect("reads");
+        let payments =
+            lists::payments(store, Some(view.account.spec.id), None, 1_000).expect("reads");
         text += &format!("{:?}\n", payments.iter().map(|view| view.event.seq).collect::<Vec<_>>());
     }
-    for view in store.payments(None, None, 1_000).expect("reads") {
+    for view in lists::payments(store, None, None, 1_000).expect("reads") {
         text += &format!("{view:?}\n");
     }
     for number in 1..4 {
-        let whole = HistoryRange::default();
-        let history = store.balance_history(account(number), whole, 1_000).expect("reads");
-        let expired = store.timed_out_holds(Some(account(number)), None, 1_000).expect("reads");
+        let whole = TimeRange::default();
+        let history = lists::history(store, account(number), whole, None, 1_000).expect("reads");
+        let expired = lists::timed_out(store, Some(account(number)), None, 1_000).expect("reads");
         text += &format!("{history:?}\n{expired:?}\n");
     }
-    text += &format!("{:?}\n", store.timed_out_holds(None, None, 1_000).expect("reads"));
+    text += &format!("{:?}\n", lists::timed_out(store, None, None, 1_000).expect("reads"));
     text
 }
 
@@ -80,7 +86,7 @@ fn payments_stand_as_later_events_left_them() {
 fn a_payment_reads_back_as_it_was_decided() {
     let history = bank();
     let (_dir, store) = stored(&history, 4);
-    let views = store.payments(None, None, 100).expect("reads");
+    let views = lists::payments(&store, None, None, 100).expect("reads");
     let mut found: Vec<_> = views.iter().map(|view| view.event).collect();
     found.reverse();
     let events = history.events.iter().filter_map(|event| match &event.event {
@@ -103,7 +109,7 @@ fn a_refused_reuse_of_an_id_does_not_hide_the_payment() {
         let (_dir, store) = stored(&bank(), batch_events);
         let view = store.payment(payment(1)).expect("reads").expect("is there");
         assert_eq!(view.event.outcome.status, Status::Settled);
-        let listed = store.payments(None, Some(EventSeq(17)), 1).expect("reads");
+        let listed = lists::payments(&store, None, Some(EventSeq(17)), 1).expect("reads");
         assert_eq!(listed[0].event.payment.id, payment(1));
         let reuse = Status::Rejected(RejectReason::IdReusedAmountDiffers);
         assert_eq!((listed[0].event.outcome.status, listed[0].state), (reuse, None));
@@ -174,14 +180,14 @@ fn pages_join_to_the_whole_list() {
     for batch_events in [7, 2_500] {
         let (_dir, store) = stored(&history, batch_events);
         for (account, expected) in [(Some(account(1)), 2_000), (None, 3_000)] {
-            let whole = store.payments(account, None, 10_000).expect("reads");
+            let whole = lists::payments(&store, account, None, 10_000).expect("reads");
             assert_eq!(whole.len(), expected);
             assert!(whole.is_sorted_by(|a, b| a.event.seq > b.event.seq), "newest first");
             for page in [1, 199, 1_024] {
                 let mut joined = Vec::new();
                 let mut before = None;
                 loop {
-                    let found = store.payments(account, before, page).expect("reads");
+                    let found = lists::payments(&store, account, before, page).expect("reads");
                     let Some(last) = found.last() else { break };
                     before = Some(last.event.seq);
                     joined.extend(found);
@@ -200,7 +206,10 @@ fn accounts_page_in_the_order_of_their_ids() {
     }
     let (_dir, store) = stored(&history, 2);
     let ids = |after, limit| -> Vec<AccountId> {
-        let found = store.accounts(after, limit).expect("reads");
+        let found = store
+            .accounts(AccountPage { after, ..AccountPage::first(limit) })
+            .expect("reads")
+            .items;
         found.iter().map(|view| view.account.spec.id).collect()
     };
     assert_eq!(ids(None, 2), [account(1), account(3)]);
@@ -282,7 +291,7 @@ fn a_store_of_an_earlier_version_is_built_anew() {
     std::fs::create_dir_all(dir.path().join("store.old/keyspaces")).expect("created");
     let (mut sink, store) = open(dir.path());
     assert_eq!(sink.next_seq(), EventSeq::FIRST);
-    assert_eq!(store.payments(None, None, 10).expect("reads"), []);
+    assert_eq!(lists::payments(&store, None, None, 10).expect("reads"), []);
     assert!(!dir.path().join("store.old").exists());
     sink.apply(&history.batches(4)).expect("applies");
     assert_eq!(everything(&store), expected);
@@ -296,7 +305,7 @@ fn a_store_of_an_earlier_version_is_built_anew() {
 #[test]
 fn a_store_of_a_later_version_or_none_is_refused_and_kept() {
     for (format, said) in [
-        (Some(3), "has format 3, this program writes 2. Start the later version"),
+        (Some(4), "has format 4, this program writes 3. Start the later version"),
         (None, "is damaged at the row format"),
     ] {
         let (dir, store) = stored(&bank(), 4);
@@ -306,7 +315,7 @@ fn a_store_of_a_later_version_or_none_is_refused_and_kept() {
         let error = opened.err().expect("is refused").to_string();
         assert!(error.contains(said), "{error}");
         assert!(error.contains("rebuilt from the journal"), "{error}");
-        set_format(dir.path(), Some(2));
+        set_format(dir.path(), Some(3));
         assert_eq!(open(dir.path()).0.next_seq(), EventSeq(23), "nothing is lost");
     }
 }

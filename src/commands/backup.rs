@@ -15,7 +15,7 @@ use super::{
 };
 use crate::Failure;
 
-/// Copy the journal to another directory, while millrace runs or not
+/// Copy the journal, and the policies and models that it names, while millrace runs or not
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,7 @@ Examples:
 Safe beside a running millrace, which does not wait for it. The backup has all payments that were
 acknowledged when it began, and has been checked frame by frame. In a directory that holds a backup
 of this journal already, only what is new is copied; until that is whole, the backup that was there
-can be restored. What sinks wrote (audit log, notifications, read model) is made from the journal,
+can be restored. Policies, models, rules and lists (shelf/) are copied with it. What sinks wrote (audit log, notifications, read model) is made from the journal,
 so it is not copied. Restore with `millrace restore`.")]
 pub(crate) struct Args {
     /// Data directory of the millrace that wrote the journal
@@ -48,12 +48,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let bar = bar();
     let progress = |progress: Progress| show(&bar, progress);
-    let options = BackupOptions { taken: now(), recheck: args.recheck, progress: &progress };
+    let shelf = args.data_dir.join("shelf");
+    let options =
+        BackupOptions { taken: now(), shelf: &shelf, recheck: args.recheck, progress: &progress };
     let report = backup(&journal, &args.to, &options);
     bar.finish_and_clear();
     let report = report?;
     for reason in &report.passed_over {
         eprintln!("warning: a snapshot was not copied: {reason}. The backup is whole without it");
+    }
+    for reason in &report.artefacts_passed_over {
+        eprintln!(
+            "warning: what lies on the shelf was not copied: {reason}. A policy that names it can't be \
+             restored: upload it again, then back up again"
+        );
     }
     let seconds = started.elapsed().as_secs_f64();
     match args.json {
@@ -74,6 +82,8 @@ fn print_json(report: &BackupReport, seconds: f64) {
         "segments": report.segments,
         "snapshots": report.snapshots.iter().map(|seq| seq.0).collect::<Vec<_>>(),
         "runs": report.runs,
+        "artefacts": report.artefacts,
+        "artefacts_passed_over": report.artefacts_passed_over,
         "bytes_copied": report.bytes_copied,
         "bytes_present": report.bytes_present,
         "passed_over": report.passed_over,
@@ -89,6 +99,7 @@ fn print_table(report: &BackupReport, seconds: f64) {
     say!("  segments      {:>14}", report.segments);
     say!("  snapshots     {:>14}", report.snapshots.len());
     say!("  runs          {:>14}", report.runs);
+    say!("  artefacts     {:>14}", report.artefacts);
     say!("  bytes copied  {:>14}", report.bytes_copied);
     say!("  bytes present {:>14}", report.bytes_present);
     say!("  seconds       {seconds:>14.2}");

@@ -22,6 +22,7 @@ pub(crate) mod restore;
 pub(crate) mod risk;
 mod send;
 pub(crate) mod serve;
+pub(crate) mod sinks;
 pub(crate) mod submit;
 
 use std::io::{self, Write as _};

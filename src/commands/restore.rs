@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let bar = backup::bar();
     let progress = |progress: Progress| backup::show(&bar, progress);
-    let report = restore(&args.from, &args.to.join("journal"), until, &progress);
+    let report =
+        restore(&args.from, &args.to.join("journal"), &args.to.join("shelf"), until, &progress);
     bar.finish_and_clear();
     let report = report?;
     for reason in &report.passed_over {
@@ -81,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn check_free(data_dir: &Path) -> Result<(), Failure> {
     let Ok(entries) = fs::read_dir(data_dir) else { return Ok(()) };
     // The audit log's key knows no events.
-    let ours = ["journal", "journal.restoring", "audit.key"];
+    let ours = ["journal", "journal.restoring", "shelf", "audit.key"];
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut others: Vec<_> = names.filter(|name| !ours.contains(&name.as_str())).collect();
     others.sort();
@@ -109,6 +110,7 @@ fn print_json(report: &RestoreReport, seconds: f64) {
         "state_hash": hex(&report.state_hash),
         "segments": report.segments,
         "snapshot": report.snapshot.map(|seq| seq.0),
+        "artefacts": report.artefacts,
         "bytes_copied": report.bytes,
         "passed_over": report.passed_over,
         "elapsed_s": seconds,
@@ -124,6 +126,7 @@ fn print_table(report: &RestoreReport, data_dir: &Path, seconds: f64) {
         Some(seq) => say!("  snapshot of   {seq:>14}"),
         None => say!("  snapshot of   {:>14}", "-"),
     }
+    say!("  artefacts     {:>14}", report.artefacts);
     say!("  bytes copied  {:>14}", report.bytes);
     say!("  seconds       {seconds:>14.2}");
     if report.last_seq.0 > 0 {

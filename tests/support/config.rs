@@ -24,7 +24,9 @@ impl Settings {
     pub(crate) fn dev() -> Self {
         let text = fs::read_to_string(repository("configs/dev.toml")).expect("ships");
         let settings = Self { table: text.parse().expect("is TOML") };
-        settings.with("ingest.listen", "127.0.0.1:0").with("sinks.graphql.listen", "127.0.0.1:0")
+        ["ingest.listen", "sinks.graphql.listen", "metrics.listen"]
+            .into_iter()
+            .fold(settings, |settings, listen| settings.with(listen, "127.0.0.1:0"))
     }
 
     /// Without limits.

@@ -36,7 +36,7 @@ pub(crate) fn check_audit_log(data_dir: &Path) -> u64 {
 }
 
 /// Entries of the audit log: those of sealed segments, by their names, and the open one's lines.
-fn audit_entries(data_dir: &Path) -> u64 {
+pub(crate) fn audit_entries(data_dir: &Path) -> u64 {
     let audit = data_dir.join("audit");
     let names = fs::read_dir(audit.join("segments")).into_iter().flatten().flatten();
     let ends = names.filter_map(|entry| {

@@ -30,6 +30,19 @@ pub(crate) fn ask(address: SocketAddr, query: &str) -> Value {
     answer["data"].clone()
 }
 
+/// The body of the answer to a plain request.
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
+    let mut connection = TcpStream::connect(address).expect("it listens");
+    connection.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        .expect("is sent");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("is answered");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}
+
 /// The last event that queries see.
 pub(crate) fn applied_seq(address: SocketAddr) -> u64 {
     let answer = ask(address, "{ status { appliedSeq } }");

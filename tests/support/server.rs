@@ -11,6 +11,8 @@ pub(crate) struct Server {
     process: Process,
     pub(crate) grpc: SocketAddr,
     pub(crate) graphql: SocketAddr,
+    /// Where metrics are shown, if they are.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl Server {
@@ -25,13 +27,13 @@ impl Server {
     }
 
     fn ready(mut process: Process) -> Self {
-        let (grpc, graphql) = eventually("the server is ready", || {
+        let (grpc, graphql, metrics) = eventually("the server is ready", || {
             let log = process.stderr();
             let found = addresses(&log);
             assert!(found.is_some() || !process.has_ended(), "it did not start: {log}");
             found
         });
-        Self { process, grpc, graphql }
+        Self { process, grpc, graphql, metrics }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -67,11 +69,11 @@ impl Server {
 }
 
 /// Where it listens, once its log says that it is ready.
-fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
+fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr, Option<SocketAddr>)> {
     let line = log.lines().find(|line| line.contains(" ready "))?;
     let value = |key| {
         let (_, after) = line.split_once(key)?;
-        after.split([' ', '"']).next()?.parse().ok()
+        after.split([' ', '"', '/']).next()?.parse().ok()
     };
-    Some((value(" grpc=")?, value(" graphql=\"http://")?))
+    Some((value(" grpc=")?, value(" graphql=\"http://")?, value(" metrics=\"http://")))
 }

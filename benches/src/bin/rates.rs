@@ -55,6 +55,9 @@ struct Cli {
     /// Mebibytes of journal between two snapshots, 0 for none [default: the engine's]
     #[arg(long, value_name = "MIB")]
     snapshot_mib: Option<u64>,
+    /// Mebibytes of a snapshot to write in a second, 0 for no limit [default: the engine's]
+    #[arg(long, value_name = "MIB")]
+    snapshot_mib_per_s: Option<u64>,
     /// New or empty directory for the journal, which is kept [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl Cli {
             every: self.every,
             shards: self.shards,
             snapshot_mib: self.snapshot_mib,
+            snapshot_mib_per_s: self.snapshot_mib_per_s,
             dir: self.dir,
         }
     }

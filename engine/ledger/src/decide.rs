@@ -2,20 +2,29 @@
 //!
 //! Guarantees: a linked group happens whole or not at all; only the member that failed carries its
 //! own reason; an id that is taken keeps its first outcome, whatever group it turns up in again.
+//!
+//! [`look_ahead`] tells the gate of what comes next, [`decision`] writes down what became of it.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+mod decision;
+mod look_ahead;
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
-    AccountId, Alone, Amount, Balances, Block, Contexts, EventSeq, Gate, HistoryError, Judged,
-    Ledger, LedgerId, NoContexts, Operation, Outcome, Payment, PaymentEvent, PaymentFlags,
-    PaymentId, RejectReason, Stage, StoredPayment, Timestamp, Verdict, Workers,
+    Alone, Amount, Balances, Contexts, Gate, HistoryError, Judged, Ledger, NoContexts, Payment,
+    PaymentFlags, RejectReason, StoredPayment, Verdict, Workers,
     books::Books,
     post::{Evaluation, Posting},
     recent::Place,
     resolve::Request,
-    shard::{IN_HISTORY, NOT_FOUND, Stretch},
-    stored::NO_ACCOUNT,
+    shard::Stretch,
 };
+
+use decision::Slot;
+use look_ahead::Attempts;
+
+pub use decision::Decision;
+pub(crate) use look_ahead::is_observed;
 
 /// Payments that are resolved together, ahead of posting them: enough for their cache misses to
 /// overlap, few enough for what was fetched to be there still.
@@ -25,25 +34,6 @@ const STRETCH_BESIDE: usize = 2_048;
 
 /// Payments ahead of the one that is posted whose account rows are being fetched.
 const ROWS_AHEAD: usize = 512;
-
-/// What became of one payment of a batch.
-#[allow(clippy::large_enum_variant)] // nearly all are `New`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Decided now: an event to be journaled.
-    New(PaymentEvent),
-    /// The id was taken: its first outcome, and nothing happened.
-    Replay {
-        /// The payment.
-        id: PaymentId,
-        /// Position of its event.
-        seq: EventSeq,
-        /// Its first outcome.
-        outcome: Outcome,
-        /// What risk said.
-        verdict: Verdict,
-    },
-}
 
 impl Ledger {
     /// Decides the payments of one request. A linked group ends with its first member that is not
@@ -180,18 +170,6 @@ struct Deciding<'a, G, D> {
     at: usize,
 }
 
-/// What the gate was told of the request so far.
-struct Attempts<'a> {
-    looks_ahead: bool,
-    contexts: &'a dyn Contexts,
-    /// Row of the request's first payment.
-    first_row: u32,
-    /// Position up to which it was told.
-    until: usize,
-    /// Scratch.
-    positions: Vec<u32>,
-}
-
 /// A group member that was posted, until its group is complete.
 struct Step {
     place: Place,
@@ -233,60 +211,6 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
                 return;
             }
         }
-    }
-
-    /// Tells the gate of the payments that are next, as far as it is certain now which of them will
-    /// leave an event: a known id ends the block, and begins the next one, when all before it is
-    /// posted.
-    fn look_ahead(&mut self, resolved: usize) {
-        let (payments, findings) = (self.request.payments, self.request.findings);
-        let mut positions = std::mem::take(&mut self.attempts.positions);
-        positions.clear();
-        let mut start = self.at;
-        while start < resolved {
-            let linked = |payment: &&Payment| payment.flags.has(PaymentFlags::LINKED);
-            let members = payments[start..resolved].iter().take_while(linked).count() + 1;
-            let end = (start + members).min(payments.len());
-            if end > resolved {
-                break;
-            }
-            let first = |position: usize| findings.first[position].load(Relaxed);
-            let formed = |position: usize| findings.defect[position].load(Relaxed) == 0;
-            let in_order =
-                |position: &usize| formed(*position) && is_observed(payments[*position].operation);
-            let own_rows = self.attempts.first_row + start as u32..IN_HISTORY;
-            if start > self.at
-                && (start..end).filter(in_order).any(|position| {
-                    first(position) != NOT_FOUND && !own_rows.contains(&first(position))
-                })
-            {
-                break;
-            }
-            for position in (start..end).filter(in_order) {
-                let counts = match first(position) {
-                    NOT_FOUND => true,
-                    row if own_rows.contains(&row) => false,
-                    _ => {
-                        let id = payments[position].id;
-                        let is_event = |at| self.books.replay_of(&self.request, at).is_none();
-                        let again = |earlier: usize| {
-                            payments[earlier].id == id && formed(earlier) && is_event(earlier)
-                        };
-                        is_event(position) && !(start..position).any(again)
-                    }
-                };
-                if counts {
-                    positions.push(position as u32);
-                }
-            }
-            start = end;
-        }
-        self.attempts.until = start;
-        if !positions.is_empty() {
-            let (contexts, at) = (self.attempts.contexts, self.books.time);
-            self.gate.look_ahead(&Block { payments, positions: &positions, contexts, at });
-        }
-        self.attempts.positions = positions;
     }
 
     /// Has the rows of a payment's accounts fetched.
@@ -438,148 +362,4 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
         }
         Step { place, posting, verdict, balances }
     }
-}
-
-/// Whether a refused payment has its row already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Next,
-    Given,
-}
-
-impl Books {
-    #[inline]
-    fn accept(&mut self, payment: &Payment, step: &Step) -> Decision {
-        self.settle_sequence(step.place, &step.posting);
-        self.payments_taken += 1;
-        let stored = self.recent.get(step.place);
-        let payment = match payment.operation.needs_original() {
-            false => *payment,
-            true => Payment {
-                debit: self.accounts.id(stored.debit),
-                credit: self.accounts.id(stored.credit),
-                ledger: self.accounts.ledger(stored.debit),
-                code: stored.code,
-                ..*payment
-            },
-        };
-        Decision::New(PaymentEvent {
-            seq: stored.seq,
-            payment,
-            outcome: stored.outcome(),
-            verdict: step.verdict,
-            balances: Some(step.balances),
-        })
-    }
-
-    fn refuse(
-        &mut self,
-        request: &Request<'_>,
-        position: usize,
-        slot: Slot,
-        reason: RejectReason,
-        accounts: Option<(u32, u32)>,
-        verdict: Verdict,
-    ) -> Decision {
-        let seq = self.take_seq();
-        let payment = &request.payments[position];
-        let payment = self.with_accounts_filled_in(payment, accounts);
-        match (reason.burns_id(), slot) {
-            (true, _) => {
-                let sides = self.sides_of(request, position, accounts);
-                self.burn(&payment, sides, reason, verdict, request.first_row(position));
-            }
-            (false, Slot::Next) => self.recent.push_vacant(),
-            (false, Slot::Given) => {}
-        }
-        Decision::New(PaymentEvent {
-            seq,
-            payment,
-            outcome: Outcome::rejected(reason),
-            verdict,
-            balances: accounts.map(|(debit, credit)| self.balances_of(debit, credit)),
-        })
-    }
-
-    /// The accounts that a refused payment names, or leaves to its original.
-    fn sides_of(
-        &self,
-        request: &Request<'_>,
-        position: usize,
-        accounts: Option<(u32, u32)>,
-    ) -> (u32, u32) {
-        let payment = &request.payments[position];
-        let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
-        let named = |id: AccountId, found: &[AtomicU32], of_original| match id {
-            AccountId::ZERO => of_original,
-            _ => found[position].load(Relaxed),
-        };
-        (
-            named(payment.debit, &request.findings.debit, of_debit),
-            named(payment.credit, &request.findings.credit, of_credit),
-        )
-    }
-
-    /// What a refused payment left to its original, so that readers know whose money it was.
-    fn with_accounts_filled_in(&self, payment: &Payment, accounts: Option<(u32, u32)>) -> Payment {
-        let mut filled_in = *payment;
-        if let Some((debit, credit)) = accounts.filter(|_| payment.operation.needs_original()) {
-            let or = |given: AccountId, of_original: AccountId| match given {
-                AccountId::ZERO => of_original,
-                given => given,
-            };
-            filled_in.debit = or(payment.debit, self.accounts.id(debit));
-            filled_in.credit = or(payment.credit, self.accounts.id(credit));
-            if payment.ledger == LedgerId(0) {
-                filled_in.ledger = self.accounts.ledger(debit);
-            }
-        }
-        filled_in
-    }
-
-    /// Takes the id of a refused payment, so that a retry gets the same refusal.
-    pub(crate) fn burn(
-        &mut self,
-        payment: &Payment,
-        (debit, credit): (u32, u32),
-        reason: RejectReason,
-        verdict: Verdict,
-        first: Option<u32>,
-    ) {
-        let verdict = self.verdict_place(verdict);
-        self.payments_taken += 1;
-        let stored = StoredPayment {
-            id: payment.id,
-            amount: payment.amount,
-            applied: 0,
-            left: 0,
-            original: PaymentId::ZERO,
-            seq: self.last_seq,
-            expires_at: Timestamp(0),
-            context_digest: payment.context_digest,
-            debit,
-            credit,
-            timeout_s: payment.timeout_s,
-            code: payment.code,
-            verdict,
-            operation: payment.operation,
-            flags: payment.flags,
-            stage: Stage::Refused(reason),
-        };
-        self.recent.push(stored, first);
-    }
-
-    fn replay(&self, first: &StoredPayment) -> Decision {
-        Decision::Replay {
-            id: first.id,
-            seq: first.seq,
-            outcome: first.outcome(),
-            verdict: self.verdict(first.verdict),
-        }
-    }
-}
-
-/// Whether the gate saw this accepted payment.
-pub(crate) fn is_observed(operation: Operation) -> bool {
-    !operation.needs_original()
 }

@@ -2,10 +2,9 @@
 //!
 //! Guarantees that what a sweep hands out is every row as it stood when the sweep began, however
 //! many changes happen meanwhile. A row that changes before the sweep reaches it is kept as it was,
-//! once; nothing is ever copied as a whole, so nothing ever has to wait for a copy.
-
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+//! once; nothing is ever copied as a whole, and what keeps rows grows without moving any, so nothing
+//! ever has to wait for a copy. The memory of a row that was kept is used again once the sweep has
+//! passed it.
 
 use crate::store::Store;
 
@@ -21,7 +20,14 @@ struct Sweep<T> {
     next: u32,
     end: u32,
     /// Rows that changed before the sweep reached them, as they were.
-    before: HashMap<u32, T, FixedState>,
+    before: Store<T>,
+    /// One bit per slot: whether its row is in `before`, or was. It is asked at every change, and
+    /// small enough to stay in the cache.
+    kept: Vec<u64>,
+    /// By slot: where in `before` it is, if it is there.
+    places: Vec<u32>,
+    /// Places in `before` that the sweep has passed.
+    free: Vec<u32>,
 }
 
 impl<T> Default for Swept<T> {
@@ -76,8 +82,15 @@ impl<T: Clone> Swept<T> {
 
     /// Begins a sweep over the rows as they are now. One that is under way is given up.
     pub fn begin_sweep(&mut self) {
-        let before = HashMap::with_hasher(FixedState::with_seed(0));
-        self.sweep = Some(Sweep { next: 0, end: self.rows.len() as u32, before });
+        let rows = self.rows.len();
+        self.sweep = Some(Sweep {
+            next: 0,
+            end: rows as u32,
+            before: Store::default(),
+            kept: vec![0; rows.div_ceil(64)],
+            places: vec![0; rows],
+            free: Vec::new(),
+        });
     }
 
     /// Appends the next `rows_max` rows of the sweep, each with its slot. `false` when it is over.
@@ -85,12 +98,13 @@ impl<T: Clone> Swept<T> {
         let Some(sweep) = &mut self.sweep else { return false };
         let end = sweep.end.min(sweep.next.saturating_add(rows_max.min(u32::MAX as usize) as u32));
         for slot in sweep.next..end {
-            match sweep.before.is_empty() {
-                true => put(slot, self.rows.get(slot)),
-                false => match sweep.before.remove(&slot) {
-                    Some(before) => put(slot, &before),
-                    None => put(slot, self.rows.get(slot)),
-                },
+            match sweep.has_kept(slot) {
+                true => {
+                    let place = sweep.places[slot as usize];
+                    put(slot, sweep.before.get(place));
+                    sweep.free.push(place);
+                }
+                false => put(slot, self.rows.get(slot)),
             }
         }
         sweep.next = end;
@@ -103,9 +117,22 @@ impl<T: Clone> Swept<T> {
 
 impl<T: Clone> Sweep<T> {
     fn keep(&mut self, slot: u32, row: &T) {
-        if slot >= self.next && slot < self.end {
-            self.before.entry(slot).or_insert_with(|| row.clone());
+        if slot < self.next || slot >= self.end || self.has_kept(slot) {
+            return;
         }
+        let place = match self.free.pop() {
+            Some(place) => {
+                *self.before.get_mut(place) = row.clone();
+                place
+            }
+            None => self.before.push(row.clone()),
+        };
+        self.kept[slot as usize / 64] |= 1 << (slot % 64);
+        self.places[slot as usize] = place;
+    }
+
+    fn has_kept(&self, slot: u32) -> bool {
+        self.kept[slot as usize / 64] & (1 << (slot % 64)) != 0
     }
 }
 

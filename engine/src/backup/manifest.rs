@@ -21,7 +21,9 @@ use crate::{
 
 /// What the manifest is called once the backup is whole.
 pub(super) const FILE_NAME: &str = "backup.manifest";
-const FORMAT: u32 = 1;
+/// Of a backup with a shelf; without one it is that of the releases that knew of none.
+const FORMAT: u32 = 2;
+const FORMAT_WITHOUT_SHELF: u32 = 1;
 const FIRST_LINE: &str = "millrace backup, format ";
 /// Where the files of a journal are; first those beside each other in its directory.
 pub(super) const DIRECTORIES: [&str; 4] = ["", "archive", "runs", "snapshots"];
@@ -41,6 +43,8 @@ pub(super) struct Manifest {
     pub(super) head: FrameHash,
     /// By their names in the journal's directory.
     pub(super) files: BTreeMap<String, Entry>,
+    /// Lengths of what is on its shelf, by the BLAKE3 of each in hexadecimal.
+    pub(super) shelf: BTreeMap<String, u64>,
 }
 
 /// A file of a backup.
@@ -112,7 +116,7 @@ impl Manifest {
 
     /// Bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files.values().map(|entry| entry.len).sum()
+        self.files.values().map(|entry| entry.len).chain(self.shelf.values().copied()).sum()
     }
 
     /// Reads the manifest of a backup; `None` where there is none.
@@ -136,7 +140,8 @@ impl Manifest {
     }
 
     fn put_lines(&self, text: &mut String) -> fmt::Result {
-        writeln!(text, "{FIRST_LINE}{FORMAT}")?;
+        let format = if self.shelf.is_empty() { FORMAT_WITHOUT_SHELF } else { FORMAT };
+        writeln!(text, "{FIRST_LINE}{format}")?;
         writeln!(text, "journal {}", Hex(&self.journal))?;
         writeln!(text, "taken {}", self.taken.0)?;
         writeln!(text, "first_event {}", self.first_seq)?;
@@ -157,7 +162,7 @@ impl Manifest {
                 }
             }
         }
-        Ok(())
+        self.shelf.iter().try_for_each(|(name, len)| writeln!(text, "shelf {name} {len}"))
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, BackupError> {
@@ -165,7 +170,7 @@ impl Manifest {
         let format = text.strip_prefix(FIRST_LINE).and_then(|rest| rest.split_once('\n'));
         let format = format.and_then(|(number, _)| number.parse::<u32>().ok());
         match format.ok_or_else(|| damaged("its first line is not that of a manifest"))? {
-            FORMAT => {}
+            FORMAT_WITHOUT_SHELF | FORMAT => {}
             found if found > FORMAT => {
                 let path = path.to_owned();
                 return Err(BackupError::NewerFormat { path, found, supported: FORMAT });
@@ -192,10 +197,20 @@ impl Manifest {
             last_time: Timestamp(value("last_time")?.parse().ok()?),
             head: FrameHash(unhex(value("head")?)?),
             files: BTreeMap::new(),
+            shelf: BTreeMap::new(),
         };
         for line in lines {
             let mut words = line.split(' ');
             let kind = words.next()?;
+            if kind == "shelf" {
+                let name = words.next().filter(|name| is_artefact_name(name))?;
+                let len = words.next()?.parse().ok()?;
+                if words.next().is_some() {
+                    return None;
+                }
+                manifest.shelf.insert(name.to_owned(), len);
+                continue;
+            }
             let name = words.next().filter(|name| is_name(name))?;
             let (len, hash) = (words.next()?.parse().ok()?, unhex(words.next()?)?);
             let segment = match kind {
@@ -240,6 +255,11 @@ fn is_file_name(file: &str) -> bool {
             .chars()
             .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || "-.".contains(it))
         && known.iter().any(|suffix| file.ends_with(suffix))
+}
+
+/// Whether an artefact may be called so: a BLAKE3 in hexadecimal.
+pub(super) fn is_artefact_name(name: &str) -> bool {
+    unhex::<32>(name).is_some()
 }
 
 /// Bytes as hexadecimal digits.
@@ -287,7 +307,17 @@ mod tests {
                 ("00000000000000000001.segment".to_owned(), segment),
                 ("snapshots/00000000000000000007.snapshot".to_owned(), snapshot),
             ]),
+            shelf: BTreeMap::from([("ab".repeat(32), 5)]),
         }
+    }
+
+    /// Releases that know of no shelf read it, and wrote it so.
+    #[test]
+    fn a_manifest_without_a_shelf_is_that_of_earlier_releases() {
+        let manifest = Manifest { shelf: BTreeMap::new(), ..manifest() };
+        let text = manifest.text();
+        assert!(text.starts_with("millrace backup, format 1\n") && !text.contains("shelf"));
+        assert_eq!(Manifest::parse(&text, Path::new("it")).expect("whole"), manifest);
     }
 
     #[test]
@@ -309,9 +339,9 @@ mod tests {
 
     #[test]
     fn a_later_format_is_told_from_damage() {
-        let text = manifest().text().replace("format 1", "format 2");
+        let text = manifest().text().replace("format 2", "format 3");
         let error = Manifest::parse(&text, Path::new("it")).expect_err("later").to_string();
-        assert!(error.contains("format 2") && error.contains("up to 1"), "{error}");
+        assert!(error.contains("format 3") && error.contains("up to 2"), "{error}");
     }
 
     #[test]

@@ -2,20 +2,26 @@
 //! in another directory; consumes such a copy and produces a journal again, whole or up to some
 //! event or time.
 //!
+//! Beside the journal goes its shelf: policies and what they name, without which a journal that has
+//! set one can't go on.
+//!
 //! Guarantees that what a backup's manifest names is a journal that recovery accepts, with all
 //! events that were durable when the backup began; that a backup that fails leaves the one before
 //! it as it was; and that a restored journal was read by recovery itself before it has its name.
 //!
 //! Takes no lock of the journal and changes nothing in it. Reading order: `manifest` → `store` →
-//! `take` → `restore` → `cut`.
+//! `take` → `shelf` → `restore` → `cut`.
 
 mod cut;
 mod error;
 mod manifest;
 mod restore;
+mod shelf;
 mod source;
 mod store;
 mod take;
+
+use std::path::Path;
 
 use millrace_ledger::{EventSeq, Timestamp};
 
@@ -30,6 +36,9 @@ use crate::frame::FrameHash;
 pub struct BackupOptions<'a> {
     /// When it is made: the time of day, by the caller's clock.
     pub taken: Timestamp,
+    /// Directory of what the journal names and does not hold, each in a file called by the BLAKE3 of
+    /// its bytes. It may be missing.
+    pub shelf: &'a Path,
     /// Whether files that are there already are read again, and copied again if they are damaged.
     /// Otherwise only their lengths are looked at.
     pub recheck: bool,
@@ -65,6 +74,10 @@ pub struct BackupReport {
     pub snapshots: Vec<EventSeq>,
     /// Files of older payments, which the snapshots need.
     pub runs: usize,
+    /// Files of the shelf.
+    pub artefacts: usize,
+    /// Files of the shelf that were not copied, and why.
+    pub artefacts_passed_over: Vec<String>,
     /// Bytes that were copied.
     pub bytes_copied: u64,
     /// Bytes that were there already.
@@ -105,6 +118,8 @@ pub struct RestoreReport {
     pub snapshot: Option<EventSeq>,
     /// Segments.
     pub segments: usize,
+    /// Files of the shelf.
+    pub artefacts: usize,
     /// Bytes of the files that were written.
     pub bytes: u64,
     /// The backup's last event, when the journal was cut before it.

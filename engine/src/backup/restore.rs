@@ -17,6 +17,7 @@ use super::{
     BackupError, Progress, RestoreReport, Until,
     cut::{self, CutEnd},
     manifest::{self, DIRECTORIES, Entry, Manifest, Place},
+    shelf,
     store::{self, sync_directory},
 };
 use crate::{
@@ -24,7 +25,8 @@ use crate::{
     segment_frames::ChainEnd, snapshot,
 };
 
-/// Restores the backup in `backup` to the directory `journal`, which must be empty or not there.
+/// Restores the backup in `backup` to the directory `journal`, which must be empty or not there, and
+/// what is on its shelf to the directory `shelf`.
 ///
 /// # Errors
 /// When the backup is damaged, does not reach to the point that is asked for, or the journal can't
@@ -32,6 +34,7 @@ use crate::{
 pub fn restore(
     backup: &Path,
     journal: &Path,
+    shelf: &Path,
     until: Option<Until>,
     progress: &dyn Fn(Progress),
 ) -> Result<RestoreReport, BackupError> {
@@ -64,6 +67,8 @@ pub fn restore(
     if (found.last_seq, found.head) != (last_seq, end.end.head) {
         return Err(BackupError::WrongEnd { expected: last_seq, found: found.last_seq });
     }
+    // Before the journal has its name: whoever starts on it needs what it names.
+    let bytes = bytes + shelf::give(backup, &manifest, shelf)?;
     building.finish()?;
     Ok(RestoreReport {
         journal: manifest.journal,
@@ -75,6 +80,7 @@ pub fn restore(
         state_hash,
         snapshot: found.snapshot,
         segments: end.segments,
+        artefacts: manifest.shelf.len(),
         bytes,
         cut_from: (last_seq < manifest.last_seq).then_some(manifest.last_seq),
         passed_over: found.snapshots_passed_over,

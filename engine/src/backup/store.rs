@@ -22,7 +22,8 @@ use std::{
 
 use super::{
     BackupError,
-    manifest::{self, DIRECTORIES, Entry, Manifest},
+    manifest::{self, DIRECTORIES, Entry, Hex, Manifest},
+    shelf,
 };
 use crate::{JournalError, lock::DirectoryLock, segment::JournalId};
 
@@ -47,6 +48,8 @@ pub(super) struct Store {
     /// Names of files that were copied by this backup.
     copied: BTreeSet<String>,
     pub(super) bytes_copied: u64,
+    /// Whether what is there is read again.
+    recheck: bool,
     _lock: DirectoryLock,
 }
 
@@ -90,6 +93,7 @@ impl Store {
             known,
             copied: BTreeSet::new(),
             bytes_copied: 0,
+            recheck,
             _lock: lock,
         };
         store.forget_what_is_gone(recheck)?;
@@ -158,6 +162,37 @@ impl Store {
         Ok(entry)
     }
 
+    /// Length of an artefact that is there already, as it should be.
+    pub(super) fn artefact_len(&self, name: &str) -> Result<Option<u64>, BackupError> {
+        let Some(len) = self.old.as_ref().and_then(|old| old.shelf.get(name)) else {
+            return Ok(None);
+        };
+        let path = shelf::stored_path(&self.directory, name);
+        let there = fs::metadata(&path).is_ok_and(|found| found.len() == *len);
+        let whole = there && (!self.recheck || Hex(&hash_file(&path)?).to_string() == name);
+        Ok(whole.then_some(*len))
+    }
+
+    /// Keeps an artefact, if its bytes are those of its name. Returns its length.
+    pub(super) fn put_artefact(
+        &mut self,
+        name: &str,
+        pieces: impl Iterator<Item = Result<Vec<u8>, BackupError>>,
+    ) -> Result<Option<u64>, BackupError> {
+        let unfinished = self.directory.join(UNFINISHED);
+        let (len, hash) = write_pieces(&unfinished, pieces)?;
+        if Hex(&hash).to_string() != name {
+            return Ok(None);
+        }
+        let path = shelf::stored_path(&self.directory, name);
+        let above = self.directory.join(shelf::DIRECTORY);
+        fs::create_dir_all(&above).map_err(BackupError::io("can't create", &above))?;
+        fs::rename(&unfinished, &path).map_err(BackupError::io("can't create", &path))?;
+        self.bytes_copied += len;
+        self.copied.insert(format!("{}/{name}", shelf::DIRECTORY));
+        Ok(Some(len))
+    }
+
     /// Remembers where a segment stands, so that another attempt need not read it again.
     pub(super) fn remember(&mut self, name: &str, entry: &Entry) {
         self.known.insert(name.to_owned(), entry.clone());
@@ -171,7 +206,10 @@ impl Store {
     /// Bytes of this manifest's files that need not be copied.
     pub(super) fn bytes_present(&self, manifest: &Manifest) -> u64 {
         let present = manifest.files.iter().filter(|(name, _)| !self.copied.contains(*name));
-        present.map(|(_, entry)| entry.len).sum()
+        let on_shelf = |name: &String| format!("{}/{name}", shelf::DIRECTORY);
+        let shelf =
+            manifest.shelf.iter().filter(|(name, _)| !self.copied.contains(&on_shelf(name)));
+        present.map(|(_, entry)| entry.len).chain(shelf.map(|(_, len)| *len)).sum()
     }
 
     /// Makes this the backup, and removes what it does not name.
@@ -179,6 +217,9 @@ impl Store {
         let directory = &self.directory;
         for below in DIRECTORIES {
             sync_directory(&directory.join(below))?;
+        }
+        if !manifest.shelf.is_empty() {
+            sync_directory(&directory.join(shelf::DIRECTORY))?;
         }
         let unfinished = directory.join(MANIFEST_UNFINISHED);
         write_durably(&unfinished, manifest.text().as_bytes())?;
@@ -219,13 +260,15 @@ fn check_is_ours(directory: &Path) -> Result<(), BackupError> {
 /// Whether a backup may have a file of this name, named by its manifest or not.
 fn is_ours(name: &str) -> bool {
     let own = [manifest::FILE_NAME, MARK, LOCK, UNFINISHED, MANIFEST_UNFINISHED];
-    own.contains(&name) || manifest::is_name(name)
+    let artefact = name.strip_prefix("shelf/").is_some_and(manifest::is_artefact_name);
+    own.contains(&name) || manifest::is_name(name) || artefact
 }
 
 /// Files of a backup that its manifest does not name.
 fn left_over(directory: &Path, manifest: &Manifest) -> Result<Vec<PathBuf>, BackupError> {
-    let named: BTreeSet<_> =
-        manifest.files.iter().map(|(name, entry)| entry.stored_name(name)).collect();
+    let files = manifest.files.iter().map(|(name, entry)| entry.stored_name(name));
+    let artefacts = manifest.shelf.keys().map(|name| format!("{}/{name}", shelf::DIRECTORY));
+    let named: BTreeSet<_> = files.chain(artefacts).collect();
     let own = [manifest::FILE_NAME, MARK, LOCK];
     let files = list(directory)?.into_iter();
     let left = files.filter(|name| !named.contains(name) && !own.contains(&name.as_str()));
@@ -248,7 +291,8 @@ pub(super) fn check_no_strays(directory: &Path, manifest: &Manifest) -> Result<(
 /// Names of what is in a backup's directory and in those that belong to it.
 fn list(directory: &Path) -> Result<Vec<String>, BackupError> {
     let mut names = Vec::new();
-    for below in DIRECTORIES {
+    let directories = || DIRECTORIES.into_iter().chain([shelf::DIRECTORY]);
+    for below in directories() {
         let path = directory.join(below);
         let entries = match fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -257,7 +301,7 @@ fn list(directory: &Path) -> Result<Vec<String>, BackupError> {
         for entry in entries {
             let entry = entry.map_err(BackupError::io("can't list", &path))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let is_known = below.is_empty() && DIRECTORIES.contains(&name.as_str());
+            let is_known = below.is_empty() && directories().any(|known| known == name);
             if !(is_known && entry.path().is_dir()) {
                 names.push(if below.is_empty() { name } else { format!("{below}/{name}") });
             }

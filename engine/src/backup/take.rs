@@ -18,6 +18,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 use super::{
     BackupError, BackupOptions, BackupReport, Progress,
     manifest::{Entry, Manifest, Place},
+    shelf,
     source::{self, OpenSnapshot, file_name},
     store::Store,
 };
@@ -45,7 +46,7 @@ pub fn backup(
     let progress = Progress::default();
     let mut taking = Taking { journal, id, store, options, progress, passed_over: Vec::new() };
     let mut attempts = 1;
-    let manifest = loop {
+    let mut manifest = loop {
         match taking.attempt() {
             Err(BackupError::Journal(last)) if may_be_change(&last) && attempts < ATTEMPTS => {
                 tracing::debug!(%last, "the journal changed; looking again");
@@ -59,6 +60,8 @@ pub fn backup(
             result => break result?,
         }
     };
+    let shelf::Taken { artefacts, passed_over: artefacts_passed_over } = taking.shelf()?;
+    manifest.shelf = artefacts;
     let Taking { store, passed_over, .. } = taking;
     let report = BackupReport {
         journal: manifest.journal,
@@ -69,6 +72,8 @@ pub fn backup(
         segments: manifest.segments().len(),
         snapshots: manifest.snapshots().iter().map(|(seq, _)| *seq).collect(),
         runs: manifest.files.keys().filter(|name| name.starts_with("runs/")).count(),
+        artefacts: manifest.shelf.len(),
+        artefacts_passed_over,
         bytes_copied: store.bytes_copied,
         bytes_present: store.bytes_present(&manifest),
         passed_over,
@@ -141,6 +146,15 @@ impl Taking<'_> {
         Ok(manifest)
     }
 
+    fn shelf(&mut self) -> Result<shelf::Taken, BackupError> {
+        let (progress, options) = (&mut self.progress, self.options);
+        shelf::take(&mut self.store, options.shelf, |bytes| {
+            progress.done += bytes;
+            progress.total = progress.total.max(progress.done);
+            (options.progress)(*progress);
+        })
+    }
+
     fn told(&mut self, bytes: u64) {
         self.progress.done += bytes;
         self.progress.total = self.progress.total.max(self.progress.done);
@@ -195,6 +209,7 @@ impl Taking<'_> {
             last_time,
             head: end.head,
             files,
+            shelf: BTreeMap::new(),
         })
     }
 

@@ -16,7 +16,12 @@ use millrace_ledger::{Account, EventSeq, SnapshotBegun, StoredPayment};
 
 use super::write::SnapshotWriter;
 use crate::{
-    JournalError, archive::archive_segments, frame::FrameHash, past::Run, segment::JournalId,
+    JournalError,
+    frame::FrameHash,
+    pace::{Hurry, Pace},
+    past::Run,
+    retention::Aftercare,
+    segment::JournalId,
 };
 
 /// Snapshots that are kept.
@@ -48,12 +53,14 @@ impl Kept {
 /// Takes one snapshot after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshotter {
-    journal_directory: PathBuf,
     directory: PathBuf,
     journal: JournalId,
     /// Newest first.
     kept: Arc<Mutex<Vec<Kept>>>,
-    archive: bool,
+    /// 0 for as fast as it gets.
+    bytes_per_s: u64,
+    aftercare: Aftercare,
+    hurry: Hurry,
 }
 
 /// A snapshot that is being taken. Dropped before its end, it leaves nothing behind.
@@ -67,14 +74,20 @@ pub(crate) struct Taking {
 
 impl Snapshotter {
     pub(crate) fn new(
-        journal_directory: PathBuf,
         journal: JournalId,
         kept: Vec<Kept>,
-        archive: bool,
+        bytes_per_s: u64,
+        aftercare: Aftercare,
     ) -> Self {
-        let directory = super::directory(&journal_directory);
+        let directory = super::directory(&aftercare.journal);
         let kept = Arc::new(Mutex::new(kept));
-        Self { journal_directory, directory, journal, kept, archive }
+        Self { directory, journal, kept, bytes_per_s, aftercare, hurry: Hurry::default() }
+    }
+
+    /// There are no payments any more that a snapshot could hold up: one that is under way is
+    /// written as fast as it gets, and what could follow it is left for the next time.
+    pub(crate) fn hurry(&self) {
+        self.hurry.begin();
     }
 
     /// The last event that the older of both kept snapshots knows: recovery never reads further
@@ -110,7 +123,8 @@ impl Snapshotter {
         let given_up = |_| JournalError::snapshot(&self.directory, "it was given up".to_owned());
         let begun = begun.into_head();
         let (seq, accounts) = (begun.last_seq, begun.accounts);
-        let mut writer = SnapshotWriter::create(&self.directory, self.journal, &begun)?;
+        let pace = Pace::new(self.bytes_per_s, self.hurry.clone());
+        let mut writer = SnapshotWriter::create(&self.directory, self.journal, &begun, pace)?;
         let runs = runs.recv().map_err(given_up)?;
         writer.runs(runs.iter().map(|run| run.name()))?;
         let mut written = 0;
@@ -129,18 +143,10 @@ impl Snapshotter {
         }
         let path = writer.finish(head.recv().map_err(given_up)?)?;
         self.keep(Kept { seq, path, runs });
-        self.archive();
-        Ok(seq)
-    }
-
-    /// Compresses the segments that recovery has no need of any more. They stay readable.
-    fn archive(&self) {
-        let Some(covered) = self.oldest_seq().filter(|_| self.archive) else { return };
-        match archive_segments(&self.journal_directory, covered, || false) {
-            Ok(report) if report.archived.is_empty() => {}
-            Ok(report) => tracing::info!(segments = report.archived.len(), "archived segments"),
-            Err(error) => tracing::warn!(%error, "could not archive segments"),
+        if let Some(covered) = self.oldest_seq() {
+            self.aftercare.attend(covered, || self.hurry.is_on());
         }
+        Ok(seq)
     }
 
     fn keep(&self, newest: Kept) {

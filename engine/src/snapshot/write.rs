@@ -9,16 +9,19 @@ use std::{
 use millrace_ledger::{Account, SnapshotHead, StoredPayment};
 
 use super::{MAGIC, SUFFIX, VERSION, kind, rows};
-use crate::{JournalError, frame::FrameHash, segment::JournalId};
+use crate::{JournalError, frame::FrameHash, pace::Pace, segment::JournalId};
 
-/// A snapshot in the making, under a temporary name.
+/// A snapshot in the making, under a temporary name. When it is dropped before it is finished, it
+/// leaves nothing behind: on a full disk, the journal needs the space.
 #[derive(Debug)]
 pub(super) struct SnapshotWriter {
     directory: PathBuf,
     /// Its name at the end.
     path: PathBuf,
     unfinished: PathBuf,
+    finished: bool,
     file: BufWriter<File>,
+    pace: Pace,
     hasher: blake3::Hasher,
     /// As many as the ledger has.
     holds: u64,
@@ -26,11 +29,21 @@ pub(super) struct SnapshotWriter {
     bytes: Vec<u8>,
 }
 
+impl Drop for SnapshotWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What stays behind is removed by the next start.
+            let _ = fs::remove_file(&self.unfinished);
+        }
+    }
+}
+
 impl SnapshotWriter {
     pub(super) fn create(
         directory: &Path,
         journal: JournalId,
         head: &SnapshotHead,
+        pace: Pace,
     ) -> Result<Self, JournalError> {
         fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
         let path = directory.join(format!("{:020}.{SUFFIX}", head.last_seq.0));
@@ -41,7 +54,9 @@ impl SnapshotWriter {
             directory: directory.to_owned(),
             path,
             unfinished,
+            finished: false,
             file: BufWriter::with_capacity(1 << 20, file),
+            pace,
             hasher: blake3::Hasher::new(),
             holds: head.holds,
             bytes: Vec::new(),
@@ -93,15 +108,22 @@ impl SnapshotWriter {
         self.file.flush().map_err(error)?;
         self.file.get_ref().sync_all().map_err(error)?;
         fs::rename(&self.unfinished, &self.path).map_err(error)?;
+        self.finished = true;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(JournalError::io("can't sync", &self.directory))?;
-        Ok(self.path)
+        Ok(self.path.clone())
     }
 
     fn section(&mut self, kind: u32, payload: &[u8]) -> Result<(), JournalError> {
         self.write(&section_header(kind, payload.len()))?;
-        self.write(payload)
+        self.write(payload)?;
+        if self.pace.wrote(payload.len() as u64) {
+            let Self { file, pace, unfinished, .. } = self;
+            let kept = file.flush().and_then(|()| pace.keep(file.get_ref()));
+            kept.map_err(JournalError::io("can't write", &*unfinished))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {

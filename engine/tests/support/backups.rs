@@ -78,8 +78,24 @@ pub(crate) fn journal() -> TempDir {
 /// After all that the tests do.
 pub(crate) const TAKEN: Timestamp = Timestamp(9_000_000_000_000_000_000);
 
+/// The shelf of the data directory that a journal would be in; beside the journals of tests.
+pub(crate) fn shelf_of(journal: &Path) -> PathBuf {
+    let mut shelf = journal.as_os_str().to_owned();
+    shelf.push(".shelf");
+    shelf.into()
+}
+
 pub(crate) fn back_up(journal: &Path, target: &Path) -> Result<BackupReport, BackupError> {
-    backup(journal, target, &BackupOptions { taken: TAKEN, recheck: false, progress: &|_| {} })
+    backup(
+        journal,
+        target,
+        &BackupOptions {
+            taken: TAKEN,
+            shelf: &shelf_of(journal),
+            recheck: false,
+            progress: &|_| {},
+        },
+    )
 }
 
 pub(crate) fn bring_back(
@@ -87,7 +103,7 @@ pub(crate) fn bring_back(
     journal: &Path,
     until: Option<Until>,
 ) -> Result<RestoreReport, BackupError> {
-    restore(backup, journal, until, &|_| {})
+    restore(backup, journal, &shelf_of(journal), until, &|_| {})
 }
 
 /// State hashes after each event, by replaying the journal; the first is that of no event.

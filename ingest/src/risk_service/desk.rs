@@ -6,6 +6,7 @@ use millrace_engine::Feed;
 use millrace_ledger::{EventSeq, PaymentId};
 use millrace_risk::{
     desk::{Decided, OpenPage, OpenReviews, PolicySet, Report},
+    features::Catalogue,
     shelf::Shelf,
 };
 
@@ -33,9 +34,9 @@ pub trait ReviewDesk: Send + Sync + 'static {
 /// Says whether a policy can be used: compiles it with all that it names. May block.
 pub type CheckPolicy = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
-/// Names of the features of a policy, by their numbers in its catalogue; empty where that is not
-/// known. The argument is the policy's name. May block.
-pub type FeatureNames = Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>;
+/// The catalogue that a policy's features are numbered by; `None` where that is not known any more.
+/// The argument is the policy's name. May block.
+pub type CatalogueOf = Arc<dyn Fn(&str) -> Option<Arc<Catalogue>> + Send + Sync>;
 
 /// What the risk service works with.
 #[derive(Clone)]
@@ -48,8 +49,8 @@ pub struct RiskParts {
     pub shelf: Shelf,
     /// Checks a policy before it is taken.
     pub check: CheckPolicy,
-    /// Names features in explanations.
-    pub feature_names: FeatureNames,
+    /// Gives features their names and words in explanations.
+    pub catalogue_of: CatalogueOf,
 }
 
 impl fmt::Debug for RiskParts {

@@ -11,6 +11,8 @@ use millrace_protos::v1;
 use millrace_risk::{
     desk::{Decided, PolicySet, Report},
     evidence::{Evidence, Reason},
+    features::Catalogue,
+    reasons::value_in_words,
 };
 use tonic::Status;
 
@@ -28,16 +30,13 @@ impl Risks {
         let view = self.known_payment(id, deadline).await?;
         let decided = self.decided(&view).await?;
         let evidence = decided.evidence.clone().unwrap_or_default();
-        let (report, names) = match &self.parts.desk {
-            None => (None, Vec::new()),
-            Some(desk) => self.report_and_names(desk, id, &evidence).await?,
+        let (report, catalogue) = match &self.parts.desk {
+            None => (None, None),
+            Some(desk) => self.report_and_catalogue(desk, id, &evidence).await?,
         };
         let event = &decided.event;
-        let contributions = evidence.reasons.iter().map(|reason| {
-            let name = names.get(usize::from(reason.feature)).cloned().unwrap_or_default();
-            let Reason { feature, value, contribution } = *reason;
-            v1::FeatureContribution { feature: feature.into(), name, contribution, value }
-        });
+        let catalogue = catalogue.as_deref();
+        let contributions = evidence.reasons.iter().map(|reason| contribution(reason, catalogue));
         Ok(v1::ExplainDecisionResponse {
             payment: Some(wire::payment(&decided)),
             outcome: Some(convert::outcome(id, event.outcome, event.verdict, event.seq.0, false)),
@@ -89,14 +88,14 @@ impl Risks {
         })
     }
 
-    async fn report_and_names(
+    async fn report_and_catalogue(
         &self,
         desk: &Arc<dyn ReviewDesk>,
         id: PaymentId,
         evidence: &Evidence,
-    ) -> Result<(Option<Report>, Vec<String>), RiskRefusal> {
+    ) -> Result<(Option<Report>, Option<Arc<Catalogue>>), RiskRefusal> {
         let (number, wanted) = (u32::from(evidence.policy), !evidence.reasons.is_empty());
-        let feature_names = Arc::clone(&self.parts.feature_names);
+        let catalogue_of = Arc::clone(&self.parts.catalogue_of);
         self.ask(desk, move |desk| {
             let report = desk.report(id)?;
             let policy = match wanted && number > 0 {
@@ -104,8 +103,20 @@ impl Risks {
                 false => Vec::new(),
             };
             let named = policy.first().filter(|policy: &&PolicySet| policy.number == number);
-            Ok((report, named.map_or_else(Vec::new, |policy| feature_names(&policy.name))))
+            Ok((report, named.and_then(|policy| catalogue_of(&policy.name))))
         })
         .await
     }
+}
+
+/// A reason with the name of its feature and in words, where the catalogue is known.
+fn contribution(reason: &Reason, catalogue: Option<&Catalogue>) -> v1::FeatureContribution {
+    let Reason { feature, value, contribution } = *reason;
+    let place = usize::from(feature);
+    let known = catalogue.filter(|catalogue| place < catalogue.len());
+    let told = |catalogue: &Catalogue| {
+        (catalogue.features()[place].name.clone(), value_in_words(catalogue, place, value))
+    };
+    let (name, words) = known.map(told).unwrap_or_default();
+    v1::FeatureContribution { feature: feature.into(), name, contribution, value, words }
 }

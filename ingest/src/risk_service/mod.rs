@@ -30,7 +30,7 @@ use crate::{
     status::Refusal,
 };
 
-pub use self::desk::{CheckPolicy, FeatureNames, ReviewDesk, RiskParts};
+pub use self::desk::{CatalogueOf, CheckPolicy, ReviewDesk, RiskParts};
 
 /// Uploads that may be under way: each is in memory until it is whole.
 const UPLOADS_MAX: usize = 2;
@@ -181,7 +181,8 @@ impl RiskService for Risks {
         &self,
         request: Request<Streaming<v1::UploadArtefactRequest>>,
     ) -> Result<Response<v1::UploadArtefactResponse>, Status> {
-        Ok(Response::new(self.upload(request.into_inner()).await?))
+        let deadline = deadline(request.metadata().as_ref());
+        Ok(Response::new(self.upload(request.into_inner(), deadline).await?))
     }
 
     async fn set_policy(

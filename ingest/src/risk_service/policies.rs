@@ -60,6 +60,11 @@ impl Risks {
         let desk = self.current_desk().await?;
         let _lock = self.ledgered.policy.lock().await;
         let before = self.in_force(&desk).await?;
+        let in_force = before.as_ref().map_or("", |policy| policy.name.as_str());
+        if let Some(replaces) = request.replaces.filter(|it| !it.eq_ignore_ascii_case(in_force)) {
+            let in_force = in_force.to_owned();
+            return Err(RiskRefusal::PolicyChanged { replaces, in_force }.into());
+        }
         if let Some(policy) = before.as_ref().filter(|policy| policy.name == name) {
             let policy = Some(wire::policy(policy));
             return Ok(v1::SetPolicyResponse { policy, replayed: true });
@@ -67,6 +72,10 @@ impl Risks {
         let (check, checked) = (Arc::clone(&self.parts.check), name.clone());
         let usable = blocking(move || check(&checked)).await?;
         usable.map_err(|what| RiskRefusal::PolicyRefused { what })?;
+        if request.check_only {
+            let policy = before.as_ref().map(wire::policy);
+            return Ok(v1::SetPolicyResponse { policy, replayed: false });
+        }
         let act = ActKind::SetPolicy { policy: name.clone() };
         let deed = self.act(desk.as_ref(), &signature, act, deadline).await?;
         let number = before.map_or(0, |before| before.number) + 1;

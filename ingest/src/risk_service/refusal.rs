@@ -32,6 +32,8 @@ pub(super) enum RiskRefusal {
     ActRefused { what: String },
     /// The policy can't be used.
     PolicyRefused { what: String },
+    /// Another policy is in force than the caller looked at.
+    PolicyChanged { replaces: String, in_force: String },
     /// None was set.
     NoPolicy,
     /// The sink that keeps reviews is off.
@@ -127,6 +129,16 @@ impl From<RiskRefusal> for Status {
                 "POLICY_REFUSED",
                 format!("the policy can't be used, and the one in force stays: {what}"),
             ),
+            R::PolicyChanged { replaces, in_force } => (
+                Code::FailedPrecondition,
+                "POLICY_CHANGED",
+                format!(
+                    "{} was to be replaced, and {} is in force by now; nothing happened: look at it, \
+                     and try again",
+                    named(&replaces),
+                    named(&in_force)
+                ),
+            ),
             R::NoPolicy => (
                 Code::NotFound,
                 "NO_POLICY",
@@ -180,6 +192,10 @@ impl From<RiskRefusal> for Status {
         };
         with_reason(code, reason, message)
     }
+}
+
+fn named(policy: &str) -> String {
+    if policy.is_empty() { "no policy".to_owned() } else { format!("policy {policy}") }
 }
 
 fn ended(hold: HoldState) -> &'static str {

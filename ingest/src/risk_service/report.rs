@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 use super::{RiskRefusal, Risks, acts::Signature, payment_id};
 
+const NANOS: u64 = 1_000_000_000;
+
 impl Risks {
     pub(super) async fn report(
         &self,
@@ -22,6 +24,7 @@ impl Risks {
     ) -> Result<v1::ReportFraudResponse, Status> {
         let id = payment_id(&request.payment_id)?;
         let signature = Signature::check(request.actor, request.why)?;
+        let known_at_ns = request.known_at.as_ref().map(known_at_ns).transpose()?;
         let desk = self.current_desk().await?;
         let _lock = self.ledgered.lock(id).await;
         let view = self.known_payment(id, deadline).await?;
@@ -42,10 +45,19 @@ impl Risks {
             let event_sequence = last.deed.seq;
             return Ok(v1::ReportFraudResponse { event_sequence, replayed: true });
         }
-        let label = label(&self.decided(&view).await?, request.fraud);
+        let mut label = label(&self.decided(&view).await?, request.fraud);
+        label.known_at_ns = known_at_ns;
         let deed = self.act(desk.as_ref(), &signature, ActKind::Label(label), deadline).await?;
         Ok(v1::ReportFraudResponse { event_sequence: deed.seq, replayed: false })
     }
+}
+
+fn known_at_ns(known_at: &prost_types::Timestamp) -> Result<u64, RiskRefusal> {
+    let seconds = u64::try_from(known_at.seconds).ok();
+    let nanos = u64::try_from(known_at.nanos).ok().filter(|nanos| *nanos < NANOS);
+    let ns = seconds.zip(nanos).and_then(|(s, ns)| s.checked_mul(NANOS)?.checked_add(ns));
+    let what = "is no time between 1970 and 2554";
+    ns.ok_or(RiskRefusal::FieldMalformed { field: "known_at", what })
 }
 
 fn label(decided: &Decided, fraud: bool) -> LabelAct {
@@ -62,6 +74,7 @@ fn label(decided: &Decided, fraud: bool) -> LabelAct {
         payment: Uuid::from_u128(payment.id.0),
         fraud,
         paid_at_ns: paid_at.0,
+        known_at_ns: None,
         amount_minor: u64::try_from(amount.0).unwrap_or(u64::MAX),
         ledger: payment.ledger.0,
         payer: Uuid::from_u128(payment.debit.0),

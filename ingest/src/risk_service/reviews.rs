@@ -108,18 +108,10 @@ impl Risks {
     ) -> Result<v1::ClaimReviewResponse, Status> {
         let id = payment_id(&request.payment_id)?;
         let signature = Signature::check(request.actor, request.why)?;
-        let desk = self.current_desk().await?;
-        let _lock = self.ledgered.lock(id).await;
-        let standing = self.standing(&desk, id, deadline).await?;
-        standing.check_open()?;
-        standing.check_claim(&signature.actor, request.force)?;
-        if let Some(claim) = standing.claim.filter(|claim| claim.by == signature.actor) {
-            return Ok(v1::ClaimReviewResponse { event_sequence: claim.seq, replayed: true });
-        }
-        let (payment, by) = (Uuid::from_u128(id.0), signature.actor.clone());
-        let act = ActKind::ClaimReview { payment, by };
-        let deed = self.act(desk.as_ref(), &signature, act, deadline).await?;
-        Ok(v1::ClaimReviewResponse { event_sequence: deed.seq, replayed: false })
+        let by = signature.actor.clone();
+        let (event_sequence, replayed) =
+            self.give_to(id, &signature, request.force, by, deadline).await?;
+        Ok(v1::ClaimReviewResponse { event_sequence, replayed })
     }
 
     pub(super) async fn release(
@@ -129,17 +121,33 @@ impl Risks {
     ) -> Result<v1::ReleaseReviewResponse, Status> {
         let id = payment_id(&request.payment_id)?;
         let signature = Signature::check(request.actor, request.why)?;
+        let (event_sequence, replayed) =
+            self.give_to(id, &signature, request.force, String::new(), deadline).await?;
+        Ok(v1::ReleaseReviewResponse { event_sequence, replayed })
+    }
+
+    /// Makes an open review somebody's, or nobody's with an empty name. Returns the event that says so,
+    /// 0 where nobody ever claimed it, and whether it was so before.
+    async fn give_to(
+        &self,
+        id: PaymentId,
+        signature: &Signature,
+        force: bool,
+        by: String,
+        deadline: Option<Instant>,
+    ) -> Result<(u64, bool), Status> {
         let desk = self.current_desk().await?;
         let _lock = self.ledgered.lock(id).await;
         let standing = self.standing(&desk, id, deadline).await?;
         standing.check_open()?;
-        standing.check_claim(&signature.actor, request.force)?;
-        if standing.claim.is_none() {
-            return Ok(v1::ReleaseReviewResponse { event_sequence: 0, replayed: true });
+        standing.check_claim(&signature.actor, force)?;
+        let whose = standing.claim.as_ref().map_or("", |claim| claim.by.as_str());
+        if whose == by {
+            return Ok((standing.claim.map_or(0, |claim| claim.seq), true));
         }
-        let act = ActKind::ClaimReview { payment: Uuid::from_u128(id.0), by: String::new() };
-        let deed = self.act(desk.as_ref(), &signature, act, deadline).await?;
-        Ok(v1::ReleaseReviewResponse { event_sequence: deed.seq, replayed: false })
+        let act = ActKind::ClaimReview { payment: Uuid::from_u128(id.0), by };
+        let deed = self.act(desk.as_ref(), signature, act, deadline).await?;
+        Ok((deed.seq, false))
     }
 
     pub(super) async fn resolve(

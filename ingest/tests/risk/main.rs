@@ -23,6 +23,7 @@ use millrace_protos::v1::{
 };
 use millrace_risk::{
     evidence::{Evidence, Reason},
+    features::Catalogue,
     shelf::Shelf,
 };
 use replay::{Replay, Suspicious};
@@ -73,7 +74,7 @@ async fn bank(visible: u64) -> Bank {
                 false => Ok(()),
             }
         }),
-        feature_names: Arc::new(|_| vec!["amount".to_owned(), "payer.count_1d".to_owned()]),
+        catalogue_of: Arc::new(|_| Some(Arc::new(catalogue()))),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -93,6 +94,29 @@ async fn bank(visible: u64) -> Bank {
     let request = v1::CreateAccountsRequest { accounts: vec![account(1), account(2)] };
     AccountServiceClient::new(bank.channel().await).create_accounts(request).await.unwrap();
     bank
+}
+
+/// Two features: those that the evidence of these tests is about.
+fn catalogue() -> Catalogue {
+    Catalogue::parse(
+        r#"
+        version = 1
+        [[entity]]
+        name = "payer"
+        [[feature]]
+        name = "amount"
+        statistic = "amount"
+        description = "Amount"
+        [[feature]]
+        name = "payer.count_1d"
+        entity = "payer"
+        statistic = "count"
+        window = "1d"
+        form = "ring"
+        description = "Count"
+        "#,
+    )
+    .unwrap()
 }
 
 fn id_bytes(id: u128) -> prost::bytes::Bytes {
@@ -162,12 +186,12 @@ fn resolve(id: u128, verdict: v1::ReviewVerdict) -> v1::ResolveReviewRequest {
 
 fn report(id: u128, fraud: bool) -> v1::ReportFraudRequest {
     let (actor, why) = ("ann".to_owned(), "because".to_owned());
-    v1::ReportFraudRequest { payment_id: id_bytes(id), fraud, actor, why }
+    v1::ReportFraudRequest { payment_id: id_bytes(id), fraud, actor, why, known_at: None }
 }
 
 fn set(name: &str) -> v1::SetPolicyRequest {
     let (actor, why) = ("ann".to_owned(), "because".to_owned());
-    v1::SetPolicyRequest { name: name.to_owned(), actor, why }
+    v1::SetPolicyRequest { name: name.to_owned(), actor, why, ..Default::default() }
 }
 
 /// Numbers and names of all policies, page by page.
@@ -352,6 +376,8 @@ async fn explanations_name_what_moved_the_score() {
     let found = explain(7).await;
     let named = [(1, "payer.count_1d".to_owned(), 0.5), (7, String::new(), -0.25)];
     assert_eq!(names(&found), named, "the catalogue has two features");
+    let words: Vec<_> = found.contributions.iter().map(|it| it.words.as_str()).collect();
+    assert_eq!(words, ["3 payments of the payer in 1 day", ""]);
     let approved = explain(8).await;
     assert_eq!((approved.score, approved.review), (Some(0.75), None));
     assert_eq!(approved.outcome.unwrap().risk_decision, v1::RiskDecision::Approve as i32);
@@ -374,7 +400,7 @@ async fn changes_wait_for_a_desk_that_starts_behind() {
         feed: bank.engine.feed(),
         shelf: bank.shelf.clone(),
         check: Arc::new(|_| Ok(())),
-        feature_names: Arc::new(|_| Vec::new()),
+        catalogue_of: Arc::new(|_| None),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -209,8 +209,10 @@ impl ModelFile {
     }
 }
 
-/// LightGBM's text begins with `tree`, JSON with a brace.
-fn looks_imported(bytes: &[u8]) -> bool {
+/// Whether this may be a model of another library: LightGBM's text begins with `tree`, JSON with a
+/// brace.
+#[must_use]
+pub fn looks_imported(bytes: &[u8]) -> bool {
     let start = bytes.trim_ascii_start();
     start.starts_with(b"tree") || start.starts_with(b"{")
 }

@@ -53,6 +53,7 @@ impl Column {
         key(self.formed(row[self.feature as usize]))
     }
 
+    #[inline(always)]
     fn formed(self, value: f32) -> f32 {
         let unless_zero = || if value.abs() <= ZERO_MAX { f32::NAN } else { value };
         match self.form {
@@ -68,6 +69,7 @@ impl Column {
 
 /// A whole number for a float: in the same order, zeros alike, NaN below all others. Comparing keys
 /// takes half the instructions of comparing floats, and vectors of them pick without branches.
+#[inline(always)]
 pub(super) fn key(number: f32) -> u32 {
     let bits = (number + 0.0).to_bits(); // -0 + 0 is +0
     let all_if_negative = (bits.cast_signed() >> 31).cast_unsigned();
@@ -83,6 +85,7 @@ pub(super) fn number_of(key: u32) -> f32 {
 
 /// Writes a tile: for each column, the keys of up to [`LANES`] rows next to each other. Lanes beyond
 /// the last row hold anything.
+#[inline(always)]
 pub(super) fn fill_tile(columns: &[Column], rows: &[f32], stride: usize, tile: &mut [u32]) {
     for (column, keys) in columns.iter().zip(tile.as_chunks_mut::<LANES>().0) {
         let feature = column.feature as usize;

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::{
     Missing, ModelError, Node, Side, Tree,
     column::{Column, Form, LANES, fill_tile, key},
@@ -169,12 +171,8 @@ impl Forest {
     fn sum_block(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
         let tile_len = self.columns.len() * LANES;
         if let Some(shallow) = &self.shallow {
-            let mut tile = vec![0; tile_len];
-            for (rows, sums) in rows.chunks(LANES * stride).zip(sums.chunks_mut(LANES)) {
-                fill_tile(&self.columns, rows, stride, &mut tile);
-                let tile_sums = shallow.sum_tile(&mut tile, self.base);
-                sums.copy_from_slice(&tile_sums[..sums.len()]);
-            }
+            // Compiled once for each width of vectors; the widest that the processor has is taken.
+            Arch::new().dispatch(ShallowSums { forest: self, shallow, rows, stride, sums });
             return;
         }
         let mut tiles = vec![0; sums.len().div_ceil(LANES) * tile_len];
@@ -290,6 +288,30 @@ impl Forest {
             greatest += f64::from(bounds.1);
         }
         (least, greatest)
+    }
+}
+
+/// The sums of rows of shallow trees, as a task that can be compiled for several processors.
+struct ShallowSums<'a> {
+    forest: &'a Forest,
+    shallow: &'a Shallow,
+    rows: &'a [f32],
+    stride: usize,
+    sums: &'a mut [f64],
+}
+
+impl WithSimd for ShallowSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { forest, shallow, rows, stride, sums } = self;
+        let mut tile = vec![0; forest.columns.len() * LANES];
+        for (rows, sums) in rows.chunks(LANES * stride).zip(sums.chunks_mut(LANES)) {
+            fill_tile(&forest.columns, rows, stride, &mut tile);
+            let tile_sums = shallow.sum_tile(&mut tile, forest.base);
+            sums.copy_from_slice(&tile_sums[..sums.len()]);
+        }
     }
 }
 

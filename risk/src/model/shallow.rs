@@ -34,7 +34,9 @@ impl Shallow {
         (1..=DEPTH_MAX).contains(&deepest).then(|| Self(roots.iter().map(full).collect()))
     }
 
-    /// The sums of the rows whose keys these are, which are turned into signed ones.
+    /// The sums of the rows whose keys these are, which are turned into signed ones. Always inlined:
+    /// the caller chooses the vector instructions.
+    #[inline(always)]
     pub(super) fn sum_tile(&self, keys: &mut [u32], base: f64) -> [f64; LANES] {
         keys.iter_mut().for_each(|key| *key ^= SIGN);
         let mut sums = [base; LANES];
@@ -50,7 +52,7 @@ impl Shallow {
 
 impl FullTree {
     /// The bits of each row's leaf.
-    #[inline]
+    #[inline(always)]
     fn pick(&self, tile: &[u32]) -> [i32; LANES] {
         let column = |lanes: u32| -> &[u32; LANES] {
             tile[lanes as usize..].first_chunk().expect("a column is a whole tile wide")
@@ -74,7 +76,7 @@ impl FullTree {
 }
 
 /// Without a branch, and in a form that is one of vector instructions.
-#[inline]
+#[inline(always)]
 fn choose(right: bool, if_left: i32, if_right: i32) -> i32 {
     if_left ^ (-i32::from(right) & (if_left ^ if_right))
 }

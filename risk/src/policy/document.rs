@@ -159,6 +159,14 @@ impl PolicyDocument {
         if wrong.is_empty() { Ok(document) } else { Err(wrong.join("\n")) }
     }
 
+    /// Whether any score leads to more than an approval.
+    #[must_use]
+    pub fn acts_on_scores(&self) -> bool {
+        let own = std::iter::once(self.thresholds);
+        let mut all = own.chain(self.segments.iter().map(SegmentDocument::thresholds));
+        all.any(|thresholds| thresholds != Thresholds::default())
+    }
+
     /// The document as text.
     #[must_use]
     pub fn to_toml(&self) -> String {

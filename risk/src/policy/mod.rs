@@ -234,7 +234,10 @@ impl Gate for Policy {
                 let library = self.library.as_ref().ok_or_else(off)?;
                 self.compiled = Some(library.compile(policy).map_err(GateActError)?);
             }
-            ActKind::Label(_) | ActKind::ClaimReview { .. } | ActKind::ResolveReview { .. } => {}
+            ActKind::Upload { .. }
+            | ActKind::Label(_)
+            | ActKind::ClaimReview { .. }
+            | ActKind::ResolveReview { .. } => {}
         }
         self.carry_out(&read, at);
         Ok(())
@@ -340,7 +343,9 @@ impl Policy {
                     scoring.label(label, at);
                 }
             }
-            ActKind::ClaimReview { .. } | ActKind::ResolveReview { .. } => {}
+            ActKind::Upload { .. }
+            | ActKind::ClaimReview { .. }
+            | ActKind::ResolveReview { .. } => {}
         }
     }
 }

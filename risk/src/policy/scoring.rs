@@ -23,6 +23,7 @@ use crate::{
     acts::LabelAct,
     evidence::{Evidence, REASONS_MAX, Reason},
     features::{Attempt, Label, Profiles},
+    model::Link,
     rules::{RuleAction, RuleInput},
 };
 
@@ -191,7 +192,7 @@ impl Scoring {
         let amount = millrace_ledger::Amount(label.amount_minor.into());
         let amount = self.reader.amount(ledger, amount);
         let paid_at = Timestamp(label.paid_at_ns).min(at);
-        let fraud = label.fraud;
+        let (at, fraud) = (label.known_at(at), label.fraud);
         self.profiles.label(&Label { at, paid_at, amount, entities: &keys, fraud });
     }
 }
@@ -256,6 +257,10 @@ impl Rows<'_> {
                 && let Some(model) = &policy.model
             {
                 model.contributions(row, &mut contributions);
+                // Of these, the shorter path is the higher score.
+                if matches!(model.link(), Link::Anomaly { .. }) {
+                    contributions.iter_mut().for_each(|by| *by = -*by);
+                }
                 evidence.reasons = top_reasons(row, &contributions);
             }
         }

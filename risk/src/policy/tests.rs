@@ -67,6 +67,7 @@ fn label(payment: &Payment) -> Vec<u8> {
         payment: id(payment.id.0),
         fraud: true,
         paid_at_ns: 5 * S,
+        known_at_ns: None,
         amount_minor: 7_000,
         ledger: EUR.0,
         payer: id(payment.debit.0),

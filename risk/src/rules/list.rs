@@ -10,7 +10,10 @@ use hashbrown::HashTable;
 use millrace_ledger::Timestamp;
 use serde::Serialize;
 
-use super::list_csv::ListError;
+use super::{
+    list_csv::ListError,
+    ranges::{ADDRESS, Range, Ranges},
+};
 
 /// What a list is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +76,8 @@ pub struct List {
     text: String,
     entries: Vec<Stored>,
     by_value: HashTable<u32>,
+    /// Those that are ranges of addresses.
+    ranges: Ranges,
     /// Reasons and names repeat: each is stored once.
     notes: BTreeMap<Box<str>, Piece>,
 }
@@ -125,6 +130,7 @@ impl List {
             text: String::new(),
             entries: Vec::new(),
             by_value: HashTable::new(),
+            ranges: Ranges::default(),
             notes: BTreeMap::new(),
         })
     }
@@ -148,6 +154,7 @@ impl List {
                 return Err(ListError::entry(field, &problem, &help));
             }
         }
+        let range = self.range(value)?;
         if self.find(value).is_some() {
             let problem = format!("{value:?} is listed already");
             return Err(ListError::entry("value", &problem, "keep one line for each value"));
@@ -169,7 +176,27 @@ impl List {
         let (text, entries) = (&self.text, &self.entries);
         let again = |index: &u32| hash(piece(text, entries[*index as usize].value));
         self.by_value.insert_unique(hash(value), index, again);
+        if let Some(range) = range {
+            self.ranges.insert(range, index);
+        }
         Ok(())
+    }
+
+    /// The range of addresses that a value is. Only lists that may list addresses have ranges; on one
+    /// that lists nothing else, what looks like a range has to be one.
+    fn range(&self, value: &str) -> Result<Option<Range>, ListError> {
+        let of = &self.spec.of;
+        let only = !of.is_empty() && of.iter().all(|text| text == ADDRESS);
+        match Range::read(value).filter(|_| of.is_empty() || of.iter().any(|text| text == ADDRESS))
+        {
+            Some(Ok(range)) => Ok(Some(range)),
+            Some(Err(problem)) if only => {
+                let problem = format!("{value:?} {problem}");
+                let help = "write a range like 10.0.0.0/8 or 2001:db8::/32";
+                Err(ListError::entry("value", &problem, help))
+            }
+            Some(Err(_)) | None => Ok(None),
+        }
     }
 
     fn append(&mut self, text: &str) -> Piece {
@@ -193,10 +220,12 @@ impl List {
         Some(&self.entries[*index as usize])
     }
 
-    /// Whether a value is listed at a time.
+    /// Whether a value is listed at a time: itself, or as an address in a range that is.
     #[must_use]
     pub fn contains(&self, value: &str, at: Timestamp) -> bool {
-        self.find(value).is_some_and(|stored| at.0 < stored.expires_at)
+        let counts = |stored: &Stored| at.0 < stored.expires_at;
+        self.find(value).is_some_and(counts)
+            || self.ranges.find(value).any(|entry| counts(&self.entries[entry as usize]))
     }
 
     /// What is said of a value, expired or not.

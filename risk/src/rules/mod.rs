@@ -29,6 +29,7 @@ mod parse;
 mod program;
 #[cfg(test)]
 mod property;
+mod ranges;
 mod reason;
 #[cfg(test)]
 mod robust;

@@ -168,3 +168,53 @@ fn a_name_that_no_rule_could_use_is_refused() {
         assert!(error.to_string().contains("can't be a list's name"), "{error}");
     }
 }
+
+/// Reads a list of addresses.
+fn addresses(of: &[&str], file: &str) -> Result<List, Vec<String>> {
+    let of = of.iter().map(|text| (*text).to_owned()).collect();
+    let spec = ListSpec { name: "networks".to_owned(), kind: ListKind::Block, of };
+    List::from_csv(spec, ListLimits::default(), file.as_bytes())
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_range_lists_the_addresses_in_it_until_it_expires() {
+    let file = "value,expires_at\n10.0.0.0/8,\n10.1.0.0/16,2027-01-31\n192.0.2.7,\n\
+                2001:db8::/32,2027-01-31\n";
+    for of in [&["context.ip"][..], &[], &["context.ip", "context.device"]] {
+        let list = addresses(of, file).expect("right");
+        for (address, at, listed) in [
+            ("10.255.0.1", MIDNIGHT, true),
+            ("10.1.2.3", MIDNIGHT, true),
+            ("11.0.0.1", 0, false),
+            ("192.0.2.7", 0, true),
+            ("192.0.2.8", 0, false),
+            ("2001:db8:0:1::5", MIDNIGHT - 1, true),
+            ("2001:db8:0:1::5", MIDNIGHT, false),
+            ("10.0.0.0/8", 0, true),
+            ("10.0.0.0/9", 0, false),
+            ("phone", 0, false),
+        ] {
+            assert_eq!(list.contains(address, Timestamp(at)), listed, "{of:?}: {address} at {at}");
+        }
+    }
+    // Where nothing is an address, a range is only a text.
+    let devices = addresses(&["context.device"], file).expect("right");
+    assert!(!devices.contains("10.255.0.1", Timestamp(0)));
+    assert!(devices.contains("10.0.0.0/8", Timestamp(0)));
+}
+
+#[test]
+fn what_looks_like_a_range_and_is_none_is_told() {
+    let said = addresses(&["context.ip"], "value\n10.0.0.0/33\n10.0.0.5/8\n").expect_err("wrong");
+    assert_eq!(
+        said,
+        [
+            "line 2, column 1 (value): value \"10.0.0.0/33\" does not end with the number of bits that \
+             are the same; write a range like 10.0.0.0/8 or 2001:db8::/32",
+            "line 3, column 1 (value): value \"10.0.0.5/8\" begins within the range, not with its first \
+             address; write a range like 10.0.0.0/8 or 2001:db8::/32",
+        ]
+    );
+    assert!(addresses(&[], "value\nteam/8\n").is_ok());
+}

@@ -1,19 +1,26 @@
 //! An account that queries see: turns a view of the store into a GraphQL object.
 
-use async_graphql::{Context, Object, Result};
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, Result, connection::Connection};
 use millrace_ledger::{AccountFlags, Currency};
 use uuid::Uuid;
 
 use super::{
-    enums::{AccountFlag, AccountState},
+    enums::{AccountFlag, AccountState, ListOrder},
+    error::coded,
+    history_object::{BalanceEntry, HistoricBalances},
+    lists::{self, HistoryArguments, PaymentFilter},
+    model::AsOf,
     money::{Balances, Money},
-    payment_object::uuid,
+    paging::{Paging, page_complexity, time},
+    payment_object::{Payment, uuid},
     read::AccountView,
-    schema::{self, BalanceConnection, HistoryArguments, PaymentConnection},
+    reader::read,
 };
 use crate::text::rfc3339;
 
-pub(super) struct Account(pub(super) AccountView);
+pub(super) struct Account(pub(super) Arc<AccountView>);
 
 /// An account as it stands.
 #[Object]
@@ -83,33 +90,90 @@ impl Account {
         rfc3339(self.0.opened_time)
     }
 
-    /// Its payments, debits and credits, newest first.
-    #[graphql(complexity = "schema::page_complexity(first, child_complexity)")]
+    /// Its balances as they were, right after an event or at a time; null where it was not open
+    /// yet. Give one of the two.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn balances_as_of(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Position of an event, as decimal text.")] seq: Option<String>,
+        #[graphql(desc = "RFC 3339: after all events up to then.")] at: Option<String>,
+    ) -> Result<Option<HistoricBalances>> {
+        let at = match (seq, time(at)?) {
+            (Some(seq), None) => AsOf::Seq(lists::seq("seq", &seq)?),
+            (None, Some(at)) => AsOf::Time(at),
+            _ => return Err(coded("give seq or at, one of the two", "AS_OF_AMBIGUOUS")),
+        };
+        let account = self.0.account.spec.id;
+        let found = read(ctx, |model| model.balances_at(account, at)).await?;
+        Ok(found.map(HistoricBalances))
+    }
+
+    /// Its payments, debits and credits, accepted and refused.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "they are arguments of the API")]
     async fn payments(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
-    ) -> Result<PaymentConnection> {
-        schema::payments(ctx, Some(self.0.account.spec.id), after, first).await
+        #[graphql(desc = "Only those that pass all that is set.")] filter: Option<PaymentFilter>,
+        #[graphql(desc = "NEWEST_FIRST unless told.")] order: Option<ListOrder>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it in this order.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
+            String,
+        >,
+    ) -> Result<Connection<String, Payment>> {
+        let page = Paging { first, after, last, before };
+        let account = Some(self.0.account.spec.id);
+        lists::payments(ctx, account, filter.unwrap_or_default(), order, page).await
+    }
+
+    /// Holds on it of which something is left, on either side.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    async fn open_holds(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "NEWEST_FIRST unless told.")] order: Option<ListOrder>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it in this order.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
+            String,
+        >,
+    ) -> Result<Connection<String, Payment>> {
+        let page = Paging { first, after, last, before };
+        lists::holds(ctx, Some(self.0.account.spec.id), order, page).await
     }
 
     /// Its balances after each event that changed them, newest first. Null where the account does
-    /// not keep them: ask for it when it is opened, with the flag KEEPS_HISTORY.
-    #[graphql(complexity = "schema::page_complexity(first, child_complexity)")]
+    /// not keep them: ask for it when it is opened, with the flag KEEPS_HISTORY. Balances as of any
+    /// event are known of every account: see balancesAsOf.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "they are arguments of the API")]
     async fn balance_history(
         &self,
         ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the newest; 50 unless told, at most 200.")]
+        first: Option<i32>,
         #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "At most so many from the oldest, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what is newer.")] before: Option<String>,
         #[graphql(desc = "RFC 3339: only what happened then or later.")] from_time: Option<String>,
         #[graphql(desc = "RFC 3339: only what happened before.")] to_time: Option<String>,
-    ) -> Result<Option<BalanceConnection>> {
+    ) -> Result<Option<Connection<String, BalanceEntry>>> {
         let account = &self.0.account.spec;
         if !account.flags.has(AccountFlags::KEEPS_HISTORY) {
             return Ok(None);
         }
-        let arguments = HistoryArguments { after, first, from_time, to_time };
-        schema::balance_history(ctx, account, arguments).await.map(Some)
+        let page = Paging { first, after, last, before };
+        let arguments = HistoryArguments { page, from_time, to_time };
+        lists::balance_history(ctx, account, arguments).await.map(Some)
     }
 }

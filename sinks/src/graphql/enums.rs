@@ -6,8 +6,17 @@ use millrace_ledger::{
     Status as LedgerStatus,
 };
 use millrace_protos::v1;
+use millrace_risk::desk::{HoldEnd as DeskHoldEnd, ReviewKind as DeskReviewKind};
 
-use super::{history_row::BalanceChange as BalanceChangeRow, row::PaymentState};
+use super::{
+    history_row::BalanceChange as BalanceChangeRow,
+    model::{Order, OutcomeKind, TotalsBy as ModelTotalsBy},
+    row::PaymentState,
+};
+use crate::{
+    audit::AuditKind as LogKind,
+    notify::{Channel as NotifyChannel, EventKind, StateKind},
+};
 
 /// What a payment does.
 #[derive(Clone, Copy, Enum, PartialEq, Eq)]
@@ -139,6 +148,139 @@ pub(super) enum Channel {
     Cash,
     /// Between accounts of the house.
     Internal,
+}
+
+/// In which order of their events a list is.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "Order")]
+pub(super) enum ListOrder {
+    /// The newest first.
+    NewestFirst,
+    /// The oldest first.
+    OldestFirst,
+}
+
+/// How totals are grouped.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "ModelTotalsBy")]
+pub(super) enum TotalsBy {
+    /// By hour, UTC.
+    Hour,
+    /// By day, UTC.
+    Day,
+    /// All hours together.
+    Ledger,
+}
+
+/// Why risk holds money.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "DeskReviewKind")]
+pub(super) enum ReviewKind {
+    /// Until an analyst has looked.
+    Review,
+    /// Until the upstream has confirmed.
+    Challenge,
+}
+
+/// How the hold of a review ended.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "DeskHoldEnd")]
+pub(super) enum HoldEnd {
+    /// All that was left was captured.
+    Captured,
+    /// All that was left was released on request.
+    Voided,
+    /// All that was left was released by the time-out.
+    Expired,
+}
+
+/// What an entry of the audit log is about.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "LogKind")]
+pub(super) enum AuditKind {
+    /// A decided payment.
+    Payment,
+    /// A hold that ran out.
+    HoldExpired,
+    /// An account was opened or changed.
+    Account,
+    /// What people did.
+    Act,
+    /// An event that could not be processed.
+    Quarantined,
+}
+
+/// What a notification is about.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "EventKind")]
+pub(super) enum NotificationKind {
+    /// Money moved.
+    Settled,
+    /// Money was reserved.
+    Held,
+    /// A hold was released.
+    Voided,
+    /// A payment was refused.
+    Rejected,
+    /// Money came back.
+    Refunded,
+    /// A hold ran out.
+    Expired,
+    /// A payment waits for a person.
+    Review,
+    /// A hold will run out soon.
+    HoldExpiring,
+    /// An account has little left.
+    LowBalance,
+    /// Something that the owner should know for safety.
+    Security,
+}
+
+/// How a notification goes.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "NotifyChannel")]
+pub(super) enum NotificationChannel {
+    /// The inbox that GraphQL shows. It is there once it is kept: nothing is sent.
+    InApp,
+    /// E-mail, by SMTP.
+    Email,
+    /// A signed HTTP request to the owner's own address.
+    Webhook,
+    /// A short message, by an HTTP provider.
+    Sms,
+    /// A push message, by an HTTP provider.
+    Push,
+    /// A line of a file.
+    File,
+}
+
+/// Where a notification stands.
+#[derive(Clone, Copy, Enum, PartialEq, Eq)]
+#[graphql(remote = "StateKind")]
+pub(super) enum NotificationState {
+    /// It waits for its time, or for its turn.
+    Pending,
+    /// Its channel has taken it.
+    Sent,
+    /// It has arrived.
+    Delivered,
+    /// It did not go; it will be tried again.
+    Failed,
+    /// It did not go, and is not tried again.
+    Dead,
+    /// It was not to be sent.
+    Suppressed,
+}
+
+impl From<PaymentStatus> for OutcomeKind {
+    fn from(status: PaymentStatus) -> Self {
+        match status {
+            PaymentStatus::Settled => Self::Settled,
+            PaymentStatus::Held => Self::Held,
+            PaymentStatus::Voided => Self::Voided,
+            PaymentStatus::Rejected => Self::Rejected,
+        }
+    }
 }
 
 impl From<LedgerStatus> for PaymentStatus {

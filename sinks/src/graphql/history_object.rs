@@ -1,6 +1,8 @@
 //! What happened over time, as queries see it: turns rows of an account's history and holds that
 //! timed out into GraphQL objects.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Object, Result};
 use millrace_ledger::LedgerId;
 use uuid::Uuid;
@@ -8,10 +10,10 @@ use uuid::Uuid;
 use super::{
     enums::BalanceChange,
     history_row::HistoryRow,
+    model::BalancesAt,
     money::{Balances, Money},
-    payment_object::{Payment, uuid},
+    payment_object::{self, Payment, uuid},
     read_history::TimedOutHold as TimedOutHoldView,
-    schema,
 };
 use crate::text::rfc3339;
 
@@ -46,7 +48,7 @@ impl BalanceEntry {
     /// The payment that changed them, as it stands now.
     #[graphql(complexity = "5 + child_complexity")]
     async fn payment(&self, ctx: &Context<'_>) -> Result<Option<Payment>> {
-        schema::payment(ctx, self.row.payment).await
+        payment_object::payment(ctx, self.row.payment).await
     }
 
     /// The four counters after the event.
@@ -77,7 +79,7 @@ impl TimedOutHold {
 
     /// The hold as it stands now.
     async fn hold(&self) -> Payment {
-        Payment(self.0.hold.clone())
+        Payment(Arc::new(self.0.hold.clone()))
     }
 
     /// Id of the account that would have paid.
@@ -93,5 +95,26 @@ impl TimedOutHold {
     /// What the time-out released: all that was not captured.
     async fn released_amount(&self) -> Money {
         Money::new(self.0.hold.event.payment.ledger, self.0.released)
+    }
+}
+
+pub(super) struct HistoricBalances(pub(super) BalancesAt);
+
+/// The balances of an account as they were.
+#[Object]
+impl HistoricBalances {
+    /// The four counters.
+    async fn balances(&self) -> Balances {
+        Balances::new(self.0.ledger, &self.0.balances)
+    }
+
+    /// Position of the last event until then that changed them, as decimal text.
+    async fn changed_at_seq(&self) -> String {
+        self.0.changed_at.to_string()
+    }
+
+    /// Time of that event's batch. RFC 3339, UTC.
+    async fn changed_time(&self) -> String {
+        rfc3339(self.0.changed_time)
     }
 }

@@ -17,6 +17,7 @@
 //! | LEB128 | position of the hold |
 //! | LEB128 | minor units released |
 //! | 8 | time of the batch, nanoseconds, little-endian |
+//! | LEB128 each | eight counters: the debit account's after it, then the credit account's |
 
 use millrace_ledger::{Balances, EventSeq, Operation, PaymentEvent, PaymentId, Status, Timestamp};
 
@@ -111,6 +112,8 @@ pub(super) struct ExpiryRow {
     pub(super) released: u128,
     /// Time of the batch in which it expired.
     pub(super) time: Timestamp,
+    /// Of the debit and the credit account, after it.
+    pub(super) balances: [Balances; 2],
 }
 
 impl ExpiryRow {
@@ -118,6 +121,7 @@ impl ExpiryRow {
         put_varint(out, u128::from(self.hold.0));
         put_varint(out, self.released);
         out.extend_from_slice(&self.time.0.to_le_bytes());
+        self.balances.iter().for_each(|balances| put_counters(out, balances));
     }
 
     pub(super) fn read(row: &[u8]) -> Result<Self, RowError> {
@@ -126,6 +130,7 @@ impl ExpiryRow {
             hold: EventSeq(row.number()?),
             released: row.varint()?,
             time: Timestamp(u64::from_le_bytes(row.array()?)),
+            balances: [row.counters()?, row.counters()?],
         })
     }
 }
@@ -166,7 +171,10 @@ mod tests {
     #[test]
     fn expiries_read_back() {
         for (hold, released) in [(1, 0), (300, 128), (u64::MAX, u128::MAX)] {
-            let written = ExpiryRow { hold: EventSeq(hold), released, time: Timestamp(hold) };
+            let debit = Balances { debits_posted: released, ..Balances::default() };
+            let balances = [debit, Balances::default()];
+            let written =
+                ExpiryRow { hold: EventSeq(hold), released, time: Timestamp(hold), balances };
             let mut bytes = Vec::new();
             written.put(&mut bytes);
             assert_eq!(ExpiryRow::read(&bytes), Ok(written));

@@ -8,10 +8,10 @@
 //! # Pages
 //!
 //! A list has an order, and a page names places in it. [`PageQuery::after`] and
-//! [`PageQuery::before`] are meant in the list's own order: in a list with the newest first, what is
-//! *after* a position is older. The items of a [`Slice`] stand in the list's order, whichever end the
-//! page was counted from. A cursor is the position of an event, so that it stays where it is while
-//! events are added.
+//! [`PageQuery::before`] are meant in the list's own order: in a list with the newest first, what
+//! is *after* a position is older. The items of a [`Slice`] stand in the list's order, whichever
+//! end the page was counted from. A cursor is the position of an event, so that it stays where it
+//! is while events are added.
 
 use futures_util::future::BoxFuture;
 use millrace_ledger::{
@@ -257,7 +257,7 @@ pub struct PaymentQuery {
     pub order: Order,
     /// Debited or credited. Refused payments count by the accounts that they name.
     pub account: Option<AccountId>,
-    /// Exactly this reference in their context.
+    /// Exactly this reference in their context. The empty one finds nothing.
     pub reference: Option<String>,
     /// Decided then or later: by the time of their batch.
     pub from_time: Option<Timestamp>,

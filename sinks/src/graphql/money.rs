@@ -14,6 +14,8 @@ pub(super) struct Money {
     amount: String,
     /// Three letters of ISO 4217, or the ledger's number where ISO 4217 does not know it.
     currency: String,
+    /// Digits after the decimal point; 0 where ISO 4217 does not know the ledger.
+    exponent: u8,
 }
 
 impl Money {
@@ -23,6 +25,7 @@ impl Money {
             minor: minor.to_string(),
             amount: currency.map_or_else(|| minor.to_string(), |known| known.format(Amount(minor))),
             currency: currency.map_or_else(|| ledger.0.to_string(), |known| known.code.to_owned()),
+            exponent: currency.map_or(0, |known| known.exponent),
         }
     }
 }

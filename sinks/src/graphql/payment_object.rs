@@ -1,17 +1,25 @@
 //! A payment that queries see: turns a view of the store into a GraphQL object.
 
-use async_graphql::{Context, Object, Result, SimpleObject};
-use millrace_ledger::{Amount, Operation as LedgerOperation, PaymentId, Status};
+use std::sync::Arc;
+
+use async_graphql::{Context, Object, Result, SimpleObject, connection::Connection};
+use millrace_ledger::{AccountId, Amount, Operation as LedgerOperation, PaymentId, Status};
 use millrace_protos::v1;
 use uuid::Uuid;
 
 use super::{
     account_object::Account,
+    audit_object::{self, AuditEntry},
     enums::{Channel, HoldState, Operation, PaymentFlag, PaymentStatus, RiskDecision},
+    lists,
     money::{Balances, Money},
+    notification_object::{self, Notification},
+    paging::{Paging, page_complexity},
     read::PaymentView,
+    reader::Reader,
+    review_object::{self, Review},
+    risk_object::RiskExplanation,
     row::PaymentState,
-    schema,
 };
 use crate::text::rfc3339;
 
@@ -53,7 +61,7 @@ impl PaymentContext {
     }
 }
 
-pub(super) struct Payment(pub(super) PaymentView);
+pub(super) struct Payment(pub(super) Arc<PaymentView>);
 
 /// A payment, accepted or refused, as it stands.
 #[Object]
@@ -115,13 +123,13 @@ impl Payment {
     /// The account that pays, as it stands now.
     #[graphql(complexity = "5 + child_complexity")]
     async fn debit_account(&self, ctx: &Context<'_>) -> Result<Option<Account>> {
-        schema::account(ctx, self.0.event.payment.debit).await
+        account(ctx, self.0.event.payment.debit).await
     }
 
     /// The account that receives, as it stands now.
     #[graphql(complexity = "5 + child_complexity")]
     async fn credit_account(&self, ctx: &Context<'_>) -> Result<Option<Account>> {
-        schema::account(ctx, self.0.event.payment.credit).await
+        account(ctx, self.0.event.payment.credit).await
     }
 
     /// Balances of the paying account right after this payment.
@@ -142,10 +150,29 @@ impl Payment {
     /// The hold or payment that it refers to, as it stands now.
     #[graphql(complexity = "5 + child_complexity")]
     async fn original(&self, ctx: &Context<'_>) -> Result<Option<Payment>> {
-        match self.0.event.payment.original {
-            PaymentId::ZERO => Ok(None),
-            original => schema::payment(ctx, original).await,
-        }
+        payment(ctx, self.0.event.payment.original).await
+    }
+
+    /// Every payment, accepted or refused, that names this one: captures, voids and refunds, oldest
+    /// first.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    async fn follow_ups(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many from the oldest; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what is newer.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the newest, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what is older.")] before: Option<String>,
+    ) -> Result<Connection<String, Payment>> {
+        let page = Paging { first, after, last, before };
+        lists::follow_ups(ctx, self.0.event.payment.id, page).await
+    }
+
+    /// Refunds of it that were accepted, oldest first; at most the first 200.
+    #[graphql(complexity = "page_complexity(Some(200), None, child_complexity)")]
+    async fn refunds(&self, ctx: &Context<'_>) -> Result<Vec<Payment>> {
+        lists::refunds(ctx, self.0.event.payment.id).await
     }
 
     /// Where its hold is; null when it is no hold.
@@ -204,6 +231,42 @@ impl Payment {
         Some(rule.as_str().to_owned()).filter(|rule| !rule.is_empty())
     }
 
+    /// What risk had to say, in numbers and in words; null where it said nothing.
+    async fn risk_explanation(&self) -> Option<RiskExplanation> {
+        let evidence = self.0.evidence.clone()?;
+        Some(RiskExplanation { evidence, verdict: self.0.event.verdict })
+    }
+
+    /// Its review, open or resolved; null where risk held no money.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn review(&self, ctx: &Context<'_>) -> Result<Option<Review>> {
+        review_object::review(ctx, self.0.event.payment.id).await
+    }
+
+    /// What owners were told of it, newest first.
+    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    async fn notifications(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
+    ) -> Result<Connection<String, Notification>> {
+        let page = Paging { first, after, ..Paging::default() };
+        notification_object::of_payment(ctx, self.0.event.payment.id, page).await
+    }
+
+    /// Entries of the audit log that name it, newest first.
+    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    async fn audit_entries(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
+    ) -> Result<Connection<String, AuditEntry>> {
+        let page = Paging { first, after, ..Paging::default() };
+        audit_object::of_payment(ctx, self.0.event.payment.id, page).await
+    }
+
     /// What surrounds it.
     async fn context(&self) -> Option<PaymentContext> {
         self.0.context.as_ref().map(PaymentContext::new)
@@ -219,6 +282,16 @@ impl Payment {
         let balances = self.0.event.balances?;
         Some(Balances::new(self.0.event.payment.ledger, &balances[side]))
     }
+}
+
+/// The payment with this id, as it stands.
+pub(super) async fn payment(ctx: &Context<'_>, id: PaymentId) -> Result<Option<Payment>> {
+    Ok(Reader::of(ctx)?.payment(id).await?.map(Payment))
+}
+
+/// The account with this id, as it stands.
+pub(super) async fn account(ctx: &Context<'_>, id: AccountId) -> Result<Option<Account>> {
+    Ok(Reader::of(ctx)?.account(id).await?.map(Account))
 }
 
 /// Zero is no id.

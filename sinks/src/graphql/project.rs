@@ -12,13 +12,13 @@ use millrace_ledger::{
 
 use super::{
     history_row::{BalanceChange, ExpiryRow, HistoryRow},
+    index::{Index, put_list},
+    keys::id_key,
+    model::Entity,
     row::{self, PaymentState, PaymentStateRow},
-    tables::{Tables, account_key},
+    tables::Tables,
 };
 use crate::SinkError;
-
-/// Most payments in one row of table `postings`, so that reading a page reads little more.
-const POSTINGS_PER_ROW: usize = 1_024;
 
 /// Ids of the accounts whose history is kept.
 pub(super) type HistoryAccounts = HashSet<u128, foldhash::fast::RandomState>;
@@ -36,6 +36,7 @@ pub(super) struct Projection<'a> {
     history: Vec<(AccountId, HistoryRow)>,
     /// Rows of table `accounts` that this apply made or changed.
     accounts: HashMap<u128, AccountRow, foldhash::fast::RandomState>,
+    index: Index,
     buffer: Vec<u8>,
 }
 
@@ -44,6 +45,8 @@ pub(super) struct Rows {
     pub(super) batch: OwnedWriteBatch,
     /// Accounts that keep their history, some of them as before.
     pub(super) history_accounts: Vec<u128>,
+    /// What readers may have cached, and is other now.
+    pub(super) changed: Vec<Entity>,
 }
 
 /// An event touched an account. Sorted, these give an account's postings and its last balances.
@@ -84,13 +87,15 @@ impl<'a> Projection<'a> {
             touches: Vec::with_capacity(events * 2),
             history: Vec::new(),
             accounts: HashMap::default(),
+            index: Index::default(),
             buffer: Vec::with_capacity(256),
         }
     }
 
     pub(super) fn add(&mut self, event: &FeedEvent, time: Timestamp) -> Result<(), SinkError> {
+        self.index.note_time(event.event.seq(), time);
         match &event.event {
-            Event::Payment(payment) => self.add_payment(payment, time, &event.context),
+            Event::Payment(payment) => self.add_payment(payment, time, event),
             Event::HoldExpired(expired) => self.add_expiry(expired, time),
             Event::Account(account) => self.add_account(account, time),
             Event::Act(_) => Ok(()),
@@ -101,11 +106,13 @@ impl<'a> Projection<'a> {
         &mut self,
         event: &PaymentEvent,
         time: Timestamp,
-        context: &[u8],
+        around: &FeedEvent,
     ) -> Result<(), SinkError> {
         self.buffer.clear();
-        row::put_payment(&mut self.buffer, event, time, context);
+        let (context, evidence) = (&around.context, &around.evidence);
+        row::put_judged_payment(&mut self.buffer, event, time, context, evidence);
         self.batch.insert(&self.tables.payments, event.seq.0.to_be_bytes(), &self.buffer[..]);
+        self.index.add_payment(event, time, context);
         self.note_state(event)?;
         if event.outcome.is_accepted() {
             self.follow_up(event)?;
@@ -174,13 +181,16 @@ impl<'a> Projection<'a> {
         let mut original = self.known_state(event.payment.original)?;
         let amount = event.outcome.amount.0;
         original.left = original.left.saturating_sub(amount);
+        let sides = [event.payment.debit, event.payment.credit];
         match event.payment.operation {
             Operation::Capture if original.left == 0 => {
                 original.state = PaymentState::HoldCaptured;
+                self.index.close_hold(original.seq, sides);
             }
             Operation::Void => {
                 original.state = PaymentState::HoldVoided;
                 original.released = amount;
+                self.index.close_hold(original.seq, sides);
             }
             _ => {}
         }
@@ -194,11 +204,13 @@ impl<'a> Projection<'a> {
         hold.left = hold.left.saturating_sub(event.released.0);
         hold.released = event.released.0;
         self.states.insert(event.payment, hold);
+        self.index.close_hold(hold.seq, [event.debit, event.credit]);
         self.buffer.clear();
-        ExpiryRow { hold: hold.seq, released: event.released.0, time }.put(&mut self.buffer);
+        let (released, balances) = (event.released.0, event.balances);
+        ExpiryRow { hold: hold.seq, released, time, balances }.put(&mut self.buffer);
         self.batch.insert(&self.tables.expiries, event.seq.0.to_be_bytes(), &self.buffer[..]);
         for (account, balances) in [event.debit, event.credit].into_iter().zip(event.balances) {
-            let key = account_key(account.0, event.seq.0);
+            let key = id_key(account.0, event.seq.0);
             self.batch.insert(&self.tables.account_expiries, key, []);
             let (change, payment) = (BalanceChange::Expired, event.payment);
             let row = HistoryRow { seq: event.seq, time, change, payment, balances };
@@ -250,7 +262,13 @@ impl<'a> Projection<'a> {
     }
 
     /// What is to be committed.
-    pub(super) fn finish(mut self) -> Rows {
+    ///
+    /// # Errors
+    /// When totals of an earlier apply can't be read.
+    pub(super) fn finish(mut self) -> Result<Rows, SinkError> {
+        self.index.write(self.tables, &mut self.batch, &mut self.buffer)?;
+        let mut changed = Vec::with_capacity(self.states.len() + self.touches.len());
+        changed.extend(self.states.keys().map(|id| Entity::Payment(*id)));
         for (id, state) in &self.states {
             self.buffer.clear();
             state.put(&mut self.buffer);
@@ -270,27 +288,24 @@ impl<'a> Projection<'a> {
         for (account, row) in &self.history {
             self.buffer.clear();
             row.put(&mut self.buffer);
-            let key = account_key(account.0, row.seq.0);
+            let key = id_key(account.0, row.seq.0);
             self.batch.insert(&self.tables.history, key, &self.buffer[..]);
         }
         let mut touches = std::mem::take(&mut self.touches);
         touches.sort_unstable_by_key(|touch| (touch.account, touch.seq));
         for of_account in touches.chunk_by(|a, b| a.account == b.account) {
+            changed.push(Entity::Account(AccountId(of_account[0].account)));
             self.finish_account(of_account);
         }
-        Rows { batch: self.batch, history_accounts }
+        Ok(Rows { batch: self.batch, history_accounts, changed })
     }
 
     fn finish_account(&mut self, touches: &[Touch]) {
         let account = touches[0].account;
         let seqs: Vec<_> =
             touches.iter().filter(|touch| touch.listed).map(|touch| touch.seq).collect();
-        for row_seqs in seqs.chunks(POSTINGS_PER_ROW) {
-            self.buffer.clear();
-            row::put_steps(&mut self.buffer, row_seqs);
-            let key = account_key(account, row_seqs[0]);
-            self.batch.insert(&self.tables.postings, key, &self.buffer[..]);
-        }
+        let prefix = account.to_be_bytes();
+        put_list(&mut self.batch, &self.tables.postings, &prefix, &seqs, &mut self.buffer);
         let last = touches.iter().rev().find_map(|touch| Some((touch.seq, touch.balances?)));
         if let Some((seq, balances)) = last {
             self.buffer.clear();

@@ -1,9 +1,10 @@
 //! Reads the model while the sink writes it: consumes ids and positions, produces accounts and
 //! payments, each call as of one commit.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    ops::Bound,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use fjall::{Readable as _, Snapshot};
@@ -15,10 +16,12 @@ use millrace_risk::evidence::Evidence;
 use prost::Message as _;
 
 use super::{
+    applied::Applied,
+    model::{AccountPage, Slice},
     row::{self, PaymentStateRow, RowError},
-    tables::{Tables, account_key},
+    tables::Tables,
 };
-use crate::store::{Place, get};
+use crate::store::get;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -52,17 +55,22 @@ impl From<RowError> for ReadError {
     }
 }
 
-/// How far the store is, for readers that take no lock.
-#[derive(Debug, Default)]
-pub(crate) struct Applied {
-    seq: AtomicU64,
-    time_ns: AtomicU64,
+/// When an answer is due. Questions that look at much ask it often, so it rarely looks at a clock.
+pub(super) struct Deadline {
+    started: Instant,
+    max: Duration,
+    checks: u32,
 }
 
-impl Applied {
-    pub(crate) fn set(&self, place: Place) {
-        self.time_ns.store(place.time.0, Ordering::Relaxed);
-        self.seq.store(place.next_seq.0 - 1, Ordering::Release);
+impl Deadline {
+    /// # Errors
+    /// When time is up.
+    pub(super) fn check(&mut self) -> Result<(), ReadError> {
+        self.checks = self.checks.wrapping_add(1);
+        if self.checks.is_multiple_of(64) && self.started.elapsed() > self.max {
+            return Err(ReadError::TooSlow(self.max.as_millis() as u64));
+        }
+        Ok(())
     }
 }
 
@@ -117,28 +125,44 @@ impl LedgerConservation {
     }
 }
 
-/// The read model, readable from any thread. Cheap to clone.
+impl LedgerConservation {
+    /// Wraps at 128 bits on both sides alike, as modular sums of equal numbers stay equal.
+    fn add(&mut self, balances: &Balances) {
+        self.debits_posted = self.debits_posted.wrapping_add(balances.debits_posted);
+        self.credits_posted = self.credits_posted.wrapping_add(balances.credits_posted);
+        self.debits_pending = self.debits_pending.wrapping_add(balances.debits_pending);
+        self.credits_pending = self.credits_pending.wrapping_add(balances.credits_pending);
+    }
+}
+
+/// The read model in an embedded store, readable from any thread. Cheap to clone. Its own methods
+/// block; [`super::model::ReadModel`] has those that do not.
 #[derive(Clone)]
 pub struct ReadStore {
     pub(super) tables: Tables,
-    applied: Arc<Applied>,
+    pub(super) applied: Arc<Applied>,
+    read_max: Duration,
 }
 
 impl ReadStore {
-    pub(crate) fn new(tables: Tables, applied: Arc<Applied>) -> Self {
-        Self { tables, applied }
+    pub(super) fn new(tables: Tables, applied: Arc<Applied>, read_max: Duration) -> Self {
+        Self { tables, applied, read_max }
     }
 
     /// The last event that queries see; 0 when there is none.
     #[must_use]
     pub fn applied_seq(&self) -> EventSeq {
-        EventSeq(self.applied.seq.load(Ordering::Acquire))
+        self.applied.place().seq
     }
 
     /// Time of the batch of the last event that queries see.
     #[must_use]
     pub fn applied_time(&self) -> Timestamp {
-        Timestamp(self.applied.time_ns.load(Ordering::Relaxed))
+        self.applied.place().time
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        Deadline { started: Instant::now(), max: self.read_max, checks: 0 }
     }
 
     /// The payment with this id.
@@ -146,59 +170,22 @@ impl ReadStore {
     /// # Errors
     /// When the store can't be read.
     pub fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, ReadError> {
-        let snapshot = self.tables.snapshot();
-        let Some(stored) = get(&snapshot, &self.tables.payment_ids, id.0.to_be_bytes())? else {
+        self.payment_in(&self.tables.snapshot(), id)
+    }
+
+    pub(super) fn payment_in(
+        &self,
+        snapshot: &Snapshot,
+        id: PaymentId,
+    ) -> Result<Option<PaymentView>, ReadError> {
+        let Some(stored) = get(snapshot, &self.tables.payment_ids, id.0.to_be_bytes())? else {
             return Ok(None);
         };
         let state = PaymentStateRow::read(&stored)?;
-        self.payment_at(&snapshot, state.seq).map(Some)
-    }
-
-    /// Payments, newest first: of one account, on either side, or of all. `before` leaves out that
-    /// position and what is newer.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn payments(
-        &self,
-        account: Option<AccountId>,
-        before: Option<EventSeq>,
-        limit: usize,
-    ) -> Result<Vec<PaymentView>, ReadError> {
-        let snapshot = self.tables.snapshot();
-        let end = before.map_or(u64::MAX, |before| before.0);
-        let seqs = match account {
-            Some(account) => self.postings_of(&snapshot, account, end, limit)?,
-            None => {
-                let keys = snapshot.range(&self.tables.payments, ..end.to_be_bytes());
-                let keys = keys.rev().take(limit).map(|guard| guard.key());
-                keys.map(|key| Ok(EventSeq(row::position(&key?)?)))
-                    .collect::<Result<_, ReadError>>()?
-            }
-        };
-        seqs.into_iter().map(|seq| self.payment_at(&snapshot, seq)).collect()
-    }
-
-    /// Positions below `end` of the account's payments, newest first.
-    fn postings_of(
-        &self,
-        snapshot: &Snapshot,
-        account: AccountId,
-        end: u64,
-        limit: usize,
-    ) -> Result<Vec<EventSeq>, ReadError> {
-        let keys = account_key(account.0, 0)..account_key(account.0, end);
-        let mut found = Vec::new();
-        for guard in snapshot.range(&self.tables.postings, keys).rev() {
-            let (key, value) = guard.into_inner()?;
-            let first = row::position(key.get(16..).ok_or(RowError)?)?;
-            let newest_first = row::steps(first, &value)?.into_iter().rev();
-            found.extend(newest_first.filter(|seq| seq.0 < end).take(limit - found.len()));
-            if found.len() == limit {
-                break;
-            }
-        }
-        Ok(found)
+        let stored = get(snapshot, &self.tables.payments, state.seq.0.to_be_bytes())?;
+        let mut view = stateless(state.seq, &stored.ok_or(ReadError::Damaged)?)?;
+        view.state = Some(state);
+        Ok(Some(view))
     }
 
     pub(super) fn payment_at(
@@ -207,21 +194,21 @@ impl ReadStore {
         seq: EventSeq,
     ) -> Result<PaymentView, ReadError> {
         let stored = get(snapshot, &self.tables.payments, seq.0.to_be_bytes())?;
-        let stored = stored.ok_or(ReadError::Damaged)?;
-        let (event, time, context) = row::payment(seq, &stored)?;
-        let state = get(snapshot, &self.tables.payment_ids, event.payment.id.0.to_be_bytes())?;
+        let view = stateless(seq, &stored.ok_or(ReadError::Damaged)?)?;
+        self.with_state(snapshot, view)
+    }
+
+    /// The payment with how it stands now.
+    pub(super) fn with_state(
+        &self,
+        snapshot: &Snapshot,
+        mut view: PaymentView,
+    ) -> Result<PaymentView, ReadError> {
+        let key = view.event.payment.id.0.to_be_bytes();
+        let state = get(snapshot, &self.tables.payment_ids, key)?;
         let state = state.map(|state| PaymentStateRow::read(&state)).transpose()?;
-        Ok(PaymentView {
-            event,
-            time,
-            // The front door refuses malformed contexts; one in a refused payment shows as none.
-            context: match context {
-                [] => None,
-                context => PaymentContext::decode(context).ok(),
-            },
-            state: state.filter(|state| state.seq == seq),
-            evidence: None,
-        })
+        view.state = state.filter(|state| state.seq == view.event.seq);
+        Ok(view)
     }
 
     /// The account with this id.
@@ -229,29 +216,38 @@ impl ReadStore {
     /// # Errors
     /// When the store can't be read.
     pub fn account(&self, id: AccountId) -> Result<Option<AccountView>, ReadError> {
-        let snapshot = self.tables.snapshot();
-        let stored = get(&snapshot, &self.tables.accounts, id.0.to_be_bytes())?;
-        stored.map(|stored| self.account_with_balances(&snapshot, id, &stored)).transpose()
+        self.account_in(&self.tables.snapshot(), id)
     }
 
-    /// Accounts in the order of their ids, from behind `after`.
+    pub(super) fn account_in(
+        &self,
+        snapshot: &Snapshot,
+        id: AccountId,
+    ) -> Result<Option<AccountView>, ReadError> {
+        let stored = get(snapshot, &self.tables.accounts, id.0.to_be_bytes())?;
+        stored.map(|stored| self.account_with_balances(snapshot, id, &stored)).transpose()
+    }
+
+    /// Accounts in the order of their ids.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn accounts(
-        &self,
-        after: Option<AccountId>,
-        limit: usize,
-    ) -> Result<Vec<AccountView>, ReadError> {
+    pub fn accounts(&self, page: AccountPage) -> Result<Slice<AccountView>, ReadError> {
         let snapshot = self.tables.snapshot();
-        let from = after.map_or(1, |after| after.0.saturating_add(1));
-        let rows = snapshot.range(&self.tables.accounts, from.to_be_bytes()..);
-        rows.take(limit)
-            .map(|guard| {
-                let (key, value) = guard.into_inner()?;
-                self.account_with_balances(&snapshot, account_id(&key)?, &value)
-            })
-            .collect()
+        let low = page.after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.to_be_bytes()));
+        let high = page.before.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.to_be_bytes()));
+        let disjoint = page.after.zip(page.before).is_some_and(|(after, before)| after >= before);
+        let mut found = Vec::new();
+        if !disjoint {
+            let mut rows = snapshot.range(&self.tables.accounts, (low, high));
+            while found.len() <= page.limit {
+                let row = if page.from_end { rows.next_back() } else { rows.next() };
+                let Some(row) = row else { break };
+                let (key, value) = row.into_inner()?;
+                found.push(self.account_with_balances(&snapshot, account_id(&key)?, &value)?);
+            }
+        }
+        Ok(page.slice(found))
     }
 
     fn account_with_balances(
@@ -298,14 +294,21 @@ impl ReadStore {
     }
 }
 
-impl LedgerConservation {
-    /// Wraps at 128 bits on both sides alike, as modular sums of equal numbers stay equal.
-    fn add(&mut self, balances: &Balances) {
-        self.debits_posted = self.debits_posted.wrapping_add(balances.debits_posted);
-        self.credits_posted = self.credits_posted.wrapping_add(balances.credits_posted);
-        self.debits_pending = self.debits_pending.wrapping_add(balances.debits_pending);
-        self.credits_pending = self.credits_pending.wrapping_add(balances.credits_pending);
-    }
+/// The payment of a row of table `payments`, without how it stands now.
+pub(super) fn stateless(seq: EventSeq, stored: &[u8]) -> Result<PaymentView, ReadError> {
+    let (evidence, payment) = row::judged_payment(stored)?;
+    let (event, time, context) = row::payment(seq, payment)?;
+    Ok(PaymentView {
+        event,
+        time,
+        // The front door refuses malformed contexts; one in a refused payment shows as none.
+        context: match context {
+            [] => None,
+            context => PaymentContext::decode(context).ok(),
+        },
+        state: None,
+        evidence: Evidence::read(evidence),
+    })
 }
 
 fn account_id(key: &[u8]) -> Result<AccountId, RowError> {

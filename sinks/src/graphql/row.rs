@@ -1,7 +1,8 @@
 //! Rows of the store: consumes and produces bytes. Guarantees that a row reads back as written.
 //!
 //! Numbers are LEB128: seven bits a byte, least significant first, the high bit set on all but the
-//! last. Ids are 16 bytes. A payment's row, in order:
+//! last. Ids are 16 bytes. A row of table `payments` is 1 + n bytes of evidence, as the journal has
+//! it, and then the payment's row. That one, in order:
 //!
 //! | bytes | content |
 //! |---|---|
@@ -36,7 +37,7 @@ const HAS_ORIGINAL: u8 = 4;
 const HAS_REQUESTED: u8 = 8;
 const HAS_BALANCES: u8 = 16;
 
-/// Writes the row of table `payments`.
+/// Writes a payment's row.
 pub(crate) fn put_payment(
     out: &mut Vec<u8>,
     event: &PaymentEvent,
@@ -85,7 +86,7 @@ pub(crate) fn put_payment(
     out.extend_from_slice(context);
 }
 
-/// Reads a row of table `payments`: the event, its time, its context.
+/// Reads a payment's row: the event, its time, its context.
 pub(crate) fn payment(
     seq: EventSeq,
     row: &[u8],
@@ -272,23 +273,46 @@ pub(crate) fn balances(row: &[u8]) -> Result<(EventSeq, Balances), RowError> {
     Ok((EventSeq(row.number()?), row.counters()?))
 }
 
-/// Writes the row of table `postings` that begins with `first`: the steps to those after it.
+/// Writes a row of a list of positions: the steps from the first, which is in the key, to those
+/// after it.
 pub(crate) fn put_steps(out: &mut Vec<u8>, seqs: &[u64]) {
     for pair in seqs.windows(2) {
         put_varint(out, u128::from(pair[1] - pair[0]));
     }
 }
 
-/// Reads a row of table `postings`: ascending positions, the first included.
-pub(crate) fn steps(first: u64, row: &[u8]) -> Result<Vec<EventSeq>, RowError> {
+/// Reads a row that [`put_steps`] wrote: ascending positions, the first included.
+pub(super) fn read_steps(first: u64, row: &[u8], seqs: &mut Vec<u64>) -> Result<(), RowError> {
     let mut row = Row(row);
-    let mut seqs = vec![EventSeq(first)];
+    seqs.clear();
+    seqs.push(first);
     let mut last = first;
     while !row.0.is_empty() {
         last = row.number::<u64>()?.checked_add(last).ok_or(RowError)?;
-        seqs.push(EventSeq(last));
+        seqs.push(last);
     }
-    Ok(seqs)
+    Ok(())
+}
+
+/// Writes the row of table `payments`: what risk had to say, then the payment.
+pub(super) fn put_judged_payment(
+    out: &mut Vec<u8>,
+    event: &PaymentEvent,
+    time: Timestamp,
+    context: &[u8],
+    evidence: &[u8],
+) {
+    // The journal keeps at most 255 bytes of it.
+    let evidence = &evidence[..evidence.len().min(usize::from(u8::MAX))];
+    out.push(evidence.len() as u8);
+    out.extend_from_slice(evidence);
+    put_payment(out, event, time, context);
+}
+
+/// Reads a row of table `payments`: evidence, and what [`payment`] reads.
+pub(super) fn judged_payment(row: &[u8]) -> Result<(&[u8], &[u8]), RowError> {
+    let (&len, rest) = row.split_first().ok_or(RowError)?;
+    rest.split_at_checked(usize::from(len)).ok_or(RowError)
 }
 
 /// Reads eight bytes, big-endian.

@@ -1,52 +1,61 @@
-//! The schema: consumes queries, produces what the store holds, and guarantees that one query
-//! reads a bounded number of rows.
+//! The schema's queries: consumes questions, produces what the read model and the services beside
+//! it hold, and guarantees that one query reads a bounded number of rows.
+
+use std::sync::Arc;
 
 use async_graphql::{
-    Context, EmptyMutation, EmptySubscription, Error, ErrorExtensions as _, Object, OutputType,
-    Result, Schema, SimpleObject,
-    connection::{Connection, Edge},
+    Context, Object, Result, SDLExportOptions, Schema, SimpleObject, connection::Connection,
 };
-use millrace_ledger::{AccountId, AccountSpec, EventSeq, PaymentId, Timestamp};
+use millrace_ledger::{AccountId, PaymentId};
 use uuid::Uuid;
 
 use super::{
     account_object::Account,
-    history_object::{BalanceEntry, TimedOutHold},
+    audit_object::{self, AuditCheckpoint, AuditEntry, AuditFilter, ConsistencyProof},
+    config::{GraphqlConfig, Profile},
+    enums::{ListOrder, ReviewKind, TotalsBy},
+    history_object::TimedOutHold,
+    lists::{self, PaymentFilter},
+    model::ReadModel,
     money::Conservation,
-    payment_object::Payment,
-    read::{ReadError, ReadStore},
-    read_history::HistoryRange,
+    mutation::Mutation,
+    notification_object::{self, Notification, NotificationFilter, NotificationPreferences},
+    paging::{Of, Paging, connection, cursor, event_cursor, page_complexity},
+    payment_object::{self, Payment},
+    reader::{Reader, read},
+    review_object::{self, Review},
+    services::Services,
+    subscription::Subscription,
+    totals_object::{self, Totals},
 };
-use crate::text::{parse_rfc3339, rfc3339};
+use crate::text::rfc3339;
 
-/// Items of a page when a query does not say.
-pub const FIRST_DEFAULT: i32 = 50;
-/// Most items of a page.
-pub const FIRST_MAX: i32 = 200;
-/// Deepest nesting. The introspection query of common tools needs 15.
-const DEPTH_MAX: usize = 16;
-/// Most fields of an answer, where a look-up counts as five.
-const COMPLEXITY_MAX: usize = 20_000;
+pub(super) type ReadSchema = Schema<Query, Mutation, Subscription>;
 
-pub(super) type ReadSchema = Schema<Query, EmptyMutation, EmptySubscription>;
-pub(super) type PaymentConnection = Connection<String, Payment>;
-pub(super) type BalanceConnection = Connection<String, BalanceEntry>;
-type TimedOutConnection = Connection<String, TimedOutHold>;
-type AccountConnection = Connection<String, Account>;
-
-/// The schema that answers from this store.
-pub(super) fn schema(store: ReadStore) -> ReadSchema {
-    Schema::build(Query, EmptyMutation, EmptySubscription)
-        .limit_depth(DEPTH_MAX)
-        .limit_complexity(COMPLEXITY_MAX)
-        .data(store)
-        .finish()
+/// The schema that answers from these services.
+pub(super) fn schema(services: Services, config: &GraphqlConfig) -> ReadSchema {
+    let reader = Reader::new(Arc::clone(&services.model), config.read_cache_entries);
+    let schema = Schema::build(Query, Mutation, Subscription)
+        .enable_federation()
+        .limit_depth(config.limits.depth)
+        .limit_complexity(config.limits.complexity)
+        .data(reader)
+        .data(services);
+    match config.profile {
+        Profile::Dev => schema.finish(),
+        // A suggestion would tell what the schema no longer does.
+        Profile::Prod => schema.disable_introspection().disable_suggestions().finish(),
+    }
 }
 
-/// The schema in the GraphQL schema definition language.
+/// The schema in the GraphQL schema definition language, with what federation adds.
 #[must_use]
 pub fn schema_definition() -> String {
-    Schema::new(Query, EmptyMutation, EmptySubscription).sdl()
+    let schema = Schema::build(Query, Mutation, Subscription).enable_federation().finish();
+    let options = SDLExportOptions::new().federation().prefer_single_line_descriptions();
+    let text = schema.sdl_with_options(options);
+    let lines: Vec<_> = text.trim().lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
 }
 
 /// How far the read model is.
@@ -63,76 +72,238 @@ pub(super) struct Query;
 /// Everything that can be asked.
 #[Object]
 impl Query {
+    /// A payment, for a gateway that knows its id from elsewhere.
+    #[graphql(entity)]
+    async fn payment_entity(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(key)] id: Uuid,
+    ) -> Result<Option<Payment>> {
+        payment_object::payment(ctx, PaymentId(id.as_u128())).await
+    }
+
+    /// An account, for a gateway that knows its id from elsewhere.
+    #[graphql(entity)]
+    async fn account_entity(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(key)] id: Uuid,
+    ) -> Result<Option<Account>> {
+        payment_object::account(ctx, AccountId(id.as_u128())).await
+    }
+
     /// The payment with this id; null when it is unknown.
     #[graphql(complexity = "5 + child_complexity")]
     async fn payment(&self, ctx: &Context<'_>, id: Uuid) -> Result<Option<Payment>> {
-        payment(ctx, PaymentId(id.as_u128())).await
+        payment_object::payment(ctx, PaymentId(id.as_u128())).await
     }
 
-    /// Payments, accepted and refused, newest first: all, or those of an account, on either side.
-    #[graphql(complexity = "page_complexity(first, child_complexity)")]
+    /// Payments, accepted and refused: all, or those that pass what is set.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "they are arguments of the API")]
     async fn payments(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only payments that debit or credit this account.")] account: Option<Uuid>,
-        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
-    ) -> Result<PaymentConnection> {
-        payments(ctx, account.map(|id| AccountId(id.as_u128())), after, first).await
+        #[graphql(desc = "Only those that pass all that is set.")] filter: Option<PaymentFilter>,
+        #[graphql(desc = "NEWEST_FIRST unless told.")] order: Option<ListOrder>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it in this order.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
+            String,
+        >,
+    ) -> Result<Connection<String, Payment>> {
+        let page = Paging { first, after, last, before };
+        let account = account.map(|id| AccountId(id.as_u128()));
+        lists::payments(ctx, account, filter.unwrap_or_default(), order, page).await
     }
 
-    /// Holds that timed out, the newest expiry first: all, or those of an account, on either side.
-    #[graphql(complexity = "page_complexity(first, child_complexity)")]
+    /// Holds of which something is left: all, or those of an account, on either side.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "they are arguments of the API")]
+    async fn open_holds(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only holds that debit or credit this account.")] account: Option<Uuid>,
+        #[graphql(desc = "NEWEST_FIRST unless told.")] order: Option<ListOrder>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it in this order.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
+            String,
+        >,
+    ) -> Result<Connection<String, Payment>> {
+        let page = Paging { first, after, last, before };
+        lists::holds(ctx, account.map(|id| AccountId(id.as_u128())), order, page).await
+    }
+
+    /// Holds that timed out, newest expiry first: all, or those of an account, on either side.
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
     async fn timed_out_holds(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only holds that debit or credit this account.")] account: Option<Uuid>,
-        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
-    ) -> Result<TimedOutConnection> {
-        let (limit, before) = (page_size(first)?, position(after)?);
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it in this order.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
+            String,
+        >,
+    ) -> Result<Connection<String, TimedOutHold>> {
+        let page = Paging { first, after, last, before }.of_events()?;
         let account = account.map(|id| AccountId(id.as_u128()));
-        let read_page = move |store: &ReadStore| store.timed_out_holds(account, before, limit + 1);
-        let found = read(ctx, read_page).await?;
-        Ok(page(found, limit, before, |view| view.seq, TimedOutHold))
+        let found = read(ctx, |model| model.timed_out_holds(account, page)).await?;
+        Ok(connection(found, |view| event_cursor(view.seq), TimedOutHold))
     }
 
     /// The account with this id; null when it is unknown.
     #[graphql(complexity = "5 + child_complexity")]
     async fn account(&self, ctx: &Context<'_>, id: Uuid) -> Result<Option<Account>> {
-        account(ctx, AccountId(id.as_u128())).await
+        payment_object::account(ctx, AccountId(id.as_u128())).await
     }
 
     /// Accounts in the order of their ids.
-    #[graphql(complexity = "page_complexity(first, child_complexity)")]
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
     async fn accounts(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "A cursor: only accounts behind it.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it in this order.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
+            String,
+        >,
+    ) -> Result<Connection<String, Account>> {
+        let page = Paging { first, after, last, before }.of_accounts()?;
+        let found = read(ctx, |model| model.accounts(page)).await?;
+        let cursor_of = |view: &super::AccountView| cursor(Of::Accounts, view.account.spec.id.0);
+        Ok(connection(found, cursor_of, |view| Account(Arc::new(view))))
+    }
+
+    /// Counts and sums of payments by what became of them, in the order of ledger, then time.
+    #[graphql(complexity = "1_000 + child_complexity")]
+    async fn totals(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How they are grouped, within each ledger.")] by: TotalsBy,
+        #[graphql(desc = "Of one ledger: the currency's ISO 4217 number.")] ledger: Option<u32>,
+        #[graphql(desc = "RFC 3339: hours that begin then or later. Unless told, the last two \
+                          days by hour, and the last year by day.")]
+        from_time: Option<String>,
+        #[graphql(desc = "RFC 3339: hours that begin before.")] to_time: Option<String>,
+    ) -> Result<Vec<Totals>> {
+        totals_object::totals(ctx, by.into(), ledger, from_time, to_time).await
+    }
+
+    /// Open reviews, oldest first.
+    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    async fn reviews(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "REVIEW unless told.")] kind: Option<ReviewKind>,
+        #[graphql(desc = "Whose: empty for nobody's.")] claimed_by: Option<String>,
         #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
-    ) -> Result<AccountConnection> {
-        let limit = page_size(first)?;
-        let behind = after.as_deref().map(|cursor| {
-            let id = Uuid::parse_str(cursor).map_err(|_| bad_cursor(cursor));
-            id.map(|id| AccountId(id.as_u128()))
-        });
-        let behind = behind.transpose()?;
-        let mut found = read(ctx, move |store| store.accounts(behind, limit + 1)).await?;
-        let mut page = Connection::new(behind.is_some(), found.len() > limit);
-        found.truncate(limit);
-        page.edges.extend(found.into_iter().map(|view| {
-            Edge::new(Uuid::from_u128(view.account.spec.id.0).to_string(), Account(view))
-        }));
-        Ok(page)
+        #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
+    ) -> Result<Connection<String, Review>> {
+        let page = Paging { first, after, ..Paging::default() };
+        review_object::reviews(ctx, kind, claimed_by, page).await
+    }
+
+    /// The review of a payment, open or resolved; null where risk held no money.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn review(&self, ctx: &Context<'_>, payment_id: Uuid) -> Result<Option<Review>> {
+        review_object::review(ctx, PaymentId(payment_id.as_u128())).await
+    }
+
+    /// What owners were told, or were not, newest first.
+    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    async fn notifications(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that pass all that is set.")] filter: Option<
+            NotificationFilter,
+        >,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
+    ) -> Result<Connection<String, Notification>> {
+        let page = Paging { first, after, ..Paging::default() };
+        notification_object::notifications(ctx, filter.unwrap_or_default(), page).await
+    }
+
+    /// The notification with this number; null when there is none.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn notification(&self, ctx: &Context<'_>, id: String) -> Result<Option<Notification>> {
+        let id = notification_object::number(&id)?;
+        Ok(notification_object::ask(ctx, move |inbox| inbox.get(id)).await?.map(Notification))
+    }
+
+    /// What an owner wants to be told, and how.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn notification_preferences(
+        &self,
+        ctx: &Context<'_>,
+        owner_id: Uuid,
+    ) -> Result<NotificationPreferences> {
+        let owner = owner_id.as_u128();
+        let wanted = notification_object::ask(ctx, move |inbox| inbox.preferences(owner));
+        wanted.await.map(Into::into)
+    }
+
+    /// Entries of the audit log, newest first.
+    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    async fn audit_entries(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only those that pass all that is set.")] filter: Option<AuditFilter>,
+        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
+    ) -> Result<Connection<String, AuditEntry>> {
+        let page = Paging { first, after, ..Paging::default() };
+        audit_object::entries(ctx, filter.unwrap_or_default(), page).await
+    }
+
+    /// The entry of the audit log at this index; null where there is none.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn audit_entry(&self, ctx: &Context<'_>, index: String) -> Result<Option<AuditEntry>> {
+        audit_object::entry(ctx, &index).await
+    }
+
+    /// The newest signed checkpoint of the audit log.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn audit_checkpoint(&self, ctx: &Context<'_>) -> Result<AuditCheckpoint> {
+        audit_object::checkpoint(ctx).await
+    }
+
+    /// That the audit log of one size is the beginning of the audit log of another.
+    #[graphql(complexity = "50 + child_complexity")]
+    async fn audit_consistency(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries of the smaller tree, as decimal text.")] from: String,
+        #[graphql(desc = "Entries of the larger tree, as decimal text.")] to: String,
+    ) -> Result<ConsistencyProof> {
+        audit_object::consistency(ctx, &from, &to).await
     }
 
     /// How far the read model is.
     async fn status(&self, ctx: &Context<'_>) -> Result<Status> {
-        let store = ctx.data::<ReadStore>()?;
-        let applied_seq = store.applied_seq();
+        let place = Reader::of(ctx)?.model.place();
         Ok(Status {
-            applied_seq: applied_seq.to_string(),
-            applied_time: (applied_seq.0 != 0).then(|| rfc3339(store.applied_time())),
+            applied_seq: place.seq.to_string(),
+            applied_time: (place.seq.0 != 0).then(|| rfc3339(place.time)),
         })
     }
 
@@ -140,114 +311,7 @@ impl Query {
     /// every account.
     #[graphql(complexity = "10_000 + child_complexity")]
     async fn conservation(&self, ctx: &Context<'_>) -> Result<Vec<Conservation>> {
-        let sums = read(ctx, ReadStore::conservation).await?;
+        let sums = read(ctx, ReadModel::conservation).await?;
         Ok(sums.into_iter().map(Conservation::from).collect())
     }
-}
-
-pub(super) async fn payment(ctx: &Context<'_>, id: PaymentId) -> Result<Option<Payment>> {
-    Ok(read(ctx, move |store| store.payment(id)).await?.map(Payment))
-}
-
-pub(super) async fn account(ctx: &Context<'_>, id: AccountId) -> Result<Option<Account>> {
-    Ok(read(ctx, move |store| store.account(id)).await?.map(Account))
-}
-
-pub(super) async fn payments(
-    ctx: &Context<'_>,
-    account: Option<AccountId>,
-    after: Option<String>,
-    first: Option<i32>,
-) -> Result<PaymentConnection> {
-    let (limit, before) = (page_size(first)?, position(after)?);
-    let found = read(ctx, move |store| store.payments(account, before, limit + 1)).await?;
-    Ok(page(found, limit, before, |view| view.event.seq, Payment))
-}
-
-/// The part of an account's history that a query asks for.
-pub(super) struct HistoryArguments {
-    pub(super) after: Option<String>,
-    pub(super) first: Option<i32>,
-    pub(super) from_time: Option<String>,
-    pub(super) to_time: Option<String>,
-}
-
-pub(super) async fn balance_history(
-    ctx: &Context<'_>,
-    account: &AccountSpec,
-    arguments: HistoryArguments,
-) -> Result<BalanceConnection> {
-    let (limit, before) = (page_size(arguments.first)?, position(arguments.after)?);
-    let (from, to) = (time(arguments.from_time)?, time(arguments.to_time)?);
-    let range = HistoryRange { before, from, to };
-    let (id, ledger) = (account.id, account.ledger);
-    let found = read(ctx, move |store| store.balance_history(id, range, limit + 1)).await?;
-    Ok(page(found, limit, before, |row| row.seq, |row| BalanceEntry { ledger, row }))
-}
-
-/// A page of a list whose cursors are positions, out of one item more than fits where there is one.
-fn page<View, Node: OutputType>(
-    mut found: Vec<View>,
-    limit: usize,
-    before: Option<EventSeq>,
-    seq: impl Fn(&View) -> EventSeq,
-    node: impl Fn(View) -> Node,
-) -> Connection<String, Node> {
-    let mut page = Connection::new(before.is_some(), found.len() > limit);
-    found.truncate(limit);
-    page.edges.extend(found.into_iter().map(|view| Edge::new(seq(&view).to_string(), node(view))));
-    page
-}
-
-/// What a page counts against the limit: each item counts in full.
-pub(super) fn page_complexity(first: Option<i32>, child_complexity: usize) -> usize {
-    let items = first.unwrap_or(FIRST_DEFAULT).clamp(1, FIRST_MAX) as usize;
-    items.saturating_mul(5_usize.saturating_add(child_complexity))
-}
-
-fn page_size(first: Option<i32>) -> Result<usize> {
-    let first = first.unwrap_or(FIRST_DEFAULT);
-    if (1..=FIRST_MAX).contains(&first) {
-        return Ok(first as usize);
-    }
-    Err(coded(format!("first is {first}; give 1 to {FIRST_MAX}"), "FIRST_OUT_OF_RANGE"))
-}
-
-/// The position that a cursor names.
-fn position(cursor: Option<String>) -> Result<Option<EventSeq>> {
-    let parse = |cursor: String| cursor.parse().map(EventSeq).map_err(|_| bad_cursor(&cursor));
-    cursor.map(parse).transpose()
-}
-
-fn time(text: Option<String>) -> Result<Option<Timestamp>> {
-    let malformed = |text: &str| {
-        let said = format!("{text:?} is not a time; give RFC 3339, such as 2026-11-20T08:30:00Z");
-        coded(said, "TIME_MALFORMED")
-    };
-    text.map(|text| parse_rfc3339(&text).ok_or_else(|| malformed(&text))).transpose()
-}
-
-fn bad_cursor(cursor: &str) -> Error {
-    let text = format!("{cursor:?} is not a cursor of this list; take one from a page's edges");
-    coded(text, "CURSOR_MALFORMED")
-}
-
-fn coded(text: String, code: &'static str) -> Error {
-    Error::new(text).extend_with(|_, extensions| extensions.set("code", code))
-}
-
-/// Reads on a thread that may block: the store may have to go to disk.
-async fn read<T: Send + 'static>(
-    ctx: &Context<'_>,
-    query: impl FnOnce(&ReadStore) -> Result<T, ReadError> + Send + 'static,
-) -> Result<T> {
-    let store = ctx.data::<ReadStore>()?.clone();
-    let answer = tokio::task::spawn_blocking(move || query(&store)).await;
-    let error = match answer {
-        Ok(Ok(found)) => return Ok(found),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    tracing::error!(error, "a query failed");
-    Err(coded(error, "READ_FAILED"))
 }

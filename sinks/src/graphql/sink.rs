@@ -1,15 +1,16 @@
 //! The read model's sink: consumes batches of events, writes their rows, and guarantees that rows
 //! and cursor are one durable commit.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{EventSeq, Timestamp};
 
 use super::{
     GraphqlConfig,
+    applied::Applied,
     project::{HistoryAccounts, Projection},
-    read::{Applied, ReadStore},
+    read::ReadStore,
     tables::Tables,
 };
 use crate::{Sink, SinkError, line_file::create_dir, sink::is_due, store::Place};
@@ -35,9 +36,9 @@ impl GraphqlSink {
         let tables = Tables::open(dir, config.cache_mib)?;
         let place = tables.place()?;
         let history_accounts = tables.history_accounts()?.into_iter().collect();
-        let applied = Arc::new(Applied::default());
-        applied.set(place);
-        let store = ReadStore::new(tables.clone(), Arc::clone(&applied));
+        let applied = Arc::new(Applied::new(place));
+        let read_max = Duration::from_millis(config.limits.read_ms);
+        let store = ReadStore::new(tables.clone(), Arc::clone(&applied), read_max);
         Ok((Self { tables, place, history_accounts, applied }, store))
     }
 }
@@ -67,11 +68,11 @@ impl Sink for GraphqlSink {
         if place == self.place {
             return Ok(());
         }
-        let rows = projection.finish();
+        let rows = projection.finish()?;
         self.tables.commit(rows.batch, place)?;
         self.history_accounts.extend(rows.history_accounts);
         self.place = place;
-        self.applied.set(place);
+        self.applied.advance(place, rows.changed);
         Ok(())
     }
 
@@ -80,7 +81,7 @@ impl Sink for GraphqlSink {
         let place = Place { next_seq: seq.next(), time };
         self.tables.commit(self.tables.batch(1), place)?;
         self.place = place;
-        self.applied.set(place);
+        self.applied.advance(place, []);
         Ok(())
     }
 }

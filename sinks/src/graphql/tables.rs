@@ -10,7 +10,25 @@ use crate::{
 };
 
 /// Version of the layout of the tables.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+
+const NAMES: &[&str] = &[
+    "payments",
+    "payment_ids",
+    "postings",
+    "lists",
+    "references",
+    "follow_ups",
+    "open_holds",
+    "accounts",
+    "balances",
+    "history",
+    "history_accounts",
+    "expiries",
+    "account_expiries",
+    "totals",
+    "times",
+];
 
 /// All tables. Cheap to clone.
 #[derive(Clone)]
@@ -19,12 +37,18 @@ pub(crate) struct Tables {
     pub(crate) payments: Keyspace,
     pub(crate) payment_ids: Keyspace,
     pub(crate) postings: Keyspace,
+    pub(crate) lists: Keyspace,
+    pub(crate) references: Keyspace,
+    pub(crate) follow_ups: Keyspace,
+    pub(crate) open_holds: Keyspace,
     pub(crate) accounts: Keyspace,
     pub(crate) balances: Keyspace,
     pub(crate) history: Keyspace,
     pub(crate) history_accounts: Keyspace,
     pub(crate) expiries: Keyspace,
     pub(crate) account_expiries: Keyspace,
+    pub(crate) totals: Keyspace,
+    pub(crate) times: Keyspace,
 }
 
 impl Tables {
@@ -34,17 +58,7 @@ impl Tables {
             dir,
             Layout {
                 format: FORMAT,
-                tables: &[
-                    "payments",
-                    "payment_ids",
-                    "postings",
-                    "accounts",
-                    "balances",
-                    "history",
-                    "history_accounts",
-                    "expiries",
-                    "account_expiries",
-                ],
+                tables: NAMES,
                 cache_mib,
                 rebuilt: "an earlier version wrote the read model: it is built anew from the \
                           journal, and queries see as much of it as is there (status.appliedSeq)",
@@ -54,12 +68,18 @@ impl Tables {
             payments: store.table("payments")?,
             payment_ids: store.table("payment_ids")?,
             postings: store.table("postings")?,
+            lists: store.table("lists")?,
+            references: store.table("references")?,
+            follow_ups: store.table("follow_ups")?,
+            open_holds: store.table("open_holds")?,
             accounts: store.table("accounts")?,
             balances: store.table("balances")?,
             history: store.table("history")?,
             history_accounts: store.table("history_accounts")?,
             expiries: store.table("expiries")?,
             account_expiries: store.table("account_expiries")?,
+            totals: store.table("totals")?,
+            times: store.table("times")?,
             store,
         })
     }
@@ -104,13 +124,4 @@ impl Tables {
     pub(crate) fn damaged(&self, row: &str) -> SinkError {
         self.store.damaged(row)
     }
-}
-
-/// Key of a row of one of the tables that list by account: `postings`, `history`,
-/// `account_expiries`.
-pub(crate) fn account_key(account: u128, seq: u64) -> [u8; 24] {
-    let mut key = [0; 24];
-    key[..16].copy_from_slice(&account.to_be_bytes());
-    key[16..].copy_from_slice(&seq.to_be_bytes());
-    key
 }

@@ -15,31 +15,42 @@
 //!
 //! The payer is the holder of the account that the event debits. Accounts that were not open at
 //! the time of the event are told nothing.
-//!
-//! # Files
-//!
-//! | file | content | role |
-//! |---|---|---|
-//! | `notifications.jsonl` | a line per message, `n` of `of` per event | effect, cursor of `file` |
-//! | `accounts.jsonl` | a line per account: opening, ledger, owner | what events do not repeat |
-//! | `cursor` | next event, lengths of the other files | a hint; the cursor of `stdout` |
-//!
-//! The `file` transport is exactly once: on start, an incomplete group of lines is cut, and the
-//! event after the last line is the next; the cursor only saves reading events again that told
-//! nobody anything. To rotate, stop, move `notifications.jsonl` away, start. The `stdout`
-//! transport is at least once: after a crash, the messages since the last cursor come again.
 
+mod channel;
 mod config;
-mod cursor;
-mod directory;
+mod deliver;
+mod dispatch;
+mod inbox;
+mod kind;
+mod lines;
+mod notification;
 mod occasion;
-mod outlet;
+mod outbox;
+mod owners;
+mod preferences;
+mod recipients;
 mod rules;
-mod sink;
+mod service;
+mod status;
+mod tell;
 mod template;
 
-pub use config::{EventKind, NotifyConfig, RuleConfig, Transport};
-pub use sink::NotifySink;
+pub use channel::Channel;
+pub use config::{
+    DeliveryConfig, EmailConfig, FileConfig, LowBalanceConfig, NotifyConfig, ProviderConfig,
+    RuleConfig, SecretConfig, Tls, Transport, WebhookConfig,
+};
+pub use deliver::signature::is_signed;
+pub use dispatch::{Dispatcher, DispatcherHandle};
+pub use inbox::{Inbox, InboxQuery, SetPreferencesError};
+pub use kind::{EventKind, Role};
+pub use lines::NotifySink;
+pub use notification::{DeliveryState, Notification, StateKind};
+pub use preferences::{
+    HourMinute, HourMinuteError, Mute, Preferences, PreferencesError, QuietHours, Threshold,
+};
+pub use service::NotifyService;
+pub use tell::OutboxSink;
 
 /// Name of the file that the `file` transport writes within the sink's directory.
 pub const FILE_NAME: &str = "notifications.jsonl";

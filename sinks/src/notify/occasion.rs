@@ -1,12 +1,11 @@
 //! What an event means to people: consumes an event, produces its kind, its parties and its
 //! amount, or nothing where nobody is concerned.
 
+use super::{EventKind, Role};
 use millrace_ledger::{
     AccountId, Amount, Event, EventSeq, HoldExpired, Operation, PaymentEvent, PaymentId,
     RejectReason, Status, Timestamp,
 };
-
-use super::EventKind;
 
 /// An event that concerns the holders of its accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,22 +24,6 @@ pub(super) struct Occasion {
     /// [`Amount::ALL`] where a refused payment asked for all that is left.
     pub(super) amount: Amount,
     pub(super) reason: Option<RejectReason>,
-}
-
-/// Who of the two parties a message is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Payer,
-    Payee,
-}
-
-impl Role {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Payer => "payer",
-            Self::Payee => "payee",
-        }
-    }
 }
 
 impl Occasion {
@@ -103,16 +86,14 @@ impl Occasion {
     pub(super) fn told(&self) -> &'static [Role] {
         match self.kind {
             EventKind::Settled | EventKind::Refunded => &[Role::Payer, Role::Payee],
-            EventKind::Held | EventKind::Voided | EventKind::Rejected | EventKind::Expired => {
-                &[Role::Payer]
-            }
+            _ => &[Role::Payer],
         }
     }
 
     /// The account of one party, and that of the other.
     pub(super) fn accounts(&self, role: Role) -> (AccountId, AccountId) {
         match role {
-            Role::Payer => (self.payer, self.payee),
+            Role::Payer | Role::Holder => (self.payer, self.payee),
             Role::Payee => (self.payee, self.payer),
         }
     }

@@ -16,8 +16,9 @@ pub(super) struct Rules {
     templates: Templates,
 }
 
+/// What a rule says of kind, currency and amount.
 #[derive(Clone, Copy, Debug)]
-struct Rule {
+pub(super) struct Rule {
     kind: EventKind,
     ledger: Option<LedgerId>,
     minimum: Amount,
@@ -40,11 +41,7 @@ impl Rules {
 
     /// The rule for an event of this kind and amount.
     pub(super) fn find(&self, kind: EventKind, ledger: LedgerId, amount: Amount) -> Option<usize> {
-        self.rules.iter().position(|rule| {
-            rule.kind == kind
-                && rule.ledger.is_none_or(|wanted| wanted == ledger)
-                && rule.minimum <= amount
-        })
+        self.rules.iter().position(|rule| rule.fits(kind, ledger, amount))
     }
 
     pub(super) fn render(&self, rule: usize, facts: &Facts<'_>) -> Result<Message, SinkError> {
@@ -53,7 +50,13 @@ impl Rules {
 }
 
 impl Rule {
-    fn check(config: &RuleConfig) -> Result<Self, String> {
+    pub(super) fn fits(self, kind: EventKind, ledger: LedgerId, amount: Amount) -> bool {
+        self.kind == kind
+            && self.ledger.is_none_or(|wanted| wanted == ledger)
+            && self.minimum <= amount
+    }
+
+    pub(super) fn check(config: &RuleConfig) -> Result<Self, String> {
         let currency = match &config.currency {
             None => None,
             Some(code) => Some(Currency::of_code(code).ok_or_else(|| {

@@ -3,7 +3,9 @@
 //! start, with its line.
 
 use millrace_ledger::AccountId;
-use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, value::Serde};
+use minijinja::{
+    Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Serde,
+};
 use serde::Serialize;
 
 use super::{EventKind, RuleConfig};
@@ -12,9 +14,10 @@ use crate::SinkError;
 /// What a template may use. Everything is text and is always there; what does not apply is empty.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Facts<'a> {
-    /// `settled`, `held`, `voided`, `rejected`, `refunded`, `expired`.
+    /// `settled`, `held`, `voided`, `rejected`, `refunded`, `expired`, `review`, `hold_expiring`,
+    /// `low_balance`, `security`.
     pub(super) kind: &'a str,
-    /// `payer` or `payee`: which of the two the message is for.
+    /// `payer`, `payee` or `holder`: which of them the message is for.
     pub(super) role: &'a str,
     /// The account of whom the message is for.
     pub(super) account: &'a str,
@@ -38,11 +41,36 @@ pub(super) struct Facts<'a> {
     pub(super) reason_code: &'a str,
     /// Position in the journal.
     pub(super) seq: u64,
-    /// RFC 3339, UTC.
+    /// When it happened: in the words of the owner's language and time zone; in lines of a file,
+    /// RFC 3339 and UTC.
     pub(super) time: &'a str,
+    /// How the owner is addressed. Empty in lines of a file, as all that follow.
+    pub(super) name: &'a str,
+    /// The owner's language.
+    pub(super) locale: &'a str,
+    /// What is available on the account, for `low_balance`.
+    pub(super) balance: &'a str,
+    /// Below which amount that is low.
+    pub(super) threshold: &'a str,
+    /// When a hold ends.
+    pub(super) expires: &'a str,
 }
 
-const VARIABLES: [&str; 14] = [
+impl<'a> Facts<'a> {
+    /// What templates are tried with.
+    pub(super) fn sample(kind: EventKind, role: &'a str, account: &'a str) -> Self {
+        Self {
+            kind: kind.name(),
+            role,
+            account,
+            amount: "1.00",
+            currency: "CZK",
+            ..Self::default()
+        }
+    }
+}
+
+pub(super) const VARIABLES: [&str; 19] = [
     "kind",
     "role",
     "account",
@@ -57,6 +85,11 @@ const VARIABLES: [&str; 14] = [
     "reason_code",
     "seq",
     "time",
+    "name",
+    "locale",
+    "balance",
+    "threshold",
+    "expires",
 ];
 
 /// A rendered message.
@@ -66,58 +99,57 @@ pub(super) struct Message {
     pub(super) body: String,
 }
 
-/// The templates of all rules, compiled.
+/// Compiled templates by name.
 #[derive(Debug)]
-pub(super) struct Templates {
+pub(super) struct TemplateSet {
     environment: Environment<'static>,
-    /// By rule.
-    names: Vec<String>,
 }
 
-impl Templates {
+impl TemplateSet {
     pub(super) fn new() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().trim_blocks(true).build();
         environment.set_syntax(syntax.expect("the usual delimiters"));
-        Self { environment, names: Vec::new() }
+        Self { environment }
     }
 
-    /// Compiles the template of rule `index` (from 0) and renders it once on a sample.
-    pub(super) fn add(&mut self, index: usize, config: &RuleConfig) -> Result<(), SinkError> {
-        let (name, source) = match &config.template {
-            Some(text) => {
-                (format!("of rule {} (on = \"{}\")", index + 1, config.on.name()), text.clone())
+    /// Adds filters that quote: `json` and `urlencode`.
+    pub(super) fn add_quoting(&mut self) {
+        self.environment.add_filter("json", |value: Value| {
+            serde_json::to_string(&value)
+                .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
+        });
+        self.environment.add_filter("urlencode", |text: String| {
+            let mut encoded = String::with_capacity(text.len());
+            for byte in text.bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                        encoded.push(char::from(byte));
+                    }
+                    other => encoded.push_str(&format!("%{other:02X}")),
+                }
             }
-            None => (format!("{}.txt", config.on.name()), built_in(config.on).to_owned()),
-        };
-        self.environment
-            .add_template_owned(name.clone(), source.clone())
-            .map_err(|error| unusable(&name, &error))?;
-        self.check_variables(&name, &source)?;
-        self.names.push(name);
-        for role in ["payer", "payee"] {
-            let account = AccountId(1).to_string();
-            let sample = Facts {
-                kind: config.on.name(),
-                role,
-                account: &account,
-                amount: "1.00",
-                currency: "CZK",
-                ..Facts::default()
-            };
-            self.render(index, &sample)?;
-        }
-        Ok(())
+            encoded
+        });
     }
 
-    /// Branches that the sample does not take are checked by name.
-    fn check_variables(&self, name: &str, source: &str) -> Result<(), SinkError> {
+    /// Adds a template, in the place of one of that name, which may use the variables that are
+    /// `known`. Branches that no sample takes are checked by name.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        source: &str,
+        known: &[&str],
+    ) -> Result<(), SinkError> {
+        self.environment
+            .add_template_owned(name.to_owned(), source.to_owned())
+            .map_err(|error| unusable(name, &error))?;
         let template = self.environment.get_template(name).expect("was just added");
         let mut unknown: Vec<_> = template
             .undeclared_variables(false)
             .into_iter()
-            .filter(|variable| !VARIABLES.contains(&variable.as_str()))
+            .filter(|variable| !known.contains(&variable.as_str()))
             .filter(|variable| !self.environment.globals().any(|(global, _)| global == variable))
             .map(|variable| (line_of(source, &variable), variable))
             .collect();
@@ -126,20 +158,69 @@ impl Templates {
         Err(SinkError::Template {
             template: name.to_owned(),
             line,
-            problem: format!("{variable:?} is unknown; known are {}", VARIABLES.join(", ")),
+            problem: format!("{variable:?} is unknown; known are {}", known.join(", ")),
         })
     }
 
-    pub(super) fn render(&self, rule: usize, facts: &Facts<'_>) -> Result<Message, SinkError> {
-        let name = &self.names[rule];
-        let text = self
-            .environment
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.environment.get_template(name).is_ok()
+    }
+
+    pub(super) fn render(&self, name: &str, facts: &impl Serialize) -> Result<String, SinkError> {
+        self.environment
             .get_template(name)
             .and_then(|template| template.render(Serde(facts)))
-            .map_err(|error| unusable(name, &error))?;
+            .map_err(|error| unusable(name, &error))
+    }
+
+    /// Renders a template whose first line is the subject.
+    pub(super) fn render_message(
+        &self,
+        name: &str,
+        facts: &Facts<'_>,
+    ) -> Result<Message, SinkError> {
+        let text = self.render(name, facts)?;
         let (subject, body) = text.split_once('\n').unwrap_or((&text, ""));
         Ok(Message { subject: subject.trim().to_owned(), body: body.trim().to_owned() })
     }
+}
+
+/// The templates of all rules, one each.
+#[derive(Debug)]
+pub(super) struct Templates {
+    set: TemplateSet,
+    /// By rule.
+    names: Vec<String>,
+}
+
+impl Templates {
+    pub(super) fn new() -> Self {
+        Self { set: TemplateSet::new(), names: Vec::new() }
+    }
+
+    /// Compiles the template of rule `index` (from 0) and renders it once on a sample.
+    pub(super) fn add(&mut self, index: usize, config: &RuleConfig) -> Result<(), SinkError> {
+        let (name, source) = match &config.template {
+            Some(text) => (name_of_rule(index, config.on), text.as_str()),
+            None => (format!("{}.txt", config.on.name()), built_in(config.on)),
+        };
+        self.set.add(&name, source, &VARIABLES)?;
+        self.names.push(name);
+        let account = AccountId(1).to_string();
+        for role in ["payer", "payee"] {
+            self.render(index, &Facts::sample(config.on, role, &account))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn render(&self, rule: usize, facts: &Facts<'_>) -> Result<Message, SinkError> {
+        self.set.render_message(&self.names[rule], facts)
+    }
+}
+
+/// What errors call the template of a rule.
+pub(super) fn name_of_rule(index: usize, kind: EventKind) -> String {
+    format!("of rule {} (on = \"{}\")", index + 1, kind.name())
 }
 
 fn unusable(template: &str, error: &minijinja::Error) -> SinkError {
@@ -160,14 +241,28 @@ fn line_of(source: &str, word: &str) -> usize {
     source.lines().position(has_word).map_or(1, |index| index + 1)
 }
 
+/// The English template, subject first.
 fn built_in(kind: EventKind) -> &'static str {
+    macro_rules! message {
+        ($name:literal) => {
+            concat!(
+                include_str!(concat!("../../templates/en/", $name, ".subject")),
+                "\n",
+                include_str!(concat!("../../templates/en/", $name, ".txt")),
+            )
+        };
+    }
     match kind {
-        EventKind::Settled => include_str!("../../templates/settled.txt"),
-        EventKind::Held => include_str!("../../templates/held.txt"),
-        EventKind::Voided => include_str!("../../templates/voided.txt"),
-        EventKind::Rejected => include_str!("../../templates/rejected.txt"),
-        EventKind::Refunded => include_str!("../../templates/refunded.txt"),
-        EventKind::Expired => include_str!("../../templates/expired.txt"),
+        EventKind::Settled => message!("settled"),
+        EventKind::Held => message!("held"),
+        EventKind::Voided => message!("voided"),
+        EventKind::Rejected => message!("rejected"),
+        EventKind::Refunded => message!("refunded"),
+        EventKind::Expired => message!("expired"),
+        EventKind::Review => message!("review"),
+        EventKind::HoldExpiring => message!("hold_expiring"),
+        EventKind::LowBalance => message!("low_balance"),
+        EventKind::Security => message!("security"),
     }
 }
 
@@ -223,7 +318,8 @@ mod tests {
     #[test]
     fn every_built_in_template_has_subject_and_body() {
         let mut templates = Templates::new();
-        for (index, kind) in EventKind::ALL.into_iter().enumerate() {
+        let kinds = EventKind::ALL.into_iter().filter(|kind| kind.is_in_lines());
+        for (index, kind) in kinds.enumerate() {
             templates.add(index, &RuleConfig::any(kind)).expect("renders");
             let facts = Facts { amount: "12.30", currency: "EUR", ..Facts::default() };
             let message = templates.render(index, &facts).expect("renders");

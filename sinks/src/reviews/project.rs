@@ -132,6 +132,8 @@ impl<'a> Projection<'a> {
                 let key = self.policy_number.to_be_bytes();
                 self.batch.insert(&self.tables.policies, key, row::json(&row));
             }
+            // What is on the shelf decides nothing.
+            ActKind::Upload { .. } => {}
             ActKind::Label(label) => {
                 let row = Report { fraud: label.fraud, deed };
                 let key = label.payment.as_u128().to_be_bytes();

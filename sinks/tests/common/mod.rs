@@ -42,6 +42,11 @@ pub(crate) fn payment(number: u128) -> PaymentId {
     PaymentId(0x0193_0000_0000_7000_8000_0000_0000_0000 + number)
 }
 
+/// Only the first account names its owner.
+fn owner_of(number: u128) -> OwnerId {
+    if number == 1 { OwnerId(0xabc) } else { OwnerId::ZERO }
+}
+
 impl History {
     fn push(&mut self, event: Event, context: Bytes) {
         self.events.push(FeedEvent { event, context, evidence: Bytes::new() });
@@ -52,21 +57,26 @@ impl History {
     }
 
     pub(crate) fn open(&mut self, number: u128, ledger: u32) {
-        self.open_with(number, ledger, AccountFlags::NONE);
+        self.open_with(number, ledger, AccountFlags::NONE, owner_of(number));
+    }
+
+    /// An account that somebody else owns.
+    pub(crate) fn open_owned(&mut self, number: u128, ledger: u32, owner: u128) {
+        self.open_with(number, ledger, AccountFlags::NONE, OwnerId(owner));
     }
 
     /// An account that keeps its history.
     pub(crate) fn open_keeping(&mut self, number: u128, ledger: u32) {
-        self.open_with(number, ledger, AccountFlags::KEEPS_HISTORY);
+        self.open_with(number, ledger, AccountFlags::KEEPS_HISTORY, owner_of(number));
     }
 
-    fn open_with(&mut self, number: u128, ledger: u32, flags: AccountFlags) {
+    fn open_with(&mut self, number: u128, ledger: u32, flags: AccountFlags, owner: OwnerId) {
         let spec = AccountSpec {
             id: account(number),
             ledger: LedgerId(ledger),
             code: Code(100),
             tenant: 7,
-            owner: if number == 1 { OwnerId(0xabc) } else { OwnerId::ZERO },
+            owner,
             flags: AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS.with(flags),
             credit_limit: Amount(5_000),
             defect: None,
@@ -308,6 +318,7 @@ impl History {
             payment: Uuid::from_u128(payment(id).0),
             fraud,
             paid_at_ns: START_NS,
+            known_at_ns: None,
             amount_minor: 1,
             ledger: CZK,
             payer: Uuid::from_u128(account(1).0),

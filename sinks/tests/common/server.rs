@@ -2,9 +2,13 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use millrace_sinks::{GraphqlConfig, GraphqlSink, Sink as _, graphql::serve};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use millrace_sinks::{
+    GraphqlConfig, GraphqlSink, ReadStore, Sink as _,
+    graphql::{Services, serve},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,28 +21,50 @@ use crate::common::History;
 
 pub(crate) const ACCOUNT_1: &str = "01920000-0000-7000-8000-000000000001";
 
+/// The cursor of an event.
+pub(crate) fn cursor(seq: u64) -> String {
+    let bytes = seq.to_be_bytes();
+    let zeros = seq.leading_zeros() as usize / 8;
+    URL_SAFE_NO_PAD.encode([b"e", &bytes[zeros..]].concat())
+}
+
 /// A store with what a history made of it, served over HTTP.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     pub(crate) sink: GraphqlSink,
+    pub(crate) store: ReadStore,
     _dir: tempfile::TempDir,
 }
 
 impl Server {
     pub(crate) async fn start(history: &History) -> Self {
+        Self::start_with(history, &GraphqlConfig::default(), |_| {}).await
+    }
+
+    /// With settings, and with services that `complete` adds to the read model.
+    pub(crate) async fn start_with(
+        history: &History,
+        config: &GraphqlConfig,
+        complete: impl FnOnce(&mut Services),
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (mut sink, store) =
-            GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
+        let (mut sink, store) = GraphqlSink::open(dir.path(), config).expect("opens");
         sink.apply(&history.batches(4)).expect("applies");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("binds");
         let address = listener.local_addr().expect("is bound");
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(listener, store, async {
-            let _ = stopped.await;
-        }));
-        Self { address, stop, serving, sink, _dir: dir }
+        let mut services = Services::new(Arc::new(store.clone()));
+        complete(&mut services);
+        let config = config.clone();
+        let serving = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopped.await;
+            };
+            serve(listener, services, &config, shutdown).await
+        });
+        Self { address, stop, serving, sink, store, _dir: dir }
     }
 
     /// Sends one request on a connection of its own; status line, headers and body.

@@ -3,17 +3,19 @@
 
 use std::process::ExitCode;
 
+use millrace_ledger::Timestamp;
 use millrace_protos::v1;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     reviews::{Change, review_json, show_standing},
-    server::{ServerArgs, SignatureArgs, deed_json, deed_text, when, when_json, word},
+    server::{self, ServerArgs, SignatureArgs, deed_json, deed_text, when, when_json, word},
 };
 use crate::{
     Failure,
     commands::{
+        journal_export::parse_time,
         money::{id_bytes, joined, text},
         payment::outcome_text,
         say,
@@ -46,6 +48,9 @@ pub(crate) struct ReportArgs {
     /// It was no fraud
     #[arg(long)]
     genuine: bool,
+    /// When this became known, if that was not just now, as in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    known_at: Option<Timestamp>,
     #[command(flatten)]
     signature: SignatureArgs,
     #[command(flatten)]
@@ -117,8 +122,12 @@ fn show(found: &v1::ExplainDecisionResponse) {
     if !found.contributions.is_empty() {
         say!("  what moved the score most:");
         for contribution in &found.contributions {
-            let of = (contribution.contribution, feature(contribution), contribution.value);
-            say!("    {:>+9.4}  {} = {}", of.0, of.1, of.2);
+            let (moved, value) = (contribution.contribution, contribution.value);
+            let feature = feature(contribution);
+            match contribution.words.as_str() {
+                "" => say!("    {moved:>+9.4}  {feature} = {value}"),
+                words => say!("    {moved:>+9.4}  {words}  ({feature} = {value})"),
+            }
         }
     }
     if let Some(review) = &found.review {
@@ -141,6 +150,7 @@ fn to_json(found: &v1::ExplainDecisionResponse) -> Value {
             "number": contribution.feature,
             "contribution": contribution.contribution,
             "value": contribution.value,
+            "words": contribution.words,
         })
     });
     let challenger = found
@@ -174,6 +184,7 @@ pub(crate) async fn report(args: ReportArgs) -> Result<ExitCode, Failure> {
         fraud: !args.genuine,
         actor: args.signature.actor()?,
         why: args.signature.why,
+        known_at: args.known_at.map(server::to_wire),
     };
     let response = connection.risk().report_fraud(request).await;
     let done = response.map_err(|status| connection.explain(&status))?.into_inner();

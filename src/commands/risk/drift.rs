@@ -7,15 +7,15 @@ use millrace_risk::features::Catalogue;
 use millrace_risk_lab::{
     data::{DaySpan, LabelDelay},
     dataset::Replay,
-    metrics::{Drift, DriftLevel, drift},
+    metrics::{Drift, drift},
     model_file::ModelFile,
-    report::{Align, Report, Table},
+    report::{Report, drift_table},
 };
 use serde_json::json;
 
 use super::{
     catalogue,
-    output::{self, count, number, percent},
+    output::{self, count},
     progress,
     source::{SourceArgs, label_delay},
     tested::{load_model, of_model, warn_of_absent},
@@ -128,33 +128,5 @@ fn with_scores(file: &ModelFile, rows: &[f32]) -> Vec<f32> {
 fn print(args: &Args, it: &Drift) {
     let (before, now) = (count(it.rows_before), count(it.rows_now));
     say!("{now} payments of {} against {before} of {}\n", args.now, args.before);
-    let mut table = Table::new(&[
-        ("feature", Align::Left),
-        ("", Align::Left),
-        ("PSI", Align::Right),
-        ("KS", Align::Right),
-        ("mean before", Align::Right),
-        ("mean now", Align::Right),
-        ("missing before", Align::Right),
-        ("missing now", Align::Right),
-    ]);
-    let mean = |mean: Option<f64>| mean.map_or_else(String::new, |mean| number(mean, 3));
-    for it in &it.features {
-        let level = match it.level {
-            DriftLevel::Stable => "stable",
-            DriftLevel::Moved => "moved",
-            DriftLevel::Shifted => "shifted",
-        };
-        table.row([
-            it.feature.clone(),
-            level.to_owned(),
-            number(it.psi, 3),
-            number(it.ks, 3),
-            mean(it.mean_before),
-            mean(it.mean_now),
-            percent(it.missing_before),
-            percent(it.missing_now),
-        ]);
-    }
-    say!("{}", table.to_text().trim_end());
+    say!("{}", drift_table(it).to_text().trim_end());
 }

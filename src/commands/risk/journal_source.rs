@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use indicatif::ProgressBar;
 use millrace_engine::{
     FeedEvent,
     scan::{self, JournalScan, Start},
@@ -25,9 +26,20 @@ use crate::{Failure, commands::journal::journal_dir};
 const CONTEXTS: [&str; 6] = ["device", "ip", "country", "channel", "currency", "mcc"];
 
 pub(crate) fn read(data_dir: &Path) -> Result<Source, Failure> {
+    let bar = progress::bar(0, "reading", "events");
+    let read = read_told(data_dir, &bar);
+    bar.finish_and_clear();
+    read
+}
+
+/// The same, without a bar.
+pub(crate) fn read_quietly(data_dir: &Path) -> Result<Source, Failure> {
+    read_told(data_dir, &ProgressBar::hidden())
+}
+
+fn read_told(data_dir: &Path, bar: &ProgressBar) -> Result<Source, Failure> {
     let directory = journal_dir(data_dir)?;
-    let last = scan::last_seq(&directory)?;
-    let bar = progress::bar(last.0 as usize, "reading", "events");
+    bar.set_length(scan::last_seq(&directory)?.0);
     let mut reading = Reading::default();
     for frame in JournalScan::open_at(&directory, Start::Oldest)? {
         let frame = frame?;
@@ -36,7 +48,6 @@ pub(crate) fn read(data_dir: &Path) -> Result<Source, Failure> {
         }
         bar.set_position(frame.last_seq().0);
     }
-    bar.finish_and_clear();
     let name = directory.display().to_string();
     let (payments, warnings) = reading.finish();
     if payments.is_empty() {
@@ -72,7 +83,8 @@ impl Reading {
             }
             Event::Act(_) => match Act::read(&event.context) {
                 Ok(Act { act: ActKind::Label(label), .. }) => {
-                    self.labels.insert(label.payment.as_u128(), (label.fraud, time));
+                    let known = (label.fraud, label.known_at(time));
+                    self.labels.insert(label.payment.as_u128(), known);
                 }
                 Ok(_) => (),
                 Err(_) => self.acts_unreadable += 1,

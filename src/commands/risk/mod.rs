@@ -8,21 +8,22 @@ mod drift;
 mod eval;
 mod explain;
 mod generate;
-mod journal_source;
+pub(super) mod journal_source;
 mod lists;
-mod output;
+pub(super) mod output;
 mod policy;
 mod progress;
+mod promote;
 mod reviews;
 mod rule_source;
 mod rules;
-mod server;
-mod source;
+pub(super) mod server;
+pub(super) mod source;
 mod tested;
-mod train;
+pub(super) mod train;
 mod train_settings;
 mod tune;
-mod upload;
+pub(super) mod upload;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ enum Command {
     Decision(decision::Args),
     ReportFraud(decision::ReportArgs),
     Policy(policy::Args),
+    Promote(Box<promote::Args>),
     Upload(upload::Args),
     Generate(generate::Args),
 }
@@ -71,6 +73,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Decision(args) => decision::run(args).await,
         Command::ReportFraud(args) => decision::report(args).await,
         Command::Policy(args) => policy::run(args).await,
+        Command::Promote(args) => promote::run(*args).await,
         Command::Upload(args) => upload::run(args).await,
         Command::Generate(args) => generate::run(&args),
     }

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             let name = match Path::new(&policy).is_file() {
                 true => {
                     let kind = v1::ArtefactKind::Policy;
-                    upload::send(&connection, kind, Path::new(&policy)).await?.name
+                    upload::send(&connection, kind, Path::new(&policy), &signature).await?.name
                 }
                 false if policy.len() == 64 => policy,
                 false => {
@@ -115,7 +115,7 @@ fn to_json(policy: &v1::PolicyInForce) -> Value {
     })
 }
 
-async fn page(
+pub(super) async fn page(
     connection: &Connection,
     wanted: usize,
     page_token: String,
@@ -158,7 +158,7 @@ async fn history(server: &ServerArgs, limit: usize) -> Result<ExitCode, Failure>
 }
 
 /// Name of the policy with this number, or of the one that was in force before.
-async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Failure> {
+pub(super) async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Failure> {
     let mut in_force: Option<String> = None;
     let mut page_token = String::new();
     loop {
@@ -187,14 +187,14 @@ async fn earlier(connection: &Connection, to: Option<u32>) -> Result<String, Fai
     }
 }
 
-async fn set(
+pub(super) async fn set(
     connection: &Connection,
     name: String,
     signature: &SignatureArgs,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let request =
-        v1::SetPolicyRequest { name, actor: signature.actor()?, why: signature.why.clone() };
+    let (actor, why) = (signature.actor()?, signature.why.clone());
+    let request = v1::SetPolicyRequest { name, actor, why, ..Default::default() };
     let response = connection.risk().set_policy(request).await;
     let done = response.map_err(|status| connection.explain(&status))?.into_inner();
     let policy = done.policy.ok_or("the server did not say which policy is in force")?;

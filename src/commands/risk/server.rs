@@ -45,6 +45,12 @@ impl SignatureArgs {
     }
 }
 
+/// A time for the wire.
+pub(crate) fn to_wire(time: millrace_ledger::Timestamp) -> Timestamp {
+    const NANOS: u64 = 1_000_000_000;
+    Timestamp { seconds: (time.0 / NANOS) as i64, nanos: (time.0 % NANOS) as i32 }
+}
+
 /// RFC 3339 in UTC, to the second; empty where there is no time.
 pub(super) fn when(time: Option<&Timestamp>) -> String {
     instant(time).map_or_else(String::new, |time| format!("{time:.0}"))

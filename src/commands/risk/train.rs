@@ -11,7 +11,7 @@ use millrace_risk_lab::{
     importance::{Importance, importance},
     model_file::ModelFile,
     report::{Align, Report, Table},
-    train::{self, Dataset, Progress},
+    train::{self, Dataset, Progress, Settings},
 };
 use serde_json::{Value, json};
 
@@ -82,15 +82,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let delay = label_delay(args.label_delay, None);
     let replay = Replay { payments, catalogue: &catalogue, label_delay: delay };
     warn_of_absent(&replay);
-    let table = progress::table(&replay, &rows);
-    let names: Vec<String> = catalogue.features().iter().map(|it| it.name.clone()).collect();
-    let labels = table.labels(payments);
-    let dataset = Dataset { features: &names, rows: &table.values, labels: &labels, weights: None };
     let bar = progress::bar(0, "training", "steps");
-    let trained = train::train(&dataset, &settings, &mut |at| moved(&bar, at));
+    let fitted = fit(&replay, &text, &rows, &settings, &mut |at| moved(&bar, at));
     bar.finish_and_clear();
-    let model = named(args, trained?, &source, &table);
-    let model = ModelFile::embed(model, (&catalogue, &text), delay)?;
+    let (model, table) = fitted?;
+    let model = named(args, model, &source, &table);
     output::file(&args.out, "--out", &model.to_bytes())?;
     let features = importance(&model, &table.values);
     output::report(args.report.as_deref(), || report(args, &model, &features))?;
@@ -100,6 +96,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         false => print(args, &model, &features, seconds),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Trains a model on these rows, with the catalogue of this text in its file. Also returns the rows'
+/// features.
+pub(crate) fn fit(
+    replay: &Replay<'_>,
+    text: &str,
+    rows: &[u32],
+    settings: &Settings,
+    told: &mut dyn FnMut(Progress),
+) -> Result<(Model, FeatureTable), Failure> {
+    let all = rows.last().map_or(0, |last| *last as usize + 1);
+    let table = replay.table(rows, &mut |done| told(Progress { stage: "features", done, all }));
+    let catalogue = replay.catalogue;
+    let names: Vec<String> = catalogue.features().iter().map(|it| it.name.clone()).collect();
+    let labels = table.labels(replay.payments);
+    let dataset = Dataset { features: &names, rows: &table.values, labels: &labels, weights: None };
+    let model = train::train(&dataset, settings, told)?;
+    Ok((ModelFile::embed(model, (catalogue, text), replay.label_delay)?, table))
 }
 
 fn moved(bar: &ProgressBar, at: Progress) {

@@ -13,7 +13,7 @@ use millrace_risk::shelf::ARTEFACT_LEN_MAX;
 use prost::bytes::Bytes;
 use serde_json::json;
 
-use super::server::ServerArgs;
+use super::server::{ServerArgs, SignatureArgs};
 use crate::{Failure, commands::say};
 
 /// Bytes that travel at once.
@@ -23,14 +23,16 @@ const PIECE_LEN: usize = 1 << 20;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  millrace risk upload model champion.model
+  millrace risk upload model champion.mrm --why 'trained on March'
 
-Nothing changes until a policy that names it is set (`millrace risk policy set`).")]
+Who uploads what, and why, is journaled. Nothing else changes until a policy that names it is set (`millrace risk policy set`).")]
 pub(crate) struct Args {
     /// What it is
     kind: Kind,
     /// The file
     file: PathBuf,
+    #[command(flatten)]
+    signature: SignatureArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -56,9 +58,16 @@ impl From<Kind> for ArtefactKind {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let connection = args.server.connect().await?;
-    let kept = send(&connection, args.kind.into(), &args.file).await?;
+    let kept = send(&connection, args.kind.into(), &args.file, &args.signature).await?;
     match args.server.json {
-        true => say!("{}", json!({ "name": kept.name, "size_bytes": kept.size_bytes })),
+        true => say!(
+            "{}",
+            json!({
+                "name": kept.name,
+                "size_bytes": kept.size_bytes,
+                "event_sequence": kept.event_sequence,
+            })
+        ),
         false => say!("{}  {} bytes", kept.name, kept.size_bytes),
     }
     Ok(ExitCode::SUCCESS)
@@ -69,7 +78,21 @@ pub(super) async fn send(
     connection: &Connection,
     kind: ArtefactKind,
     file: &Path,
+    signature: &SignatureArgs,
 ) -> Result<v1::UploadArtefactResponse, Failure> {
+    let bytes = read(file)?;
+    let title = file.file_name().map_or_else(String::new, |it| it.to_string_lossy().into_owned());
+    let (actor, why) = (signature.actor()?, signature.why.clone());
+    send_bytes(
+        connection,
+        bytes,
+        v1::UploadArtefactRequest { kind: kind as i32, title, actor, why, ..Default::default() },
+    )
+    .await
+}
+
+/// Reads a file that is to be uploaded.
+pub(super) fn read(file: &Path) -> Result<Bytes, Failure> {
     let shown = file.display();
     let unreadable = |error| format!("{shown} can't be read: {error}");
     let len = fs::metadata(file).map_err(unreadable)?.len();
@@ -79,10 +102,20 @@ pub(super) async fn send(
     if len == 0 {
         return Err(format!("{shown} is empty").into());
     }
-    let bytes = Bytes::from(fs::read(file).map_err(unreadable)?);
+    Ok(Bytes::from(fs::read(file).map_err(unreadable)?))
+}
+
+/// Uploads bytes; `head` says what they are, who uploads them and why.
+pub(crate) async fn send_bytes(
+    connection: &Connection,
+    bytes: Bytes,
+    head: v1::UploadArtefactRequest,
+) -> Result<v1::UploadArtefactResponse, Failure> {
     let pieces = (0..bytes.len()).step_by(PIECE_LEN).map(move |from| {
         let chunk = bytes.slice(from..bytes.len().min(from + PIECE_LEN));
-        v1::UploadArtefactRequest { kind: kind as i32, chunk }
+        // Who and why is said once.
+        let said = if from == 0 { head.clone() } else { v1::UploadArtefactRequest::default() };
+        v1::UploadArtefactRequest { kind: head.kind, chunk, ..said }
     });
     let response = connection.risk().upload_artefact(tokio_stream::iter(pieces)).await;
     Ok(response.map_err(|status| connection.explain(&status))?.into_inner())

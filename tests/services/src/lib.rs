@@ -1,4 +1,4 @@
-//! Real servers for tests: starts NATS and PostgreSQL on free ports of loopback, in temporary
+//! Real servers for tests: starts NATS, PostgreSQL and a mail server on free ports of loopback, in temporary
 //! directories, and guarantees that each is stopped when its handle goes.
 //!
 //! `scripts/get-services.sh` installs what is started here. A test asks with [`required`], which
@@ -8,7 +8,9 @@
 mod nats;
 mod postgres;
 mod server;
+mod smtp;
 
 pub use nats::Nats;
 pub use postgres::Postgres;
 pub use server::{Missing, ServiceError, free_port, required, tools_dir};
+pub use smtp::{Smtp, SmtpMode, SmtpSettings};

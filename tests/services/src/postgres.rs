@@ -5,12 +5,14 @@ use std::{
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::Instant,
 };
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::server::{Missing, Server, ServiceError, free_port, io};
+use crate::server::{Missing, POLL, Server, ServiceError, WAIT_MAX, free_port, io};
 
 const WHAT: &str = "postgres";
 /// PostgreSQL refuses to run as root; on Debian, nobody has this number.
@@ -68,7 +70,25 @@ impl Postgres {
             .args(["-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"])
             .stderr(log.map_err(io("the log of postgres"))?);
         self.server = Some(Server::start(WHAT, &mut command, self.port, &log_path)?);
-        Ok(())
+        self.await_recovery(&log_path)
+    }
+
+    /// The port takes connections while the server still recovers, and refuses them.
+    fn await_recovery(&self, log: &Path) -> Result<(), ServiceError> {
+        const NO_ANSWER: i32 = 2;
+        let started = Instant::now();
+        loop {
+            let mut command = self.command("pg_isready");
+            command.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+            match command.status().map_err(io("pg_isready"))?.code() {
+                Some(0) => return Ok(()),
+                Some(..=NO_ANSWER) if started.elapsed() < WAIT_MAX => thread::sleep(POLL),
+                _ => {
+                    let log = fs::read_to_string(log).unwrap_or_default();
+                    return Err(ServiceError::NotStarted { what: WHAT, log });
+                }
+            }
+        }
     }
 
     /// Ends it at once without a checkpoint, so that it has to recover: its own way to crash, which

@@ -12,8 +12,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to answer, or to stop.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// A program that a test needs is not on this machine.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use millrace_services::{Nats, Postgres, required};
+use millrace_services::{Nats, Postgres, Smtp, required};
 
 #[test]
 fn nats_comes_back_on_its_port() {
@@ -23,4 +23,15 @@ fn postgres_comes_back_on_its_port() {
     assert!(TcpStream::connect(address).is_err(), "killed");
     postgres.start_again().expect("starts again");
     TcpStream::connect(address).expect("takes connections");
+}
+
+#[test]
+fn the_mail_server_comes_back_on_its_port() {
+    let Some(mut smtp) = required(Smtp::start()) else { return };
+    let address = ("127.0.0.1", smtp.port());
+    smtp.kill();
+    assert!(TcpStream::connect(address).is_err(), "killed");
+    smtp.start_again().expect("starts again");
+    TcpStream::connect(address).expect("takes connections");
+    assert!(smtp.mails().is_empty());
 }

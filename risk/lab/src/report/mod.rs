@@ -14,5 +14,5 @@ mod table;
 
 pub use number::{fixed, percent};
 pub use page::{Card, Report};
-pub use parts::Example;
+pub use parts::{Example, drift_table};
 pub use table::{Align, Table};

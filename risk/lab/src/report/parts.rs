@@ -240,7 +240,9 @@ fn cards_by_day(evaluation: &Evaluation) -> Table {
     table
 }
 
-fn drift_table(drift: &Drift) -> Table {
+/// Drift, a feature a row: how far it moved, and what it was and is on average.
+#[must_use]
+pub fn drift_table(drift: &Drift) -> Table {
     let right = Align::Right;
     let mut table = Table::new(&[
         ("feature", Align::Left),
@@ -252,7 +254,7 @@ fn drift_table(drift: &Drift) -> Table {
         ("missing before", right),
         ("missing now", right),
     ]);
-    let mean = |mean: Option<f64>| mean.map_or_else(|| "–".to_owned(), general);
+    let mean = |mean: Option<f64>| mean.map_or_else(|| "–".to_owned(), |mean| fixed(mean, 3));
     for it in &drift.features {
         let level = match it.level {
             DriftLevel::Stable => "stable",

@@ -116,6 +116,13 @@ impl Catalogue {
     /// The text of [`Self::standard`].
     pub const STANDARD: &str = include_str!("../../../../configs/risk/standard.toml");
 
+    /// The text of [`Self::devices`].
+    pub const DEVICES: &str = include_str!("../../../../configs/risk/devices.toml");
+
+    /// The shipped catalogues, by name, each with its text.
+    pub const SHIPPED: [(&str, &str); 3] =
+        [("standard", Self::STANDARD), ("devices", Self::DEVICES), ("book", Self::BOOK)];
+
     /// Reads a catalogue.
     ///
     /// # Errors
@@ -137,6 +144,20 @@ impl Catalogue {
     #[must_use]
     pub fn standard() -> Self {
         Self::parse(Self::STANDARD).expect("a test reads it")
+    }
+
+    /// Those of [`Self::standard`], and what is known of devices and of who was seen together: for
+    /// payments whose context names the device.
+    #[must_use]
+    pub fn devices() -> Self {
+        Self::parse(Self::DEVICES).expect("a test reads it")
+    }
+
+    /// A shipped catalogue with its text; `None` where there is none of this name.
+    #[must_use]
+    pub fn shipped(name: &str) -> Option<(Self, &'static str)> {
+        let (_, text) = Self::SHIPPED.iter().find(|(own, _)| *own == name)?;
+        Some((Self::parse(text).expect("a test reads it"), text))
     }
 
     /// The features, in the order of a row.

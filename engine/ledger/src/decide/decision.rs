@@ -1,0 +1,168 @@
+//! Decisions: consumes what posting did with a payment, or why it was refused, produces what is
+//! recorded and answered. Guarantees that a refused payment's id is taken where its reason says so.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::Step;
+use crate::{
+    AccountId, EventSeq, LedgerId, Outcome, Payment, PaymentEvent, PaymentId, RejectReason, Stage,
+    StoredPayment, Timestamp, Verdict, books::Books, resolve::Request, stored::NO_ACCOUNT,
+};
+
+/// What became of one payment of a batch.
+#[allow(clippy::large_enum_variant)] // nearly all are `New`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Decided now: an event to be journaled.
+    New(PaymentEvent),
+    /// The id was taken: its first outcome, and nothing happened.
+    Replay {
+        /// The payment.
+        id: PaymentId,
+        /// Position of its event.
+        seq: EventSeq,
+        /// Its first outcome.
+        outcome: Outcome,
+        /// What risk said.
+        verdict: Verdict,
+    },
+}
+
+/// Whether a refused payment has its row already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    Next,
+    Given,
+}
+
+impl Books {
+    #[inline]
+    pub(super) fn accept(&mut self, payment: &Payment, step: &Step) -> Decision {
+        self.settle_sequence(step.place, &step.posting);
+        self.payments_taken += 1;
+        let stored = self.recent.get(step.place);
+        let payment = match payment.operation.needs_original() {
+            false => *payment,
+            true => Payment {
+                debit: self.accounts.id(stored.debit),
+                credit: self.accounts.id(stored.credit),
+                ledger: self.accounts.ledger(stored.debit),
+                code: stored.code,
+                ..*payment
+            },
+        };
+        Decision::New(PaymentEvent {
+            seq: stored.seq,
+            payment,
+            outcome: stored.outcome(),
+            verdict: step.verdict,
+            balances: Some(step.balances),
+        })
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        request: &Request<'_>,
+        position: usize,
+        slot: Slot,
+        reason: RejectReason,
+        accounts: Option<(u32, u32)>,
+        verdict: Verdict,
+    ) -> Decision {
+        let seq = self.take_seq();
+        let payment = &request.payments[position];
+        let payment = self.with_accounts_filled_in(payment, accounts);
+        match (reason.burns_id(), slot) {
+            (true, _) => {
+                let sides = self.sides_of(request, position, accounts);
+                self.burn(&payment, sides, reason, verdict, request.first_row(position));
+            }
+            (false, Slot::Next) => self.recent.push_vacant(),
+            (false, Slot::Given) => {}
+        }
+        Decision::New(PaymentEvent {
+            seq,
+            payment,
+            outcome: Outcome::rejected(reason),
+            verdict,
+            balances: accounts.map(|(debit, credit)| self.balances_of(debit, credit)),
+        })
+    }
+
+    /// The accounts that a refused payment names, or leaves to its original.
+    fn sides_of(
+        &self,
+        request: &Request<'_>,
+        position: usize,
+        accounts: Option<(u32, u32)>,
+    ) -> (u32, u32) {
+        let payment = &request.payments[position];
+        let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
+        let named = |id: AccountId, found: &[AtomicU32], of_original| match id {
+            AccountId::ZERO => of_original,
+            _ => found[position].load(Relaxed),
+        };
+        (
+            named(payment.debit, &request.findings.debit, of_debit),
+            named(payment.credit, &request.findings.credit, of_credit),
+        )
+    }
+
+    /// What a refused payment left to its original, so that readers know whose money it was.
+    fn with_accounts_filled_in(&self, payment: &Payment, accounts: Option<(u32, u32)>) -> Payment {
+        let mut filled_in = *payment;
+        if let Some((debit, credit)) = accounts.filter(|_| payment.operation.needs_original()) {
+            let or = |given: AccountId, of_original: AccountId| match given {
+                AccountId::ZERO => of_original,
+                given => given,
+            };
+            filled_in.debit = or(payment.debit, self.accounts.id(debit));
+            filled_in.credit = or(payment.credit, self.accounts.id(credit));
+            if payment.ledger == LedgerId(0) {
+                filled_in.ledger = self.accounts.ledger(debit);
+            }
+        }
+        filled_in
+    }
+
+    /// Takes the id of a refused payment, so that a retry gets the same refusal.
+    pub(crate) fn burn(
+        &mut self,
+        payment: &Payment,
+        (debit, credit): (u32, u32),
+        reason: RejectReason,
+        verdict: Verdict,
+        first: Option<u32>,
+    ) {
+        let verdict = self.verdict_place(verdict);
+        self.payments_taken += 1;
+        let stored = StoredPayment {
+            id: payment.id,
+            amount: payment.amount,
+            applied: 0,
+            left: 0,
+            original: PaymentId::ZERO,
+            seq: self.last_seq,
+            expires_at: Timestamp(0),
+            context_digest: payment.context_digest,
+            debit,
+            credit,
+            timeout_s: payment.timeout_s,
+            code: payment.code,
+            verdict,
+            operation: payment.operation,
+            flags: payment.flags,
+            stage: Stage::Refused(reason),
+        };
+        self.recent.push(stored, first);
+    }
+
+    pub(super) fn replay(&self, first: &StoredPayment) -> Decision {
+        Decision::Replay {
+            id: first.id,
+            seq: first.seq,
+            outcome: first.outcome(),
+            verdict: self.verdict(first.verdict),
+        }
+    }
+}

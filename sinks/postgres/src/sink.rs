@@ -1,0 +1,430 @@
+//! The sink that keeps the read model in PostgreSQL: consumes batches of events, produces rows.
+//! Guarantees that rows and cursor are one commit, and that one process at a time writes.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use millrace_engine::feed::FeedBatch;
+use millrace_ledger::{Event, EventSeq, PaymentId, Timestamp};
+use millrace_sinks::{
+    Sink, SinkError,
+    graphql::{PaymentState, model::AppliedPlace},
+};
+use tokio_postgres::{Client, Row, error::SqlState};
+use uuid::Uuid;
+
+use crate::{
+    PostgresConfig,
+    applied::Applied,
+    copy::timestamp,
+    database::{Database, is_of_a_row, text_of},
+    migrate::migrate,
+    names::{PAYMENT_STATES, value_of},
+    numeric::Minor,
+    partitions::{Month, Partitions},
+    project::{Due, Projection, Standing, UnknownPayment, ids_to_read},
+    sql_time::SqlTime,
+    worker::Worker,
+    write::{STAGES, Units, WriteError, skip_to, write},
+};
+
+/// The name of the embedded sink, too: a deployment has one of the two.
+pub(crate) const NAME: &str = "graphql";
+
+/// "mill", and what is locked.
+const LOCK: &str = "1835625580, 2";
+/// How long the lock of a process that was killed may outlive it.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(200);
+/// How often retention looks.
+const RETENTION_EVERY: Duration = Duration::from_secs(600);
+
+/// Where the tables stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) next_seq: EventSeq,
+    pub(crate) time: Timestamp,
+}
+
+impl Place {
+    pub(crate) fn start() -> Self {
+        Self { next_seq: EventSeq::FIRST, time: Timestamp(0) }
+    }
+
+    pub(crate) fn applied(self) -> AppliedPlace {
+        AppliedPlace { seq: EventSeq(self.next_seq.0 - 1), time: self.time }
+    }
+}
+
+/// Keeps the read model in PostgreSQL.
+pub struct PostgresSink {
+    worker: Worker,
+    writer: Writer,
+}
+
+/// All but the runtime.
+struct Writer {
+    database: Database,
+    retention_days: u32,
+    place: Place,
+    session: Option<Session>,
+    /// Whether this process had the lock before.
+    had_lock: bool,
+    applied: Arc<Applied>,
+    retention_at: Option<Instant>,
+}
+
+/// A connection that holds the lock.
+struct Session {
+    client: Client,
+    partitions: Partitions,
+    units: Units,
+}
+
+impl PostgresSink {
+    /// Connects, brings the schema to this program's version, and goes on from where the tables
+    /// stand. Where the server is away, it says so, and the first apply tries again.
+    ///
+    /// # Errors
+    /// When the database refuses, is of a later version, or when another process keeps this read
+    /// model.
+    pub fn open(config: &PostgresConfig) -> Result<Self, SinkError> {
+        let database = database(config)?;
+        let worker = Worker::new();
+        let worker =
+            worker.map_err(|error| database.wrong("start a runtime for it", true, error))?;
+        let place = Place::start();
+        let mut writer = Writer {
+            database,
+            retention_days: config.retention_days,
+            place,
+            session: None,
+            had_lock: false,
+            applied: Arc::new(Applied::new(place.applied())),
+            retention_at: None,
+        };
+        match worker.run(writer.connect()) {
+            Err(error) if !error.is_transient() => return Err(error),
+            Err(error) => tracing::warn!(%error, "the read model waits for its database"),
+            Ok(()) => {}
+        }
+        Ok(Self { worker, writer })
+    }
+
+    /// Where the tables stand, and what changed on the way.
+    pub(crate) fn applied(&self) -> Arc<Applied> {
+        Arc::clone(&self.writer.applied)
+    }
+}
+
+fn database(config: &PostgresConfig) -> Result<Database, SinkError> {
+    let session = [
+        ("statement_timeout", config.apply_timeout_ms.to_string()),
+        ("idle_in_transaction_session_timeout", "60000".to_owned()),
+        // The lock of a process whose machine went away is free after half a minute.
+        ("tcp_keepalives_idle", "15".to_owned()),
+        ("tcp_keepalives_interval", "5".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+        // All that is merged is found by an index, however few the rows seem to be.
+        ("enable_hashjoin", "off".to_owned()),
+        ("enable_mergejoin", "off".to_owned()),
+        ("jit", "off".to_owned()),
+        ("temp_buffers", "32MB".to_owned()),
+        ("client_min_messages", "warning".to_owned()),
+    ];
+    let database = Database::parse("url", &config.url, config.connect_timeout_ms, &session);
+    database.map_err(|problem| SinkError::Service {
+        service: "PostgreSQL".to_owned(),
+        problem,
+        transient: false,
+    })
+}
+
+impl Sink for PostgresSink {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn next_seq(&self) -> EventSeq {
+        self.writer.place.next_seq
+    }
+
+    fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError> {
+        let applied = self.worker.run(self.writer.apply(batches));
+        self.writer.forget_session_after(applied)
+    }
+
+    fn skip(&mut self, seq: EventSeq, time: Timestamp, _reason: &str) -> Result<(), SinkError> {
+        let skipped = self.worker.run(self.writer.skip(seq, time));
+        self.writer.forget_session_after(skipped)
+    }
+}
+
+impl Writer {
+    /// Whatever a session that failed is in the middle of goes with it.
+    fn forget_session_after(&mut self, done: Result<(), SinkError>) -> Result<(), SinkError> {
+        if done.is_err() {
+            self.session = None;
+        }
+        done
+    }
+
+    /// Makes a session, and takes the place from the database: whether the last commit of a session
+    /// that was lost came through is known there alone.
+    async fn connect(&mut self) -> Result<(), SinkError> {
+        let database = &self.database;
+        let mut client = database.connect().await.map_err(database.failed("connect"))?;
+        lock(&client, database, self.had_lock).await?;
+        self.had_lock = true;
+        migrate(&mut client, database).await?;
+        let prepared = client.batch_execute(STAGES).await;
+        prepared.map_err(database.failed("create its temporary tables"))?;
+        let place = read_place(&client, database).await?;
+        if place != self.place {
+            self.place = place;
+            self.applied.jump(place.applied());
+        }
+        let partitions = Partitions::load(&client, database).await?;
+        self.session = Some(Session { client, partitions, units: Units::new() });
+        Ok(())
+    }
+
+    /// Makes a session where there is none. Where the tables stand elsewhere than thought, the
+    /// events must be read from there: an error that is transient says so.
+    async fn connected(&mut self) -> Result<(), SinkError> {
+        if self.session.as_ref().is_some_and(|session| !session.client.is_closed()) {
+            return Ok(());
+        }
+        self.session = None;
+        let before = self.place.next_seq;
+        self.connect().await?;
+        let found = self.place.next_seq;
+        if found == before {
+            return Ok(());
+        }
+        let problem = format!("its tables go on at event {found}, and not at {before}");
+        Err(self.database.wrong("go on where it was", true, problem))
+    }
+
+    async fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError> {
+        self.connected().await?;
+        let events = due(self.place.next_seq, batches)?;
+        let mut left = events.as_slice();
+        let mut count = left.len();
+        while !left.is_empty() {
+            let (now, later) = left.split_at(count.min(left.len()));
+            match self.write(now).await {
+                Ok(()) => left = later,
+                // The first half is right, or has it, too.
+                Err(Refused::Row(_)) if now.len() > 1 => count = now.len() / 2,
+                Err(Refused::Row(problem)) => {
+                    let seq = now[0].0.event.seq();
+                    return Err(SinkError::Poison { sink: NAME, seq, problem });
+                }
+                Err(Refused::All(error)) => return Err(error),
+            }
+        }
+        self.drop_old().await
+    }
+
+    /// Writes these events, all of them or none.
+    async fn write(&mut self, events: &[Due<'_>]) -> Result<(), Refused> {
+        let Some((last, time)) = events.last() else { return Ok(()) };
+        let to = Place { next_seq: last.event.seq().next(), time: *time };
+        let database = &self.database;
+        let session = self.session.as_mut().expect("was made before");
+        let known = read_standings(&session.client, database, &ids_to_read(events)).await?;
+        let projection = match Projection::of(events, known, self.retention_days > 0) {
+            Ok(projection) => projection,
+            Err(unknown) => {
+                let UnknownPayment { event, payment } = unknown;
+                let problem = format!("it names payment {payment}, which no earlier event brought");
+                return Err(Refused::Row(format!("event {event}: {problem}")));
+            }
+        };
+        let months = events.iter().filter(|(event, _)| matches!(event.event, Event::Payment(_)));
+        let months: BTreeSet<_> = months.map(|(_, time)| Month::of(*time)).collect();
+        session.partitions.prepare(&mut session.client, database, &months).await?;
+        let places = [self.place, to];
+        let (client, units) = (&mut session.client, &mut session.units);
+        let mut written = write(client, events, &projection, units, places, false).await;
+        if let Err(WriteError::Database(error)) = &written
+            && is_id_there(error)
+        {
+            units.clear();
+            written = write(client, events, &projection, units, places, true).await;
+        }
+        if let Err(error) = written {
+            // What it said of ledgers went with the transaction.
+            units.clear();
+            return Err(self.refused(error));
+        }
+        self.place = to;
+        self.applied.advance(to.applied(), projection.changed());
+        Ok(())
+    }
+
+    fn refused(&self, error: WriteError) -> Refused {
+        let database = &self.database;
+        match error {
+            WriteError::Database(error) if is_of_a_row(&error) => Refused::Row(text_of(&error)),
+            WriteError::Database(error) => Refused::All(database.failed("write")(error)),
+            WriteError::CursorMoved => {
+                let problem = "another process moved the cursor in millrace.sink_cursor; let one \
+                               process keep one schema";
+                Refused::All(database.wrong("write", false, problem))
+            }
+        }
+    }
+
+    async fn skip(&mut self, seq: EventSeq, time: Timestamp) -> Result<(), SinkError> {
+        self.connected().await?;
+        let session = self.session.as_mut().expect("was made before");
+        if seq != self.place.next_seq {
+            return Err(SinkError::Gap { sink: NAME, expected: self.place.next_seq, found: seq });
+        }
+        let to = Place { next_seq: seq.next(), time };
+        if let Err(error) = skip_to(&mut session.client, [self.place, to]).await {
+            return Err(match self.refused(error) {
+                Refused::All(error) => error,
+                Refused::Row(problem) => self.database.wrong("skip an event", false, problem),
+            });
+        }
+        self.place = to;
+        self.applied.advance(to.applied(), []);
+        Ok(())
+    }
+
+    async fn drop_old(&mut self) -> Result<(), SinkError> {
+        let due = self.retention_at.is_none_or(|at| at.elapsed() >= RETENTION_EVERY);
+        let Some(session) = self.session.as_mut().filter(|_| due && self.retention_days > 0) else {
+            return Ok(());
+        };
+        self.retention_at = Some(Instant::now());
+        let (client, database) = (&mut session.client, &self.database);
+        let (now, days) = (self.place.time, self.retention_days);
+        let dropped = session.partitions.drop_old(client, database, now, days).await;
+        if let Err(error) = dropped {
+            // What is old stays until the next look; what is new was committed.
+            tracing::warn!(%error, "retention could not drop a month of payments");
+            self.session = None;
+        }
+        Ok(())
+    }
+}
+
+/// Why events were not written.
+enum Refused {
+    /// Because of what one of them holds, the server or the projection says.
+    Row(String),
+    /// Whatever they hold.
+    All(SinkError),
+}
+
+impl From<SinkError> for Refused {
+    fn from(error: SinkError) -> Self {
+        Self::All(error)
+    }
+}
+
+/// The events that are due.
+fn due(mut next: EventSeq, batches: &[FeedBatch]) -> Result<Vec<Due<'_>>, SinkError> {
+    let mut events = Vec::with_capacity(batches.iter().map(|batch| batch.events.len()).sum());
+    for batch in batches {
+        for event in &batch.events {
+            let found = event.event.seq();
+            if found > next {
+                return Err(SinkError::Gap { sink: NAME, expected: next, found });
+            }
+            if found == next {
+                events.push((event, batch.time));
+                next = found.next();
+            }
+        }
+    }
+    Ok(events)
+}
+
+fn is_id_there(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|said| {
+        *said.code() == SqlState::UNIQUE_VIOLATION && said.constraint() == Some("payment_ids_pkey")
+    })
+}
+
+/// Takes the lock that one session at a time has. Where this process `had` it, it is not another
+/// one that keeps it for long: the server has yet to notice that its connection is gone.
+async fn lock(client: &Client, database: &Database, had: bool) -> Result<(), SinkError> {
+    let started = Instant::now();
+    loop {
+        let sql = format!("SELECT pg_try_advisory_lock({LOCK})");
+        let row = client.query_one(&sql, &[]).await.map_err(database.failed("take its lock"))?;
+        if row.get(0) {
+            return Ok(());
+        }
+        if started.elapsed() >= LOCK_WAIT {
+            let problem = "another process keeps this read model; stop that one first, or name \
+                           another database";
+            return Err(database.wrong("take its lock", had, problem));
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
+}
+
+async fn read_place(client: &Client, database: &Database) -> Result<Place, SinkError> {
+    let failed = database.failed("read its cursor");
+    let sql = "INSERT INTO millrace.sink_cursor (sink, next_seq, batch_time, batch_ns) \
+               VALUES ($1, 1, to_timestamp(0), 0) ON CONFLICT DO NOTHING";
+    client.execute(sql, &[&NAME]).await.map_err(&failed)?;
+    let sql = "SELECT next_seq, batch_time, batch_ns FROM millrace.sink_cursor WHERE sink = $1";
+    let row = client.query_one(sql, &[&NAME]).await.map_err(&failed)?;
+    place_of(&row).ok_or_else(|| {
+        let problem = "the row in millrace.sink_cursor is not what this program writes";
+        database.wrong("read its cursor", false, problem)
+    })
+}
+
+/// The place that a row of `next_seq, batch_time, batch_ns` tells.
+pub(crate) fn place_of(row: &Row) -> Option<Place> {
+    let next_seq = u64::try_from(row.get::<_, i64>(0)).ok().filter(|seq| *seq > 0)?;
+    let time = timestamp(row.get::<_, SqlTime>(1).0, row.get(2))?;
+    Some(Place { next_seq: EventSeq(next_seq), time })
+}
+
+/// How these payments stand.
+async fn read_standings(
+    client: &Client,
+    database: &Database,
+    ids: &[PaymentId],
+) -> Result<Vec<(PaymentId, Standing)>, SinkError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
+    let sql = "SELECT payment_id, event_seq, decided_at, state, remaining_minor, released_minor \
+               FROM millrace.payment_ids WHERE payment_id = ANY($1)";
+    let rows = client.query(sql, &[&ids]).await.map_err(database.failed("read payments"))?;
+    let standings: Option<Vec<_>> = rows.iter().map(standing_of).collect();
+    standings.ok_or_else(|| {
+        let problem = "a row of millrace.payment_ids is not what this program writes. Drop the \
+                       schema millrace and start again: it is rebuilt from the journal";
+        database.wrong("read payments", false, problem)
+    })
+}
+
+fn standing_of(row: &Row) -> Option<(PaymentId, Standing)> {
+    let state: PaymentState = value_of(&PAYMENT_STATES, row.get(3))?;
+    let standing = Standing {
+        seq: EventSeq(u64::try_from(row.get::<_, i64>(1)).ok()?),
+        // Only names the month, and times of holds: to the microsecond, like its column.
+        time: timestamp(row.get::<_, SqlTime>(2).0, 0)?,
+        state,
+        left: row.try_get::<_, Minor>(4).ok()?.0,
+        released: row.try_get::<_, Minor>(5).ok()?.0,
+        stored: true,
+        changed: false,
+    };
+    Some((PaymentId(row.get::<_, Uuid>(0).as_u128()), standing))
+}

@@ -1,0 +1,79 @@
+//! Finds accounts, and sums over them.
+
+use millrace_ledger::{AccountId, LedgerId};
+use millrace_sinks::graphql::{
+    AccountView, LedgerConservation, ReadError,
+    model::{AccountPage, Slice},
+};
+use uuid::Uuid;
+
+use super::{
+    pool::Reads,
+    rows::{ACCOUNT, Fields, account},
+    statement::{ANY, ONE},
+};
+
+/// The accounts with these ids, in their order.
+pub(super) async fn by_id(
+    reads: &Reads,
+    ids: Vec<AccountId>,
+) -> Result<Vec<Option<AccountView>>, ReadError> {
+    let rows = match ids.as_slice() {
+        [id] => reads.prepared(&by_id_sql(ONE), &[&Uuid::from_u128(id.0)]).await?,
+        ids => {
+            let ids: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
+            reads.prepared(&by_id_sql(ANY), &[&ids]).await?
+        }
+    };
+    let mut found = rows.iter().map(account).collect::<Result<Vec<_>, _>>()?;
+    found.sort_unstable_by_key(|view| view.account.spec.id);
+    let at = |id: &AccountId| found.binary_search_by_key(id, |view| view.account.spec.id);
+    Ok(ids.iter().map(|id| at(id).ok().map(|index| found[index])).collect())
+}
+
+pub(super) fn by_id_sql(wanted: &str) -> String {
+    format!("SELECT {ACCOUNT} FROM millrace.accounts a WHERE a.account_id {wanted}")
+}
+
+/// Accounts in the order of their ids.
+pub(super) async fn list(
+    reads: &Reads,
+    page: AccountPage,
+) -> Result<Slice<AccountView>, ReadError> {
+    let direction = if page.from_end { "DESC" } else { "ASC" };
+    // Every id is between these two, which no account has.
+    let after = Uuid::from_u128(page.after.map_or(0, |id| id.0));
+    let before = Uuid::from_u128(page.before.map_or(u128::MAX, |id| id.0));
+    let limit = page.limit.saturating_add(1) as i64;
+    let sql = format!(
+        "SELECT {ACCOUNT} FROM millrace.accounts a \
+         WHERE a.account_id > $1 AND a.account_id < $2 ORDER BY a.account_id {direction} LIMIT $3"
+    );
+    let rows = reads.prepared(&sql, &[&after, &before, &limit]).await?;
+    Ok(page.slice(rows.iter().map(account).collect::<Result<_, _>>()?))
+}
+
+/// Sums over all accounts. They wrap at 128 bits, on both sides alike: sums of equal numbers stay
+/// equal.
+pub(super) async fn conservation(reads: &Reads) -> Result<Vec<LedgerConservation>, ReadError> {
+    let sum = |column: &str| format!("sum({column}) % 340282366920938463463374607431768211456");
+    let sql = format!(
+        "SELECT ledger, {}, {}, {}, {} FROM millrace.accounts GROUP BY ledger ORDER BY ledger",
+        sum("debits_posted"),
+        sum("credits_posted"),
+        sum("debits_pending"),
+        sum("credits_pending")
+    );
+    let rows = reads.prepared(&sql, &[]).await?;
+    let sums = rows.iter().map(|row| {
+        let mut fields = Fields::of(row);
+        Ok(LedgerConservation {
+            ledger: LedgerId(fields.number()?),
+            debits_posted: fields.minor()?,
+            credits_posted: fields.minor()?,
+            debits_pending: fields.minor()?,
+            credits_pending: fields.minor()?,
+        })
+    });
+    sums.collect()
+}

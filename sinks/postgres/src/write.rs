@@ -1,0 +1,375 @@
+//! Writes one apply: consumes events and their projection, produces one transaction. Guarantees
+//! that rows and cursor are committed together, and only where the cursor is the one expected.
+//!
+//! Rows that are only ever added are copied straight into their table; a detour would write each
+//! of them twice. What changes rows that may be there is copied into a temporary table, which is
+//! then merged as a set.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, pin_mut};
+use millrace_ledger::{Event, LedgerId, Timestamp};
+use tokio_postgres::{Client, Error, Transaction};
+
+use crate::{
+    copy::{CopyRows, micros, nanoseconds},
+    names::{self, ACCOUNT_STATES, PAYMENT_STATES},
+    payment_row::{self, COLUMNS, Unit, put_balances},
+    project::{Due, Projection},
+    sink::{NAME, Place},
+    sql_time::SqlTime,
+};
+
+/// The temporary tables of a session.
+pub(crate) const STAGES: &str = "
+    CREATE TEMP TABLE stage_standings (event_seq bigint, decided_at timestamptz, payment_id uuid,
+        state text, remaining_minor numeric, released_minor numeric) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE stage_free (event_seq bigint, decided_at timestamptz, payment_id uuid)
+        ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE stage_accounts (opened_seq bigint, opened_at timestamptz, opened_ns smallint,
+        ledger bigint, tenant bigint, account_id uuid, owner_id uuid, code integer, flags smallint,
+        state text, currency text, credit_limit numeric) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE stage_balances (balances_seq bigint, account_id uuid, debits_pending numeric,
+        debits_posted numeric, credits_pending numeric, credits_posted numeric)
+        ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE stage_totals (hour timestamptz, ledger bigint, status text, payments bigint,
+        sum_minor numeric) ON COMMIT DELETE ROWS;
+";
+
+const IDS: &str = "event_seq, decided_at, payment_id, state, remaining_minor, released_minor";
+
+const MERGE_STANDINGS: &str = "
+    INSERT INTO millrace.payment_ids
+        (event_seq, decided_at, payment_id, state, remaining_minor, released_minor)
+    SELECT event_seq, decided_at, payment_id, state, remaining_minor, released_minor
+    FROM pg_temp.stage_standings
+    ON CONFLICT (payment_id) DO UPDATE SET event_seq = excluded.event_seq,
+        decided_at = excluded.decided_at, state = excluded.state,
+        remaining_minor = excluded.remaining_minor, released_minor = excluded.released_minor;
+    UPDATE millrace.holds h SET state = s.state, remaining_minor = s.remaining_minor,
+        released_minor = s.released_minor
+    FROM pg_temp.stage_standings s
+    WHERE h.event_seq = s.event_seq AND s.state LIKE 'hold%'";
+const MERGE_FREE: &str = "
+    INSERT INTO millrace.free_refusals (event_seq, decided_at, payment_id)
+    SELECT event_seq, decided_at, payment_id FROM pg_temp.stage_free
+    ON CONFLICT (payment_id) DO UPDATE
+    SET event_seq = excluded.event_seq, decided_at = excluded.decided_at";
+/// What opened the account stays as it is.
+const MERGE_ACCOUNTS: &str = "
+    INSERT INTO millrace.accounts (opened_seq, opened_at, opened_ns, balances_seq, ledger, tenant,
+        account_id, owner_id, code, flags, state, currency, credit_limit,
+        debits_pending, debits_posted, credits_pending, credits_posted)
+    SELECT opened_seq, opened_at, opened_ns, opened_seq, ledger, tenant, account_id, owner_id,
+        code, flags, state, currency, credit_limit, 0, 0, 0, 0
+    FROM pg_temp.stage_accounts
+    ON CONFLICT (account_id) DO UPDATE
+    SET state = excluded.state, credit_limit = excluded.credit_limit";
+const MERGE_BALANCES: &str = "
+    UPDATE millrace.accounts a SET balances_seq = s.balances_seq,
+        debits_pending = s.debits_pending, debits_posted = s.debits_posted,
+        credits_pending = s.credits_pending, credits_posted = s.credits_posted
+    FROM pg_temp.stage_balances s WHERE a.account_id = s.account_id";
+const MERGE_TOTALS: &str = "
+    INSERT INTO millrace.totals AS t (hour, ledger, status, payments, sum_minor)
+    SELECT hour, ledger, status, sum(payments), sum(sum_minor) FROM pg_temp.stage_totals
+    GROUP BY hour, ledger, status
+    ON CONFLICT (ledger, hour, status) DO UPDATE
+    SET payments = t.payments + excluded.payments, sum_minor = t.sum_minor + excluded.sum_minor";
+const MOVE_CURSOR: &str = "
+    UPDATE millrace.sink_cursor
+    SET next_seq = $3, batch_time = $4, batch_ns = $5, written_at = now()
+    WHERE sink = $1 AND next_seq = $2";
+
+/// Why an apply was not committed.
+pub(crate) enum WriteError {
+    Database(Error),
+    /// The cursor is not where this process left it.
+    CursorMoved,
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Ledgers as the rows name them; kept from apply to apply.
+pub(crate) type Units = HashMap<u32, Unit>;
+
+/// Where rows go, and how many there were.
+struct Target<'a> {
+    transaction: &'a Transaction<'a>,
+}
+
+impl Target<'_> {
+    /// Copies rows into the table, unless there are none.
+    async fn copy(&self, table: &str, rows: CopyRows, count: usize) -> Result<(), Error> {
+        if count == 0 {
+            return Ok(());
+        }
+        let statement = format!("COPY {table} FROM STDIN (FORMAT binary)");
+        let writer = self.transaction.copy_in::<_, Bytes>(&statement).await?;
+        pin_mut!(writer);
+        writer.feed(rows.finish()).await?;
+        writer.finish().await.map(|_| ())
+    }
+
+    /// Copies rows into a temporary table and merges it, unless there are none.
+    async fn merge(
+        &self,
+        stage: &str,
+        rows: CopyRows,
+        count: usize,
+        merge: &str,
+    ) -> Result<(), Error> {
+        if count == 0 {
+            return Ok(());
+        }
+        self.copy(&format!("pg_temp.{stage}"), rows, count).await?;
+        self.transaction.batch_execute(merge).await
+    }
+}
+
+/// Writes the events. `merge_ids`: some of the new ids may be there.
+pub(crate) async fn write(
+    client: &mut Client,
+    events: &[Due<'_>],
+    projection: &Projection<'_>,
+    units: &mut Units,
+    [from, to]: [Place; 2],
+    merge_ids: bool,
+) -> Result<(), WriteError> {
+    let transaction = client.transaction().await?;
+    move_cursor(&transaction, from, to).await?;
+    note_ledgers(&transaction, events, units).await?;
+    copy_payments(&transaction, events, units).await?;
+    let target = Target { transaction: &transaction };
+    write_standings(&target, projection, merge_ids).await?;
+    write_holds(&target, projection, units).await?;
+    write_expiries(&target, projection).await?;
+    write_accounts(&target, projection, units).await?;
+    write_totals(&target, projection).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Moves the cursor, and nothing else.
+pub(crate) async fn skip_to(client: &mut Client, [from, to]: [Place; 2]) -> Result<(), WriteError> {
+    let transaction = client.transaction().await?;
+    move_cursor(&transaction, from, to).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn move_cursor(
+    transaction: &Transaction<'_>,
+    from: Place,
+    to: Place,
+) -> Result<(), WriteError> {
+    let moved = transaction
+        .execute(
+            MOVE_CURSOR,
+            &[
+                &NAME,
+                &(from.next_seq.0 as i64),
+                &(to.next_seq.0 as i64),
+                &SqlTime(micros(to.time)),
+                &nanoseconds(to.time),
+            ],
+        )
+        .await?;
+    if moved == 1 { Ok(()) } else { Err(WriteError::CursorMoved) }
+}
+
+/// Adds the ledgers that are named for the first time since this process connected.
+async fn note_ledgers(
+    transaction: &Transaction<'_>,
+    events: &[Due<'_>],
+    units: &mut Units,
+) -> Result<(), Error> {
+    for (event, _) in events {
+        let ledger = match &event.event {
+            Event::Payment(payment) => payment.payment.ledger,
+            Event::Account(account) => account.account.spec.ledger,
+            Event::HoldExpired(_) | Event::Act(_) => continue,
+        };
+        if units.contains_key(&ledger.0) {
+            continue;
+        }
+        let unit = Unit::of(ledger);
+        let note = "INSERT INTO millrace.ledgers (ledger, currency, digits) VALUES ($1, $2, $3) \
+                    ON CONFLICT DO NOTHING";
+        let digits = i16::from(unit.digits);
+        transaction.execute(note, &[&i64::from(ledger.0), &unit.currency, &digits]).await?;
+        units.insert(ledger.0, unit);
+    }
+    Ok(())
+}
+
+fn unit(units: &Units, ledger: LedgerId) -> &Unit {
+    &units[&ledger.0]
+}
+
+/// The server takes a chunk while the next one is encoded.
+async fn copy_payments(
+    transaction: &Transaction<'_>,
+    events: &[Due<'_>],
+    units: &Units,
+) -> Result<(), Error> {
+    let statement = format!("COPY millrace.payments ({COLUMNS}) FROM STDIN (FORMAT binary)");
+    let writer = transaction.copy_in::<_, Bytes>(&statement).await?;
+    pin_mut!(writer);
+    let mut rows = CopyRows::new();
+    for (event, time) in events {
+        let Event::Payment(payment) = &event.event else { continue };
+        payment_row::put(&mut rows, payment, *time, unit(units, payment.payment.ledger), event);
+        if let Some(chunk) = rows.take_full() {
+            writer.feed(chunk).await?;
+        }
+    }
+    writer.feed(rows.finish()).await?;
+    writer.finish().await.map(|_| ())
+}
+
+async fn write_standings(
+    target: &Target<'_>,
+    projection: &Projection<'_>,
+    merge_ids: bool,
+) -> Result<(), Error> {
+    let (mut added, mut merged) = (CopyRows::new(), CopyRows::new());
+    let (mut added_count, mut merged_count) = (0, 0);
+    let known = projection.standings.iter().filter(|(_, row)| row.stored && row.changed);
+    let new = projection.new_ids.iter().map(|id| (id, &projection.standings[id]));
+    for (id, standing) in known.chain(new) {
+        let rows = if standing.stored || merge_ids {
+            merged_count += 1;
+            &mut merged
+        } else {
+            added_count += 1;
+            &mut added
+        };
+        rows.row(6);
+        rows.bigint(standing.seq.0);
+        rows.time(standing.time);
+        rows.uuid(id.0);
+        rows.text(names::word_of(&PAYMENT_STATES, standing.state));
+        rows.minor(standing.left);
+        rows.minor(standing.released);
+    }
+    target.copy(&format!("millrace.payment_ids ({IDS})"), added, added_count).await?;
+    target.merge("stage_standings", merged, merged_count, MERGE_STANDINGS).await?;
+    let mut free = CopyRows::new();
+    for (id, (seq, time)) in &projection.free {
+        free.row(3);
+        free.bigint(seq.0);
+        free.time(*time);
+        free.uuid(id.0);
+    }
+    target.merge("stage_free", free, projection.free.len(), MERGE_FREE).await
+}
+
+async fn write_holds(
+    target: &Target<'_>,
+    projection: &Projection<'_>,
+    units: &Units,
+) -> Result<(), Error> {
+    let mut rows = CopyRows::new();
+    for hold in &projection.holds {
+        let payment = &hold.event.payment;
+        let standing = &projection.standings[&payment.id];
+        let timeout_s = match payment.timeout_s {
+            0 => hold.event.verdict.hold_s,
+            seconds => seconds,
+        };
+        rows.row(13);
+        rows.bigint(hold.event.seq.0);
+        rows.time(hold.time);
+        match hold.time.checked_add_s(timeout_s).filter(|_| timeout_s != 0) {
+            Some(expires_at) => rows.time(expires_at),
+            None => rows.null(),
+        }
+        rows.bigint(u64::from(payment.ledger.0));
+        rows.uuid(payment.id.0);
+        rows.uuid_or_null(payment.debit.0);
+        rows.uuid_or_null(payment.credit.0);
+        rows.text(hold.kind);
+        rows.text(names::word_of(&PAYMENT_STATES, standing.state));
+        rows.text(&unit(units, payment.ledger).currency);
+        rows.minor(hold.event.outcome.amount.0);
+        rows.minor(standing.left);
+        rows.minor(standing.released);
+    }
+    let table = "millrace.holds (event_seq, held_at, expires_at, ledger, payment_id, \
+                 debit_account, credit_account, kind, state, currency, amount_minor, \
+                 remaining_minor, released_minor)";
+    target.copy(table, rows, projection.holds.len()).await
+}
+
+async fn write_expiries(target: &Target<'_>, projection: &Projection<'_>) -> Result<(), Error> {
+    let mut rows = CopyRows::new();
+    for expiry in &projection.expiries {
+        let event = expiry.event;
+        rows.row(17);
+        rows.bigint(event.seq.0);
+        rows.time(expiry.time);
+        rows.bigint(expiry.hold_seq.0);
+        rows.time(expiry.held_at);
+        rows.uuid(event.payment.0);
+        rows.uuid(event.debit.0);
+        rows.uuid(event.credit.0);
+        rows.smallint(nanoseconds(expiry.time));
+        rows.minor(event.released.0);
+        event.balances.iter().for_each(|balances| put_balances(&mut rows, balances));
+    }
+    target.copy("millrace.expiries", rows, projection.expiries.len()).await
+}
+
+async fn write_accounts(
+    target: &Target<'_>,
+    projection: &Projection<'_>,
+    units: &Units,
+) -> Result<(), Error> {
+    let mut rows = CopyRows::new();
+    for row in projection.accounts.values() {
+        let spec = &row.account.spec;
+        rows.row(12);
+        rows.bigint(row.seq.0);
+        rows.time(row.time);
+        rows.smallint(nanoseconds(row.time));
+        rows.bigint(u64::from(spec.ledger.0));
+        rows.bigint(u64::from(spec.tenant));
+        rows.uuid(spec.id.0);
+        rows.uuid_or_null(spec.owner.0);
+        rows.int(i32::from(spec.code.0));
+        rows.smallint(i16::from(spec.flags.0));
+        rows.text(names::word_of(&ACCOUNT_STATES, row.account.state));
+        rows.text(&unit(units, spec.ledger).currency);
+        rows.minor(spec.credit_limit.0);
+    }
+    target.merge("stage_accounts", rows, projection.accounts.len(), MERGE_ACCOUNTS).await?;
+    // In the order of their ids, so that neighbours in the index come one after another.
+    let mut balances: Vec<_> = projection.balances.iter().collect();
+    balances.sort_unstable_by_key(|(account, _)| **account);
+    let mut rows = CopyRows::new();
+    for (account, (seq, balances)) in &balances {
+        rows.row(6);
+        rows.bigint(seq.0);
+        rows.uuid(**account);
+        put_balances(&mut rows, balances);
+    }
+    target.merge("stage_balances", rows, balances.len(), MERGE_BALANCES).await
+}
+
+async fn write_totals(target: &Target<'_>, projection: &Projection<'_>) -> Result<(), Error> {
+    let mut rows = CopyRows::new();
+    for total in &projection.totals {
+        let (hour, ledger, status) = total.key;
+        rows.row(5);
+        rows.time(Timestamp(hour));
+        rows.bigint(u64::from(ledger));
+        rows.text(status);
+        rows.bigint(total.payments);
+        rows.minor(total.minor);
+    }
+    target.merge("stage_totals", rows, projection.totals.len(), MERGE_TOTALS).await
+}

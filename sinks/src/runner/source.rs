@@ -1,0 +1,75 @@
+//! Where a sink's batches come from: the feed of the journal, a stream, or a script in tests.
+
+use std::time::Duration;
+
+use millrace_engine::{
+    JournalError,
+    feed::{Feed, FeedBatch, FeedReader},
+};
+use millrace_ledger::EventSeq;
+
+/// Where batches come from: the feed, a stream, or a script in tests.
+pub trait Source: Send + 'static {
+    /// A place in the source.
+    type Reader: Send;
+
+    /// A reader whose first event is `from`.
+    ///
+    /// # Errors
+    /// When the source is away, or has not that event any more.
+    fn reader(&self, from: EventSeq) -> Result<Self::Reader, SourceError>;
+
+    /// The last event that there is, where the source knows that without asking anybody.
+    fn head(&self) -> Option<EventSeq> {
+        None
+    }
+
+    /// The next batch; waits at most `timeout`. `None` when there was none.
+    ///
+    /// # Errors
+    /// When the source is away, or what it holds is not what was written.
+    fn next(reader: &mut Self::Reader, timeout: Duration)
+    -> Result<Option<FeedBatch>, SourceError>;
+
+    /// Everything below `next_seq` is committed by the sink: tells the source that it need not keep
+    /// it for this one.
+    ///
+    /// # Errors
+    /// When the source is away. What was committed stays so.
+    fn committed(reader: &mut Self::Reader, next_seq: EventSeq) -> Result<(), SourceError> {
+        let _ = (reader, next_seq);
+        Ok(())
+    }
+}
+
+/// Why a source gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct SourceError {
+    /// What happened, where, and what an operator can do.
+    pub text: String,
+    /// Whether trying again may help. It is tried again without end, ever more slowly.
+    pub transient: bool,
+}
+
+impl From<JournalError> for SourceError {
+    fn from(error: JournalError) -> Self {
+        Self { transient: matches!(error, JournalError::Io { .. }), text: error.to_string() }
+    }
+}
+
+impl Source for Feed {
+    type Reader = FeedReader;
+
+    fn reader(&self, from: EventSeq) -> Result<FeedReader, SourceError> {
+        Ok(Self::reader(self, from))
+    }
+
+    fn head(&self) -> Option<EventSeq> {
+        Some(self.durable_seq())
+    }
+
+    fn next(reader: &mut FeedReader, timeout: Duration) -> Result<Option<FeedBatch>, SourceError> {
+        Ok(reader.next(timeout)?)
+    }
+}

@@ -1,0 +1,213 @@
+//! Consuming: a source of batches for a sink that runs in another process than the engine, or on
+//! another machine. Guarantees that the sink gets each event once and in sequence from its own cursor
+//! on, or is told what is missing.
+
+mod pump;
+mod seek;
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_nats::jetstream::message::Acker;
+use millrace_engine::FeedBatch;
+use millrace_ledger::EventSeq;
+use millrace_sinks::{Source, SourceError, yield_to_payments};
+use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
+
+use self::pump::{Pump, Received};
+use crate::{StreamConfig, StreamError, connection, label::hex, watched::Watched};
+
+/// The stream of all events, for one sink.
+#[derive(Debug)]
+pub struct StreamSource {
+    config: StreamConfig,
+    durable: String,
+    runtime: Arc<Runtime>,
+    /// Of the first message. All events that a sink gets are of one journal.
+    journal: Arc<OnceLock<[u8; 16]>>,
+}
+
+/// A place in the stream.
+pub struct StreamReader {
+    stream: String,
+    durable: String,
+    runtime: Arc<Runtime>,
+    journal: Arc<OnceLock<[u8; 16]>>,
+    received: mpsc::Receiver<Result<Received, StreamError>>,
+    pump: JoinHandle<()>,
+    /// The event that is due.
+    expected: EventSeq,
+    ready: VecDeque<FeedBatch>,
+    /// The last event of each message that was received, until the sink has committed it.
+    unacknowledged: Vec<(EventSeq, Acker)>,
+    watched: Watched,
+}
+
+impl StreamSource {
+    /// A source that calls itself `durable` on the server: letters, digits, `-` and `_`. No two sinks
+    /// may have one name.
+    ///
+    /// # Errors
+    /// When the settings are not right. The server is not asked yet.
+    pub fn new(config: &StreamConfig, durable: &str) -> Result<Self, StreamError> {
+        config.check()?;
+        if config.url.is_none() {
+            return Err(StreamError::NoUrl);
+        }
+        connection::check_files(config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(format!("stream-{durable}"))
+            .on_thread_start(yield_to_payments)
+            .enable_all()
+            .build()
+            .map_err(StreamError::Thread)?;
+        Ok(Self {
+            config: config.clone(),
+            durable: durable.to_owned(),
+            runtime: Arc::new(runtime),
+            journal: Arc::default(),
+        })
+    }
+}
+
+impl Source for StreamSource {
+    type Reader = StreamReader;
+
+    fn reader(&self, from: EventSeq) -> Result<StreamReader, SourceError> {
+        let from = from.max(EventSeq::FIRST);
+        let watched = Watched::consumer(&self.durable);
+        watched.note_restart();
+        let pump = self.runtime.block_on(Pump::open(&self.config, &self.durable, from))?;
+        let (out, received) = mpsc::channel(self.config.consumer_messages);
+        Ok(StreamReader {
+            stream: self.config.stream.clone(),
+            durable: self.durable.clone(),
+            runtime: Arc::clone(&self.runtime),
+            journal: Arc::clone(&self.journal),
+            received,
+            pump: self.runtime.spawn(pump.run(out)),
+            expected: from,
+            ready: VecDeque::new(),
+            unacknowledged: Vec::new(),
+            watched,
+        })
+    }
+
+    fn next(
+        reader: &mut StreamReader,
+        timeout: Duration,
+    ) -> Result<Option<FeedBatch>, SourceError> {
+        Ok(reader.next(timeout)?)
+    }
+
+    fn committed(reader: &mut StreamReader, next_seq: EventSeq) -> Result<(), SourceError> {
+        Ok(reader.acknowledge(next_seq)?)
+    }
+}
+
+impl StreamReader {
+    fn next(&mut self, timeout: Duration) -> Result<Option<FeedBatch>, StreamError> {
+        loop {
+            if let Some(batch) = self.ready.pop_front() {
+                return Ok(Some(batch));
+            }
+            let received = match self.received.try_recv() {
+                Err(mpsc::error::TryRecvError::Empty) if !timeout.is_zero() => {
+                    let received = self.received.recv();
+                    let received = async { tokio::time::timeout(timeout, received).await };
+                    let Ok(received) = self.runtime.block_on(received) else { return Ok(None) };
+                    received
+                }
+                Err(mpsc::error::TryRecvError::Empty) => return Ok(None),
+                received => received.ok(),
+            };
+            // It told why it ended before it did.
+            let Some(received) = received else { return Err(self.ended()) };
+            self.take(received?)?;
+        }
+    }
+
+    /// Makes the new events of a message ready.
+    fn take(&mut self, received: Received) -> Result<(), StreamError> {
+        let Received { label, stream_sequence, batches, bytes, pending, acker } = received;
+        let journal = *self.journal.get_or_init(|| label.journal);
+        if label.journal != journal {
+            return Err(StreamError::ForeignMessage {
+                stream: self.stream.clone(),
+                sequence: stream_sequence,
+                problem: format!(
+                    "it is of journal {}, and those before it of journal {}",
+                    hex(&label.journal),
+                    hex(&journal)
+                ),
+            });
+        }
+        if label.first > self.expected {
+            return Err(StreamError::Skipped {
+                consumer: self.durable.clone(),
+                stream: self.stream.clone(),
+                needed: self.expected,
+                found: label.first,
+            });
+        }
+        self.unacknowledged.push((label.last, acker));
+        self.watched.note_in_flight(self.unacknowledged.len());
+        self.watched.note_lag(pending);
+        if label.last < self.expected {
+            return Ok(());
+        }
+        self.watched.note_published(label.last.0 - self.expected.0 + 1, bytes);
+        for mut batch in batches {
+            batch.events.retain(|event| event.event.seq() >= self.expected);
+            if !batch.events.is_empty() {
+                self.ready.push_back(batch);
+            }
+        }
+        self.expected = label.last.next();
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, next_seq: EventSeq) -> Result<(), StreamError> {
+        let committed = self.unacknowledged.extract_if(.., |(last, _)| *last < next_seq);
+        let stream = &self.stream;
+        self.runtime.block_on(async {
+            for (_, acker) in committed {
+                let acked = acker.ack().await;
+                acked.map_err(|error| crate::setup::request("acknowledge", stream, error))?;
+            }
+            Ok::<(), StreamError>(())
+        })?;
+        self.watched.note_in_flight(self.unacknowledged.len());
+        Ok(())
+    }
+
+    fn ended(&self) -> StreamError {
+        crate::setup::request("consume", &self.stream, "its reader ended")
+    }
+}
+
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReader")
+            .field("durable", &self.durable)
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for StreamReader {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
+
+impl From<StreamError> for SourceError {
+    fn from(error: StreamError) -> Self {
+        Self { transient: error.is_transient(), text: error.to_string() }
+    }
+}

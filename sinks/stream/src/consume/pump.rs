@@ -1,0 +1,176 @@
+//! Pulls messages ahead of the sink, and decodes them. Consumes a durable consumer, produces batches
+//! in a bounded channel; ends with the first thing that goes wrong.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+    context::ContextBuilder,
+    message::Acker,
+    stream::Stream,
+};
+use futures_util::StreamExt as _;
+use millrace_engine::FeedBatch;
+use millrace_ledger::EventSeq;
+use tokio::sync::mpsc::Sender;
+
+use super::seek;
+use crate::{
+    StreamConfig, StreamError,
+    connection::{ANSWER_MAX, Connection},
+    label::Label,
+    setup::{self, Which, request},
+    wire,
+};
+
+/// How often the server says that it is there while it has nothing new.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long it keeps a request for more.
+const EXPIRES: Duration = Duration::from_secs(30);
+
+/// A message that was received and understood.
+pub(super) struct Received {
+    pub(super) label: Label,
+    pub(super) stream_sequence: u64,
+    pub(super) batches: Vec<FeedBatch>,
+    pub(super) bytes: usize,
+    /// Messages that wait behind it.
+    pub(super) pending: u64,
+    pub(super) acker: Acker,
+}
+
+/// A consumer at its place, and the connection that it needs.
+pub(super) struct Pump {
+    connection: Connection,
+    consumer: PullConsumer,
+    name: String,
+    messages_max: usize,
+}
+
+impl Pump {
+    /// Connects, finds `from` in the stream, and puts the durable consumer there.
+    pub(super) async fn open(
+        config: &StreamConfig,
+        durable: &str,
+        from: EventSeq,
+    ) -> Result<Self, StreamError> {
+        let connection = Connection::open(config, durable).await?;
+        let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
+        let name = Which::Events.stream(config).to_owned();
+        let stream = setup::open(&context, &name).await?.ok_or_else(|| {
+            request("consume", &name, "it is not there; the publisher makes it when it starts")
+        })?;
+        let start = seek::find(&stream, durable, &name, from).await?;
+        let consumer = consumer_at(&stream, &name, wanted(config, durable, start)).await?;
+        let messages_max = config.consumer_messages;
+        Ok(Self { connection, consumer, name, messages_max })
+    }
+
+    /// Hands over what comes until the receiver is gone or something fails.
+    pub(super) async fn run(self, out: Sender<Result<Received, StreamError>>) {
+        let result = tokio::select! {
+            result = self.pull(&out) => result,
+            broken = self.connection.broken() => Err(broken),
+        };
+        if let Err(error) = result {
+            // Nobody waits for it if this fails.
+            let _ = out.send(Err(error)).await;
+        }
+    }
+
+    async fn pull(&self, out: &Sender<Result<Received, StreamError>>) -> Result<(), StreamError> {
+        let failed = |error: &dyn std::fmt::Display| request("consume", &self.name, error);
+        let mut messages = self
+            .consumer
+            .stream()
+            .max_messages_per_batch(self.messages_max)
+            .heartbeat(HEARTBEAT)
+            .expires(EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| failed(&error))?;
+        while let Some(message) = messages.next().await {
+            let message = message.map_err(|error| failed(&error))?;
+            if out.send(Ok(self.received(message)?)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Err(request("consume", &self.name, "the server sends no more"))
+    }
+
+    fn received(&self, message: jetstream::Message) -> Result<Received, StreamError> {
+        let info = message.info().map_err(|error| request("consume", &self.name, error))?;
+        let (stream_sequence, pending) = (info.stream_sequence, info.pending);
+        let foreign = |problem: String| StreamError::ForeignMessage {
+            stream: self.name.clone(),
+            sequence: stream_sequence,
+            problem,
+        };
+        let headers = message.headers.as_ref().ok_or_else(|| foreign("no headers".to_owned()))?;
+        let label = Label::read(headers).map_err(foreign)?;
+        let (message, acker) = message.split();
+        let bytes = message.payload.len();
+        let batches =
+            wire::read_frame(message.payload).map_err(|error| foreign(error.to_string()))?;
+        let first = batches.first().and_then(|batch| batch.events.first());
+        let last = batches.last().and_then(|batch| batch.events.last());
+        let ends = [first, last].map(|event| event.map(|event| event.event.seq()));
+        if ends != [Some(label.first), Some(label.last)] {
+            return Err(foreign("its headers name other events than it holds".to_owned()));
+        }
+        Ok(Received { label, stream_sequence, batches, bytes, pending, acker })
+    }
+}
+
+fn wanted(config: &StreamConfig, durable: &str, start: u64) -> pull::Config {
+    pull::Config {
+        durable_name: Some(durable.to_owned()),
+        description: Some("A sink of Millrace. Its own cursor counts, not this".to_owned()),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: start },
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: Duration::from_secs(config.ack_wait_s),
+        max_deliver: -1,
+        max_ack_pending: config.consumer_messages as i64,
+        filter_subject: config.subject.clone(),
+        ..pull::Config::default()
+    }
+}
+
+/// The durable consumer, so that its next message is the one wanted. One that stands elsewhere, or
+/// waits for acknowledgements of messages that the sink has to get again, is made anew.
+async fn consumer_at(
+    stream: &Stream,
+    name: &str,
+    wanted: pull::Config,
+) -> Result<PullConsumer, StreamError> {
+    let failed = |error: &dyn std::fmt::Display| request("make a consumer of", name, error);
+    let durable = wanted.durable_name.clone().unwrap_or_default();
+    let DeliverPolicy::ByStartSequence { start_sequence: start } = wanted.deliver_policy else {
+        unreachable!("consumers of ours start at a sequence")
+    };
+    let there = stream.get_consumer::<pull::Config>(&durable).await;
+    if let Ok(consumer) = there {
+        let info = consumer.cached_info();
+        let next = info.delivered.stream_sequence + 1;
+        let settings = |config: &pull::Config| {
+            (
+                config.ack_policy,
+                config.ack_wait,
+                config.max_ack_pending,
+                config.filter_subject.clone(),
+            )
+        };
+        let found = (
+            info.config.ack_policy,
+            info.config.ack_wait,
+            info.config.max_ack_pending,
+            info.config.filter_subject.clone(),
+        );
+        if next == start && info.num_ack_pending == 0 && found == settings(&wanted) {
+            return Ok(consumer);
+        }
+        stream.delete_consumer(&durable).await.map_err(|error| failed(&error))?;
+    }
+    stream.create_consumer(wanted).await.map_err(|error| failed(&error))
+}

@@ -1,0 +1,214 @@
+//! Notifications and the audit log over GraphQL: what owners were told and can do about it, and
+//! entries that a client can prove.
+
+mod common;
+#[path = "common/server.rs"]
+mod server;
+
+use common::bank;
+use futures_util::{SinkExt as _, StreamExt as _};
+use millrace_sinks::{
+    AuditConfig, AuditSink, GraphqlConfig, NotifyConfig, NotifyService, Sink as _,
+    audit::AuditReader, graphql::Services,
+};
+use serde_json::{Value, json};
+use server::Server;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest as _},
+};
+
+const OWNER_1: &str = "00000000-0000-0000-0000-000000000abc";
+const PAYMENT_1: &str = "01930000-0000-7000-8000-000000000001";
+
+/// A server whose owners were told of the bank's events.
+async fn telling() -> (Server, Box<dyn millrace_sinks::Sink>, TempDir) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let service = NotifyService::open(dir.path(), &NotifyConfig::default()).expect("opens");
+    let mut sink = service.sink;
+    sink.apply(&bank().batches(4)).expect("applies");
+    let config = GraphqlConfig::default();
+    let complete = |services: &mut Services| services.inbox = service.inbox;
+    (Server::start_with(&bank(), &config, complete).await, sink, dir)
+}
+
+#[tokio::test]
+async fn owners_see_what_they_were_told_and_mark_it() {
+    let (server, _sink, _dir) = telling().await;
+    let query = format!(
+        "{{ notifications(filter: {{ owner: \"{OWNER_1}\" }}, first: 2) {{ nodes {{ id seq kind \
+           ownerId channel state stateReason subject read payment {{ seq }} }} \
+           pageInfo {{ hasNextPage endCursor }} }} }}"
+    );
+    let page = server.answer(&query).await["notifications"].clone();
+    let newest = &page["nodes"][0];
+    assert_eq!((&newest["seq"], &newest["kind"]), (&json!("22"), &json!("SETTLED")));
+    assert_eq!((&newest["state"], &newest["channel"]), (&json!("DELIVERED"), &json!("IN_APP")));
+    assert_eq!(newest["payment"]["seq"], "22");
+    assert_eq!(newest["subject"], "You paid 0.02 CZK");
+    assert_eq!(page["pageInfo"]["hasNextPage"], true);
+    let id = newest["id"].as_str().expect("text");
+    let unread = "{ notifications(filter: { unreadOnly: true }, first: 1) { nodes { id } } }";
+    assert_eq!(server.answer(unread).await["notifications"]["nodes"][0]["id"], id);
+    let mark = format!("mutation {{ markNotificationRead(id: \"{id}\") {{ read }} }}");
+    let read = server.answer(&mark).await["markNotificationRead"]["read"].clone();
+    assert!(read.is_string());
+    assert_eq!(server.answer(&mark).await["markNotificationRead"]["read"], read, "the first time");
+    assert_ne!(server.answer(unread).await["notifications"]["nodes"][0]["id"], id);
+    let resend = format!("mutation {{ resendNotification(id: \"{id}\") {{ id state }} }}");
+    assert_eq!(server.answer(&resend).await["resendNotification"]["id"], id);
+    let missing = "mutation { markNotificationRead(id: \"9999\") { id } }";
+    assert_eq!(server.error(missing).await.0, "NOT_FOUND");
+    let of_payment = format!(
+        "{{ payment(id: \"{PAYMENT_1}\") {{ notifications {{ nodes {{ kind seq }} }} }} }}"
+    );
+    let told = server.answer(&of_payment).await["payment"]["notifications"]["nodes"].clone();
+    assert!(told.as_array().is_some_and(|told| !told.is_empty()), "{told}");
+    let next =
+        query.replace("first: 2", &format!("first: 2, after: {}", page["pageInfo"]["endCursor"]));
+    let next = server.answer(&next).await["notifications"]["nodes"].clone();
+    assert_eq!(next[0]["seq"], "17", "18 to 20 are nothing to be told");
+}
+
+#[tokio::test]
+async fn owners_say_what_they_want() {
+    let (server, _sink, _dir) = telling().await;
+    let set = |wanted: &str| {
+        format!(
+            "mutation {{ setNotificationPreferences(ownerId: \"{OWNER_1}\", \
+               preferences: {wanted}) {{ locale timeZone muted {{ kind channel }} \
+               quietHours {{ from to }} digestSeconds minimum {{ ledger amount {{ amount }} }} }} }}"
+        )
+    };
+    let wanted = "{ locale: \"cs\", timeZone: \"Europe/Prague\", digestSeconds: 3600, \
+                    muted: [{ kind: SETTLED, channel: SMS }], \
+                    quietHours: { from: \"22:00\", to: \"07:00\" }, \
+                    minimum: [{ ledger: 203, minor: \"10000\" }] }";
+    let kept = json!({
+        "locale": "cs", "timeZone": "Europe/Prague", "digestSeconds": 3600,
+        "muted": [{ "kind": "SETTLED", "channel": "SMS" }],
+        "quietHours": { "from": "22:00", "to": "07:00" },
+        "minimum": [{ "ledger": 203, "amount": { "amount": "100.00" } }],
+    });
+    assert_eq!(server.answer(&set(wanted)).await["setNotificationPreferences"], kept);
+    let asked = format!("{{ notificationPreferences(ownerId: \"{OWNER_1}\") {{ locale }} }}");
+    assert_eq!(server.answer(&asked).await["notificationPreferences"]["locale"], "cs");
+    for (wrong, said) in [
+        ("{ timeZone: \"Mars/Base\" }", "no time zone"),
+        ("{ quietHours: { from: \"25:00\", to: \"07:00\" } }", "a time such as 22:00"),
+        ("{ minimum: [{ ledger: 203, minor: \"1.5\" }] }", "a count of minor units"),
+    ] {
+        let (code, message) = server.error(&set(wrong)).await;
+        assert_eq!(code, "ARGUMENT_MALFORMED", "{wrong}");
+        assert!(message.contains(said), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn notifications_come_as_they_are_made() {
+    let (server, mut sink, _dir) = telling().await;
+    let mut request =
+        format!("ws://{}/graphql", server.address).into_client_request().expect("is a URL");
+    let protocol = "graphql-transport-ws".parse().expect("text");
+    request.headers_mut().insert("sec-websocket-protocol", protocol);
+    let (mut socket, _) = connect_async(request).await.expect("connects");
+    let query = format!(
+        "subscription {{ notifications(owner: \"{OWNER_1}\", fromId: \"1\") {{ id seq }} }}"
+    );
+    for message in [
+        json!({ "type": "connection_init" }),
+        json!({ "id": "1", "type": "subscribe", "payload": { "query": query } }),
+    ] {
+        socket.send(Message::text(message.to_string())).await.expect("sends");
+    }
+    let mut history = bank();
+    history.pay(50, 1, 2, 700);
+    let mut seqs = Vec::new();
+    while seqs.last().is_none_or(|seq| seq != "23") {
+        let message = socket.next().await.expect("is open").expect("receives");
+        let Message::Text(text) = message else { continue };
+        let message: Value = serde_json::from_str(&text).expect("JSON");
+        let told = &message["payload"]["data"]["notifications"];
+        let Some(seq) = told["seq"].as_str() else { continue };
+        seqs.push(seq.to_owned());
+        if seq == "22" {
+            sink.apply(&history.batches(4)).expect("applies");
+        }
+    }
+    assert!(seqs.len() > 5, "{seqs:?}");
+    assert!(seqs.is_sorted_by_key(|seq| seq.parse::<u64>().expect("a number")), "{seqs:?}");
+}
+
+fn sha256(parts: &[&[u8]]) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finalize().to_vec()
+}
+
+fn unhex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().expect("text");
+    let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal");
+    (0..text.len()).step_by(2).map(byte).collect()
+}
+
+/// RFC 9162, section 2.1.3.2: from the leaf and the path to the root.
+fn root_of(proof: &Value) -> Vec<u8> {
+    let number = |field: &str| proof[field].as_str().and_then(|text| text.parse::<u64>().ok());
+    let mut at = number("index").expect("a number");
+    let mut last = number("treeSize").expect("a number") - 1;
+    let mut root = unhex(&proof["leafHash"]);
+    for hash in proof["hashes"].as_array().expect("a list").iter().map(unhex) {
+        if at % 2 == 1 || at == last {
+            root = sha256(&[b"\x01", &hash, &root]);
+            while at % 2 == 0 && at != 0 {
+                (at, last) = (at / 2, last / 2);
+            }
+        } else {
+            root = sha256(&[b"\x01", &root, &hash]);
+        }
+        (at, last) = (at / 2, last / 2);
+    }
+    root
+}
+
+#[tokio::test]
+async fn a_client_proves_what_the_log_says_of_a_payment() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = AuditConfig { checkpoint_interval_ms: 0, ..AuditConfig::default() };
+    let mut sink = AuditSink::open(dir.path(), &config).expect("opens");
+    sink.apply(&bank().batches(4)).expect("applies");
+    let reader = AuditReader::open(dir.path()).expect("opens");
+    let config = GraphqlConfig::default();
+    let complete = |services: &mut Services| services.audit = Some(reader);
+    let server = Server::start_with(&bank(), &config, complete).await;
+    let head = server.answer("{ auditCheckpoint { treeSize rootHash signature keyId } }").await;
+    let head = &head["auditCheckpoint"];
+    assert_eq!(head["treeSize"], "22");
+    let query = format!(
+        "{{ payment(id: \"{PAYMENT_1}\") {{ auditEntries {{ nodes {{ index seq kind line paymentId \
+           proof {{ index treeSize leafHash hashes rootHash }} }} }} }} }}"
+    );
+    let entries = server.answer(&query).await["payment"]["auditEntries"]["nodes"].clone();
+    let entries = entries.as_array().expect("a list");
+    let seqs: Vec<_> = entries.iter().map(|entry| entry["seq"].as_str().expect("text")).collect();
+    assert!(seqs.contains(&"3") && seqs.contains(&"11"), "itself and its refund: {seqs:?}");
+    for entry in entries {
+        let proof = &entry["proof"];
+        let line = entry["line"].as_str().expect("text");
+        assert_eq!(unhex(&proof["leafHash"]), sha256(&[b"\x00", line.as_bytes()]));
+        assert_eq!(root_of(proof), unhex(&head["rootHash"]), "{proof}");
+    }
+    let grew = "{ auditConsistency(from: \"5\", to: \"22\") { toRoot fromRoot hashes } }";
+    let grew = server.answer(grew).await["auditConsistency"].clone();
+    assert_eq!(grew["toRoot"], head["rootHash"]);
+    let too_far = "{ auditConsistency(from: \"5\", to: \"99\") { toRoot } }";
+    assert_eq!(server.error(too_far).await.0, "AUDIT_NO_PROOF");
+    let page = "{ auditEntries(first: 3) { nodes { seq } pageInfo { hasNextPage endCursor } } }";
+    let page = server.answer(page).await["auditEntries"].clone();
+    assert_eq!(page["nodes"], json!([{ "seq": "22" }, { "seq": "21" }, { "seq": "20" }]));
+    let entry = "{ auditEntry(index: \"0\") { seq kind } }";
+    let entry = server.answer(entry).await["auditEntry"].clone();
+    assert_eq!(entry, json!({ "seq": "1", "kind": "ACCOUNT" }));
+}

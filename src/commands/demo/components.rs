@@ -1,0 +1,101 @@
+//! The demo over real components: makes room for a new journal in NATS and in PostgreSQL, and
+//! guarantees that nothing is removed there but what an earlier demo made.
+
+use millrace_stream::StreamConfig;
+use tokio_postgres::{Client, NoTls};
+
+use crate::{Failure, config::Config};
+
+/// The demo's own, so that no other stream is touched.
+const STREAM: &str = "MILLRACE_DEMO";
+const SUBJECT: &str = "millrace.demo.events";
+/// By this the demo knows its own schema again.
+const MARK: &str = "The read model of a Millrace demo: removed when the next one begins.";
+
+/// Servers that take the place of what is embedded.
+#[derive(clap::Args)]
+pub(super) struct ComponentArgs {
+    /// Carry events over this NATS server, as in nats://127.0.0.1:4222, in a stream of the demo's own
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// Keep the read model in this PostgreSQL database, in the schema millrace, as in
+    /// postgres://user:password@127.0.0.1:5432/database
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
+}
+
+impl ComponentArgs {
+    /// Settings that use them. What an earlier demo left there is removed, unless this one goes on
+    /// where that one was.
+    pub(super) async fn prepare(&self, config: &mut Config, goes_on: bool) -> Result<(), Failure> {
+        if let Some(url) = &self.nats {
+            config.stream = StreamConfig {
+                url: Some(url.clone()),
+                stream: STREAM.to_owned(),
+                subject: SUBJECT.to_owned(),
+                ..StreamConfig::default()
+            };
+            if !goes_on {
+                millrace_stream::delete(&config.stream).await?;
+            }
+        }
+        if let Some(url) = &self.postgres {
+            config.postgres.url.clone_from(url);
+            if !goes_on {
+                make_room(&connect(url).await?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks what this demo made.
+    pub(super) async fn mark(&self) -> Result<(), Failure> {
+        if let Some(url) = &self.postgres {
+            let mark = format!("COMMENT ON SCHEMA millrace IS '{MARK}'");
+            connect(url).await?.batch_execute(&mark).await?;
+        }
+        Ok(())
+    }
+
+    /// What stands where, for people.
+    pub(super) fn places(&self) -> Vec<(&'static str, String)> {
+        let nats = self.nats.iter().map(|url| ("NATS", format!("stream {STREAM} at {url}")));
+        let postgres = self.postgres.iter().map(|url| {
+            let server = url.rsplit('@').next().unwrap_or(url);
+            ("PostgreSQL", format!("schema millrace at {server}"))
+        });
+        nats.chain(postgres).collect()
+    }
+}
+
+async fn make_room(client: &Client) -> Result<(), Failure> {
+    let found = client
+        .query_opt(
+            "SELECT coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace
+             WHERE nspname = 'millrace'",
+            &[],
+        )
+        .await?;
+    match found.map(|row| row.get::<_, String>(0)) {
+        None => Ok(()),
+        Some(mark) if mark == MARK => {
+            Ok(client.batch_execute("DROP SCHEMA millrace CASCADE").await?)
+        }
+        Some(_) => Err("the database has a schema millrace that no demo made. Name another \
+                        database, or remove the schema if nobody needs it (DROP SCHEMA millrace \
+                        CASCADE)"
+            .into()),
+    }
+}
+
+async fn connect(url: &str) -> Result<Client, Failure> {
+    let server = url.rsplit('@').next().unwrap_or(url);
+    let connecting = tokio_postgres::connect(url, NoTls).await;
+    let (client, connection) = connecting.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        format!("PostgreSQL at {server} can't be used: {error}: {}", cause.unwrap_or_default())
+    })?;
+    // It ends with the client; what goes wrong on it, the client tells.
+    tokio::spawn(connection);
+    Ok(client)
+}

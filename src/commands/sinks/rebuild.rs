@@ -1,0 +1,188 @@
+//! `millrace sinks rebuild`: builds a sink's directory anew from the journal, and swaps.
+
+use std::{
+    path::Path,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use millrace_engine::{
+    FeedBatch, JournalError,
+    scan::{self, JournalScan},
+};
+use millrace_sinks::{
+    AuditSink, GraphqlSink, Quarantine, QuarantineDesk, ReviewsSink, Sink, SinkError, SinksConfig,
+    rebuild::{self, Old, Rebuilt},
+};
+
+use super::Which;
+use crate::{
+    Failure,
+    commands::{journal_export::bar, say},
+    config::Config,
+    live_rebuild::{LiveFiles, LiveProgress},
+};
+
+/// How long a running millrace may take to begin.
+const PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(100);
+
+/// Build a sink anew from the journal
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  millrace sinks rebuild graphql
+  millrace sinks rebuild audit --data-dir millrace-data
+
+The sink is built beside the one that is there, which is replaced when the new one is whole; a stop at
+any moment leaves the one or the other. While millrace runs, it rebuilds graphql by itself: the one that is
+there answers until the new one has caught up. It must not run while the others are rebuilt. The old audit log is evidence,
+and is kept beside the new one: compare what they come to (millrace audit verify). Events in quarantine are
+processed in their place; those that still can't be stay there.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Which one
+    sink: Rebuildable,
+}
+
+/// Sinks that follow from the journal alone.
+#[derive(Clone, Copy, ValueEnum)]
+enum Rebuildable {
+    Graphql,
+    Reviews,
+    Audit,
+}
+
+impl Rebuildable {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Graphql => "graphql",
+            Self::Reviews => "reviews",
+            Self::Audit => "audit",
+        }
+    }
+
+    fn open(self, dir: &Path, settings: &SinksConfig) -> Result<Box<dyn Sink>, SinkError> {
+        Ok(match self {
+            Self::Graphql => Box::new(GraphqlSink::open(dir, &settings.graphql)?.0),
+            Self::Reviews => Box::new(ReviewsSink::open(dir, &settings.reviews)?.0),
+            Self::Audit => Box::new(AuditSink::open(dir, &settings.audit)?),
+        })
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let config = args.which.existing()?;
+    let (sink, journal) = (args.sink, config.journal_dir());
+    let name = sink.name();
+    let started = Instant::now();
+    let mut quarantine = match Quarantine::open(&config.quarantine_dir(), name) {
+        Err(SinkError::InUse { .. }) if matches!(sink, Rebuildable::Graphql) => {
+            return rebuild_live(&config, started);
+        }
+        Err(SinkError::InUse { .. }) => {
+            return Err(format!(
+                "millrace runs and keeps {name} up to date: stop it, rebuild {name}, and start it \
+                 again"
+            )
+            .into());
+        }
+        opened => opened?,
+    };
+    let last = scan::last_seq(&journal)?;
+    let bar = bar(1, last.0);
+    let old = match sink {
+        Rebuildable::Audit => Old::KeptAs(config.sink_dir(&kept_name(name))),
+        Rebuildable::Graphql | Rebuildable::Reviews => Old::Removed,
+    };
+    let rebuilt = rebuild::rebuild(
+        &config.sink_dir(name),
+        &old,
+        &mut quarantine,
+        |dir| sink.open(dir, &config.sinks),
+        batches(&journal)?,
+        |next| bar.set_position(next.0),
+    );
+    bar.finish_and_clear();
+    tell(name, &rebuilt?, started);
+    if let Old::KeptAs(path) = old
+        && path.exists()
+    {
+        say!("  the old one is kept as evidence: {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has the running millrace do it, and waits.
+fn rebuild_live(config: &Config, started: Instant) -> Result<ExitCode, Failure> {
+    let files = LiveFiles::new(config);
+    files.ask()?;
+    let bar = bar(1, 0);
+    let mut heard = None;
+    loop {
+        let silent = heard.unwrap_or(started).elapsed();
+        match files.answer() {
+            None if heard.is_none() && silent > PATIENCE => {
+                return Err(
+                    "the running millrace does not answer: does it serve GraphQL? Stop it, \
+                            rebuild, and start it again"
+                        .into(),
+                );
+            }
+            None => {}
+            Some(LiveProgress::Building { seq, last }) => {
+                heard = Some(Instant::now());
+                bar.set_length(last);
+                bar.set_position(seq);
+            }
+            Some(LiveProgress::Done { seq, skipped }) => {
+                bar.finish_and_clear();
+                let seconds = started.elapsed().as_secs_f64();
+                say!("graphql is rebuilt and answers: {seq} events in {seconds:.1} s");
+                if skipped > 0 {
+                    say!("  {skipped} events stay in quarantine");
+                }
+                say!("  the old one is removed at the next start");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(LiveProgress::Failed { error }) => return Err(error.into()),
+        }
+        if !QuarantineDesk::new(&config.quarantine_dir()).is_running("graphql")? {
+            return Err("millrace stopped meanwhile; the read model is as it was".into());
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// `audit-until-20261121T083000Z`.
+fn kept_name(name: &str) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    format!("{name}-until-{now}")
+}
+
+/// The journal as the feed would hand it out.
+fn batches(
+    journal: &Path,
+) -> Result<impl Iterator<Item = Result<FeedBatch, JournalError>>, JournalError> {
+    let frames = JournalScan::open(journal)?;
+    Ok(frames.map(|frame| {
+        let frame = frame?;
+        Ok(FeedBatch { time: frame.time, events: frame.events()? })
+    }))
+}
+
+fn tell(name: &str, rebuilt: &Rebuilt, started: Instant) {
+    let seconds = started.elapsed().as_secs_f64();
+    let events = rebuilt.last_seq.0;
+    let rate = events as f64 / seconds.max(0.001);
+    say!("{name} is rebuilt: {events} events in {seconds:.1} s ({rate:.0} events/s)");
+    if !rebuilt.recovered.is_empty() {
+        say!("  {} events left the quarantine: they are processed now", rebuilt.recovered.len());
+    }
+    if !rebuilt.skipped.is_empty() {
+        say!("  {} events stay in quarantine", rebuilt.skipped.len());
+    }
+}

@@ -1,0 +1,216 @@
+//! Metrics: consumes what the parts of the pipeline count, produces Prometheus' text at `/metrics`
+//! and the same in JSON at `/status`.
+//!
+//! Everything is looked at when it is asked for: a server that nobody watches does nothing. Each
+//! metric is told of in `docs/operations/metrics.md`, and a test compares.
+
+mod table;
+
+use std::{
+    fs,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
+};
+
+use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use millrace_engine::{EngineStats, Feed, Submitter, UpkeepStats};
+use millrace_risk::policy::RiskCounts;
+use millrace_sinks::SinkWatch;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use self::table::{Kind, METRICS};
+
+/// Where metrics are shown.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MetricsConfig {
+    /// Whether they are. Default true.
+    pub(crate) enabled: bool,
+    /// Address of `/metrics` and `/status`. Default 127.0.0.1:9464.
+    pub(crate) listen: SocketAddr,
+}
+
+impl MetricsConfig {
+    pub(crate) const LISTEN: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true, listen: Self::LISTEN }
+    }
+}
+
+/// What there is to watch. A role that runs without an engine has none.
+#[derive(Clone, Default)]
+pub(crate) struct Watched {
+    pub(crate) sinks: Vec<SinkWatch>,
+    pub(crate) engine: Option<EngineWatch>,
+    pub(crate) risk: Option<Arc<RiskCounts>>,
+}
+
+/// The engine, from outside.
+#[derive(Clone)]
+pub(crate) struct EngineWatch {
+    pub(crate) feed: Feed,
+    pub(crate) submitter: Submitter,
+    pub(crate) counted: EngineStats,
+    pub(crate) upkeep: UpkeepStats,
+}
+
+/// The recorder of this process, installed at the first call.
+pub(crate) fn recorder() -> io::Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder().map_err(io::Error::other)?;
+    for (kind, name, unit, text) in METRICS {
+        match kind {
+            Kind::Counter => describe_counter!(*name, *unit, *text),
+            Kind::Gauge => describe_gauge!(*name, *unit, *text),
+        }
+    }
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+/// Shows what is watched until the shutdown.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    recorder: PrometheusHandle,
+    watched: Watched,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(scrape))
+        .route("/status", get(status))
+        .with_state((recorder, watched));
+    tokio::select! {
+        served = axum::serve(listener, router) => served,
+        () = shutdown => Ok(()),
+    }
+}
+
+async fn scrape(
+    State((recorder, watched)): State<(PrometheusHandle, Watched)>,
+) -> impl IntoResponse {
+    watched.publish();
+    recorder.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], recorder.render())
+}
+
+async fn status(State((_, watched)): State<(PrometheusHandle, Watched)>) -> Json<Value> {
+    Json(watched.status())
+}
+
+impl Watched {
+    /// Brings gauges and counters to what they are now.
+    fn publish(&self) {
+        self.sinks.iter().for_each(SinkWatch::publish);
+        if let Some(engine) = &self.engine {
+            engine.publish();
+        }
+        if let Some(risk) = &self.risk {
+            counter!("millrace_risk_attempts_total").absolute(risk.attempts.load(Relaxed));
+            counter!("millrace_risk_fallbacks_total").absolute(risk.fell_back.load(Relaxed));
+            gauge!("millrace_risk_policy_number").set(risk.policy.load(Relaxed) as f64);
+        }
+        if let Some(bytes) = resident_bytes() {
+            gauge!("millrace_process_resident_memory_bytes").set(bytes as f64);
+        }
+        if let Some(ms) = cpu_ms() {
+            counter!("millrace_process_cpu_milliseconds_total").absolute(ms);
+        }
+    }
+
+    fn status(&self) -> Value {
+        let sinks: Vec<_> = self.sinks.iter().map(SinkWatch::status).collect();
+        let risk = self.risk.as_ref().map(|risk| {
+            json!({
+                "attempts": risk.attempts.load(Relaxed),
+                "fallbacks": risk.fell_back.load(Relaxed),
+                "policy_number": risk.policy.load(Relaxed),
+            })
+        });
+        json!({ "engine": self.engine.as_ref().map(EngineWatch::status), "risk": risk, "sinks": sinks })
+    }
+}
+
+impl EngineWatch {
+    fn publish(&self) {
+        gauge!("millrace_engine_durable_seq").set(self.feed.durable_seq().0 as f64);
+        for (status, count) in self.counted.payments_by_status() {
+            counter!("millrace_engine_payments_total", "status" => status).absolute(count);
+        }
+        for (decision, count) in self.counted.payments_by_risk_decision() {
+            counter!("millrace_risk_verdicts_total", "decision" => decision).absolute(count);
+        }
+        counter!("millrace_engine_replays_total").absolute(self.counted.replays());
+        counter!("millrace_engine_batches_total").absolute(self.counted.batches());
+        let (used, max) = self.submitter.queue_weight();
+        gauge!("millrace_engine_queue_weight").set(used);
+        gauge!("millrace_engine_queue_weight_max").set(max);
+        counter!("millrace_engine_snapshots_total").absolute(self.upkeep.snapshots());
+        counter!("millrace_engine_generations_total").absolute(self.upkeep.generations());
+        let (pause, waited) = (self.upkeep.pause_max(), self.upkeep.waited());
+        gauge!("millrace_engine_upkeep_pause_max_seconds").set(pause.as_secs_f64());
+        gauge!("millrace_engine_upkeep_waited_seconds").set(waited.as_secs_f64());
+    }
+
+    fn status(&self) -> Value {
+        let (used, max) = self.submitter.queue_weight();
+        let object = |counts: Vec<(&str, u64)>| -> Value {
+            counts.into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect()
+        };
+        json!({
+            "durable_seq": self.feed.durable_seq().0,
+            "payments": object(self.counted.payments_by_status().collect()),
+            "verdicts": object(self.counted.payments_by_risk_decision().collect()),
+            "replays": self.counted.replays(),
+            "batches": self.counted.batches(),
+            "queue_weight": used,
+            "queue_weight_max": max,
+        })
+    }
+}
+
+/// Linux tells, others don't.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+/// From fields 14 and 15 of `/proc/self/stat`, which Linux tells in hundredths of a second on every
+/// architecture.
+fn cpu_ms() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, field 2, is in parentheses and may hold anything.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let kernel: u64 = fields.next()?.parse().ok()?;
+    Some((user + kernel) * 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_takes_time() {
+        assert!(resident_bytes().expect("Linux tells") > 1 << 20);
+        let before = cpu_ms().expect("Linux tells");
+        let mut sum = 0_u64;
+        while cpu_ms().expect("Linux tells") < before + 20 {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+    }
+}

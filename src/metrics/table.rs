@@ -1,0 +1,183 @@
+//! All metrics of this program, as Prometheus and `docs/operations/metrics.md` tell of them.
+
+use metrics::Unit;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// All metrics of this program: kind, name, unit, what it tells.
+pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
+    (
+        Kind::Gauge,
+        "millrace_sink_applied_seq",
+        Unit::Count,
+        "Last event that the sink durably processed",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_sink_lag_events",
+        Unit::Count,
+        "Events that the sink has yet to process",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_sink_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest event that the sink has yet to process; 0 when there is none",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_sink_rate_events_per_second",
+        Unit::Count,
+        "Events processed per second over the last ten seconds",
+    ),
+    (Kind::Counter, "millrace_sink_events_total", Unit::Count, "Events processed since the start"),
+    (
+        Kind::Counter,
+        "millrace_sink_errors_total",
+        Unit::Count,
+        "Failures by kind: source and transient are tried again, event leads to the quarantine, \
+         permanent stops the sink",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_sink_backoff_seconds",
+        Unit::Seconds,
+        "Length of the wait before the next try; 0 when nothing is tried again",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_sink_quarantined_events",
+        Unit::Count,
+        "Events that lie in the sink's quarantine",
+    ),
+    (
+        Kind::Counter,
+        "millrace_sink_quarantined_total",
+        Unit::Count,
+        "Events put into the quarantine since the start",
+    ),
+    (
+        Kind::Counter,
+        "millrace_sink_quarantine_requests_total",
+        Unit::Count,
+        "Entries of the quarantine that were asked about, by result: replay, drop, failed",
+    ),
+    (Kind::Gauge, "millrace_sink_stopped", Unit::Count, "1 when the sink has stopped, else 0"),
+    (
+        Kind::Gauge,
+        "millrace_engine_durable_seq",
+        Unit::Count,
+        "Last event of the journal that is durable",
+    ),
+    (
+        Kind::Counter,
+        "millrace_engine_payments_total",
+        Unit::Count,
+        "Payments decided since the start, by status",
+    ),
+    (
+        Kind::Counter,
+        "millrace_engine_replays_total",
+        Unit::Count,
+        "Payments asked for again since the start, and answered with their first outcome",
+    ),
+    (
+        Kind::Counter,
+        "millrace_engine_batches_total",
+        Unit::Count,
+        "Batches decided since the start",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_engine_queue_weight",
+        Unit::Count,
+        "Room that waiting commands take in the queue: one each, and one per 128 bytes of context",
+    ),
+    (Kind::Gauge, "millrace_engine_queue_weight_max", Unit::Count, "Room in the queue"),
+    (
+        Kind::Counter,
+        "millrace_engine_snapshots_total",
+        Unit::Count,
+        "Snapshots taken since the start",
+    ),
+    (
+        Kind::Counter,
+        "millrace_engine_generations_total",
+        Unit::Count,
+        "Generations of payments written to runs since the start",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_engine_upkeep_pause_max_seconds",
+        Unit::Seconds,
+        "Longest time that upkeep took between two batches",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_engine_upkeep_waited_seconds",
+        Unit::Seconds,
+        "Time that deciding waited for upkeep to write, in all",
+    ),
+    (
+        Kind::Counter,
+        "millrace_risk_verdicts_total",
+        Unit::Count,
+        "Payments decided since the start, by what risk said of them",
+    ),
+    (
+        Kind::Counter,
+        "millrace_risk_attempts_total",
+        Unit::Count,
+        "Attempts looked at under a policy since the start",
+    ),
+    (
+        Kind::Counter,
+        "millrace_risk_fallbacks_total",
+        Unit::Count,
+        "Attempts that the policy's fallback decided, because its time budget was spent",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_risk_policy_number",
+        Unit::Count,
+        "Number of the policy in force; 0 is none",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_process_resident_memory_bytes",
+        Unit::Bytes,
+        "Memory of this process that is resident",
+    ),
+    (
+        Kind::Counter,
+        "millrace_process_cpu_milliseconds_total",
+        Unit::Milliseconds,
+        "Processor time of this process, in user and kernel mode",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented_and_named_as_the_others() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations/metrics.md");
+        let docs = fs::read_to_string(path).expect("is there");
+        for (kind, name, _, text) in METRICS {
+            let row = format!("| `{name}");
+            let row = docs
+                .lines()
+                .find(|line| line.starts_with(&row))
+                .unwrap_or_else(|| panic!("{path} has no row of {name}"));
+            assert!(row.contains(text), "{name}: the documentation tells something else: {row}");
+            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        }
+    }
+}

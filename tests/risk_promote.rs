@@ -1,0 +1,265 @@
+//! The loop of an analyst on the real binary: payments come in, frauds are reported, a model learns
+//! from the journal, and is promoted, explained, backed up and taken back.
+
+mod support;
+
+use std::{fs, path::Path};
+
+use millrace_client::{CsvFile, Mapping, header_of};
+use serde_json::Value;
+use support::{
+    config::Settings,
+    eventually,
+    process::{Finished, millrace},
+    server::Server,
+    text,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const TRAIN: &str = "2026-01-05..2026-01-24";
+
+/// A server that took generated payments, and whose frauds were reported.
+struct Bench {
+    server: Server,
+    scratch: TempDir,
+    /// Of the frauds that were reported: payment, and whether it was paid in the days of training.
+    reported: Vec<(Uuid, bool)>,
+}
+
+#[track_caller]
+fn done(finished: Finished) -> String {
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    finished.stdout
+}
+
+#[track_caller]
+fn json(printed: &str) -> Value {
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    serde_json::from_str(printed).expect("is JSON")
+}
+
+impl Bench {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let file = scratch.path().join("payments.csv");
+        let generate = ["risk", "generate", "--payments", "3000", "--days", "24", "--out"];
+        let more = ["--fraud-share", "0.02", "--seed", "5"];
+        done(millrace(generate.into_iter().chain([text(&file)]).chain(more)));
+        let settings = Settings::unlimited().with("risk.features.enabled", true);
+        let config = settings.write(scratch.path());
+        let server = Server::start(&config, &scratch.path().join("data"));
+        let url = server.url();
+        let submit = ["submit", "--open-accounts", "--target", &url, "--file", text(&file)];
+        done(millrace(submit));
+        let mut bench = Self { server, scratch, reported: Vec::new() };
+        bench.report(&file);
+        bench
+    }
+
+    /// Reports every fraud, when the file says that it became known.
+    fn report(&mut self, file: &Path) {
+        let header = header_of(&file.into()).expect("has a header");
+        let place = |name: &str| header.iter().position(|column| column == name).expect("is there");
+        let (time, is_fraud, known) = (place("time"), place("is_fraud"), place("reported_at"));
+        let mapping = Mapping::for_header(&header).expect("ships");
+        let rows = CsvFile::open(file, &mapping).expect("opens").rows().expect("opens");
+        for row in rows {
+            let row = row.expect("is right");
+            let cell = |place: usize| std::str::from_utf8(&row.record[place]).expect("is UTF-8");
+            if cell(is_fraud) == "0" {
+                continue;
+            }
+            let payment = Uuid::from_u128(row.payment.payment_id);
+            let id = payment.to_string();
+            let report = ["report-fraud", &id, "--known-at", cell(known), "--json"];
+            let printed = done(self.signed(&report));
+            assert_eq!(json(&printed)["replayed"], Value::Bool(false), "{printed}");
+            let trained_on = ("2026-01-05".."2026-01-25").contains(&cell(time));
+            self.reported.push((payment, trained_on));
+        }
+    }
+
+    fn data_dir(&self) -> String {
+        self.path("data")
+    }
+
+    fn path(&self, name: &str) -> String {
+        text(&self.scratch.path().join(name)).to_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        fs::write(self.scratch.path().join(name), bytes).expect("is written");
+        self.path(name)
+    }
+
+    fn risk(&self, args: &[&str]) -> Finished {
+        let url = self.server.url();
+        millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
+    }
+
+    fn signed(&self, args: &[&str]) -> Finished {
+        self.risk(&[args, &["--actor", "ann", "--why", "it had to be"]].concat())
+    }
+
+    #[track_caller]
+    fn promote(&self, args: &[&str]) -> Value {
+        json(&done(self.signed(&[&["promote", "--json"], args].concat())))
+    }
+
+    #[track_caller]
+    fn refused(&self, args: &[&str], said: &str) {
+        let finished = self.signed(&[&["promote"], args].concat());
+        assert_eq!(finished.code, Some(1), "{args:?}: {finished:?}");
+        assert!(finished.stderr.contains(said), "{args:?}: no {said:?} in {}", finished.stderr);
+    }
+
+    /// The document in force.
+    fn document(&self) -> String {
+        let shown = json(&done(self.risk(&["policy", "show", "--json"])));
+        shown["document"].as_str().expect("is text").to_owned()
+    }
+
+    /// Names of the parts that a promotion changed.
+    fn parts(promoted: &Value) -> Vec<&str> {
+        let changes = promoted["changes"].as_array().expect("a list");
+        changes.iter().map(|change| change["part"].as_str().expect("is text")).collect()
+    }
+}
+
+/// The whole loop, in the order in which it is gone through: each step needs what those before made.
+#[test]
+fn what_analysts_report_is_trained_on_promoted_explained_and_backed_up() {
+    let bench = Bench::new();
+    let (data, model) = (bench.data_dir(), bench.path("model.mrm"));
+    let train = ["risk", "train", "--journal", &data, "--train", TRAIN, "--json", "--out", &model];
+    let trained = json(&done(millrace(train)));
+    let known = bench.reported.iter().filter(|(_, trained_on)| *trained_on).count();
+    assert!(known > 20, "the payments have frauds");
+    assert_eq!(trained["frauds"], known, "as many as were reported: {trained}");
+
+    promotions(&bench, &model);
+    decisions_have_words(&bench);
+    backups_have_the_shelf(&bench);
+    rollback(&bench);
+    let audit = Path::new(&data).join("audit/audit.jsonl");
+    eventually("the audit log tells of the uploads", || {
+        let log = fs::read_to_string(&audit).expect("is there");
+        let uploads =
+            [r#""upload":{"kind":"model""#, r#""title":"model.mrm""#, r#""kind":"rules""#];
+        uploads.iter().all(|part| log.contains(part)).then_some(())
+    });
+    bench.server.stop();
+}
+
+fn promotions(bench: &Bench, model: &str) {
+    // Nothing is in force yet, and a dry run leaves it so.
+    let dry = bench.promote(&["--model", model, "--review-at", "0.05", "--dry-run"]);
+    assert_eq!((&dry["before"], &dry["dry_run"]), (&Value::Null, &Value::Bool(true)), "{dry}");
+    assert!(bench.risk(&["policy", "show"]).stderr.contains("no policy was set yet"));
+    let first = bench.promote(&["--model", model, "--review-at", "0.05", "--name", "march"]);
+    assert_eq!(first["after"]["number"], 1, "{first}");
+    assert_eq!(Bench::parts(&first), ["name", "model", "review from"]);
+    let digest = first["changes"][1]["after"].as_str().expect("a digest").to_owned();
+    assert_eq!(
+        digest,
+        blake3::hash(&fs::read(model).expect("is there")).to_hex().to_string(),
+        "the model that was named"
+    );
+
+    // Rules come into the same policy; the rest stays.
+    let rule = "[[rule]]\nname = \"huge\"\nwhen = \"amount > 100000\"\naction = \"block\"\n\
+                reason = \"{amount}\"\n";
+    let rules = bench.write("rules.toml", rule);
+    let second = bench.promote(&["--rules", &rules]);
+    assert_eq!((Bench::parts(&second), &second["before"]), (vec!["rules"], &first["after"]));
+    let document = bench.document();
+    for part in ["name = \"march\"", &digest, "review = 0.05"] {
+        assert!(document.contains(part), "no {part} in {document}");
+    }
+    let again = bench.promote(&["--rules", &rules]);
+    assert_eq!((&again["replayed"], &again["after"]), (&Value::Bool(true), &second["after"]));
+
+    // What can't be used changes nothing.
+    let whole = fs::read(model).expect("is there");
+    let cut = bench.write("cut.mrm", &whole[..whole.len() - 10]);
+    let wrong = bench.write("wrong.toml", rule.replace("amount >", "amuont >"));
+    let other = bench.path("book.mrm");
+    let train =
+        ["risk", "train", "--journal", &bench.data_dir(), "--train", TRAIN, "--out", &other];
+    let book = ["--catalogue", "book", "--algorithm", "logistic"];
+    done(millrace(train.into_iter().chain(book)));
+    for (args, said) in [
+        (&["--model", &cut][..], "it was cut short"),
+        (&["--model", &other], "Train it on the catalogue that this server runs"),
+        (&["--model", &other], "the one in force stays"),
+        (&["--rules", &wrong], "did you mean"),
+        (&["--model", "nowhere.mrm"], "nowhere.mrm can't be read"),
+        (&["--model", &wrong], "no model"),
+        (&["--decline-at", "0.01"], "decline (0.01) is below review (0.05)"),
+        (&[], "nothing is to be promoted"),
+    ] {
+        bench.refused(args, said);
+    }
+    assert_eq!(bench.document(), document, "the policy in force stays");
+}
+
+/// Everything is reviewed; the reasons are sentences.
+fn decisions_have_words(bench: &Bench) {
+    bench.promote(&["--review-at", "0"]);
+    // A file like the one before, of other payments.
+    let file = bench.path("more.csv");
+    let generate = ["risk", "generate", "--payments", "50", "--days", "24", "--out", &file];
+    done(millrace(generate.into_iter().chain(["--seed", "6", "--fraud-share", "0.1"])));
+    let url = bench.server.url();
+    let submit = ["submit", "--open-accounts", "--json", "--target", &url, "--file", &file];
+    // Opening balances are payments, too: they are held, and so nothing is paid. That is enough here.
+    let _ = millrace(submit);
+    let listed = eventually("reviews are listed", || {
+        let printed = done(bench.risk(&["reviews", "list", "--json", "--limit", "5"]));
+        printed.lines().next().map(str::to_owned)
+    });
+    let listed: Value = serde_json::from_str(&listed).expect("is JSON");
+    let payment = listed["payment_id"].as_str().expect("an id").to_owned();
+    let found = json(&done(bench.risk(&["decision", &payment, "--json"])));
+    let contributions = found["contributions"].as_array().expect("a list");
+    assert!(!contributions.is_empty(), "{found}");
+    for contribution in contributions {
+        let (words, feature) = (&contribution["words"], &contribution["feature"]);
+        assert!(words.as_str().is_some_and(|words| words.contains(' ')), "{contribution}");
+        assert!(feature.as_str().is_some_and(|name| !name.contains(' ')), "{contribution}");
+    }
+    let shown = done(bench.risk(&["decision", &payment]));
+    let words = contributions[0]["words"].as_str().expect("is text");
+    assert!(shown.contains(words), "no {words:?} in {shown}");
+}
+
+/// A policy that is in force comes back with the backup, and without its shelf it would not.
+fn backups_have_the_shelf(bench: &Bench) {
+    let (backup, restored) = (bench.path("backup"), bench.path("restored"));
+    let data = bench.data_dir();
+    let report = json(&done(millrace(["backup", "--json", "--data-dir", &data, "--to", &backup])));
+    let artefacts = report["artefacts"].as_u64().expect("is a number");
+    assert!(artefacts >= 5, "a model, rules, policies: {report}");
+    let restore = ["restore", "--json", "--from", &backup, "--to", &restored];
+    assert_eq!(json(&done(millrace(restore)))["artefacts"], artefacts);
+    let config = bench.scratch.path().join("millrace.toml");
+    let server = Server::start(&config, Path::new(&restored));
+    let url = server.url();
+    let show = || millrace(["risk", "policy", "show", "--json", "--target", &url]);
+    let there = eventually("the desk has read the journal", || {
+        let shown = show();
+        (shown.code == Some(0)).then(|| json(&shown.stdout))
+    });
+    assert_eq!(there["document"], bench.document());
+    server.stop();
+}
+
+fn rollback(bench: &Bench) {
+    let before = bench.document();
+    assert!(before.contains("review = 0.0"), "{before}");
+    done(bench.signed(&["promote", "--rollback"]));
+    assert!(bench.document().contains("review = 0.05"), "{}", bench.document());
+    let finished = bench.signed(&["promote", "--rollback", "--review-at", "0.5"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+}
