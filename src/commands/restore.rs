@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// or of another one. What an interrupted restore left is no obstacle.
 fn check_free(data_dir: &Path) -> Result<(), Failure> {
     let Ok(entries) = fs::read_dir(data_dir) else { return Ok(()) };
-    let ours = ["journal", "journal.restoring", "shelf"];
+    // The audit log's key knows no events.
+    let ours = ["journal", "journal.restoring", "shelf", "audit.key"];
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut others: Vec<_> = names.filter(|name| !ours.contains(&name.as_str())).collect();
     others.sort();

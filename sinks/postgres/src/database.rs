@@ -28,7 +28,7 @@ impl Database {
     ) -> Result<Self, String> {
         let unreadable = |problem: &str| {
             format!(
-                "sinks.graphql.postgres.{setting} is no url of a PostgreSQL database \
+                "postgres.{setting} is no url of a PostgreSQL database \
                  (postgres://user:password@host:5432/database): {problem}"
             )
         };
@@ -176,7 +176,7 @@ mod tests {
             let Err(text) = Database::parse("read_url", url, 1, &[]) else {
                 panic!("{url} is taken");
             };
-            assert!(text.starts_with("sinks.graphql.postgres.read_url is no url"), "{text}");
+            assert!(text.starts_with("postgres.read_url is no url"), "{text}");
             assert!(text.contains(problem), "{text}");
         }
     }
