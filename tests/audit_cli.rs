@@ -24,7 +24,8 @@ impl Sample {
     fn new() -> Self {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         let data_dir = scratch.path().join("data");
-        let finished = millrace(["demo", "--once", "--json", "--data-dir", text(&data_dir)]);
+        let demo = ["demo", "--once", "--json", "--fraud-payments", "0", "--data-dir"];
+        let finished = millrace(demo.into_iter().chain([text(&data_dir)]));
         assert_eq!(finished.code, Some(0), "{finished:?}");
         Self { scratch }
     }

@@ -27,8 +27,14 @@ use tempfile::TempDir;
 
 /// The demo's sample shows every kind of outcome.
 fn sample() -> TempDir {
+    sample_with("0")
+}
+
+/// With acts of analysts, where payments of the demo's second act are asked for.
+fn sample_with(fraud_payments: &str) -> TempDir {
     let scratch = tempfile::tempdir().expect("a temporary directory");
-    let finished = millrace(["demo", "--once", "--json", "--data-dir", text(scratch.path())]);
+    let demo = ["demo", "--once", "--json", "--fraud-payments", fraud_payments, "--data-dir"];
+    let finished = millrace(demo.into_iter().chain([text(scratch.path())]));
     assert_eq!(finished.code, Some(0), "{finished:?}");
     scratch
 }
@@ -112,7 +118,7 @@ fn an_export_tells_what_the_audit_log_tells() {
 
 #[test]
 fn csv_and_json_lines_tell_the_same() {
-    let data_dir = sample();
+    let data_dir = sample_with("8000");
     let file = data_dir.path().join("events.csv");
     fs::write(&file, "what was there before").expect("is written");
     let args = ["--format", "csv", "--with-context", "--output", text(&file)];

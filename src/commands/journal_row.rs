@@ -60,7 +60,7 @@ pub(crate) const COLUMNS: &[&str] = &[
     "account_credits_posted_minor",
 ];
 
-/// The names that a payment's context adds.
+/// The names that a payment's context adds, and what an analyst did.
 pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "channel",
     "device_id",
@@ -69,6 +69,7 @@ pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "merchant_category_code",
     "reference",
     "context_unreadable_bytes",
+    "act",
 ];
 
 /// A value.
