@@ -42,7 +42,10 @@ async fn bank() -> Bank {
         ("on".to_owned(), Toml::from("settled")),
         ("template".to_owned(), Toml::from(TEMPLATE)),
     ]);
-    let settings = Settings::unlimited().with("sinks.notify.rules", vec![Toml::from(rule)]);
+    // As lines, payments between accounts without an owner are told, too.
+    let settings = Settings::unlimited()
+        .with("sinks.notify.transport", "file")
+        .with("sinks.notify.rules", vec![Toml::from(rule)]);
     let config = settings.write(scratch.path());
     let server = Server::start(&config, &scratch.path().join("data"));
     let connection = server.connect().await;

@@ -15,7 +15,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use millrace_engine::{EngineStats, Feed, Submitter, UpkeepStats};
 use millrace_risk::policy::RiskCounts;
@@ -75,6 +75,7 @@ pub(crate) fn recorder() -> io::Result<PrometheusHandle> {
         match kind {
             Kind::Counter => describe_counter!(*name, *unit, *text),
             Kind::Gauge => describe_gauge!(*name, *unit, *text),
+            Kind::Histogram => describe_histogram!(*name, *unit, *text),
         }
     }
     Ok(HANDLE.get_or_init(|| handle).clone())

@@ -84,6 +84,8 @@ async fn serve_each(
         serving.spawn(async move { graphql::serve(shared, services, &settings, ended).await });
         loop {
             tokio::select! {
+                // First: the server that ends because of it must not look like the last one.
+                biased;
                 Ok(()) = newest.changed() => break,
                 ended = serving.join_next() => match ended {
                     Some(ended) => ended.map_err(io::Error::other)??,
