@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::fs;
+use std::{fs, sync::mpsc, thread, time::Duration};
 
 use common::{
     audit_log::{Log, long_history, split},
@@ -151,4 +151,24 @@ fn a_crash_between_the_steps_of_sealing_is_put_right() {
 /// Leads to the oldest segment, through all of them.
 fn common_query() -> millrace_sinks::audit::AuditQuery {
     millrace_sinks::audit::AuditQuery { payment: Some(common::payment(1)), ..Default::default() }
+}
+
+/// A stop that falls between the keeper's last look and its sleep must not be slept over.
+#[test]
+fn a_log_that_is_closed_at_once_closes() {
+    let log = Log::new();
+    log.write(&bank().batches(3));
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || {
+        for round in 0..5_000 {
+            let sink = log.open();
+            // The keeper looks and falls asleep some time after the log is open.
+            for _ in 0..round % 8 {
+                fs::read(log.path(FILE_NAME)).expect("reads");
+            }
+            drop(sink);
+        }
+        let _ = done.send(());
+    });
+    ended.recv_timeout(Duration::from_secs(120)).expect("no close hangs");
 }

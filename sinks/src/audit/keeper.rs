@@ -5,10 +5,7 @@
 use std::{
     collections::VecDeque,
     fs, io,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -55,7 +52,6 @@ struct Shared {
     view: Arc<RwLock<View>>,
     work: Mutex<Work>,
     wake: Condvar,
-    stop: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +60,9 @@ struct Work {
     tree: Option<(u64, Hash)>,
     /// Sealed segments that are not compressed yet.
     raw: VecDeque<Span>,
+    /// Under the lock like the rest: told without it, a stop could fall between the last look and the sleep,
+    /// and be slept over for ever.
+    stop: bool,
 }
 
 impl Keeper {
@@ -74,10 +73,10 @@ impl Keeper {
         view: Arc<RwLock<View>>,
         raw: Vec<Span>,
     ) -> Self {
-        let work = Mutex::new(Work { tree: None, raw: raw.into() });
+        let work = Mutex::new(Work { tree: None, raw: raw.into(), stop: false });
         let (layout, signer) = (layout.clone(), Mutex::new(signer));
-        let (wake, stop) = (Condvar::new(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { layout, rhythm, signer, view, work, wake, stop });
+        let wake = Condvar::new();
+        let shared = Arc::new(Shared { layout, rhythm, signer, view, work, wake });
         let keeper = Arc::clone(&shared);
         let thread = thread::Builder::new().name("audit-keeper".to_owned()).spawn(move || {
             run_when_idle();
@@ -112,7 +111,7 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
+        lock(&self.shared.work).stop = true;
         self.shared.wake.notify_one();
         if let Some(thread) = self.thread.take() {
             // A panic was printed where it happened.
@@ -123,7 +122,7 @@ impl Drop for Keeper {
 
 impl Shared {
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire)
+        lock(&self.work).stop
     }
 
     fn run(&self) {
@@ -131,10 +130,9 @@ impl Shared {
         let mut next_retire = Instant::now();
         let mut signed = 0;
         loop {
-            let stopping = self.stopped();
-            let (tree, raw) = {
+            let (stopping, tree, raw) = {
                 let work = lock(&self.work);
-                (work.tree, work.raw.front().copied())
+                (work.stop, work.tree, work.raw.front().copied())
             };
             let unsigned = tree.filter(|(size, _)| *size > signed);
             let now = Instant::now();
@@ -196,7 +194,7 @@ impl Shared {
         // Work that came between is not slept over; a new tree only matters if it starts the clock.
         let others = work.raw.front().copied() != raw || work.tree.is_some() != tree.is_some();
         let newer = work.tree != tree;
-        if others || newer && until.is_none() || self.stopped() {
+        if others || newer && until.is_none() || work.stop {
             return;
         }
         match until {
