@@ -124,7 +124,7 @@ pub(crate) enum ConfigError {
     Syntax { path: PathBuf, complaint: String },
     #[error("the configuration is not right: {0}")]
     Risk(#[from] RiskConfigError),
-    #[error("the configuration is not right: {0}")]
+    #[error(transparent)]
     Stream(#[from] StreamError),
     #[error(
         "risk.features.catalogue is {}: {complaint}. It is standard, devices, book, or the path of a catalogue",

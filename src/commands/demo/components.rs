@@ -2,7 +2,7 @@
 //! guarantees that nothing is removed there but what an earlier demo made.
 
 use millrace_stream::StreamConfig;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, config::Host};
 
 use crate::{Failure, config::Config};
 
@@ -60,10 +60,10 @@ impl ComponentArgs {
     /// What stands where, for people.
     pub(super) fn places(&self) -> Vec<(&'static str, String)> {
         let nats = self.nats.iter().map(|url| ("NATS", format!("stream {STREAM} at {url}")));
-        let postgres = self.postgres.iter().map(|url| {
-            let server = url.rsplit('@').next().unwrap_or(url);
-            ("PostgreSQL", format!("schema millrace at {server}"))
-        });
+        let postgres = self
+            .postgres
+            .iter()
+            .map(|url| ("PostgreSQL", format!("schema millrace of {}", server(url))));
         nats.chain(postgres).collect()
     }
 }
@@ -89,13 +89,43 @@ async fn make_room(client: &Client) -> Result<(), Failure> {
 }
 
 async fn connect(url: &str) -> Result<Client, Failure> {
-    let server = url.rsplit('@').next().unwrap_or(url);
     let connecting = tokio_postgres::connect(url, NoTls).await;
     let (client, connection) = connecting.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        format!("PostgreSQL at {server} can't be used: {error}: {}", cause.unwrap_or_default())
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{} can't be used: {error}{}", server(url), cause.unwrap_or_default())
     })?;
     // It ends with the client; what goes wrong on it, the client tells.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// The database, without the password that its URL may hold, in whatever form it is written.
+fn server(url: &str) -> String {
+    let Ok(config) = url.parse::<tokio_postgres::Config>() else {
+        return "the database that --postgres names (write postgres://user@host:5432/database)"
+            .into();
+    };
+    let host = config.get_hosts().first().map(|host| match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let port = config.get_ports().first().unwrap_or(&5432);
+    let host = host.unwrap_or_default();
+    format!("the database {} at {host}:{port}", config.get_dbname().unwrap_or("postgres"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::server;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            ("postgres://me:secret@bank:5433/money", "the database money at bank:5433"),
+            ("host=bank user=me password=secret", "the database postgres at bank:5432"),
+        ] {
+            assert_eq!(server(url), shown);
+        }
+        assert!(!server("password=secret nonsense").contains("secret"));
+    }
 }
