@@ -325,7 +325,7 @@ impl<S: Source> Driver<S> {
         self.looked_at = Some(Instant::now());
         self.progress.note_head(self.source.head());
         if let Some(quarantine) = &mut self.quarantine {
-            quarantine.serve(self.sink.as_mut());
+            quarantine.serve(self.sink.as_mut(), &|seq| self.source.event(seq));
         }
         self.note_quarantine();
         Ok(())
