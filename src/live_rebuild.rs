@@ -2,7 +2,7 @@
 //! model anew beside the one that serves, and has readers switched when it has caught up. Payments
 //! and queries go on meanwhile.
 //!
-//! `DATA_DIR/graphql.rebuild` is the request, empty; `DATA_DIR/graphql.rebuild.json` says how far it
+//! `DATA_DIR/graphql.rebuild` is the request, which names the act of the journal that orders it; `DATA_DIR/graphql.rebuild.json` says how far it
 //! is.
 
 use std::{
@@ -17,11 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millrace_engine::Feed;
-use millrace_ledger::EventSeq;
+use millrace_engine::{Feed, FeedEvent};
+use millrace_ledger::{Event, EventSeq};
+use millrace_risk::acts::{Act, ActKind, RebuildAct};
 use millrace_sinks::{
     GraphqlConfig, GraphqlSink, QuarantineDesk, ReadStore, Replacement, Replacer, Sink, SinkHandle,
-    SinkState, SinkWatch,
+    SinkState, SinkWatch, Source as _, SourceError,
     rebuild::{self, Built, RebuildError},
     run_when_idle,
 };
@@ -58,9 +59,16 @@ impl LiveFiles {
     }
 
     /// Asks for a rebuild; what was said of an earlier one is forgotten.
-    pub(crate) fn ask(&self) -> io::Result<()> {
+    pub(crate) fn ask(&self, act: EventSeq) -> io::Result<()> {
         remove(&self.answer)?;
-        fs::write(&self.request, "")
+        let fresh = self.request.with_extension("asked");
+        fs::write(&fresh, act.to_string())?;
+        fs::rename(&fresh, &self.request)
+    }
+
+    /// The act that the request names.
+    fn asked(&self) -> Option<EventSeq> {
+        fs::read_to_string(&self.request).ok()?.trim().parse().ok().map(EventSeq)
     }
 
     /// What the running millrace says, once it says something.
@@ -75,6 +83,23 @@ impl LiveFiles {
         if let Err(error) = told {
             tracing::warn!(%error, "can't tell how far the rebuild is");
         }
+    }
+}
+
+/// The rebuild that this event of the journal orders; `None` where it orders none of this sink.
+pub(crate) fn orders_rebuild(
+    feed: &Feed,
+    seq: EventSeq,
+    sink: &str,
+) -> Result<Option<(String, RebuildAct)>, SourceError> {
+    let Some(FeedEvent { event: Event::Act(_), context, .. }) = feed.event(seq)? else {
+        return Ok(None);
+    };
+    match Act::read(&context) {
+        Ok(Act { actor, act: ActKind::RebuildSink(act), .. }) if act.sink == sink => {
+            Ok(Some((actor, act)))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -150,11 +175,19 @@ impl Builder {
             if !self.files.request.exists() {
                 continue;
             }
+            let asked = self.files.asked();
             if let Err(error) = remove(&self.files.request) {
                 tracing::warn!(%error, "can't take the request for a rebuild");
                 continue;
             }
-            tracing::info!("the read model is rebuilt beside the one that serves");
+            let order = asked.map(|act| orders_rebuild(&self.feed, act, SINK));
+            let Some(Ok(Some((actor, _)))) = order else {
+                let error = "no act of the journal orders it; ask with `millrace sinks rebuild`";
+                tracing::warn!(error, "a rebuild was asked for and is not done");
+                self.files.tell(&LiveProgress::Failed { error: error.to_owned() });
+                continue;
+            };
+            tracing::info!(actor, "the read model is rebuilt beside the one that serves");
             match self.build() {
                 Ok(Some(told)) => {
                     tracing::info!(?told, "the rebuild of the read model is over");

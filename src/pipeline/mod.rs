@@ -95,6 +95,10 @@ impl Pipeline {
             true => Some(Front::recover(config, &policy)?),
             false => None,
         };
+        //    What was done while it was stopped is journaled before anything else is.
+        if let Some(front) = &front {
+            front.journal_pending(config).await;
+        }
         let events = Events::choose(config, roles, front.as_ref().map(Front::feed))?;
         // 4. The publisher and the sinks go on where they stood, each on a thread of its own.
         let publisher = match roles.has(Role::Publish) {

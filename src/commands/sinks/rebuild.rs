@@ -12,12 +12,13 @@ use millrace_engine::{
     FeedBatch, JournalError,
     scan::{self, JournalScan},
 };
+use millrace_risk::acts::RebuildAct;
 use millrace_sinks::{
     AuditSink, GraphqlSink, Quarantine, QuarantineDesk, ReviewsSink, Sink, SinkError, SinksConfig,
     rebuild::{self, Old, Rebuilt},
 };
 
-use super::Which;
+use super::{Which, order::OrderArgs};
 use crate::{
     Failure,
     commands::{journal_export::bar, say},
@@ -33,19 +34,22 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  millrace sinks rebuild graphql
-  millrace sinks rebuild audit --data-dir millrace-data
+  millrace sinks rebuild graphql --why 'amounts of May are wrong'
+  millrace sinks rebuild audit --data-dir millrace-data --actor ann --why 'a disk lost a segment'
 
 The sink is built beside the one that is there, which is replaced when the new one is whole; a stop at
 any moment leaves the one or the other. While millrace runs, it rebuilds graphql by itself: the one that is
 there answers until the new one has caught up. It must not run while the others are rebuilt. The old audit log is evidence,
 and is kept beside the new one: compare what they come to (millrace audit verify). Events in quarantine are
-processed in their place; those that still can't be stay there.")]
+processed in their place; those that still can't be stay there. Who rebuilds a sink, and why, is journaled before
+it begins; while millrace is stopped, it is noted, and journaled first at the next start.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     /// Which one
     sink: Rebuildable,
+    #[command(flatten)]
+    order: OrderArgs,
 }
 
 /// Sinks that follow from the journal alone.
@@ -74,14 +78,15 @@ impl Rebuildable {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = args.which.existing()?;
     let (sink, journal) = (args.sink, config.journal_dir());
     let name = sink.name();
     let started = Instant::now();
+    let act = RebuildAct { sink: name.to_owned(), accept_other_root: false, done_at_ns: None };
     let mut quarantine = match Quarantine::open(&config.quarantine_dir(), name) {
         Err(SinkError::InUse { .. }) if matches!(sink, Rebuildable::Graphql) => {
-            return rebuild_live(&config, started);
+            return rebuild_live(&config, &args.order, &act, started).await;
         }
         Err(SinkError::InUse { .. }) => {
             return Err(format!(
@@ -92,6 +97,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         opened => opened?,
     };
+    if millrace_engine::is_in_use(&journal)? {
+        args.order.door(&config).await?.rebuild(&config, &act).await?;
+    } else {
+        args.order.leave_rebuild(&config, act)?;
+    }
     let last = scan::last_seq(&journal)?;
     let bar = bar(1, last.0);
     let old = match sink {
@@ -117,13 +127,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Has the running millrace do it, and waits.
-fn rebuild_live(config: &Config, started: Instant) -> Result<ExitCode, Failure> {
+async fn rebuild_live(
+    config: &Config,
+    order: &OrderArgs,
+    act: &RebuildAct,
+    started: Instant,
+) -> Result<ExitCode, Failure> {
     let files = LiveFiles::new(config);
-    files.ask()?;
+    files.ask(order.door(config).await?.rebuild(config, act).await?)?;
+    let started_live = Instant::now();
     let bar = bar(1, 0);
     let mut heard = None;
     loop {
-        let silent = heard.unwrap_or(started).elapsed();
+        let silent = heard.unwrap_or(started_live).elapsed();
         match files.answer() {
             None if heard.is_none() && silent > PATIENCE => {
                 return Err(
