@@ -115,12 +115,15 @@ impl Quarantine {
         self.entries.contains(&seq.0)
     }
 
+    /// The events from `from` on and below `next` that are here.
+    pub(crate) fn between(&self, from: EventSeq, next: EventSeq) -> Vec<EventSeq> {
+        self.entries.range(from.0..next.0.max(from.0)).copied().map(EventSeq).collect()
+    }
+
     /// The sink processed these events in their place: entries of them say what is no more. There
     /// are such after a rebuild, and after a stop before the cursor had passed an entry.
-    pub(crate) fn note_processed(&mut self, from: EventSeq, next: EventSeq) {
-        let range = from.0..next.0.max(from.0);
-        let processed: Vec<u64> = self.entries.range(range).copied().collect();
-        processed.into_iter().for_each(|seq| self.forget(seq));
+    pub(crate) fn note_processed(&mut self, processed: &[EventSeq]) {
+        processed.iter().for_each(|seq| self.forget(seq.0));
     }
 
     /// A rebuild processed everything below `next` but what it skipped. Returns what is here no

@@ -302,9 +302,9 @@ fn a_sink_is_replaced_while_it_runs() {
     handle.replacer().offer(Replacement {
         sink: Box::new(fresh),
         skipped: vec![EventSeq(200)],
-        switch: Box::new(move || {
+        switch: Box::new(move |sink| {
             *locked(&told) = locked(&applied).applied.last().copied();
-            Ok(())
+            Ok(Switched::Taken(sink))
         }),
     });
     assert!(eventually(|| locked(&seen).is_some()));
@@ -317,6 +317,31 @@ fn a_sink_is_replaced_while_it_runs() {
     end(handle);
 }
 
+/// The one that was there goes on where it stood, and nothing leaves its quarantine.
+#[test]
+fn a_replacement_that_is_refused_changes_nothing() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let sink = Recorder::poisoned_by([15], Complaint::Named);
+    let handle = begin_with(sink, Script::new(30, 7), root.path());
+    assert!(eventually(|| handle.applied_seq() == EventSeq(30)));
+    // As a sink that was closed and is opened again, it may stand earlier.
+    let again = Recorder { next_seq: 25, ..Recorder::new([]) };
+    let record = Arc::clone(&again.record);
+    handle.replacer().offer(Replacement {
+        sink: Box::new(Recorder::new([])),
+        skipped: Vec::new(),
+        switch: Box::new(|new| {
+            drop(new);
+            Ok(Switched::Refused(Box::new(again)))
+        }),
+    });
+    assert!(eventually(|| locked(&record).applied.last() == Some(&30)));
+    assert!(locked(&record).applied.iter().copied().eq(25..=30), "each once, in order");
+    assert_eq!(QuarantineDesk::new(root.path()).list(None).expect("lists").len(), 1);
+    assert_eq!(handle.error(), None);
+    end(handle);
+}
+
 #[test]
 fn readers_that_can_not_be_switched_stop_the_sink() {
     let handle = begin(Recorder::new([]), Script::new(20, 7));
@@ -324,7 +349,7 @@ fn readers_that_can_not_be_switched_stop_the_sink() {
     handle.replacer().offer(Replacement {
         sink: Box::new(Recorder::new([])),
         skipped: Vec::new(),
-        switch: Box::new(|| Err(SinkError::InUse { path: "the readers".into() })),
+        switch: Box::new(|_| Err(SinkError::InUse { path: "the readers".into() })),
     });
     assert!(eventually(|| handle.error().is_some()));
     assert!(handle.error().expect("is there").starts_with("the readers is in use"));

@@ -1,9 +1,12 @@
-//! Rebuilding the read model while millrace runs: consumes a request, which is a file, builds the
-//! model anew beside the one that serves, and has readers switched when it has caught up. Payments
-//! and queries go on meanwhile.
+//! Rebuilding a sink while millrace runs: consumes a request, which is a file, builds the sink anew
+//! beside the one that runs, and has it replaced when the new one has caught up. Payments and queries
+//! go on meanwhile.
 //!
-//! `DATA_DIR/graphql.rebuild` is the request, which names the act of the journal that orders it; `DATA_DIR/graphql.rebuild.json` says how far it
-//! is.
+//! `DATA_DIR/<sink>.rebuild` is the request, which names the act of the journal that orders it;
+//! `DATA_DIR/<sink>.rebuild.json` says how far it is.
+
+mod audit;
+mod graphql;
 
 use std::{
     fs, io,
@@ -21,18 +24,25 @@ use millrace_engine::{Feed, FeedEvent};
 use millrace_ledger::{Event, EventSeq};
 use millrace_risk::acts::{Act, ActKind, RebuildAct};
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, QuarantineDesk, ReadStore, Replacement, Replacer, Sink, SinkHandle,
-    SinkState, SinkWatch, Source as _, SourceError,
+    QuarantineDesk, Replacement, Replacer, Sink, SinkError, SinkHandle, SinkState, SinkWatch,
+    Source as _, SourceError, Switch,
     rebuild::{self, Built, RebuildError},
     run_when_idle,
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::{
+    audit::{AuditLog, kept_path},
+    graphql::Projection,
+};
 use crate::config::Config;
 
-const SINK: &str = "graphql";
 /// How often requests are looked for, and how often progress is told.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How long an act that was answered may take to be in the feed.
+const ACT_WAIT_MAX: Duration = Duration::from_secs(5);
+const ACT_POLL: Duration = Duration::from_millis(5);
 
 /// How far a rebuild is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,8 +50,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(crate) enum LiveProgress {
     /// Events so far, and how many there are.
     Building { seq: u64, last: u64 },
-    /// Readers are switched. Events that stay in quarantine.
-    Done { seq: u64, skipped: usize },
+    /// Readers are switched. Events that stay in quarantine, and where the old one is kept.
+    Done { seq: u64, skipped: usize, kept: Option<PathBuf> },
     /// What was there still serves.
     Failed { error: String },
 }
@@ -53,8 +63,8 @@ pub(crate) struct LiveFiles {
 }
 
 impl LiveFiles {
-    pub(crate) fn new(config: &Config) -> Self {
-        let file = |name: &str| config.data_dir.join(format!("{SINK}.{name}"));
+    pub(crate) fn new(config: &Config, sink: &str) -> Self {
+        let file = |name: &str| config.data_dir.join(format!("{sink}.{name}"));
         Self { request: file("rebuild"), answer: file("rebuild.json") }
     }
 
@@ -86,12 +96,17 @@ impl LiveFiles {
     }
 }
 
-/// The rebuild that this event of the journal orders; `None` where it orders none of this sink.
+/// The rebuild that this event of the journal orders; `None` where it orders none of this sink. Whoever
+/// journaled it has an answer a moment before it is in the feed.
 pub(crate) fn orders_rebuild(
     feed: &Feed,
     seq: EventSeq,
     sink: &str,
 ) -> Result<Option<(String, RebuildAct)>, SourceError> {
+    let give_up = Instant::now() + ACT_WAIT_MAX;
+    while feed.durable_seq() < seq && Instant::now() < give_up {
+        thread::sleep(ACT_POLL);
+    }
     let Some(FeedEvent { event: Event::Act(_), context, .. }) = feed.event(seq)? else {
         return Ok(None);
     };
@@ -103,11 +118,39 @@ pub(crate) fn orders_rebuild(
     }
 }
 
+/// Removes what was built and may not take its place. What can't be removed is at the next start.
+fn discard(fresh: &Path) {
+    if let Err(error) = fs::remove_dir_all(fresh) {
+        tracing::warn!(dir = %fresh.display(), %error, "can't remove what was built");
+    }
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// What became of the switch: where the old one is kept, or why the new one was refused.
+type Told = mpsc::Sender<Result<Option<PathBuf>, String>>;
+
+/// What differs from sink to sink.
+pub(crate) trait Rebuilding: Send + 'static {
+    /// The sink.
+    fn name(&self) -> &'static str;
+
+    /// Opens the new one, where it is built.
+    fn open(&mut self, dir: &Path) -> Result<Box<dyn Sink>, SinkError>;
+
+    /// Whether what was built may take the other one's place.
+    fn check(&self, fresh: &Path, act: &RebuildAct) -> Result<(), SinkError> {
+        let _ = (fresh, act);
+        Ok(())
+    }
+
+    /// What is done when it has caught up.
+    fn switch(&mut self, dir: &Path, act: &RebuildAct, told: Told) -> Switch;
 }
 
 /// Looks for requests, until it is stopped.
@@ -119,34 +162,31 @@ pub(crate) struct LiveRebuild {
 /// What a rebuild needs.
 struct Builder {
     dir: PathBuf,
-    settings: GraphqlConfig,
+    kind: Box<dyn Rebuilding>,
     quarantines: QuarantineDesk,
     files: LiveFiles,
     feed: Feed,
     replacer: Replacer,
     sink: SinkWatch,
-    switch: Arc<dyn Fn(ReadStore) + Send + Sync>,
     stop: Arc<AtomicBool>,
 }
 
 impl LiveRebuild {
-    /// `switch` is given the store that answers queries from then on.
     pub(crate) fn start(
         config: &Config,
         feed: Feed,
         sink: &SinkHandle,
-        switch: impl Fn(ReadStore) + Send + Sync + 'static,
+        kind: impl Rebuilding,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let builder = Builder {
-            dir: config.sink_dir(SINK),
-            settings: config.sinks.graphql.clone(),
+        let mut builder = Builder {
+            dir: config.sink_dir(kind.name()),
             quarantines: QuarantineDesk::new(&config.quarantine_dir()),
-            files: LiveFiles::new(config),
+            files: LiveFiles::new(config, kind.name()),
+            kind: Box::new(kind),
             feed,
             replacer: sink.replacer(),
             sink: sink.watch(),
-            switch: Arc::new(switch),
             stop: Arc::clone(&stop),
         };
         let thread = thread::Builder::new().name("rebuild".to_owned()).spawn(move || {
@@ -169,7 +209,8 @@ impl Builder {
         self.stop.load(Ordering::Acquire)
     }
 
-    fn serve(&self) {
+    fn serve(&mut self) {
+        let sink = self.kind.name();
         while !self.stopped() {
             thread::park_timeout(LOOK_EVERY);
             if !self.files.request.exists() {
@@ -177,71 +218,72 @@ impl Builder {
             }
             let asked = self.files.asked();
             if let Err(error) = remove(&self.files.request) {
-                tracing::warn!(%error, "can't take the request for a rebuild");
+                tracing::warn!(sink, %error, "can't take the request for a rebuild");
                 continue;
             }
-            let order = asked.map(|act| orders_rebuild(&self.feed, act, SINK));
-            let Some(Ok(Some((actor, _)))) = order else {
+            let order = asked.map(|act| orders_rebuild(&self.feed, act, sink));
+            let Some(Ok(Some((actor, act)))) = order else {
                 let error = "no act of the journal orders it; ask with `millrace sinks rebuild`";
-                tracing::warn!(error, "a rebuild was asked for and is not done");
+                tracing::warn!(sink, error, "a rebuild was asked for and is not done");
                 self.files.tell(&LiveProgress::Failed { error: error.to_owned() });
                 continue;
             };
-            tracing::info!(actor, "the read model is rebuilt beside the one that serves");
-            match self.build() {
+            tracing::info!(sink, actor, "a sink is rebuilt beside the one that runs");
+            match self.build(&act) {
                 Ok(Some(told)) => {
-                    tracing::info!(?told, "the rebuild of the read model is over");
+                    tracing::info!(sink, ?told, "the rebuild of a sink is over");
                     self.files.tell(&told);
                 }
-                Ok(None) => tracing::info!("a rebuild is given up: millrace stops"),
+                Ok(None) => tracing::info!(sink, "a rebuild is given up: millrace stops"),
                 Err(error) => {
-                    tracing::error!(%error, "the read model was not rebuilt");
+                    tracing::error!(sink, %error, "a sink was not rebuilt");
                     self.files.tell(&LiveProgress::Failed { error: error.to_string() });
                 }
             }
         }
     }
 
-    fn build(&self) -> Result<Option<LiveProgress>, RebuildError> {
-        let mut store = None;
+    fn build(&mut self, act: &RebuildAct) -> Result<Option<LiveProgress>, RebuildError> {
+        let name = self.kind.name();
         let mut told_at = None;
         let in_quarantine =
-            |seq: EventSeq| self.quarantines.entry(SINK, seq.0).is_ok_and(|entry| entry.is_some());
-        let open = |dir: &Path| {
-            let (sink, reads) = GraphqlSink::open(dir, &self.settings)?;
-            store = Some(reads);
-            Ok(Box::new(sink) as Box<dyn Sink>)
-        };
-        let built = rebuild::build_beside(&self.dir, &self.feed, &in_quarantine, open, |seq| {
+            |seq: EventSeq| self.quarantines.entry(name, seq.0).is_ok_and(|entry| entry.is_some());
+        let (dir, feed, stop) = (&self.dir, &self.feed, &self.stop);
+        let open = |fresh: &Path| self.kind.open(fresh);
+        let built = rebuild::build_beside(dir, feed, &in_quarantine, open, |seq| {
             if told_at.is_none_or(|at: Instant| at.elapsed() >= LOOK_EVERY) {
                 told_at = Some(Instant::now());
-                let last = self.feed.durable_seq().0;
+                let last = feed.durable_seq().0;
                 self.files.tell(&LiveProgress::Building { seq: seq.0, last });
             }
-            !self.stopped()
+            !stop.load(Ordering::Acquire)
         });
-        let (Some(Built { sink, skipped }), Some(store)) = (built?, store) else { return Ok(None) };
-        let done = LiveProgress::Done { seq: self.feed.durable_seq().0, skipped: skipped.len() };
-        let (switched, is_switched) = mpsc::channel();
-        let (dir, switch) = (self.dir.clone(), Arc::clone(&self.switch));
-        let switch = Box::new(move || {
-            rebuild::mark_whole(&dir)?;
-            switch(store);
-            // Whoever waits may have stopped.
-            let _ = switched.send(());
-            Ok(())
-        });
+        let Some(Built { sink, skipped }) = built? else { return Ok(None) };
+        let fresh = rebuild::fresh_dir(&self.dir);
+        if let Err(error) = self.kind.check(&fresh, act) {
+            drop(sink);
+            discard(&fresh);
+            return Err(error.into());
+        }
+        let stay = skipped.len();
+        let (told, switched) = mpsc::channel();
+        let switch = self.kind.switch(&self.dir, act, told);
         self.replacer.offer(Replacement { sink, skipped, switch });
         while !self.stopped() {
             if self.sink.status().state == SinkState::Stopped {
                 return Ok(Some(LiveProgress::Failed {
-                    error: "the sink graphql has stopped (millrace sinks status tells why). Stop \
-                            millrace, rebuild graphql, and start it again"
-                        .to_owned(),
+                    error: format!(
+                        "the sink {name} has stopped (millrace sinks status tells why). Stop \
+                         millrace, rebuild {name}, and start it again"
+                    ),
                 }));
             }
-            match is_switched.recv_timeout(LOOK_EVERY) {
-                Ok(()) => return Ok(Some(done)),
+            match switched.recv_timeout(LOOK_EVERY) {
+                Ok(Ok(kept)) => {
+                    let seq = self.feed.durable_seq().0;
+                    return Ok(Some(LiveProgress::Done { seq, skipped: stay, kept }));
+                }
+                Ok(Err(error)) => return Ok(Some(LiveProgress::Failed { error })),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // The sink has stopped, or is about to.
                 Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(LOOK_EVERY),
