@@ -179,6 +179,11 @@ async fn an_event_that_a_sink_cannot_process_is_put_aside_and_the_rest_flows_on(
     bank.wait_for_sinks(last + 2);
     let acts = [signed(json!({ "drop_event": event })), signed(json!({ "replay_event": event }))];
     assert_eq!(bank.acts_of("ann"), acts, "who, why and what");
+    let data_dir = bank.data_dir();
+    let found = millrace(["audit", "search", "--actor", "ann", "--data-dir", text(&data_dir)]);
+    for said in ["DROP_EVENT", "REPLAY_EVENT", "sink notify", "by ann", "because \"told by"] {
+        assert!(found.stdout.contains(said), "no {said:?} in {found:?}");
+    }
     let payment = entry["subject"].as_str().expect("a payment");
     let about =
         format!("{{ payment(id: \"{payment}\") {{ auditEntries {{ nodes {{ kind }} }} }} }}");
