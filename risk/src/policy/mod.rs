@@ -237,7 +237,10 @@ impl Gate for Policy {
             ActKind::Upload { .. }
             | ActKind::Label(_)
             | ActKind::ClaimReview { .. }
-            | ActKind::ResolveReview { .. } => {}
+            | ActKind::ResolveReview { .. }
+            | ActKind::ReplayEvent(_)
+            | ActKind::DropEvent(_)
+            | ActKind::RebuildSink(_) => {}
         }
         self.carry_out(&read, at);
         Ok(())
@@ -345,7 +348,10 @@ impl Policy {
             }
             ActKind::Upload { .. }
             | ActKind::ClaimReview { .. }
-            | ActKind::ResolveReview { .. } => {}
+            | ActKind::ResolveReview { .. }
+            | ActKind::ReplayEvent(_)
+            | ActKind::DropEvent(_)
+            | ActKind::RebuildSink(_) => {}
         }
     }
 }

@@ -82,6 +82,7 @@ mod segment;
 mod signer;
 mod sink;
 mod spine;
+mod succession;
 mod tree;
 mod verify;
 mod view;
@@ -99,6 +100,7 @@ pub use reader::AuditReader;
 pub use report::AuditReport;
 pub use search::Order;
 pub use sink::AuditSink;
+pub use succession::{Compared, check_key, check_succession};
 pub use verify::{VerifyOptions, verify};
 
 /// Name of the open segment within the log's directory: its newest entries.

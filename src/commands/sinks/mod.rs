@@ -1,5 +1,6 @@
 //! `millrace sinks`: how the sinks get on, what is in quarantine, and rebuilding one.
 
+mod order;
 mod quarantine;
 mod rebuild;
 mod status;
@@ -62,10 +63,10 @@ impl Which {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::Status(args) => status::run(args),
-        Command::Quarantine(args) => quarantine::run(args),
-        Command::Rebuild(args) => rebuild::run(args),
+        Command::Quarantine(args) => quarantine::run(args).await,
+        Command::Rebuild(args) => rebuild::run(args).await,
     }
 }

@@ -11,7 +11,7 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use futures_util::StreamExt as _;
-use millrace_engine::FeedBatch;
+use millrace_engine::{FeedBatch, FeedEvent};
 use millrace_ledger::EventSeq;
 use tokio::sync::mpsc::Sender;
 
@@ -48,6 +48,41 @@ pub(super) struct Pump {
     messages_max: usize,
 }
 
+/// The stream, over a connection that has to be kept.
+async fn open_stream(
+    config: &StreamConfig,
+    durable: &str,
+) -> Result<(Connection, Stream, String), StreamError> {
+    let connection = Connection::open(config, durable).await?;
+    let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
+    let name = Which::Events.stream(config).to_owned();
+    let stream = setup::open(&context, &name).await?.ok_or_else(|| {
+        request("consume", &name, "it is not there; the publisher makes it when it starts")
+    })?;
+    Ok((connection, stream, name))
+}
+
+/// One event, without a consumer; `None` while it is not published.
+pub(super) async fn read_event(
+    config: &StreamConfig,
+    durable: &str,
+    seq: EventSeq,
+) -> Result<Option<FeedEvent>, StreamError> {
+    let (_connection, stream, name) = open_stream(config, durable).await?;
+    let sequence = seek::find(&stream, durable, &name, seq).await?;
+    let info = stream.get_info().await.map_err(|error| request("look at", &name, error))?;
+    if sequence > info.state.last_sequence {
+        return Ok(None);
+    }
+    let message = stream.get_raw_message(sequence).await;
+    let message = message.map_err(|error| request("read a message of", &name, error))?;
+    let batches = wire::read_frame(message.payload).map_err(|error| {
+        StreamError::ForeignMessage { stream: name, sequence, problem: error.to_string() }
+    })?;
+    let mut events = batches.into_iter().flat_map(|batch| batch.events);
+    Ok(events.find(|found| found.event.seq() == seq))
+}
+
 impl Pump {
     /// Connects, finds `from` in the stream, and puts the durable consumer there.
     pub(super) async fn open(
@@ -55,12 +90,7 @@ impl Pump {
         durable: &str,
         from: EventSeq,
     ) -> Result<Self, StreamError> {
-        let connection = Connection::open(config, durable).await?;
-        let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
-        let name = Which::Events.stream(config).to_owned();
-        let stream = setup::open(&context, &name).await?.ok_or_else(|| {
-            request("consume", &name, "it is not there; the publisher makes it when it starts")
-        })?;
+        let (connection, stream, name) = open_stream(config, durable).await?;
         let start = seek::find(&stream, durable, &name, from).await?;
         let consumer = consumer_at(&stream, &name, wanted(config, durable, start)).await?;
         let messages_max = config.consumer_messages;
