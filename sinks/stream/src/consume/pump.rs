@@ -58,22 +58,21 @@ impl Pump {
         let connection = Connection::open(config, durable).await?;
         let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
         let name = Which::Events.stream(config).to_owned();
-        let stream = setup::open(&context, &name).await?.ok_or_else(|| {
-            request("consume", &name, "it is not there; the publisher makes it when it starts")
-        })?;
-        let start = seek::find(&stream, durable, &name, from).await?;
-        let consumer = consumer_at(&stream, &name, wanted(config, durable, start)).await?;
+        let find = async {
+            let stream = setup::open(&context, &name).await?.ok_or_else(|| {
+                request("consume", &name, "it is not there; the publisher makes it when it starts")
+            })?;
+            let start = seek::find(&stream, durable, &name, from).await?;
+            consumer_at(&stream, &name, wanted(config, durable, start)).await
+        };
+        let consumer = connection.during(find).await?;
         let messages_max = config.consumer_messages;
         Ok(Self { connection, consumer, name, messages_max })
     }
 
     /// Hands over what comes until the receiver is gone or something fails.
     pub(super) async fn run(self, out: Sender<Result<Received, StreamError>>) {
-        let result = tokio::select! {
-            result = self.pull(&out) => result,
-            broken = self.connection.broken() => Err(broken),
-        };
-        if let Err(error) = result {
+        if let Err(error) = self.connection.during(self.pull(&out)).await {
             // Nobody waits for it if this fails.
             let _ = out.send(Err(error)).await;
         }
