@@ -21,10 +21,10 @@ impl Operator {
     /// What the server is configured with: whom it trusts, and the accounts, in its memory.
     pub(crate) fn config(&self) -> String {
         let of_operator = json!({ "type": "operator", "version": 2 });
-        let operator = token(&self.operator, &self.operator, "operator", of_operator);
+        let operator = token(&self.operator, &self.operator, "operator", &of_operator);
         // The system's account may not have JetStream, and every other one has to, to use it.
         let [system, account] = [(&self.system, 0), (&self.account, -1)].map(|(account, bytes)| {
-            let token = token(&self.operator, account, "account", of_account(bytes));
+            let token = token(&self.operator, account, "account", &of_account(bytes));
             (account.public_key(), token)
         });
         format!(
@@ -42,7 +42,7 @@ impl Operator {
         let of_user = json!({
             "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1,
         });
-        let token = token(&self.account, &user, "user", of_user);
+        let token = token(&self.account, &user, "user", &of_user);
         let seed = user.seed().expect("it has one");
         format!(
             "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n\
@@ -66,15 +66,15 @@ fn of_account(storage_max: i64) -> Value {
 }
 
 /// A token that the issuer signs: what NATS calls a JWT of algorithm `ed25519-nkey`.
-fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, claims: Value) -> String {
+fn token(issuer: &KeyPair, subject: &KeyPair, name: &str, claims: &Value) -> String {
     let subject = subject.public_key();
     let head = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
     let body = json!({
         "jti": subject, "iat": 1_700_000_000, "iss": issuer.public_key(), "name": name,
         "sub": subject, "nats": claims,
     });
-    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", encode(head), encode(body));
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", encode(&head), encode(&body));
     let signature = issuer.sign(signed.as_bytes()).expect("it has a seed");
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
