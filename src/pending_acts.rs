@@ -1,4 +1,4 @@
-//! Acts of a stopped millrace: a command that rebuilds a sink while nothing can be journaled leaves who
+//! Acts of a stopped millrace: a command that rebuilds a sink, or replaces the audit log's key, while nothing can be journaled leaves who
 //! and why as a file, before it begins; the next start journals it before anything else happens.
 //!
 //! `DATA_DIR/pending-acts/<nanoseconds>.json` holds one act, as the journal will have it. A stop
@@ -12,17 +12,19 @@ use std::{
 };
 
 use millrace_engine::{Command, Submitter};
-use millrace_risk::acts::{Act, ActKind, RebuildAct};
+use millrace_risk::acts::{Act, ActKind};
 use tokio::sync::oneshot;
 
 /// How long the queue of an engine that just started may be full.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Leaves an act for the next start.
-pub(crate) fn leave(dir: &Path, actor: String, why: String, rebuild: RebuildAct) -> io::Result<()> {
+pub(crate) fn leave(dir: &Path, actor: String, why: String, mut act: ActKind) -> io::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let done_at_ns = Some(now.as_nanos() as u64);
-    let act = Act { actor, why, act: ActKind::RebuildSink(RebuildAct { done_at_ns, ..rebuild }) };
+    if let Some(done_at_ns) = done_at_ns(&mut act) {
+        *done_at_ns = Some(now.as_nanos() as u64);
+    }
+    let act = Act { actor, why, act };
     fs::create_dir_all(dir)?;
     let path = dir.join(format!("{:020}.json", now.as_nanos()));
     let fresh = path.with_extension("new");
@@ -31,6 +33,15 @@ pub(crate) fn leave(dir: &Path, actor: String, why: String, rebuild: RebuildAct)
     fs::rename(&fresh, &path)?;
     sync_dir(dir)?;
     dir.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Where an act says when it was done; `None` for one that a stopped millrace has not.
+fn done_at_ns(act: &mut ActKind) -> Option<&mut Option<u64>> {
+    match act {
+        ActKind::RebuildSink(act) => Some(&mut act.done_at_ns),
+        ActKind::RotateAuditKey(act) => Some(&mut act.done_at_ns),
+        _ => None,
+    }
 }
 
 /// Journals what was left, in order. What can't be journaled stays, and is told at every start.
@@ -59,9 +70,9 @@ pub(crate) async fn journal(dir: &Path, submitter: &Submitter) {
 
 async fn journal_one(path: &Path, submitter: &Submitter) -> Result<Act, String> {
     let text = fs::read(path).map_err(|error| error.to_string())?;
-    let act = Act::read(&text).map_err(|error| error.to_string())?;
+    let mut act = Act::read(&text).map_err(|error| error.to_string())?;
     // Nothing else happens without the front door, which checks what it is given.
-    if !matches!(act.act, ActKind::RebuildSink(RebuildAct { done_at_ns: Some(_), .. })) {
+    if !done_at_ns(&mut act.act).is_some_and(|at| at.is_some()) {
         return Err("it is not an act of a stopped millrace".to_owned());
     }
     millrace_ingest::check_signature(&act.actor, &act.why)?;

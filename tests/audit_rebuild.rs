@@ -1,5 +1,5 @@
 //! Rebuilding the audit log of the real binary, while it runs and while it is stopped: it goes on from
-//! what was signed, with the same key, or nothing is replaced.
+//! what was signed, with the same key, or nothing is replaced. And giving it another key.
 //!
 //! The story that it guards against: somebody who can write the journal has the audit log "rebuilt"
 //! from it, and what was signed before is gone.
@@ -229,4 +229,58 @@ async fn a_log_that_contradicts_what_was_signed_does_not_take_its_place() {
     let refused = other.rebuild(&[]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("and the journal has 22 events"), "{refused:?}");
+}
+
+/// An auditor has the first key and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_gets_another_key_that_the_old_one_vouches_for() {
+    let keys = tempfile::tempdir().expect("a temporary directory");
+    let key_file = keys.path().join("audit.key");
+    let bank = Bank::new(&key_file);
+    let server = bank.start();
+    bank.pay(&server, 0, 10).await;
+    let key = bank.audit(&["key"]).stdout.trim().to_owned();
+    let rotate = || {
+        let (config, data_dir) = (bank.config.clone(), bank.data_dir());
+        let at = ["--config", text(&config), "--data-dir", text(&data_dir)];
+        let signed = ["--actor", "ann", "--why", "yearly"];
+        millrace(["audit", "rotate-key"].iter().chain(&at).chain(&signed))
+    };
+    let refused = rotate();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("is in use by another process"), "{refused:?}");
+    server.stop();
+    let kept = bank.scratch.path().join("kept");
+    fs::copy(bank.audit_dir().join("checkpoint"), &kept).expect("is there");
+
+    let rotated = rotate();
+    assert_eq!(rotated.code, Some(0), "{rotated:?}");
+    assert!(rotated.stdout.contains("the log has another key from entry 12 on"), "{rotated:?}");
+    let new_key = bank.audit(&["key"]).stdout.trim().to_owned();
+    assert_ne!(key, new_key);
+    for key in [&key, &new_key] {
+        bank.verify(&kept, key);
+    }
+    let server = bank.start();
+    bank.pay(&server, 10, 10).await;
+    let target = server.url();
+    let rebuilt = bank.rebuild(&["--target", &target]);
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    server.stop();
+    for key in [&key, &new_key] {
+        bank.verify(&kept, key);
+    }
+    let found = bank.audit(&["search", "--actor", "ann"]);
+    let rotation = found.stdout.lines().find(|line| line.contains("ROTATE_AUDIT_KEY"));
+    assert!(rotation.is_some_and(|line| line.contains("because \"yearly\"")), "{found:?}");
+    let proof = bank.scratch.path().join("proof.json");
+    fs::write(&proof, bank.audit(&["prove", "--index", "15"]).stdout).expect("is written");
+    for key in [&key, &new_key] {
+        let checked = millrace(["audit", "check-proof", text(&proof), "--key", key]);
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+    }
+    fs::remove_file(bank.audit_dir().join("keys/1")).expect("is there");
+    let broken = bank.audit(&["verify", "--key", &key]);
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+    assert!(broken.stderr.contains("was signed with the key"), "{broken:?}");
 }

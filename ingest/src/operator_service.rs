@@ -10,7 +10,7 @@ use millrace_ledger::{Event, EventSeq};
 use millrace_protos::v1::{
     self, operator_service_server::OperatorService, record_act_request as wire,
 };
-use millrace_risk::acts::{Act, ActKind, QuarantinedEvent, RebuildAct};
+use millrace_risk::acts::{Act, ActKind, QuarantinedEvent, RebuildAct, RotateKeyAct};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::{
 };
 
 const SINK_LEN_MAX: usize = 64;
+const KEY_LEN_MAX: usize = 400;
 const FEED_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The service; see the module's documentation.
@@ -46,6 +47,16 @@ impl Operators {
             wire::Act::RebuildSink(v1::RebuildSink { sink, accept_other_root }) => {
                 check_sink(&sink)?;
                 ActKind::RebuildSink(RebuildAct { sink, accept_other_root, done_at_ns: None })
+            }
+            wire::Act::RotateAuditKey(v1::RotateAuditKey { old_key, new_key, tree_size }) => {
+                for (field, key) in [("old_key", &old_key), ("new_key", &new_key)] {
+                    if key.len() > KEY_LEN_MAX {
+                        let bytes_max = KEY_LEN_MAX;
+                        return Err(RiskRefusal::FieldTooLong { field, bytes_max }.into());
+                    }
+                }
+                let done_at_ns = None;
+                ActKind::RotateAuditKey(RotateKeyAct { old_key, new_key, tree_size, done_at_ns })
             }
         };
         let act = Bytes::from(Act { actor, why, act }.to_bytes());

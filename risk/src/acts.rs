@@ -66,6 +66,8 @@ pub enum ActKind {
     DropEvent(QuarantinedEvent),
     /// An operator has a sink built anew from the journal.
     RebuildSink(RebuildAct),
+    /// An operator gave the audit log another key. Both keys say so, in the log's own files.
+    RotateAuditKey(RotateKeyAct),
 }
 
 /// An event in the quarantine of a sink.
@@ -95,6 +97,21 @@ pub struct RebuildAct {
     pub accept_other_root: bool,
     /// When it was done, in nanoseconds since the Unix epoch, where that was before it was journaled:
     /// while millrace was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at_ns: Option<u64>,
+}
+
+/// A key that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKeyAct {
+    /// The public key that signed until now.
+    pub old_key: String,
+    /// The public key that signs from now on.
+    pub new_key: String,
+    /// Entries that the old key has signed.
+    pub tree_size: u64,
+    /// As of [`RebuildAct::done_at_ns`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done_at_ns: Option<u64>,
 }
@@ -251,6 +268,16 @@ mod tests {
             (
                 ActKind::RebuildSink(whole),
                 r#"{"rebuild_sink":{"sink":"audit","accept_other_root":true,"done_at_ns":7}}"#
+                    .to_owned(),
+            ),
+            (
+                ActKind::RotateAuditKey(RotateKeyAct {
+                    old_key: "log+1+A".to_owned(),
+                    new_key: "log+2+B".to_owned(),
+                    tree_size: 77,
+                    done_at_ns: None,
+                }),
+                r#"{"rotate_audit_key":{"old_key":"log+1+A","new_key":"log+2+B","tree_size":77}}"#
                     .to_owned(),
             ),
         ] {

@@ -240,7 +240,8 @@ impl Gate for Policy {
             | ActKind::ResolveReview { .. }
             | ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
-            | ActKind::RebuildSink(_) => {}
+            | ActKind::RebuildSink(_)
+            | ActKind::RotateAuditKey(_) => {}
         }
         self.carry_out(&read, at);
         Ok(())
@@ -351,7 +352,8 @@ impl Policy {
             | ActKind::ResolveReview { .. }
             | ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
-            | ActKind::RebuildSink(_) => {}
+            | ActKind::RebuildSink(_)
+            | ActKind::RotateAuditKey(_) => {}
         }
     }
 }

@@ -146,6 +146,9 @@ pub enum AuditError {
          all the same, and keep it as evidence: millrace sinks rebuild audit --accept-other-root"
     )]
     Contradicts(String),
+    /// The statements of new keys do not lead from one key to the next.
+    #[error("the keys of the log do not follow from each other: {0}")]
+    KeyChain(String),
     /// The log is not what was written.
     #[error("{0}")]
     Faulty(Faults),

@@ -5,6 +5,7 @@ use std::{fs, io, ops::ControlFlow, path::Path};
 
 use super::{
     AuditEntry, AuditError, AuditQuery, Checkpoint,
+    chain::notes_of,
     index::BLOCK_ENTRIES,
     key::PublicKey,
     layout::{Layout, Span as Segment},
@@ -221,6 +222,14 @@ impl AuditReader {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Statements that lead from one key of the log to the next, oldest first.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn key_statements(&self) -> Result<Vec<String>, AuditError> {
+        Ok(notes_of(&self.layout)?.into_iter().map(|(_, note)| note).collect())
     }
 
     /// The public key that lies beside the log.

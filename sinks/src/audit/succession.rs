@@ -6,6 +6,7 @@ use std::{fs, io, path::Path};
 
 use super::{
     AuditConfig, AuditError, Checkpoint,
+    chain::{chain_of, notes_of},
     key::{PublicKey, SigningKey},
     layout::{FORMAT, Layout},
     nodes::Nodes as _,
@@ -60,6 +61,7 @@ pub fn check_succession(dir: &Path, fresh: &Path, compared: Compared) -> Result<
     let Some(old) = signed_log(dir)? else { return Ok(()) };
     let new = Layout::of_log(fresh)?;
     let key = PublicKey::read(&old.public_key().to_string_lossy())?;
+    let keys = chain_of(&old, &key)?.map_err(AuditError::Contradicts)?;
     // What is signed is in the files already.
     let entries = leaves(&new)?;
     let mut tree = TreeReader::new(&new);
@@ -67,7 +69,7 @@ pub fn check_succession(dir: &Path, fresh: &Path, compared: Compared) -> Result<
         let contradicts = |problem: String| {
             AuditError::Contradicts(format!("{name} of the log in {} {problem}", dir.display()))
         };
-        checkpoint.check(&key).map_err(contradicts)?;
+        keys.check(checkpoint).map_err(contradicts)?;
         let (size, time) = (checkpoint.tree_size, crate::text::rfc3339(checkpoint.time));
         match size > entries {
             true if compared == Compared::SoFar => Ok(()),
@@ -86,7 +88,22 @@ pub fn check_succession(dir: &Path, fresh: &Path, compared: Compared) -> Result<
         let path = old.checkpoint_of(size);
         compare(&old.short(&path), &readable(&path)?)?;
     }
-    compare("checkpoint", &readable(&old.checkpoint())?)
+    compare("checkpoint", &readable(&old.checkpoint())?)?;
+    // Whoever trusts an earlier key goes on from there. Statements are of trees that were compared.
+    if compared == Compared::All {
+        hand_down_keys(&old, &new)?;
+    }
+    Ok(())
+}
+
+fn hand_down_keys(old: &Layout, new: &Layout) -> Result<(), AuditError> {
+    for (number, (_, note)) in (1..).zip(notes_of(old)?) {
+        fs::create_dir_all(new.keys()).map_err(AuditError::io("create", new.keys()))?;
+        let path = new.key_statement(number);
+        let written = fs::write(&path, note).and_then(|()| fs::File::open(&path)?.sync_all());
+        written.map_err(AuditError::io("write", &path))?;
+    }
+    Ok(())
 }
 
 /// A checkpoint that can't be read leaves open what was signed.

@@ -1,6 +1,6 @@
 //! `millrace sinks`: how the sinks get on, what is in quarantine, and rebuilding one.
 
-mod order;
+pub(crate) mod order;
 mod quarantine;
 mod rebuild;
 mod status;
@@ -30,7 +30,7 @@ enum Command {
 
 /// Which millrace is meant.
 #[derive(clap::Args)]
-struct Which {
+pub(crate) struct Which {
     /// Its configuration file; without one, the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -40,7 +40,7 @@ struct Which {
 }
 
 impl Which {
-    fn config(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);

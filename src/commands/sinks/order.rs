@@ -7,9 +7,9 @@ use millrace_client::Connection;
 use millrace_engine::Feed;
 use millrace_ledger::EventSeq;
 use millrace_protos::v1::{
-    QuarantinedEvent, RebuildSink, RecordActRequest, record_act_request::Act,
+    QuarantinedEvent, RebuildSink, RecordActRequest, RotateAuditKey, record_act_request::Act,
 };
-use millrace_risk::acts::RebuildAct;
+use millrace_risk::acts::{ActKind, RebuildAct, RotateKeyAct};
 use millrace_sinks::Ask;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 
 /// Who orders something, why, and where it is journaled.
 #[derive(clap::Args)]
-pub(super) struct OrderArgs {
+pub(crate) struct OrderArgs {
     #[command(flatten)]
     signature: SignatureArgs,
     /// URL of the gRPC server of the millrace that writes the journal; without it, the configured
@@ -29,14 +29,14 @@ pub(super) struct OrderArgs {
 }
 
 /// Journals orders.
-pub(super) struct Door<'a> {
+pub(crate) struct Door<'a> {
     connection: Connection,
     args: &'a OrderArgs,
 }
 
 impl OrderArgs {
     /// Connects to the millrace that journals.
-    pub(super) async fn door(&self, config: &Config) -> Result<Door<'_>, Failure> {
+    pub(crate) async fn door(&self, config: &Config) -> Result<Door<'_>, Failure> {
         let url = self.target.clone().unwrap_or_else(|| url_of(config.ingest.listen));
         let connection = Connection::open(&url).await.map_err(|error| {
             format!("nothing was done, because who does it and why is journaled first: {error}")
@@ -45,7 +45,7 @@ impl OrderArgs {
     }
 
     /// Leaves the order for the next start of a millrace that is stopped.
-    pub(super) fn leave_rebuild(&self, config: &Config, act: RebuildAct) -> Result<(), Failure> {
+    pub(crate) fn leave(&self, config: &Config, act: ActKind) -> Result<(), Failure> {
         let (actor, why) = (self.signature.actor()?, self.signature.why.clone());
         millrace_ingest::check_signature(&actor, &why)?;
         let dir = config.pending_acts_dir();
@@ -68,7 +68,7 @@ impl Door<'_> {
     }
 
     /// Journals what is to become of an event in quarantine.
-    pub(super) async fn resolve(
+    pub(crate) async fn resolve(
         &self,
         ask: Ask,
         sink: &str,
@@ -82,8 +82,14 @@ impl Door<'_> {
         self.record(act).await
     }
 
+    /// Journals that the audit log has another key.
+    pub(crate) async fn rotate(&self, act: RotateKeyAct) -> Result<EventSeq, Failure> {
+        let RotateKeyAct { old_key, new_key, tree_size, .. } = act;
+        self.record(Act::RotateAuditKey(RotateAuditKey { old_key, new_key, tree_size })).await
+    }
+
     /// Journals that a sink is built anew, in the journal that it is built from.
-    pub(super) async fn rebuild(
+    pub(crate) async fn rebuild(
         &self,
         config: &Config,
         act: &RebuildAct,

@@ -12,7 +12,7 @@ use millrace_engine::{
     FeedBatch, JournalError,
     scan::{self, JournalScan},
 };
-use millrace_risk::acts::RebuildAct;
+use millrace_risk::acts::{ActKind, RebuildAct};
 use millrace_sinks::{
     AuditSink, GraphqlSink, Quarantine, QuarantineDesk, ReviewsSink, Sink, SinkError, SinksConfig,
     audit::{Compared, check_key, check_succession},
@@ -108,7 +108,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     if millrace_engine::is_in_use(&journal)? {
         args.order.door(&config).await?.rebuild(&config, &act).await?;
     } else {
-        args.order.leave_rebuild(&config, act)?;
+        args.order.leave(&config, ActKind::RebuildSink(act))?;
     }
     let last = scan::last_seq(&journal)?;
     let bar = bar(1, last.0);
