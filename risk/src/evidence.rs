@@ -9,7 +9,7 @@
 //! | 8 | 4 | score of the challenger, `f32`, where there is one |
 //! | | 1 | what the challenger would have decided, where there is one |
 //! | | 1 | number of reasons, at most 5 |
-//! | | 10 each | number of the feature in the catalogue, `u16`; its value, its contribution, `f32` |
+//! | | 10 each | number of the feature in the policy's model, `u16`; its value, its contribution, `f32` |
 //!
 //! All little-endian.
 
@@ -34,7 +34,7 @@ pub struct Evidence {
 /// A feature that moved a score.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reason {
-    /// Its number in the catalogue.
+    /// Its number in the policy's model: see [`crate::policy::Library::catalogue_of`].
     pub feature: u16,
     /// Its value for the payment.
     pub value: f32,

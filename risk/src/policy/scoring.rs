@@ -23,7 +23,7 @@ use crate::{
     acts::LabelAct,
     evidence::{Evidence, REASONS_MAX, Reason},
     features::{Attempt, EntityKey, Label, Profiles},
-    model::Link,
+    model::{Link, Model},
     rules::{RuleAction, RuleInput},
 };
 
@@ -250,7 +250,8 @@ impl Rows<'_> {
             }
         }
         let looks_at_texts = policy.looks_at_texts();
-        let mut contributions = vec![0.0; columns];
+        let of_model = policy.model.as_ref().map_or(0, |model| model.features().len());
+        let mut contributions = vec![0.0; of_model];
         let mut with_score = vec![0.0; columns + 1];
         for (at, draft) in drafts.iter_mut().enumerate() {
             let row = &values[at * columns..(at + 1) * columns];
@@ -275,7 +276,7 @@ impl Rows<'_> {
                 if matches!(model.link(), Link::Anomaly { .. }) {
                     contributions.iter_mut().for_each(|by| *by = -*by);
                 }
-                evidence.reasons = top_reasons(row, &contributions);
+                evidence.reasons = top_reasons(model, row, &contributions);
             }
         }
     }
@@ -341,14 +342,15 @@ pub(super) fn stricter(one: Verdict, other: Verdict) -> Verdict {
     if strictness(&other) > strictness(&one) { other } else { one }
 }
 
-/// What moved the score up most.
-fn top_reasons(row: &[f32], contributions: &[f32]) -> Vec<Reason> {
-    let mut reasons: Vec<_> = (0..)
-        .zip(row.iter().zip(contributions))
-        .filter(|(_, (_, contribution))| **contribution > 0.0)
-        .map(|(feature, (value, contribution))| Reason {
-            feature,
-            value: *value,
+/// What moved the score up most, by the numbers that the model has for its features.
+fn top_reasons(model: &Model, row: &[f32], contributions: &[f32]) -> Vec<Reason> {
+    let mut reasons: Vec<_> = contributions
+        .iter()
+        .enumerate()
+        .filter(|(_, contribution)| **contribution > 0.0)
+        .map(|(feature, contribution)| Reason {
+            feature: feature as u16,
+            value: row[model.place_of(feature)],
             contribution: *contribution,
         })
         .collect();
