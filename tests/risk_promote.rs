@@ -172,7 +172,7 @@ fn what_analysts_report_is_trained_on_promoted_explained_and_backed_up() {
             [r#""upload":{"kind":"model""#, r#""title":"model.mrm""#, r#""kind":"rules""#];
         uploads.iter().all(|part| log.contains(part)).then_some(())
     });
-    bench.server.stop();
+    bench.server.take().expect("it runs").stop();
 }
 
 fn promotions(bench: &Bench, model: &str) {

@@ -121,6 +121,8 @@ impl Watched {
             counter!("millrace_risk_attempts_total").absolute(risk.attempts.load(Relaxed));
             counter!("millrace_risk_fallbacks_total").absolute(risk.fell_back.load(Relaxed));
             gauge!("millrace_risk_policy_number").set(risk.policy.load(Relaxed) as f64);
+            let evicted = risk.evicted.load(Relaxed);
+            counter!("millrace_risk_profiles_evicted_total").absolute(evicted);
         }
         if let Some(bytes) = resident_bytes() {
             gauge!("millrace_process_resident_memory_bytes").set(bytes as f64);
@@ -137,6 +139,7 @@ impl Watched {
                 "attempts": risk.attempts.load(Relaxed),
                 "fallbacks": risk.fell_back.load(Relaxed),
                 "policy_number": risk.policy.load(Relaxed),
+                "profiles_evicted": risk.evicted.load(Relaxed),
             })
         });
         json!({ "engine": self.engine.as_ref().map(EngineWatch::status), "risk": risk, "sinks": sinks })

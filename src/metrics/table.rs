@@ -148,6 +148,12 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Number of the policy in force; 0 is none",
     ),
     (
+        Kind::Counter,
+        "millrace_risk_profiles_evicted_total",
+        Unit::Count,
+        "Profiles of entities that gave way to another's, since the journal began",
+    ),
+    (
         Kind::Gauge,
         "millrace_process_resident_memory_bytes",
         Unit::Bytes,

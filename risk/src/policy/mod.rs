@@ -52,6 +52,8 @@ pub struct RiskCounts {
     pub fell_back: AtomicU64,
     /// Number of the policy in force; 0 is none.
     pub policy: AtomicU64,
+    /// Times that an entity's profile gave way to another's, since the journal began.
+    pub evicted: AtomicU64,
 }
 
 /// Decides about payments. See the module's documentation.
@@ -202,6 +204,7 @@ impl Gate for Policy {
         let policy = compiled.as_deref().map(|compiled| (compiled, in_force.number));
         let is_exempt = |payment: &Payment| velocity.is_exempt(payment);
         let fell_back = scoring.look_ahead(block, is_exempt, policy);
+        counts.evicted.store(scoring.profiles.counts().evicted, Relaxed);
         if policy.is_some() {
             counts.attempts.fetch_add(block.positions.len() as u64, Relaxed);
             counts.fell_back.fetch_add(fell_back, Relaxed);
@@ -254,6 +257,9 @@ impl Gate for Policy {
     }
 
     fn recovered(&mut self) -> Result<(), GateActError> {
+        if let Some(scoring) = &self.scoring {
+            self.counts.evicted.store(scoring.profiles.counts().evicted, Relaxed);
+        }
         let Some(library) = self.library.as_ref().filter(|_| self.in_force.number > 0) else {
             return Ok(());
         };

@@ -278,3 +278,20 @@ fn without_time_the_fallback_decides() {
     let evidence = Evidence::read(scoring.evidence(599)).expect("evidence");
     assert!(evidence.fell_back && evidence.score.is_none());
 }
+
+/// Fifty profiles of each kind are kept here; there are more payees than that.
+#[test]
+fn profiles_that_give_way_are_counted_also_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let library = library(directory.path());
+    let mut policy = policy_with(&library, 1);
+    said(&mut policy, &payments(600, 9), 100);
+    let evicted = policy.counts().evicted.load(Relaxed);
+    assert!(evicted > 0, "sixty payees do not fit");
+    let pieces = state(&mut policy);
+    let mut again = policy_with(&library, 1);
+    pieces.iter().for_each(|piece| again.restore(piece).expect("fits"));
+    again.restored().expect("is whole");
+    again.recovered().expect("there is no policy to compile");
+    assert_eq!(again.counts().evicted.load(Relaxed), evicted);
+}
