@@ -5,8 +5,8 @@
 
 use crate::{
     Account, AccountState, Amount, Balances, Code, EventSeq, Gate, HoldExpired, Judged, LedgerId,
-    Operation, Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, Stage, StoredPayment,
-    Timestamp, Verdict,
+    Operation, Outcome, Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, Stage,
+    Status, StoredPayment, Timestamp, Verdict,
     book::AccountView,
     books::{Books, Expiry},
     recent::Place,
@@ -36,8 +36,32 @@ pub(crate) enum Evaluation {
     Accepted { posting: Posting, verdict: Verdict },
 }
 
-impl Books {
+impl Posting {
+    /// What the posting makes of its payment, and how much of it is left to capture or to refund.
     #[inline]
+    fn stage(&self) -> (Stage, u128) {
+        match (self.operation, self.held) {
+            (_, true) => (Stage::HoldOpen, self.amount),
+            (Operation::Void, _) => (Stage::Released, 0),
+            (Operation::Refund, _) => (Stage::Settled, 0),
+            _ => (Stage::Settled, self.amount),
+        }
+    }
+
+    /// What the payment's sender is told.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Outcome {
+        let status = match (self.operation, self.held) {
+            (_, true) => Status::Held,
+            (Operation::Void, _) => Status::Voided,
+            _ => Status::Settled,
+        };
+        Outcome { status, amount: Amount(self.amount) }
+    }
+}
+
+impl Books {
+    #[inline(always)]
     pub(crate) fn evaluate(
         &mut self,
         request: &Request<'_>,
@@ -64,7 +88,7 @@ impl Books {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn evaluate_transfer(
         &self,
         payment: &Payment,
@@ -157,7 +181,7 @@ impl Books {
 
     /// Moves the money and takes the id. Returns the payment's row, and the balances of both sides
     /// after it. `first` is the row that met the id first, where that was another one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn post(
         &mut self,
         payment: &Payment,
@@ -176,12 +200,7 @@ impl Books {
                 _ => {}
             }
         }
-        let (stage, left) = match (posting.operation, posting.held) {
-            (_, true) => (Stage::HoldOpen, posting.amount),
-            (Operation::Void, _) => (Stage::Released, 0),
-            (Operation::Refund, _) => (Stage::Settled, 0),
-            _ => (Stage::Settled, posting.amount),
-        };
+        let (stage, left) = posting.stage();
         let stored = StoredPayment {
             id: payment.id,
             amount: payment.amount,
@@ -219,18 +238,21 @@ impl Books {
     }
 
     /// Makes the posting final: gives it its place in the sequence, and its hold a time-out.
-    #[inline]
-    pub(crate) fn settle_sequence(&mut self, place: Place, posting: &Posting) {
+    #[inline(always)]
+    pub(crate) fn settle_sequence(&mut self, place: Place, posting: &Posting) -> EventSeq {
         let seq = self.take_seq();
         let stored = self.recent.get_mut(place);
         stored.seq = seq;
-        let (id, stage, expires_at) = (stored.id, stored.stage, stored.expires_at);
-        if stage == Stage::HoldOpen && expires_at > Timestamp(0) {
-            self.expiries.push(Expiry::new(expires_at, seq, id));
+        if posting.held && posting.expires_at > Timestamp(0) {
+            // A later member of its group may have ended it.
+            if stored.stage == Stage::HoldOpen {
+                self.expiries.push(Expiry::new(posting.expires_at, seq, stored.id));
+            }
         }
         if let Some((Place::Carried(slot), _)) = posting.original {
             self.settle_carried(slot);
         }
+        seq
     }
 
     /// A carried hold that has ended is carried no longer.
@@ -273,7 +295,7 @@ impl Books {
     }
 
     /// Returns the balances of both sides after it.
-    #[inline]
+    #[inline(always)]
     fn move_money(&mut self, posting: &Posting, direction: Direction) -> [Balances; 2] {
         let movement = Movement::of(posting);
         let (debit, credit) = (posting.debit, posting.credit);
@@ -338,6 +360,7 @@ struct Movement {
 }
 
 impl Movement {
+    #[inline(always)]
     fn of(posting: &Posting) -> Self {
         let amount = posting.amount;
         match posting.operation {
@@ -352,15 +375,18 @@ impl Movement {
         }
     }
 
+    #[inline(always)]
     fn on_debits(self, balances: &mut Balances, direction: Direction) {
         self.on(&mut balances.debits_pending, &mut balances.debits_posted, direction);
     }
 
+    #[inline(always)]
     fn on_credits(self, balances: &mut Balances, direction: Direction) {
         self.on(&mut balances.credits_pending, &mut balances.credits_posted, direction);
     }
 
     /// Wraps, because the totals do. An account's counters can't: overflow was checked.
+    #[inline(always)]
     fn on(self, pending: &mut u128, posted: &mut u128, direction: Direction) {
         match direction {
             Direction::Forth => {
@@ -376,6 +402,7 @@ impl Movement {
 }
 
 /// Family 7 where both sides must be open.
+#[inline]
 fn both_open(payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
     use RejectReason as R;
     match (payer.state, payee.state) {
@@ -401,6 +428,7 @@ fn refund_reason(amount: u128, payer: &AccountView, payee: &AccountView) -> Opti
 }
 
 /// Family 8: the counters that the amount would not fit into.
+#[inline]
 fn overflow(
     amount: u128,
     payer: &AccountView,
@@ -421,6 +449,7 @@ fn overflow(
 }
 
 /// What a balancing payment moves: as much as is there, up to its amount.
+#[inline]
 fn balanced_amount(payment: &Payment, payer: &AccountView, payee: &AccountView) -> u128 {
     let mut amount = payment.amount.0;
     if payment.flags.has(PaymentFlags::BALANCING_DEBIT) {
@@ -433,6 +462,7 @@ fn balanced_amount(payment: &Payment, payer: &AccountView, payee: &AccountView) 
 }
 
 /// Family 10: the side that the money is not there for.
+#[inline]
 fn funds_reason(
     payment: &Payment,
     amount: u128,
@@ -450,6 +480,7 @@ fn funds_reason(
     limit_reason(amount, payer, payee)
 }
 
+#[inline]
 fn limit_reason(amount: u128, payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
     use crate::AccountFlags as F;
     let over_debit =
