@@ -3,8 +3,8 @@
 //!
 //! [`rebuild`] is for a sink that does not run: whoever calls it holds the sink's quarantine, and
 //! with it its place. [`build_beside`] is for one that runs, and is replaced in memory
-//! ([`crate::Replacer`]); its directories stay where they are until the next start, because both
-//! may be open.
+//! ([`crate::Replacer`]). Where both may be open, their directories stay where they are until the next
+//! start ([`mark_whole`]).
 
 mod swap;
 #[cfg(test)]
@@ -23,8 +23,8 @@ use crate::{
     runner::batches::{count, from_seq, place_to_cut, split},
 };
 
-pub use self::swap::{fresh_dir, mark_whole, settle};
-use self::swap::{is_whole, remove, swap};
+pub use self::swap::{fresh_dir, mark_whole, settle, swap};
+use self::swap::{is_whole, remove};
 
 /// Most events that one apply gets, give or take a frame.
 const APPLY_EVENTS: usize = 32_768;
@@ -82,7 +82,7 @@ pub enum Old {
 
 /// Builds the sink in `dir` anew from the journal's batches, and puts it in the place of the one
 /// that is there. `open` opens the sink in the directory that it is given; `each` hears how far it
-/// is.
+/// is; `check` looks at the new directory, when it is whole, and may refuse it.
 ///
 /// # Errors
 /// When the journal can't be read, or the sink can't process an event that is not in quarantine.
@@ -94,6 +94,7 @@ pub fn rebuild(
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
     journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
     mut each: impl FnMut(EventSeq),
+    check: impl FnOnce(&Path) -> Result<(), SinkError>,
 ) -> Result<Rebuilt, RebuildError> {
     settle(dir)?;
     let fresh = fresh_dir(dir);
@@ -117,6 +118,10 @@ pub fn rebuild(
     rebuilt.last_seq = EventSeq(next_seq.0 - 1);
     // What it holds open has to be closed before its directory moves.
     drop(sink);
+    if let Err(error) = check(&fresh) {
+        remove(&fresh)?;
+        return Err(error.into());
+    }
     swap(dir, old)?;
     rebuilt.recovered = quarantine.keep_only(next_seq, &rebuilt.skipped);
     Ok(rebuilt)
