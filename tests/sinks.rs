@@ -196,7 +196,7 @@ async fn an_event_that_a_sink_cannot_process_is_put_aside_and_the_rest_flows_on(
     server.stop();
     let empty = sinks(&scratch.path().join("data"), &["quarantine", "list"]);
     assert_eq!(empty.stdout.trim(), "nothing is in quarantine");
-    let entry = scratch.path().join("data/quarantine/notify").join(format!("{:0>20}.json", seq));
+    let entry = scratch.path().join("data/quarantine/notify").join(format!("{seq:0>20}.json"));
     let known = entries[0].as_object().expect("an object").iter();
     let known = known.filter(|(name, _)| *name != "event_text");
     let known: serde_json::Map<String, Value> =

@@ -28,6 +28,7 @@ pub mod rebuild;
 pub mod reviews;
 mod runner;
 mod sink;
+pub mod span;
 mod store;
 mod text;
 

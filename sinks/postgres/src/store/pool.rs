@@ -26,6 +26,8 @@ pub(crate) struct Reads {
     label: String,
     wait_ms: u64,
     statement_timeout_ms: u64,
+    /// Positions that one page may look at where no index helps.
+    pub(crate) page_looks: u64,
 }
 
 impl Reads {
@@ -45,6 +47,7 @@ impl Reads {
             label: database.label,
             wait_ms: config.pool_wait_ms,
             statement_timeout_ms: config.statement_timeout_ms,
+            page_looks: config.page_looks.max(1),
         })
     }
 
