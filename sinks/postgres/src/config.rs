@@ -1,6 +1,6 @@
 //! Settings of the read model in PostgreSQL.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -13,6 +13,14 @@ pub struct PostgresConfig {
     pub url: String,
     /// Where queries read, such as a replica. Empty: where the sink writes. Default: empty.
     pub read_url: String,
+    /// Certificates (PEM) of those who may have signed the server's. Empty: those that the system
+    /// trusts. Default: empty.
+    pub ca_file: PathBuf,
+    /// The certificate (PEM) that Millrace shows to a server that asks for one, with its chain.
+    /// Empty: none. Default: empty.
+    pub cert_file: PathBuf,
+    /// The private key (PEM) of `cert_file`. Default: empty.
+    pub key_file: PathBuf,
     /// Most connections that queries use at a time. Default: 8.
     pub pool_max: usize,
     /// How long a query may wait for a free connection, in milliseconds. Default: 2,000.
@@ -33,6 +41,9 @@ impl Default for PostgresConfig {
         Self {
             url: String::new(),
             read_url: String::new(),
+            ca_file: PathBuf::new(),
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
             pool_max: 8,
             pool_wait_ms: 2_000,
             statement_timeout_ms: 5_000,
@@ -54,6 +65,11 @@ impl PostgresConfig {
     #[must_use]
     pub fn is_set(&self) -> bool {
         !self.url.is_empty()
+    }
+
+    /// Whether TLS is asked for by naming who signs.
+    pub(crate) fn names_ca(&self) -> bool {
+        !self.ca_file.as_os_str().is_empty()
     }
 
     /// Where queries read.

@@ -23,9 +23,11 @@ mod project;
 mod sink;
 mod sql_time;
 mod store;
+mod tls;
 mod worker;
 mod write;
 
 pub use config::PostgresConfig;
+pub use database::connect;
 pub use sink::PostgresSink;
 pub use store::PostgresStore;

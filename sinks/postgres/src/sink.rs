@@ -20,7 +20,7 @@ use crate::{
     PostgresConfig,
     applied::Applied,
     copy::timestamp,
-    database::{Database, is_of_a_row, text_of},
+    database::{Database, is_of_a_row, is_transient, text_of},
     migrate::migrate,
     names::{PAYMENT_STATES, value_of},
     numeric::Minor,
@@ -135,12 +135,7 @@ fn database(config: &PostgresConfig) -> Result<Database, SinkError> {
         ("temp_buffers", "32MB".to_owned()),
         ("client_min_messages", "warning".to_owned()),
     ];
-    let database = Database::parse("url", &config.url, config.connect_timeout_ms, &session);
-    database.map_err(|problem| SinkError::Service {
-        service: "PostgreSQL".to_owned(),
-        problem,
-        transient: false,
-    })
+    Database::parse("url", &config.url, config, &session)
 }
 
 impl Sink for PostgresSink {
@@ -176,7 +171,13 @@ impl Writer {
     /// that was lost came through is known there alone.
     async fn connect(&mut self) -> Result<(), SinkError> {
         let database = &self.database;
-        let mut client = database.connect().await.map_err(database.failed("connect"))?;
+        // What a server says that was connected to before may be mended there: a certificate that
+        // ended, a password that changed.
+        let may_pass = |error: &_| self.had_lock || is_transient(error);
+        let mut client = database
+            .connect()
+            .await
+            .map_err(|error| database.wrong("connect", may_pass(&error), text_of(&error)))?;
         lock(&client, database, self.had_lock).await?;
         self.had_lock = true;
         migrate(&mut client, database).await?;

@@ -57,12 +57,7 @@ impl PostgresStore {
             ("default_transaction_read_only", "on".to_owned()),
             ("jit", "off".to_owned()),
         ];
-        let database = Database::parse(setting, url, config.connect_timeout_ms, &session);
-        let database = database.map_err(|problem| SinkError::Service {
-            service: "PostgreSQL".to_owned(),
-            problem,
-            transient: false,
-        })?;
+        let database = Database::parse(setting, url, config, &session)?;
         let reads = Arc::new(Reads::new(database, config)?);
         let applied = match sink.filter(|_| config.read_url.is_empty()) {
             Some(sink) => sink.applied(),

@@ -9,7 +9,7 @@ use deadpool_postgres::{
 use metrics::{gauge, histogram};
 use millrace_sinks::{SinkError, graphql::ReadError};
 use postgres_types::{ToSql, Type};
-use tokio_postgres::{Error, NoTls, Row, error::SqlState};
+use tokio_postgres::{Error, Row, error::SqlState};
 
 use crate::{
     PostgresConfig,
@@ -31,7 +31,8 @@ pub(crate) struct Reads {
 impl Reads {
     pub(crate) fn new(database: Database, config: &PostgresConfig) -> Result<Self, SinkError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(database.config.clone(), NoTls, recycling);
+        let manager =
+            Manager::from_config(database.config.clone(), database.tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(config.pool_max.max(1))
             .wait_timeout(Some(Duration::from_millis(config.pool_wait_ms)))
