@@ -19,13 +19,16 @@ use std::{
 
 use millrace_engine::Feed;
 use millrace_ledger::EventSeq;
+use millrace_postgres::{PostgresConfig, PostgresRebuild, PostgresStore, Runs};
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, QuarantineDesk, ReadStore, Replacement, Replacer, Sink, SinkHandle,
+    GraphqlConfig, GraphqlSink, QuarantineDesk, Replacement, Replacer, Sink, SinkError, SinkHandle,
     SinkState, SinkWatch,
+    graphql::ReadModel,
     rebuild::{self, Built, RebuildError},
     run_when_idle,
 };
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use crate::config::Config;
 
@@ -91,37 +94,60 @@ pub(crate) struct LiveRebuild {
     thread: JoinHandle<()>,
 }
 
+/// Where the read model is.
+enum Store {
+    Embedded { dir: PathBuf, settings: GraphqlConfig },
+    Postgres(PostgresConfig),
+}
+
+/// What is built, and what is done with it.
+struct Fresh {
+    built: Built,
+    model: Arc<dyn ReadModel>,
+    /// Puts it in the place of what serves.
+    put_in_place: Box<dyn FnOnce() -> Result<(), SinkError> + Send>,
+    /// Removes what served, once nobody reads it.
+    clean_up: Box<dyn FnOnce() -> Result<(), SinkError>>,
+}
+
 /// What a rebuild needs.
 struct Builder {
-    dir: PathBuf,
-    settings: GraphqlConfig,
+    store: Store,
     quarantines: QuarantineDesk,
     files: LiveFiles,
     feed: Feed,
     replacer: Replacer,
     sink: SinkWatch,
-    switch: Arc<dyn Fn(ReadStore) + Send + Sync>,
+    switch: Arc<dyn Fn(Arc<dyn ReadModel>) + Send + Sync>,
+    /// On which a model looks after its connections.
+    runtime: Handle,
     stop: Arc<AtomicBool>,
 }
 
 impl LiveRebuild {
-    /// `switch` is given the store that answers queries from then on.
+    /// `switch` is given what answers queries from then on. To be called on a runtime.
     pub(crate) fn start(
         config: &Config,
         feed: Feed,
         sink: &SinkHandle,
-        switch: impl Fn(ReadStore) + Send + Sync + 'static,
+        switch: impl Fn(Arc<dyn ReadModel>) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let builder = Builder {
-            dir: config.sink_dir(SINK),
-            settings: config.sinks.graphql.clone(),
+            store: match config.postgres.is_set() {
+                true => Store::Postgres(config.postgres.clone()),
+                false => Store::Embedded {
+                    dir: config.sink_dir(SINK),
+                    settings: config.sinks.graphql.clone(),
+                },
+            },
             quarantines: QuarantineDesk::new(&config.quarantine_dir()),
             files: LiveFiles::new(config),
             feed,
             replacer: sink.replacer(),
             sink: sink.watch(),
             switch: Arc::new(switch),
+            runtime: Handle::current(),
             stop: Arc::clone(&stop),
         };
         let thread = thread::Builder::new().name("rebuild".to_owned()).spawn(move || {
@@ -170,30 +196,85 @@ impl Builder {
     }
 
     fn build(&self) -> Result<Option<LiveProgress>, RebuildError> {
+        let fresh = match &self.store {
+            Store::Embedded { dir, settings } => self.build_directory(dir, settings)?,
+            Store::Postgres(settings) => self.build_schema(settings)?,
+        };
+        match fresh {
+            Some(fresh) => Ok(self.replace(fresh)),
+            None => Ok(None),
+        }
+    }
+
+    fn build_directory(
+        &self,
+        dir: &Path,
+        settings: &GraphqlConfig,
+    ) -> Result<Option<Fresh>, RebuildError> {
         let mut store = None;
-        let mut told_at = None;
-        let in_quarantine =
-            |seq: EventSeq| self.quarantines.entry(SINK, seq.0).is_ok_and(|entry| entry.is_some());
         let open = |dir: &Path| {
-            let (sink, reads) = GraphqlSink::open(dir, &self.settings)?;
+            let (sink, reads) = GraphqlSink::open(dir, settings)?;
             store = Some(reads);
             Ok(Box::new(sink) as Box<dyn Sink>)
         };
-        let built = rebuild::build_beside(&self.dir, &self.feed, &in_quarantine, open, |seq| {
+        let (known, go_on) = (|seq| self.in_quarantine(seq), self.progress());
+        let built = rebuild::build_beside(dir, &self.feed, &known, open, go_on)?;
+        let (Some(built), Some(store)) = (built, store) else { return Ok(None) };
+        let dir = dir.to_owned();
+        Ok(Some(Fresh {
+            built,
+            model: Arc::new(store),
+            put_in_place: Box::new(move || rebuild::mark_whole(&dir)),
+            // Both may be open until the next start, which removes it.
+            clean_up: Box::new(|| Ok(())),
+        }))
+    }
+
+    fn build_schema(&self, settings: &PostgresConfig) -> Result<Option<Fresh>, RebuildError> {
+        let (place, sink) = PostgresRebuild::begin(settings, Runs::Here)?;
+        let store = {
+            let _on_runtime = self.runtime.enter();
+            PostgresStore::open(settings, Some(&sink))?
+        };
+        let known = |seq| self.in_quarantine(seq);
+        let built = rebuild::build_with(Box::new(sink), &self.feed, &known, self.progress())?;
+        let Some(built) = built else { return Ok(None) };
+        let (place, stop) = (Arc::new(place), Arc::clone(&self.stop));
+        let swapped = Arc::clone(&place);
+        Ok(Some(Fresh {
+            built,
+            model: Arc::new(store),
+            put_in_place: Box::new(move || patiently(&stop, || swapped.swap())),
+            clean_up: Box::new(move || place.remove_old()),
+        }))
+    }
+
+    fn in_quarantine(&self, seq: EventSeq) -> bool {
+        self.quarantines.entry(SINK, seq.0).is_ok_and(|entry| entry.is_some())
+    }
+
+    /// Tells how far the rebuild is; says whether it is to go on.
+    fn progress(&self) -> impl FnMut(EventSeq) -> bool {
+        let mut told_at = None;
+        move |seq| {
             if told_at.is_none_or(|at: Instant| at.elapsed() >= LOOK_EVERY) {
                 told_at = Some(Instant::now());
                 let last = self.feed.durable_seq().0;
                 self.files.tell(&LiveProgress::Building { seq: seq.0, last });
             }
             !self.stopped()
-        });
-        let (Some(Built { sink, skipped }), Some(store)) = (built?, store) else { return Ok(None) };
+        }
+    }
+
+    /// Hands it to the sink that runs, and waits until readers are switched.
+    fn replace(&self, fresh: Fresh) -> Option<LiveProgress> {
+        let Fresh { built: Built { sink, skipped }, model, put_in_place, clean_up } = fresh;
         let done = LiveProgress::Done { seq: self.feed.durable_seq().0, skipped: skipped.len() };
         let (switched, is_switched) = mpsc::channel();
-        let (dir, switch) = (self.dir.clone(), Arc::clone(&self.switch));
+        let switch = Arc::clone(&self.switch);
         let switch = Box::new(move || {
-            rebuild::mark_whole(&dir)?;
-            switch(store);
+            put_in_place()?;
+            switch(model);
             // Whoever waits may have stopped.
             let _ = switched.send(());
             Ok(())
@@ -201,19 +282,40 @@ impl Builder {
         self.replacer.offer(Replacement { sink, skipped, switch });
         while !self.stopped() {
             if self.sink.status().state == SinkState::Stopped {
-                return Ok(Some(LiveProgress::Failed {
+                return Some(LiveProgress::Failed {
                     error: "the sink graphql has stopped (millrace sinks status tells why). Stop \
                             millrace, rebuild graphql, and start it again"
                         .to_owned(),
-                }));
+                });
             }
             match is_switched.recv_timeout(LOOK_EVERY) {
-                Ok(()) => return Ok(Some(done)),
+                Ok(()) => {
+                    if let Err(error) = clean_up() {
+                        tracing::warn!(%error, "what was replaced is still there");
+                    }
+                    return Some(done);
+                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // The sink has stopped, or is about to.
                 Err(mpsc::RecvTimeoutError::Disconnected) => thread::sleep(LOOK_EVERY),
             }
         }
-        Ok(None)
+        None
+    }
+}
+
+/// Tries until it works, no retry helps, or millrace stops.
+fn patiently(
+    stop: &AtomicBool,
+    attempt: impl Fn() -> Result<(), SinkError>,
+) -> Result<(), SinkError> {
+    loop {
+        match attempt() {
+            Err(error) if error.is_transient() && !stop.load(Ordering::Acquire) => {
+                tracing::warn!(%error, "the rebuilt read model waits to be put in place");
+                thread::sleep(LOOK_EVERY);
+            }
+            done => return done,
+        }
     }
 }

@@ -27,12 +27,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 pub(crate) use error::PipelineError;
 
-use self::{
-    events::Events,
-    front::Front,
-    reads::Reads,
-    sinks::{Embedded, Sinks},
-};
+use self::{events::Events, front::Front, reads::Reads, sinks::Sinks};
 use crate::{
     acts::FrontDoor,
     config::Config,
@@ -131,7 +126,7 @@ impl Pipeline {
             graphql,
             metrics,
             recovered: front.as_ref().map(|front| front.recovered.clone()),
-            model: sinks.model.as_ref().map(|(model, _)| Arc::clone(model)),
+            model: sinks.model.clone(),
             audit_dir: config.audit_dir(),
             journal: events.journal().cloned(),
             front,
@@ -242,7 +237,7 @@ fn services(
     sinks: &Sinks,
     grpc: Option<SocketAddr>,
 ) -> Option<Services> {
-    let (model, _) = sinks.model.as_ref()?;
+    let model = sinks.model.as_ref()?;
     let elsewhere = || Some(config.sinks.graphql.ingest_url.clone()).filter(|it| !it.is_empty());
     let front_door = grpc.map(|address| format!("http://{address}")).or_else(elsewhere);
     Some(Services {
@@ -263,13 +258,11 @@ fn live_rebuild(
     reads: Option<&Reads>,
 ) -> Result<Option<LiveRebuild>, PipelineError> {
     let sink = sinks.handles.iter().find(|sink| sink.name() == "graphql");
-    let embedded = matches!(sinks.model, Some((_, Embedded::Yes)));
-    let (Some(reads), Some(sink), Some(journal), true) = (reads, sink, events.journal(), embedded)
-    else {
+    let (Some(reads), Some(sink), Some(journal)) = (reads, sink, events.journal()) else {
         return Ok(None);
     };
     let readers = reads.services.clone();
-    let switch = move |store| readers.send_modify(|services| services.model = Arc::new(store));
+    let switch = move |model| readers.send_modify(|services| services.model = model);
     let started = LiveRebuild::start(config, journal.clone(), sink, switch);
     started.map(Some).map_err(failed("rebuild"))
 }

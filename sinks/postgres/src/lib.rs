@@ -20,6 +20,8 @@ mod numeric;
 mod partitions;
 mod payment_row;
 mod project;
+mod rebuild;
+mod schema;
 mod sink;
 mod sql_time;
 mod store;
@@ -29,5 +31,6 @@ mod write;
 
 pub use config::PostgresConfig;
 pub use database::connect;
+pub use rebuild::{PostgresRebuild, Runs};
 pub use sink::PostgresSink;
 pub use store::PostgresStore;

@@ -106,6 +106,11 @@ fn of(error: &rustls::Error) -> Option<&'static str> {
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
             "Compare the clocks of this machine and of the one that signed the certificate"
         }
+        // What `openssl req -x509` makes, unless it is told otherwise.
+        Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "The server shows the certificate of an authority (CA:TRUE). Have it show one that the \
+             authority signed, and name the authority's in postgres.ca_file"
+        }
         _ => {
             "Name the certificate of who signed the server's in postgres.ca_file. Where nobody \
              can listen in between, sslmode=disable in the url goes without TLS"

@@ -99,6 +99,18 @@ fn sink_and_queries_speak_tls_with_a_server_that_the_ca_vouches_for() {
     let other_host = PostgresConfig { url: url.replace("127.0.0.1", "localhost"), ..config };
     let text = refused(&other_host);
     assert!(text.contains("Write the host in the url as the certificate has it"), "{text}");
+    // An authority is no server.
+    let ca = Authority::new();
+    let certificate = ca.ca_pem.clone();
+    let shows_ca =
+        PostgresTls { certificate, key: ca.issuer.key().serialize_pem(), client_ca: None };
+    let other = Postgres::start_with_tls(shows_ca).expect("the other one started, too");
+    let other = PostgresConfig {
+        ca_file: ca.ca_file(),
+        ..PostgresConfig::new(&format!("{}?sslmode=require", other.url()))
+    };
+    let text = refused(&other);
+    assert!(text.contains("Have it show one that the authority signed"), "{text}");
     // Without sslmode, and on this machine, nobody is between.
     drop(sink);
     PostgresSink::open(&PostgresConfig::new(&server.url())).expect("opens without TLS");

@@ -93,11 +93,25 @@ pub fn rebuild(
     quarantine: &mut Quarantine,
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
     journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
-    mut each: impl FnMut(EventSeq),
+    each: impl FnMut(EventSeq),
 ) -> Result<Rebuilt, RebuildError> {
     settle(dir)?;
-    let fresh = fresh_dir(dir);
-    let mut sink = open(&fresh)?;
+    let sink = open(&fresh_dir(dir))?;
+    rebuild_with(sink, quarantine, journal, each, || swap(dir, old))
+}
+
+/// Fills a sink that was opened empty, wherever it keeps its effect, from the journal's batches, and
+/// has it put in the place of the one that is there. `swap` is called when it is whole and closed.
+///
+/// # Errors
+/// As for [`rebuild`].
+pub fn rebuild_with(
+    mut sink: Box<dyn Sink>,
+    quarantine: &mut Quarantine,
+    journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
+    mut each: impl FnMut(EventSeq),
+    swap: impl FnOnce() -> Result<(), SinkError>,
+) -> Result<Rebuilt, RebuildError> {
     let mut rebuilt = Rebuilt::default();
     let mut batches = Vec::new();
     let mut flush = |sink: &mut dyn Sink, batches: &mut Vec<FeedBatch>| {
@@ -115,9 +129,9 @@ pub fn rebuild(
     flush(sink.as_mut(), &mut batches)?;
     let next_seq = sink.next_seq();
     rebuilt.last_seq = EventSeq(next_seq.0 - 1);
-    // What it holds open has to be closed before its directory moves.
+    // What it holds open has to be closed before it moves.
     drop(sink);
-    swap(dir, old)?;
+    swap()?;
     rebuilt.recovered = quarantine.keep_only(next_seq, &rebuilt.skipped);
     Ok(rebuilt)
 }
@@ -132,7 +146,7 @@ pub fn build_beside(
     feed: &Feed,
     in_quarantine: &dyn Fn(EventSeq) -> bool,
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
-    mut go_on: impl FnMut(EventSeq) -> bool,
+    go_on: impl FnMut(EventSeq) -> bool,
 ) -> Result<Option<Built>, RebuildError> {
     let fresh = fresh_dir(dir);
     if is_whole(&fresh) {
@@ -141,7 +155,19 @@ pub fn build_beside(
     if fresh.exists() {
         remove(&fresh)?;
     }
-    let mut sink = open(&fresh)?;
+    build_with(open(&fresh)?, feed, in_quarantine, go_on)
+}
+
+/// The same for a sink that was opened empty, wherever it keeps its effect.
+///
+/// # Errors
+/// As for [`rebuild`].
+pub fn build_with(
+    mut sink: Box<dyn Sink>,
+    feed: &Feed,
+    in_quarantine: &dyn Fn(EventSeq) -> bool,
+    mut go_on: impl FnMut(EventSeq) -> bool,
+) -> Result<Option<Built>, RebuildError> {
     let (mut skipped, mut reader) = (Vec::new(), feed.reader(sink.next_seq()));
     while go_on(EventSeq(sink.next_seq().0 - 1)) {
         let mut batches = Vec::new();

@@ -12,9 +12,11 @@ use millrace_engine::{
     FeedBatch, JournalError,
     scan::{self, JournalScan},
 };
+use millrace_ledger::EventSeq;
+use millrace_postgres::{PostgresRebuild, Runs};
 use millrace_sinks::{
     AuditSink, GraphqlSink, Quarantine, QuarantineDesk, ReviewsSink, Sink, SinkError, SinksConfig,
-    rebuild::{self, Old, Rebuilt},
+    rebuild::{self, Old, RebuildError, Rebuilt},
 };
 
 use super::Which;
@@ -38,7 +40,7 @@ Examples:
 
 The sink is built beside the one that is there, which is replaced when the new one is whole; a stop at
 any moment leaves the one or the other. While millrace runs, it rebuilds graphql by itself: the one that is
-there answers until the new one has caught up. It must not run while the others are rebuilt. The old audit log is evidence,
+there answers until the new one has caught up. In PostgreSQL it is built in the schema millrace_rebuild. Millrace must not run while the others are rebuilt. The old audit log is evidence,
 and is kept beside the new one: compare what they come to (millrace audit verify). Events in quarantine are
 processed in their place; those that still can't be stay there.")]
 pub(super) struct Args {
@@ -98,14 +100,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Rebuildable::Audit => Old::KeptAs(config.sink_dir(&kept_name(name))),
         Rebuildable::Graphql | Rebuildable::Reviews => Old::Removed,
     };
-    let rebuilt = rebuild::rebuild(
-        &config.sink_dir(name),
-        &old,
-        &mut quarantine,
-        |dir| sink.open(dir, &config.sinks),
-        batches(&journal)?,
-        |next| bar.set_position(next.0),
-    );
+    let (journal, each) = (batches(&journal)?, |next: EventSeq| bar.set_position(next.0));
+    let in_postgres = matches!(sink, Rebuildable::Graphql) && config.postgres.is_set();
+    let rebuilt = match in_postgres {
+        true => rebuild_schema(&config, &mut quarantine, journal, each),
+        false => {
+            let open = |dir: &Path| sink.open(dir, &config.sinks);
+            let dir = config.sink_dir(name);
+            rebuild::rebuild(&dir, &old, &mut quarantine, open, journal, each)
+        }
+    };
     bar.finish_and_clear();
     tell(name, &rebuilt?, started);
     if let Old::KeptAs(path) = old
@@ -114,6 +118,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         say!("  the old one is kept as evidence: {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the tables anew beside those that are there.
+fn rebuild_schema(
+    config: &Config,
+    quarantine: &mut Quarantine,
+    journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
+    each: impl FnMut(EventSeq),
+) -> Result<Rebuilt, RebuildError> {
+    let (place, sink) = PostgresRebuild::begin(&config.postgres, Runs::Nowhere)?;
+    let sink = Box::new(sink);
+    let rebuilt = rebuild::rebuild_with(sink, quarantine, journal, each, || place.swap())?;
+    place.remove_old()?;
+    Ok(rebuilt)
 }
 
 /// Has the running millrace do it, and waits.
@@ -145,7 +163,9 @@ fn rebuild_live(config: &Config, started: Instant) -> Result<ExitCode, Failure> 
                 if skipped > 0 {
                     say!("  {skipped} events stay in quarantine");
                 }
-                say!("  the old one is removed at the next start");
+                if !config.postgres.is_set() {
+                    say!("  the old one is removed at the next start");
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             Some(LiveProgress::Failed { error }) => return Err(error.into()),
