@@ -13,6 +13,9 @@ pub struct PostgresConfig {
     pub url: String,
     /// Where queries read, such as a replica. Empty: where the sink writes. Default: empty.
     pub read_url: String,
+    /// Whether queries go to `url` while the replica of `read_url` is away or behind what was shown.
+    /// Default: true.
+    pub read_fallback: bool,
     /// Certificates (PEM) of those who may have signed the server's. Empty: those that the system
     /// trusts. Default: empty.
     pub ca_file: PathBuf,
@@ -41,6 +44,7 @@ impl Default for PostgresConfig {
         Self {
             url: String::new(),
             read_url: String::new(),
+            read_fallback: true,
             ca_file: PathBuf::new(),
             cert_file: PathBuf::new(),
             key_file: PathBuf::new(),
@@ -70,11 +74,6 @@ impl PostgresConfig {
     /// Whether TLS is asked for by naming who signs.
     pub(crate) fn names_ca(&self) -> bool {
         !self.ca_file.as_os_str().is_empty()
-    }
-
-    /// Where queries read.
-    pub(crate) fn url_to_read(&self) -> (&'static str, &str) {
-        if self.read_url.is_empty() { ("url", &self.url) } else { ("read_url", &self.read_url) }
     }
 }
 
