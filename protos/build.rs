@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "proto/millrace/v1/account.proto",
             "proto/millrace/v1/risk.proto",
             "proto/millrace/v1/event.proto",
+            "proto/millrace/v1/operator.proto",
         ],
         ["proto"],
     )?;

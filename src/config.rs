@@ -316,6 +316,11 @@ impl Config {
         self.data_dir.join("quarantine")
     }
 
+    /// Where acts of a stopped millrace wait to be journaled.
+    pub(crate) fn pending_acts_dir(&self) -> PathBuf {
+        self.data_dir.join("pending-acts")
+    }
+
     /// The directory of a sink.
     pub(crate) fn sink_dir(&self, sink: &str) -> PathBuf {
         self.data_dir.join(sink)

@@ -7,6 +7,7 @@ mod config;
 mod desk;
 mod live_rebuild;
 mod metrics;
+mod pending_acts;
 mod pipeline;
 mod role;
 
@@ -84,8 +85,8 @@ fn main() -> ExitCode {
             Command::Account(args) => commands::account::run(args).await,
             Command::Payment(args) => commands::payment::run(args).await,
             Command::Journal(args) => commands::journal::run(&args),
-            Command::Audit(args) => commands::audit::run(&args),
-            Command::Sinks(args) => commands::sinks::run(&args),
+            Command::Audit(args) => commands::audit::run(&args).await,
+            Command::Sinks(args) => commands::sinks::run(&args).await,
             Command::Report(args) => commands::reports::run(&args),
             Command::Risk(args) => commands::risk::run(args).await,
             Command::Backup(args) => commands::backup::run(&args),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use millrace_services::{Postgres, required};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{
     config::Settings,
     data_dir::{count_lines, verified_journal},
@@ -66,6 +66,29 @@ async fn bank_with(settings: Settings) -> Bank {
 impl Bank {
     fn data_dir(&self) -> std::path::PathBuf {
         self.scratch.path().join("data")
+    }
+
+    /// Runs `millrace sinks …` on its data as ann, who has her reason.
+    fn order(&self, args: &[&str]) -> Finished {
+        let url = self.server.url();
+        let signed = ["--target", &url, "--actor", "ann", "--why", "told by telephone"];
+        self.sinks(&[args, &signed].concat())
+    }
+
+    /// What the audit log says that an actor did, newest first: the acts of its entries.
+    fn acts_of(&self, actor: &str) -> Vec<Value> {
+        let query = format!(
+            "{{ auditEntries(filter: {{ actor: \"{actor}\" }}, first: 50) {{
+                nodes {{ actor why kind line paymentId }} }} }}"
+        );
+        let found = graphql::ask(self.server.graphql, &query);
+        let nodes = found["auditEntries"]["nodes"].as_array().expect("a list").clone();
+        let act = |node: &Value| -> Value {
+            assert_eq!((&node["actor"], &node["kind"]), (&actor.into(), &"ACT".into()), "{node}");
+            let line = node["line"].as_str().expect("text");
+            serde_json::from_str::<Value>(line).expect("is JSON")["act"].clone()
+        };
+        nodes.iter().map(act).collect()
     }
 
     /// Runs `millrace sinks …` on its data.
@@ -132,18 +155,74 @@ async fn an_event_that_a_sink_cannot_process_is_put_aside_and_the_rest_flows_on(
     assert_eq!(notify(&bank.status())["quarantined"], 1);
     assert_eq!(notify(&bank.status())["state"], "following");
 
-    let dropped = bank.sinks(&["quarantine", "drop", "notify", &seq]);
+    let told = eventually("nothing is dropped that is not journaled", || {
+        forge(&bank, &seq).then(|| bank.sinks(&["quarantine", "show", "notify", &seq]))
+    });
+    assert!(told.stdout.contains("names no act of the journal"), "{told:?}");
+    let unsigned = bank.sinks(&["quarantine", "drop", "notify", &seq]);
+    assert_eq!(unsigned.code, Some(2), "{unsigned:?}");
+    assert!(unsigned.stderr.contains("--why"), "{unsigned:?}");
+
+    // It can't be told now either; that somebody tried is journaled.
+    let replayed = bank.order(&["quarantine", "replay", "notify", &seq]);
+    assert_eq!(replayed.code, Some(1), "{replayed:?}");
+    assert!(replayed.stdout.contains("not done: "), "{replayed:?}");
+    let dropped = bank.order(&["quarantine", "drop", "notify", &seq]);
     assert_eq!(dropped.stdout.trim(), format!("notify {seq}: dropped"), "{dropped:?}");
-    let again = bank.sinks(&["quarantine", "drop", "notify", &seq]);
+    let again = bank.order(&["quarantine", "drop", "notify", &seq]);
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.stderr.contains("is not in the quarantine of notify"), "{again:?}");
     eventually("nothing is in quarantine", || {
         (notify(&bank.status())["quarantined"] == 0).then_some(())
     });
+    let event = json!({
+        "sink": "notify",
+        "event": entry["seq"],
+        "payment": entry["subject"],
+    });
+    let signed = |act: Value| json!({ "actor": "ann", "why": "told by telephone", "act": act });
+    bank.wait_for_sinks(last + 2);
+    let acts = [signed(json!({ "drop_event": event })), signed(json!({ "replay_event": event }))];
+    assert_eq!(bank.acts_of("ann"), acts, "who, why and what");
+    let data_dir = bank.data_dir();
+    let found = millrace(["audit", "search", "--actor", "ann", "--data-dir", text(&data_dir)]);
+    for said in ["DROP_EVENT", "REPLAY_EVENT", "sink notify", "by ann", "because \"told by"] {
+        assert!(found.stdout.contains(said), "no {said:?} in {found:?}");
+    }
+    let payment = entry["subject"].as_str().expect("a payment");
+    let about =
+        format!("{{ payment(id: \"{payment}\") {{ auditEntries {{ nodes {{ kind }} }} }} }}");
+    let about = graphql::ask(bank.server.graphql, &about)["payment"]["auditEntries"].clone();
+    let kinds = json!({ "nodes": [{ "kind": "ACT" }, { "kind": "ACT" }, { "kind": "PAYMENT" }] });
+    assert_eq!(about, kinds, "whoever looks for the payment finds what was done about it");
+
     let Bank { server, scratch } = bank;
+    let url = server.url();
     server.stop();
     let empty = sinks(&scratch.path().join("data"), &["quarantine", "list"]);
     assert_eq!(empty.stdout.trim(), "nothing is in quarantine");
+    let entry = scratch.path().join("data/quarantine/notify").join(format!("{seq:0>20}.json"));
+    let known = entries[0].as_object().expect("an object").iter();
+    let known = known.filter(|(name, _)| *name != "event_text");
+    let known: serde_json::Map<String, Value> =
+        known.map(|(name, value)| (name.clone(), value.clone())).collect();
+    fs::write(&entry, Value::from(known).to_string()).expect("is written");
+    let args = ["quarantine", "drop", "notify", &seq, "--why", "why", "--target", &url];
+    let stopped = sinks(&scratch.path().join("data"), &args);
+    assert_eq!(stopped.code, Some(1), "{stopped:?}");
+    assert!(stopped.stderr.contains("nothing was done, because"), "{stopped:?}");
+    assert!(entry.exists(), "nobody is there to journal it, so it stays");
+}
+
+/// Asks the sink to drop the event behind the front door's back. Returns whether it has answered.
+fn forge(bank: &Bank, seq: &str) -> bool {
+    let entry = bank.data_dir().join("quarantine/notify").join(format!("{seq:0>20}.json"));
+    let request = entry.with_extension("drop");
+    let told = fs::read_to_string(&entry).expect("is there").contains("names no act");
+    if !told && !request.exists() {
+        fs::write(&request, "").expect("is written");
+    }
+    told
 }
 
 /// One line of a scrape: name with labels, and value.
@@ -199,7 +278,7 @@ async fn a_read_side_is_rebuilt_from_the_journal() {
     let account = uuid::Uuid::from_u128(1);
     let before = graphql::payments_of(bank.server.graphql, account);
     assert_eq!(before.len(), 50);
-    let refused = bank.sinks(&["rebuild", "reviews"]);
+    let refused = bank.order(&["rebuild", "reviews"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("millrace runs and keeps reviews up to date"), "{refused:?}");
     let config = bank.scratch.path().join("millrace.toml");
@@ -214,7 +293,8 @@ async fn a_read_side_is_rebuilt_from_the_journal() {
     let audit = data_dir.join("audit/audit.jsonl");
     let lines = (count_lines(&audit), fs::read(&audit).expect("is there"));
     for sink in ["graphql", "reviews", "audit"] {
-        let rebuilt = sinks(&data_dir, &["rebuild", sink]);
+        let args = ["rebuild", sink, "--actor", "ann", "--why", "the disk was full"];
+        let rebuilt = sinks(&data_dir, &args);
         assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
         let said = format!("{sink} is rebuilt: {events} events");
         assert!(rebuilt.stdout.contains(&said), "{rebuilt:?}");
@@ -229,11 +309,22 @@ async fn a_read_side_is_rebuilt_from_the_journal() {
     assert!(names.iter().any(|name| name.starts_with("audit-until-")), "{names:?}");
     assert!(!names.iter().any(|it| it.ends_with(".new") || it.ends_with(".old")), "{names:?}");
 
+    // Who rebuilt them, and why, is journaled before anything else is.
     let server = Server::start(&config, &data_dir);
-    graphql::wait_for(server.graphql, events.as_u64().expect("a number"));
+    let events = events.as_u64().expect("a number");
+    graphql::wait_for(server.graphql, events + 3);
     assert_eq!(graphql::payments_of(server.graphql, account), before);
-    server.stop();
-    drop(scratch);
+    let bank = Bank { server, scratch };
+    bank.wait_for_sinks(events + 3);
+    let acts = bank.acts_of("ann");
+    let sinks: Vec<_> = acts.iter().map(|act| &act["act"]["rebuild_sink"]["sink"]).collect();
+    assert_eq!(sinks, ["audit", "reviews", "graphql"], "{acts:?}");
+    for act in &acts {
+        assert_eq!(act["why"], "the disk was full");
+        assert!(act["act"]["rebuild_sink"]["done_at_ns"].is_u64(), "{act}");
+    }
+    assert_eq!(fs::read_dir(data_dir.join("pending-acts")).expect("is there").count(), 0);
+    bank.server.stop();
 }
 
 /// Queries are answered all the time, from the new model at the end; the next start moves it to its
@@ -245,7 +336,12 @@ async fn the_read_model_is_rebuilt_while_it_answers() {
     let data_dir = bank.data_dir();
     let account = uuid::Uuid::from_u128(1);
     let before = graphql::payments_of(bank.server.graphql, account);
-    let rebuilt = bank.sinks(&["rebuild", "graphql"]);
+    fs::write(data_dir.join("graphql.rebuild"), "3").expect("is written");
+    eventually("it is refused: no act of the journal orders it", || {
+        let told = fs::read_to_string(data_dir.join("graphql.rebuild.json")).ok()?;
+        told.contains("no act of the journal orders it").then_some(())
+    });
+    let rebuilt = bank.order(&["rebuild", "graphql"]);
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
     assert!(rebuilt.stdout.contains("graphql is rebuilt and answers"), "{rebuilt:?}");
     assert!(data_dir.join("graphql.new/WHOLE").exists(), "the new one is used where it was built");
@@ -254,11 +350,13 @@ async fn the_read_model_is_rebuilt_while_it_answers() {
     // It goes on from there.
     let connection = bank.server.connect().await;
     submit(&connection, vec![pay(900, 1, 2, 77)]).await.expect("is taken");
-    let last = bank.wait_for_sinks(EVENTS + 1);
+    let last = bank.wait_for_sinks(EVENTS + 2);
     graphql::wait_for(bank.server.graphql, last);
+    let ordered = json!({ "rebuild_sink": { "sink": "graphql" } });
+    assert_eq!(bank.acts_of("ann").iter().map(|act| &act["act"]).collect::<Vec<_>>(), [&ordered]);
     let after = graphql::payments_of(bank.server.graphql, account);
     assert_eq!(after.len(), before.len() + 1);
-    let again = bank.sinks(&["rebuild", "graphql"]);
+    let again = bank.order(&["rebuild", "graphql"]);
     assert_eq!(again.code, Some(1), "{again:?}");
     assert!(again.stderr.contains("it was rebuilt since the start"), "{again:?}");
 
@@ -293,7 +391,7 @@ async fn the_read_model_in_postgres_is_rebuilt_running_and_stopped() {
 
     let config = bank.scratch.path().join("millrace.toml");
     let config = text(&config);
-    let rebuilt = bank.sinks(&["rebuild", "graphql", "--config", config]);
+    let rebuilt = bank.order(&["rebuild", "graphql", "--config", config]);
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
     assert!(rebuilt.stdout.contains("graphql is rebuilt and answers"), "{rebuilt:?}");
     assert!(!rebuilt.stdout.contains("next start"), "{rebuilt:?}");
@@ -301,22 +399,24 @@ async fn the_read_model_in_postgres_is_rebuilt_running_and_stopped() {
     // It goes on from there, and can be rebuilt again.
     let grpc = bank.server.connect().await;
     submit(&grpc, vec![pay(900, 1, 2, 77)]).await.expect("is taken");
-    let last = bank.wait_for_sinks(EVENTS + 1);
+    let last = bank.wait_for_sinks(last + 2);
     graphql::wait_for(bank.server.graphql, last);
     let before = graphql::payments_of(bank.server.graphql, account);
-    let again = bank.sinks(&["rebuild", "graphql", "--config", config]);
+    let again = bank.order(&["rebuild", "graphql", "--config", config]);
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(graphql::payments_of(bank.server.graphql, account), before);
+    let last = bank.wait_for_sinks(last + 1);
 
     let data_dir = bank.data_dir();
     let Bank { server, scratch } = bank;
     server.stop();
     client.batch_execute(damage).await.expect("is there");
-    let rebuilt = sinks(&data_dir, &["rebuild", "graphql", "--config", config]);
+    let args = ["rebuild", "graphql", "--config", config, "--actor", "ann", "--why", "damage"];
+    let rebuilt = sinks(&data_dir, &args);
     assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
     assert!(rebuilt.stdout.contains(&format!("graphql is rebuilt: {last} events")), "{rebuilt:?}");
     let server = Server::start(Path::new(config), &data_dir);
-    assert_eq!(graphql::applied_seq(server.graphql), last);
+    graphql::wait_for(server.graphql, last + 1);
     assert_eq!(graphql::payments_of(server.graphql, account), before);
     server.stop();
     let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'millrace%'";
@@ -329,7 +429,7 @@ fn whoever_asks_for_what_is_not_there_is_told_what_to_do() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     for (args, said) in [
         (&["quarantine", "list"][..], "name its data directory with --data-dir"),
-        (&["rebuild", "graphql"], "name its data directory with --data-dir"),
+        (&["rebuild", "graphql", "--why", "why"], "name its data directory with --data-dir"),
         (&["status", "--metrics", "127.0.0.1:1"], "Name another address with --metrics"),
     ] {
         let finished = sinks(&scratch.path().join("none"), args);

@@ -4,8 +4,8 @@
 use std::{error::Error as _, fmt::Write as _, sync::Arc, time::Duration};
 
 use millrace_protos::v1::{
-    account_service_client::AccountServiceClient, payment_service_client::PaymentServiceClient,
-    risk_service_client::RiskServiceClient,
+    account_service_client::AccountServiceClient, operator_service_client::OperatorServiceClient,
+    payment_service_client::PaymentServiceClient, risk_service_client::RiskServiceClient,
 };
 use tonic::{
     Code, Status,
@@ -87,6 +87,12 @@ impl Connection {
     #[must_use]
     pub fn risk(&self) -> RiskServiceClient<Channel> {
         RiskServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// A client of the operator service.
+    #[must_use]
+    pub fn operator(&self) -> OperatorServiceClient<Channel> {
+        OperatorServiceClient::new(self.channel.clone())
     }
 
     /// What a status of this server means.

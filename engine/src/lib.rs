@@ -46,6 +46,7 @@ pub use crew::Crew;
 pub use error::JournalError;
 pub use event_bytes::NotAnEvent;
 pub use feed::{Feed, FeedBatch, FeedEvent, FeedReader};
+pub use lock::is_in_use;
 pub use pipeline::{Engine, EngineConfig};
 pub use recover::RecoveryReport;
 pub use retention::Retention;

@@ -32,6 +32,18 @@ impl DirectoryLock {
     }
 }
 
+/// Whether a process writes the journal in this directory. It is held for a moment to find out.
+///
+/// # Errors
+/// When its lock can't be looked at.
+pub fn is_in_use(directory: &Path) -> Result<bool, JournalError> {
+    match DirectoryLock::take(directory) {
+        Ok(_) => Ok(false),
+        Err(JournalError::InUse { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,7 +54,9 @@ mod tests {
         let first = DirectoryLock::take(directory.path()).expect("free");
         let second = DirectoryLock::take(directory.path());
         assert!(matches!(second, Err(JournalError::InUse { .. })), "{second:?}");
+        assert!(is_in_use(directory.path()).expect("looks"));
         drop(first);
+        assert!(!is_in_use(directory.path()).expect("looks"));
         DirectoryLock::take(directory.path()).expect("free again");
     }
 }

@@ -6,8 +6,9 @@ use millrace_engine::Submitter;
 use millrace_protos::{
     FILE_DESCRIPTOR_SET,
     v1::{
-        account_service_server::AccountServiceServer, payment_service_server::PaymentServiceServer,
-        risk_service_server::RiskServiceServer,
+        account_service_server::AccountServiceServer,
+        operator_service_server::OperatorServiceServer,
+        payment_service_server::PaymentServiceServer, risk_service_server::RiskServiceServer,
     },
 };
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use crate::{
     account_service::Accounts,
     admit::Admission,
     error_layer::ErrorInfoLayer,
+    operator_service::Operators,
     payment_service::Payments,
     risk_service::{RiskParts, Risks},
 };
@@ -85,12 +87,15 @@ pub async fn serve(
         .max_decoding_message_size(message_max);
     let accounts = AccountServiceServer::new(Accounts { admission: admission.clone() })
         .max_decoding_message_size(message_max);
+    let operators = Operators::new(admission.clone(), risk.feed.clone());
+    let operators = OperatorServiceServer::new(operators).max_decoding_message_size(message_max);
     let risks =
         RiskServiceServer::new(Risks::new(admission, risk)).max_decoding_message_size(message_max);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<PaymentServiceServer<Payments>>().await;
     health.set_serving::<AccountServiceServer<Accounts>>().await;
     health.set_serving::<RiskServiceServer<Risks>>().await;
+    health.set_serving::<OperatorServiceServer<Operators>>().await;
     let reflection = || {
         ReflectionBuilder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -107,6 +112,7 @@ pub async fn serve(
         health.set_not_serving::<PaymentServiceServer<Payments>>().await;
         health.set_not_serving::<AccountServiceServer<Accounts>>().await;
         health.set_not_serving::<RiskServiceServer<Risks>>().await;
+        health.set_not_serving::<OperatorServiceServer<Operators>>().await;
         drain.send_replace(true);
         // A peer that is still sending when its connection closes loses the answers on their way
         // to it. So streams end first, and connections close when their senders know.
@@ -125,6 +131,7 @@ pub async fn serve(
         .add_service(reflection)
         .add_service(older_reflection)
         .add_service(risks)
+        .add_service(operators)
         .add_service(accounts)
         .add_service(payments)
         .serve_with_incoming_shutdown(incoming, begin_drain);

@@ -1,4 +1,5 @@
-//! Acts: what analysts do to the policy and to reviews, as the journal records it.
+//! Acts: what analysts do to the policy and to reviews, and operators to sinks, as the journal
+//! records it.
 //!
 //! JSON, because people read it in the journal and the audit log: at most [`ACT_LEN_MAX`] bytes. An
 //! act names what it needs in full, so that a replay needs no other source.
@@ -59,6 +60,60 @@ pub enum ActKind {
         /// Whether the money goes through.
         approve: bool,
     },
+    /// An operator has a sink process an event that is in its quarantine.
+    ReplayEvent(QuarantinedEvent),
+    /// An operator has a sink forget an event that is in its quarantine: its effect will never be.
+    DropEvent(QuarantinedEvent),
+    /// An operator has a sink built anew from the journal.
+    RebuildSink(RebuildAct),
+    /// An operator gave the audit log another key. Both keys say so, in the log's own files.
+    RotateAuditKey(RotateKeyAct),
+}
+
+/// An event in the quarantine of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantinedEvent {
+    /// The sink.
+    pub sink: String,
+    /// The event's place in the journal.
+    pub event: u64,
+    /// The payment that it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Uuid>,
+    /// The account that it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Uuid>,
+}
+
+/// A sink that is built anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RebuildAct {
+    /// The sink.
+    pub sink: String,
+    /// The audit log may come to another root than was signed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_other_root: bool,
+    /// When it was done, in nanoseconds since the Unix epoch, where that was before it was journaled:
+    /// while millrace was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at_ns: Option<u64>,
+}
+
+/// A key that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKeyAct {
+    /// The public key that signed until now.
+    pub old_key: String,
+    /// The public key that signs from now on.
+    pub new_key: String,
+    /// Entries that the old key has signed.
+    pub tree_size: u64,
+    /// As of [`RebuildAct::done_at_ns`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at_ns: Option<u64>,
 }
 
 /// What was put on the shelf.
@@ -126,7 +181,7 @@ impl LabelAct {
 
 /// Why an act can't be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the act is not what an analyst can do: {0}")]
+#[error("the act is none that this millrace knows: {0}")]
 pub struct ActError(pub String);
 
 impl Act {
@@ -190,6 +245,47 @@ mod tests {
         let read = Act::read(written).expect("it was right");
         assert_eq!(read.act, ActKind::Label(label(None)));
         assert!(!String::from_utf8_lossy(&read.to_bytes()).contains("known_at"));
+    }
+
+    /// What operators do to sinks, as journals and audit logs have it.
+    #[test]
+    fn acts_on_sinks_are_written_so() {
+        let event = QuarantinedEvent {
+            sink: "notify".to_owned(),
+            event: 39,
+            payment: Some(Uuid::from_u128(1)),
+            account: None,
+        };
+        let rebuilt =
+            RebuildAct { sink: "audit".to_owned(), accept_other_root: false, done_at_ns: None };
+        let whole = RebuildAct { accept_other_root: true, done_at_ns: Some(7), ..rebuilt.clone() };
+        let named =
+            r#"{"sink":"notify","event":39,"payment":"00000000-0000-0000-0000-000000000001"}"#;
+        for (act, text) in [
+            (ActKind::ReplayEvent(event.clone()), format!(r#"{{"replay_event":{named}}}"#)),
+            (ActKind::DropEvent(event), format!(r#"{{"drop_event":{named}}}"#)),
+            (ActKind::RebuildSink(rebuilt), r#"{"rebuild_sink":{"sink":"audit"}}"#.to_owned()),
+            (
+                ActKind::RebuildSink(whole),
+                r#"{"rebuild_sink":{"sink":"audit","accept_other_root":true,"done_at_ns":7}}"#
+                    .to_owned(),
+            ),
+            (
+                ActKind::RotateAuditKey(RotateKeyAct {
+                    old_key: "log+1+A".to_owned(),
+                    new_key: "log+2+B".to_owned(),
+                    tree_size: 77,
+                    done_at_ns: None,
+                }),
+                r#"{"rotate_audit_key":{"old_key":"log+1+A","new_key":"log+2+B","tree_size":77}}"#
+                    .to_owned(),
+            ),
+        ] {
+            let act = Act { actor: "ann".to_owned(), why: "why".to_owned(), act };
+            let whole = format!(r#"{{"actor":"ann","why":"why","act":{text}}}"#);
+            assert_eq!(String::from_utf8_lossy(&act.to_bytes()), whole);
+            assert_eq!(Act::read(whole.as_bytes()), Ok(act));
+        }
     }
 
     #[test]

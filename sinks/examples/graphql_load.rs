@@ -1,7 +1,7 @@
-//! Measures the GraphQL service on a large store: consumes made-up payments, produces how
-//! long `payment(id)` takes at a steady rate, and how long after its commit a payment reaches a
-//! subscriber. Arguments: payments (default 2,000,000), requests a second (2,000), seconds (20),
-//! and a directory, where the store is kept and used again.
+//! Measures the GraphQL service on a large store: consumes made-up payments, produces how long a page
+//! takes that finds nothing, how long `payment(id)` takes at a steady rate, and how long after its
+//! commit a payment reaches a subscriber. Arguments: payments (default 2,000,000), requests a second
+//! (2,000), seconds (20), and a directory, where the store is kept and used again.
 //!
 //! `cargo run --release -p millrace-sinks --example graphql_load -- 10000000 2000 20 /tmp/load`
 //!
@@ -30,8 +30,12 @@ use millrace_ledger::{
     Verdict,
 };
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, Sink,
-    graphql::{Services, serve},
+    GraphqlConfig, GraphqlSink, ReadStore, Sink,
+    graphql::{
+        Services,
+        model::{PageQuery, PaymentQuery, Stop},
+        serve,
+    },
     yield_to_payments,
 };
 use serde_json::{Value, json};
@@ -67,6 +71,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fill(&mut sink, payments)?;
     println!("{} payments in a store of {} MiB", payments, size_of(&dir)? >> 20);
 
+    print("a page that finds no such amount", find_nothing(&store)?);
+
     // As the pipeline serves: one thread, of low priority.
     let server = runtime("graphql", 1, yield_to_payments)?;
     let listener = server.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
@@ -100,6 +106,22 @@ fn print(what: &str, mut took: Vec<Duration>) {
         at(0.999),
         at(1.0)
     );
+}
+
+/// Walks the whole store for an amount that nobody paid, page by page.
+fn find_nothing(store: &ReadStore) -> Result<Vec<Duration>, Box<dyn Error>> {
+    let mut query = PaymentQuery::all(PageQuery::first(50));
+    query.amount_min = Some(u128::MAX);
+    let mut took = Vec::new();
+    loop {
+        let started = Instant::now();
+        let page = store.payments(&query)?;
+        took.push(started.elapsed());
+        match page.stopped_at {
+            Some(Stop::After(place)) => query.page.after = Some(EventSeq(place)),
+            _ => return Ok(took),
+        }
+    }
 }
 
 /// Adds what is missing: the accounts, then the payments.

@@ -28,6 +28,7 @@ pub mod rebuild;
 pub mod reviews;
 mod runner;
 mod sink;
+pub mod span;
 mod store;
 mod text;
 
@@ -39,6 +40,6 @@ pub use quarantine::{Ask, Done, ENTRIES_MAX, Entry, Quarantine, QuarantineDesk};
 pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
 pub use runner::{
     Replacement, Replacer, SinkHandle, SinkState, SinkStatus, SinkWatch, Source, SourceError,
-    run_when_idle, spawn, spawn_with, yield_to_payments,
+    Switch, Switched, run_when_idle, spawn, spawn_with, yield_to_payments,
 };
 pub use sink::{Blame, Sink, SinkError};

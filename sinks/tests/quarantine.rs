@@ -21,9 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::bank;
+use common::{History, bank};
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{EventSeq, Timestamp};
+use millrace_risk::acts::{ActKind, QuarantinedEvent};
 use millrace_sinks::{
     Ask, Done, Quarantine, QuarantineDesk, Sink, SinkError, Source, SourceError, spawn_with,
 };
@@ -158,9 +159,27 @@ fn read_lines(dir: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// The bank's events, and behind them what somebody has done about those that can't be processed.
+fn ordered() -> History {
+    let mut bank = bank();
+    for event in POISON {
+        let sink = NAME.to_owned();
+        let event = QuarantinedEvent { sink, event, payment: None, account: None };
+        bank.act("ann", ActKind::ReplayEvent(event));
+    }
+    bank
+}
+
+/// The act that orders the event's replay.
+fn order(event: u64) -> EventSeq {
+    let acts = bank().batches(4).iter().map(|batch| batch.events.len()).sum::<usize>() as u64;
+    let place = POISON.iter().position(|it| *it == event).expect("is one of them");
+    EventSeq(acts + 1 + place as u64)
+}
+
 /// Runs the sink until it has come to the end and done what is asked of its quarantine.
 fn follow_to_the_end(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let batches = bank().batches(4);
+    let batches = ordered().batches(4);
     let last = batches.iter().map(|batch| batch.events.len()).sum::<usize>() as u64;
     let quarantine = Quarantine::open(&dir.join("quarantine"), NAME)?;
     let handle = spawn_with(Box::new(Scribe::open(dir)?), Bank(batches), quarantine);
@@ -226,7 +245,7 @@ fn die_again_and_again() -> Result<(), Box<dyn Error>> {
     fs::write(dir.join("mended"), "")?;
     die("replayed", 5)?;
     for seq in POISON {
-        let done = desk.ask(NAME, seq, Ask::Replay, PATIENCE)?;
+        let done = desk.ask(NAME, seq, Ask::Replay, order(seq), PATIENCE)?;
         check(done == Done::AtNextStart, &format!("{seq}: {done:?}"))?;
     }
     check(!run(dir)?, "it dies when 5 had its effect and its entry is still there")?;

@@ -1,4 +1,5 @@
-//! `millrace audit`: checks, proves and searches the audit log, without changing it.
+//! `millrace audit`: checks, proves and searches the audit log, without changing it, and
+//! gives it another key.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,13 +9,13 @@ use std::{
 use clap::Subcommand;
 use millrace_sinks::audit::AuditReader;
 
-use super::{audit_prove, audit_search, audit_verify};
+use super::{audit_prove, audit_rotate, audit_search, audit_verify};
 use crate::Failure;
 
 /// Check, prove and search the audit log
 #[derive(clap::Args)]
 #[command(after_help = "\
-All of it only reads, needs the log's files and nothing else, and is safe beside a running millrace.
+All but rotate-key only reads, needs the log's files and nothing else, and is safe beside a running millrace.
 The exit code is 0 when all is well, 1 when something does not hold or can't be read, and 2 for
 arguments that make no sense.")]
 pub(crate) struct Args {
@@ -31,9 +32,10 @@ enum Command {
     Search(audit_search::Search),
     Export(audit_search::Export),
     Key(audit_prove::Key),
+    RotateKey(audit_rotate::Args),
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::Verify(args) => audit_verify::run(args),
         Command::Prove(args) => audit_prove::prove(args),
@@ -42,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Command::Search(args) => audit_search::search(args),
         Command::Export(args) => audit_search::export(args),
         Command::Key(args) => audit_prove::key(args),
+        Command::RotateKey(args) => audit_rotate::run(args).await,
     }
 }
 

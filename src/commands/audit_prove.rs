@@ -171,6 +171,8 @@ pub(crate) fn consistency(args: &Consistency) -> Result<ExitCode, Failure> {
         "nodes": proof.hashes.iter().map(hex).collect::<Vec<_>>(),
         "from_checkpoint": note(proof.from)?,
         "to_checkpoint": note(proof.to)?,
+        // From each key of the log to the next; whoever trusts one of them goes on from there.
+        "keys": reader.key_statements()?,
     });
     say!("{}", serde_json::to_string_pretty(&object)?);
     Ok(ExitCode::SUCCESS)

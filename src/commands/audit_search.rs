@@ -110,6 +110,12 @@ fn row(entry: &AuditEntry) -> String {
     for name in ["operation", "change", "status", "reason"] {
         words.push(text(name));
     }
+    // {"act": {"drop_event": {"sink": "notify", "event": 39, …}}}, whatever the act is called.
+    for (name, act) in fields["act"]["act"].as_object().into_iter().flatten() {
+        words.push(name.to_uppercase());
+        words.push(act["sink"].as_str().map(|sink| format!("sink {sink}")).unwrap_or_default());
+        words.push(act["event"].as_u64().map(|seq| format!("event {seq}")).unwrap_or_default());
+    }
     if let Some(minor) = fields["amount_minor"].as_str() {
         words.push(format!("{minor} {}", text("currency")).trim_end().to_owned());
     }

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 mod audit_prove;
+mod audit_rotate;
 mod audit_search;
 mod audit_verify;
 pub(crate) mod backup;

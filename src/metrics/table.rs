@@ -65,7 +65,7 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         Kind::Counter,
         "millrace_sink_quarantine_requests_total",
         Unit::Count,
-        "Entries of the quarantine that were asked about, by result: replay, drop, failed",
+        "Entries of the quarantine that were asked about, by result: replay, drop, failed, refused",
     ),
     (Kind::Gauge, "millrace_sink_stopped", Unit::Count, "1 when the sink has stopped, else 0"),
     (

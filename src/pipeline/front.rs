@@ -8,7 +8,7 @@ use millrace_sinks::ReviewStore;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use super::{PipelineError, flatten, turned_true};
-use crate::{config::Config, desk, metrics::EngineWatch};
+use crate::{config::Config, desk, metrics::EngineWatch, pending_acts};
 
 /// An engine that decides, and what lets payments in to it once it is opened.
 pub(super) struct Front {
@@ -28,6 +28,11 @@ impl Front {
     pub(super) fn recover(config: &Config, policy: &Policy) -> Result<Self, PipelineError> {
         let (engine, recovered) = Engine::start(&config.engine(), policy)?;
         Ok(Self { engine, recovered, door: None })
+    }
+
+    /// Journals what was done while nothing could be journaled.
+    pub(super) async fn journal_pending(&self, config: &Config) {
+        pending_acts::journal(&config.pending_acts_dir(), &self.engine.submitter()).await;
     }
 
     /// What metrics tell of the engine.

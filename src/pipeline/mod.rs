@@ -31,7 +31,7 @@ use self::{events::Events, front::Front, reads::Reads, sinks::Sinks};
 use crate::{
     acts::FrontDoor,
     config::Config,
-    live_rebuild::LiveRebuild,
+    live_rebuild::{AuditLog, LiveRebuild, Projection, SwitchReaders, Tables},
     metrics::{self, Watched},
     role::{Role, Roles},
 };
@@ -58,7 +58,7 @@ pub(crate) struct Pipeline {
     publisher: Option<PublisherHandle>,
     sinks: Sinks,
     reads: Option<Reads>,
-    live_rebuild: Option<LiveRebuild>,
+    live_rebuilds: Vec<LiveRebuild>,
     stop_metrics: watch::Sender<bool>,
 }
 
@@ -90,6 +90,10 @@ impl Pipeline {
             true => Some(Front::recover(config, &policy)?),
             false => None,
         };
+        //    What was done while it was stopped is journaled before anything else is.
+        if let Some(front) = &front {
+            front.journal_pending(config).await;
+        }
         let events = Events::choose(config, roles, front.as_ref().map(Front::feed))?;
         // 4. The publisher and the sinks go on where they stood, each on a thread of its own.
         let publisher = match roles.has(Role::Publish) {
@@ -116,7 +120,7 @@ impl Pipeline {
             .zip(graphql_listener)
             .map(|(services, listener)| Reads::serve(services, &config.sinks.graphql, listener))
             .transpose()?;
-        let live_rebuild = live_rebuild(config, &events, &sinks, reads.as_ref())?;
+        let live_rebuilds = live_rebuilds(config, &events, &sinks, reads.as_ref())?;
         // 6. The front door opens last.
         if let Some((front, listener)) = front.as_mut().zip(grpc_listener) {
             front.open(config, &policy, sinks.reviews.clone(), listener);
@@ -133,7 +137,7 @@ impl Pipeline {
             publisher,
             sinks,
             reads,
-            live_rebuild,
+            live_rebuilds,
             stop_metrics,
         })
     }
@@ -199,9 +203,7 @@ impl Pipeline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let failed = self.reader_error().filter(|_| !took_payments);
-        if let Some(live_rebuild) = self.live_rebuild {
-            live_rebuild.stop();
-        }
+        self.live_rebuilds.into_iter().for_each(LiveRebuild::stop);
         if let Some(publisher) = self.publisher {
             publisher.stop();
             publisher.join();
@@ -250,21 +252,32 @@ fn services(
     })
 }
 
-/// Lets the read model be rebuilt while it answers, where both are here.
-fn live_rebuild(
+/// Lets the audit log and the read model be rebuilt while they answer, where they and the
+/// journal are here.
+fn live_rebuilds(
     config: &Config,
     events: &Events,
     sinks: &Sinks,
     reads: Option<&Reads>,
-) -> Result<Option<LiveRebuild>, PipelineError> {
-    let sink = sinks.handles.iter().find(|sink| sink.name() == "graphql");
-    let (Some(reads), Some(sink), Some(journal)) = (reads, sink, events.journal()) else {
-        return Ok(None);
-    };
-    let readers = reads.services.clone();
-    let switch = move |model| readers.send_modify(|services| services.model = model);
-    let started = LiveRebuild::start(config, journal.clone(), sink, switch);
-    started.map(Some).map_err(failed("rebuild"))
+) -> Result<Vec<LiveRebuild>, PipelineError> {
+    let Some(journal) = events.journal() else { return Ok(Vec::new()) };
+    let sink = |name| sinks.handles.iter().find(|sink| sink.name() == name);
+    let mut started = Vec::new();
+    if let Some(sink) = sink("audit") {
+        let kind = AuditLog { settings: config.sinks.audit.clone(), dir: config.audit_dir() };
+        started.push(LiveRebuild::start(config, journal.clone(), sink, kind));
+    }
+    if let (Some(reads), Some(sink)) = (reads, sink("graphql")) {
+        let readers = reads.services.clone();
+        let switch: SwitchReaders =
+            Arc::new(move |model| readers.send_modify(|services| services.model = model));
+        let (feed, settings) = (journal.clone(), &config.sinks.graphql);
+        started.push(match config.postgres.is_set() {
+            true => LiveRebuild::start(config, feed, sink, Tables::new(&config.postgres, switch)),
+            false => LiveRebuild::start(config, feed, sink, Projection::new(settings, switch)),
+        });
+    }
+    started.into_iter().collect::<io::Result<_>>().map_err(failed("rebuild"))
 }
 
 /// A process that has some of the roles shares its configuration with others, and does not insist on

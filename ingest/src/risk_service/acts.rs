@@ -29,13 +29,22 @@ const LOCKS: usize = 64;
 
 /// Who, and why: checked.
 #[derive(Clone, Debug)]
-pub(super) struct Signature {
-    pub(super) actor: String,
-    pub(super) why: String,
+pub(crate) struct Signature {
+    pub(crate) actor: String,
+    pub(crate) why: String,
+}
+
+/// Says what is wrong with who and why, as the front door would.
+///
+/// # Errors
+/// A sentence.
+pub fn check_signature(actor: &str, why: &str) -> Result<(), String> {
+    let checked = Signature::check(actor.to_owned(), why.to_owned());
+    checked.map(drop).map_err(|refusal| Status::from(refusal).message().to_owned())
 }
 
 impl Signature {
-    pub(super) fn check(actor: String, why: String) -> Result<Self, RiskRefusal> {
+    pub(crate) fn check(actor: String, why: String) -> Result<Self, RiskRefusal> {
         for (field, text, bytes_max) in
             [("actor", &actor, ACTOR_LEN_MAX), ("why", &why, WHY_LEN_MAX)]
         {
@@ -168,10 +177,7 @@ mod tests {
 
     #[test]
     fn a_signature_says_who_and_why_in_one_line_each() {
-        let reason = |actor: &str, why: &str| {
-            let checked = Signature::check(actor.to_owned(), why.to_owned());
-            checked.map_err(|refusal| Status::from(refusal).message().to_owned()).err()
-        };
+        let reason = |actor: &str, why: &str| check_signature(actor, why).err();
         assert_eq!(reason("ann", "looks right"), None);
         assert_eq!(reason(&"a".repeat(200), &"w".repeat(1_000)), None);
         for (actor, why, said) in [

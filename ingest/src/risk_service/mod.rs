@@ -23,14 +23,18 @@ use millrace_protos::v1::{self, risk_service_server::RiskService};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::{acts::Ledgered, refusal::RiskRefusal};
+use self::acts::Ledgered;
 use crate::{
     admit::{Admission, deadline},
     convert,
     status::Refusal,
 };
 
-pub use self::desk::{CatalogueOf, CheckPolicy, ReviewDesk, RiskParts};
+pub(crate) use self::{acts::Signature, refusal::RiskRefusal};
+pub use self::{
+    acts::check_signature,
+    desk::{CatalogueOf, CheckPolicy, ReviewDesk, RiskParts},
+};
 
 /// Uploads that may be under way: each is in memory until it is whole.
 const UPLOADS_MAX: usize = 2;
@@ -87,7 +91,7 @@ impl Risks {
 }
 
 /// Does work that may block on a thread that may.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, RiskRefusal> {
     tokio::task::spawn_blocking(work).await.map_err(|_| RiskRefusal::Stopped)

@@ -9,7 +9,7 @@ use crate::status::with_reason;
 
 /// Why something was not done.
 #[derive(Debug)]
-pub(super) enum RiskRefusal {
+pub(crate) enum RiskRefusal {
     /// A field that must be set is not.
     FieldMissing { field: &'static str },
     /// A text is longer than the journal should keep.

@@ -18,7 +18,7 @@ const ROUND: f64 = 6_755_399_441_055_744.0;
 ///
 /// `1 + f q(f)`, where `q` meets `(2^-f - 1) / f` in the Chebyshev nodes of -0.5..0.5 and at both
 /// ends.
-#[inline]
+#[inline(always)]
 pub(super) fn exp2_neg<const N: usize>(x: [f64; N]) -> [f64; N] {
     let mut left = [0.0; N];
     for (left, x) in left.iter_mut().zip(x) {

@@ -300,7 +300,7 @@ impl Compiled {
     }
 
     /// Whether rules or segments look at a payment's texts.
-    pub(super) fn has_rules(&self) -> bool {
-        self.rules.is_some() || self.segments.is_some()
+    pub(super) fn looks_at_texts(&self) -> bool {
+        self.rules.iter().chain(&self.segments).any(RuleSet::looks_at_texts)
     }
 }

@@ -237,7 +237,11 @@ impl Gate for Policy {
             ActKind::Upload { .. }
             | ActKind::Label(_)
             | ActKind::ClaimReview { .. }
-            | ActKind::ResolveReview { .. } => {}
+            | ActKind::ResolveReview { .. }
+            | ActKind::ReplayEvent(_)
+            | ActKind::DropEvent(_)
+            | ActKind::RebuildSink(_)
+            | ActKind::RotateAuditKey(_) => {}
         }
         self.carry_out(&read, at);
         Ok(())
@@ -345,7 +349,11 @@ impl Policy {
             }
             ActKind::Upload { .. }
             | ActKind::ClaimReview { .. }
-            | ActKind::ResolveReview { .. } => {}
+            | ActKind::ResolveReview { .. }
+            | ActKind::ReplayEvent(_)
+            | ActKind::DropEvent(_)
+            | ActKind::RebuildSink(_)
+            | ActKind::RotateAuditKey(_) => {}
         }
     }
 }

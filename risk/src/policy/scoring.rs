@@ -17,12 +17,12 @@ use uuid::{Uuid, fmt::Hyphenated};
 
 use super::{
     attempt::{self, Context, Reader},
-    compiled::Compiled,
+    compiled::{Compiled, TEXTS},
 };
 use crate::{
     acts::LabelAct,
     evidence::{Evidence, REASONS_MAX, Reason},
-    features::{Attempt, Label, Profiles},
+    features::{Attempt, EntityKey, Label, Profiles},
     model::Link,
     rules::{RuleAction, RuleInput},
 };
@@ -48,8 +48,12 @@ pub(super) struct Scoring {
     said: Vec<Said>,
     evidence: Vec<u8>,
     pub(super) spent: Duration,
-    /// Scratch.
-    row: Vec<f32>,
+    columns: usize,
+    /// Kept for their memory: of the block before, the keys of its entities, its rows, and what was
+    /// made of them.
+    keys: Vec<EntityKey>,
+    rows: Vec<f32>,
+    drafts: Vec<Draft>,
 }
 
 /// What a policy said of one row, before it has its evidence.
@@ -75,13 +79,16 @@ impl Scoring {
         };
         Self {
             reader: Reader::new(profiles.catalogue()),
-            row: vec![0.0; profiles.catalogue().len()],
+            columns: profiles.catalogue().len(),
             profiles,
             threads: if threads > 1 { pool() } else { None },
             places: Vec::new(),
             said: Vec::new(),
             evidence: Vec::new(),
             spent: Duration::ZERO,
+            keys: Vec::new(),
+            rows: Vec::new(),
+            drafts: Vec::new(),
         }
     }
 
@@ -109,16 +116,17 @@ impl Scoring {
         self.said.get((place as usize).checked_sub(1)?)
     }
 
-    /// Reads and counts the features of attempts. Returns their rows.
-    fn observe(&mut self, attempts: &[(&Payment, &[u8])], at: Timestamp) -> Vec<f32> {
-        let mut keys = Vec::with_capacity(attempts.len() * self.reader.entities());
+    /// Reads and counts the features of attempts: makes their rows.
+    fn observe(&mut self, attempts: &[(&Payment, &[u8])], at: Timestamp) {
+        let keys = &mut self.keys;
+        keys.clear();
         let mut amounts = Vec::with_capacity(attempts.len());
         for (payment, context) in attempts {
             let context = match self.reader.needs_context() {
                 true => Context::read(context),
                 false => Context::default(),
             };
-            self.reader.put_keys(payment.debit.0, payment.credit.0, &context, &mut keys);
+            self.reader.put_keys(payment.debit.0, payment.credit.0, &context, keys);
             amounts.push(self.reader.amount(payment.ledger, payment.amount));
         }
         let entities = keys.chunks_exact(self.reader.entities().max(1));
@@ -132,9 +140,9 @@ impl Scoring {
                 entities,
             })
             .collect();
-        let mut rows = vec![0.0; attempts.len() * self.row.len()];
-        self.profiles.observe_block(&attempts, &mut rows);
-        rows
+        self.rows.clear();
+        self.rows.resize(attempts.len() * self.columns, 0.0);
+        self.profiles.observe_block(&attempts, &mut self.rows);
     }
 
     /// Counts an attempt of an earlier life.
@@ -155,30 +163,38 @@ impl Scoring {
             let payment = &payments[position];
             (!is_exempt(payment)).then_some((position, (payment, contexts.context(position))))
         };
-        let (positions, payments): (Vec<usize>, Vec<_>) =
-            positions.iter().filter_map(attempt).unzip();
-        let values = self.observe(&payments, at);
+        let mut places = Vec::with_capacity(positions.len());
+        let mut payments = Vec::with_capacity(positions.len());
+        for (position, payment) in positions.iter().filter_map(attempt) {
+            places.push(position);
+            payments.push(payment);
+        }
+        self.observe(&payments, at);
         let Some((policy, number)) = policy else { return 0 };
         let began = Instant::now();
         let budget = match policy.document.budget.request_ms {
             0 => None,
             ms => Some(Duration::from_millis(ms.into()).saturating_sub(self.spent)),
         };
-        let rows = Rows { payments, values: &values, columns: self.row.len(), at };
-        let drafts = rows.score(policy, self.threads.as_deref(), &|| {
+        let mut drafts = std::mem::take(&mut self.drafts);
+        drafts.clear();
+        drafts.resize(payments.len(), Draft::default());
+        let rows = Rows { payments, values: &self.rows, columns: self.columns, at };
+        rows.score(policy, self.threads.as_deref(), &mut drafts, &|| {
             budget.is_none_or(|budget| began.elapsed() < budget)
         });
         self.spent += began.elapsed();
         let mut fell_back = 0;
-        for (position, Draft { verdict, mut evidence }) in positions.into_iter().zip(drafts) {
+        for (position, Draft { verdict, evidence }) in places.into_iter().zip(&mut drafts) {
             evidence.policy = number;
             fell_back += u64::from(evidence.fell_back);
             let start = self.evidence.len() as u32;
             evidence.put(&mut self.evidence);
             let end = self.evidence.len() as u32;
-            self.said.push(Said { verdict, evidence: start..end });
+            self.said.push(Said { verdict: *verdict, evidence: start..end });
             self.places[position] = self.said.len() as u32;
         }
+        self.drafts = drafts;
         fell_back
     }
 
@@ -198,18 +214,14 @@ impl Scoring {
 }
 
 impl Rows<'_> {
-    fn len(&self) -> usize {
-        self.payments.len()
-    }
-
     /// What the policy says of each row. Rows that are begun when time is up fall back.
     fn score(
         &self,
         policy: &Compiled,
         threads: Option<&rayon::ThreadPool>,
+        drafts: &mut [Draft],
         in_time: &(dyn Fn() -> bool + Sync),
-    ) -> Vec<Draft> {
-        let mut drafts = vec![Draft::default(); self.len()];
+    ) {
         let score = |(number, drafts): (usize, &mut [Draft])| match in_time() {
             true => self.score_chunk(policy, number * CHUNK_ROWS, drafts),
             false => drafts.iter_mut().for_each(|draft| {
@@ -217,13 +229,12 @@ impl Rows<'_> {
                 draft.evidence.fell_back = true;
             }),
         };
-        match threads.filter(|_| self.len() > CHUNK_ROWS) {
+        match threads.filter(|_| drafts.len() > CHUNK_ROWS) {
             Some(pool) => pool.install(|| {
                 drafts.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(score);
             }),
             None => drafts.chunks_mut(CHUNK_ROWS).enumerate().for_each(score),
         }
-        drafts
     }
 
     fn score_chunk(&self, policy: &Compiled, first: usize, drafts: &mut [Draft]) {
@@ -238,6 +249,7 @@ impl Rows<'_> {
                 model.score(values, &mut scores[..drafts.len()]);
             }
         }
+        let looks_at_texts = policy.looks_at_texts();
         let mut contributions = vec![0.0; columns];
         let mut with_score = vec![0.0; columns + 1];
         for (at, draft) in drafts.iter_mut().enumerate() {
@@ -246,7 +258,9 @@ impl Rows<'_> {
             let score = policy.model.as_ref().map(|_| scores[at]);
             with_score[columns] = score.unwrap_or(f32::NAN);
             let (payment, context) = self.payments[first + at];
-            let said = Seen { policy, payment, context, row: &with_score, at: self.at };
+            let row_and_score = &with_score[..];
+            let said =
+                Seen { policy, payment, context, row: row_and_score, at: self.at, looks_at_texts };
             let evidence = &mut draft.evidence;
             (draft.verdict, evidence.score) = (said.verdict(score), score);
             evidence.challenger = policy.challenger.as_ref().map(|_| {
@@ -275,6 +289,7 @@ struct Seen<'a> {
     /// Features, and the score behind them.
     row: &'a [f32],
     at: Timestamp,
+    looks_at_texts: bool,
 }
 
 impl Seen<'_> {
@@ -301,8 +316,8 @@ impl Seen<'_> {
 
     fn with_input<T>(&self, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
         let at = attempt::time_of(self.payment, self.at);
-        if !self.policy.has_rules() {
-            return look(&RuleInput { row: self.row, texts: &[], at });
+        if !self.looks_at_texts {
+            return look(&RuleInput { row: self.row, texts: &[None; TEXTS.len()], at });
         }
         let mut buffers = [[0; Hyphenated::LENGTH]; 2];
         let [payer, payee] = &mut buffers;

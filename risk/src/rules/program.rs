@@ -180,6 +180,11 @@ impl TextOperand {
 fn seldom() {}
 
 impl Program {
+    /// Whether any operation looks at a payment's texts.
+    pub(crate) fn looks_at_texts(&self) -> bool {
+        !self.texts.is_empty()
+    }
+
     /// Calls `hit` with each rule that holds, in order, until it says that this is enough.
     #[inline]
     pub(crate) fn run(&self, input: &RuleInput<'_>, mut hit: impl FnMut(u16) -> bool) {

@@ -239,6 +239,10 @@ proptest! {
             let decides = acting.min_by_key(|index| (rules[**index].action, **index));
 
             let input = RuleInput { row: &payment.row, texts: &payment.texts, at: Timestamp(NOW) };
+            if !set.looks_at_texts() {
+                let without = RuleInput { texts: &[None; TEXTS.len()], ..input };
+                prop_assert_eq!(set.evaluate(&without), set.evaluate(&input));
+            }
             let mut all = Vec::new();
             set.evaluate_all(&input, |rule| all.push(usize::from(rule)));
             all.sort_unstable();

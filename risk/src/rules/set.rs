@@ -223,6 +223,11 @@ impl RuleSet {
         }
     }
 
+    /// Whether [`RuleSet::evaluate`] looks at texts at all.
+    pub(crate) fn looks_at_texts(&self) -> bool {
+        self.acting.looks_at_texts()
+    }
+
     fn assert_fits(&self, input: &RuleInput<'_>) {
         assert_eq!(input.row.len(), self.vocabulary.feature_count(), "a row of the vocabulary");
         assert_eq!(input.texts.len(), self.vocabulary.text_count(), "texts of the vocabulary");

@@ -30,6 +30,9 @@ pub struct PostgresConfig {
     pub pool_wait_ms: u64,
     /// How long the server may work on one query, in milliseconds. Default: 5,000.
     pub statement_timeout_ms: u64,
+    /// Positions that a page of payments looks at where no filter but the amount is set, which has no
+    /// index; one that is not full then goes on behind its cursor. Default: 100,000.
+    pub page_looks: u64,
     /// How long the server may work on one step of the sink, in milliseconds. Default: 120,000.
     pub apply_timeout_ms: u64,
     /// How long a connection may take to be made, in milliseconds. Default: 5,000.
@@ -51,6 +54,7 @@ impl Default for PostgresConfig {
             pool_max: 8,
             pool_wait_ms: 2_000,
             statement_timeout_ms: 5_000,
+            page_looks: 100_000,
             apply_timeout_ms: 120_000,
             connect_timeout_ms: 5_000,
             retention_days: 0,

@@ -18,7 +18,7 @@ use millrace_sinks::{
         ReadError,
         model::{
             AccountPage, AsOf, CountAndSum, HoldQuery, Order, OutcomeKind, PageQuery, PaymentQuery,
-            ReadModel, Slice, TimeRange, TotalsBy, TotalsQuery,
+            ReadModel, Slice, Stop, TimeRange, TotalsBy, TotalsQuery,
         },
     },
 };
@@ -67,6 +67,59 @@ fn both_stores_answer_alike() {
             both.answers_alike(&history, &mut dice).await;
             both.equals_the_ledger(&history).await;
         });
+    }
+}
+
+/// Only an amount is asked for, which no index serves: pages stop early, go on where they stopped, and
+/// together are the list of the other store.
+#[test]
+fn pages_by_amount_alone_stop_and_go_on() {
+    let Some(server) = required(Postgres::start()) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let size = Size { accounts: 24, batches: 80, batch_payments: 12, step_s_max: 2_400 };
+    let history = history(7, size);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let config = PostgresConfig { page_looks: 50, ..PostgresConfig::new(&server.url()) };
+    let embedded = GraphqlSink::open(directory.path(), &GraphqlConfig::default());
+    let (mut embedded_sink, embedded) = embedded.expect("opens");
+    embedded_sink.apply(&history.batches).expect("applies");
+    let mut sink = PostgresSink::open(&config).expect("opens");
+    sink.apply(&history.batches).expect("applies");
+    let postgres = PostgresStore::open(&config, Some(&sink)).expect("is a url");
+    let everything = PaymentQuery::all(PageQuery::first(10_000));
+    for (least, ledger) in [(45_000, None), (20_000, Some(LedgerId(203))), (u128::MAX, None)] {
+        for (order, from_end) in
+            [(Order::NewestFirst, false), (Order::NewestFirst, true), (Order::OldestFirst, false)]
+        {
+            let query =
+                PaymentQuery { amount_min: Some(least), ledger, order, ..everything.clone() };
+            let expected = embedded.payments(&query).expect("reads").items;
+            let mut query = query;
+            (query.page.limit, query.page.from_end) = (3, from_end);
+            let (mut found, mut pages) = (Vec::new(), 0);
+            loop {
+                let slice = runtime.block_on(postgres.payments(query.clone())).expect("reads");
+                pages += 1;
+                let more = if from_end { slice.more_before } else { slice.more_after };
+                let end = if from_end { slice.items.first() } else { slice.items.last() };
+                let on = match slice.stopped_at {
+                    Some(Stop::After(place) | Stop::Before(place)) => Some(EventSeq(place)),
+                    None => end.map(|view| view.event.seq),
+                };
+                match from_end {
+                    true => found.splice(0..0, slice.items).for_each(drop),
+                    false => found.extend(slice.items),
+                }
+                if !more {
+                    break;
+                }
+                let from = if from_end { &mut query.page.before } else { &mut query.page.after };
+                *from = Some(on.expect("a place to go on from"));
+            }
+            assert_eq!(found, expected, "{query:?}");
+            assert!(pages > 5, "{pages} pages of 50 positions");
+        }
     }
 }
 

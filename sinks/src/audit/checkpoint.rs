@@ -64,7 +64,7 @@ impl Checkpoint {
     }
 
     /// What the signature covers.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!(
             "{}\n{}\n{}\ntime {}\noldest {}\n",
             self.origin,

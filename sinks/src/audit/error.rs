@@ -138,6 +138,17 @@ pub enum AuditError {
     /// The proof does not hold.
     #[error("the proof does not hold: {0}")]
     Proof(String),
+    /// A log that was built anew is not the one that was signed.
+    #[error(
+        "the audit log that the journal comes to contradicts what was signed, and nothing was \
+         replaced: {0}. Find out which of the two is right (millrace audit verify --journal); an event \
+         that is in quarantine, or was when it happened, is a reason that both are. To replace the log \
+         all the same, and keep it as evidence: millrace sinks rebuild audit --accept-other-root"
+    )]
+    Contradicts(String),
+    /// The statements of new keys do not lead from one key to the next.
+    #[error("the keys of the log do not follow from each other: {0}")]
+    KeyChain(String),
     /// The log is not what was written.
     #[error("{0}")]
     Faulty(Faults),

@@ -10,8 +10,8 @@ use std::{
 
 use super::{
     AuditError, Checkpoint, VerifyOptions,
+    chain::KeyChain,
     faults::Faults,
-    key::PublicKey,
     layout::{Layout, Span},
     parts::parse_line,
     reader::read_checkpoint,
@@ -44,13 +44,13 @@ pub(super) struct Evidence {
 pub(super) fn gather(
     layout: &Layout,
     options: &VerifyOptions,
-    key: &PublicKey,
+    keys: &KeyChain,
     faults: &mut Faults,
 ) -> Result<Evidence, AuditError> {
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        let checkpoint = newest_checkpoint(layout, key, faults)?;
+        let checkpoint = newest_checkpoint(layout, keys, faults)?;
         let (open, open_line) = open_segment(layout)?;
         let listing = layout.list()?;
         let end = listing.segments.last().map(|listed| listed.span.end);
@@ -70,7 +70,7 @@ pub(super) fn gather(
             let name = layout.short(&stray);
             faults.add(None, format!("{name}: is not named as a checkpoint is"));
         }
-        let signed = signed(layout, options, key, &checkpoint, &kept_sizes, faults)?;
+        let signed = signed(layout, options, keys, &checkpoint, &kept_sizes, faults)?;
         let segments = listing.segments.iter().map(|listed| listed.span);
         let segments = segments.filter(|span| span.end > checkpoint.oldest).collect();
         return Ok(Evidence { checkpoint, signed, kept_sizes, segments, open, open_line });
@@ -79,11 +79,11 @@ pub(super) fn gather(
 
 fn newest_checkpoint(
     layout: &Layout,
-    key: &PublicKey,
+    keys: &KeyChain,
     faults: &mut Faults,
 ) -> Result<Checkpoint, AuditError> {
     let problem = match read_checkpoint(&layout.checkpoint()) {
-        Ok(checkpoint) => match checkpoint.check(key) {
+        Ok(checkpoint) => match keys.check(&checkpoint) {
             Ok(()) => return Ok(checkpoint),
             Err(problem) => format!("checkpoint: {problem}"),
         },
@@ -116,7 +116,7 @@ fn open_segment(layout: &Layout) -> Result<(Option<File>, Vec<u8>), AuditError> 
 fn signed(
     layout: &Layout,
     options: &VerifyOptions,
-    key: &PublicKey,
+    keys: &KeyChain,
     newest: &Checkpoint,
     kept_sizes: &[u64],
     faults: &mut Faults,
@@ -152,12 +152,19 @@ fn signed(
     for (name, checkpoint) in &options.kept {
         signed.push(Signed { name: name.clone(), checkpoint: checkpoint.clone() });
     }
-    signed.retain(|Signed { name, checkpoint }| match checkpoint.check(key) {
+    signed.retain(|Signed { name, checkpoint }| match keys.check(checkpoint) {
         Ok(()) => true,
         Err(problem) => {
             faults.add(None, format!("{name}: {problem}"));
             false
         }
     });
+    // The trees at which keys were replaced have to be passed, too.
+    let name = |number: usize| layout.short(&layout.key_statement(number as u64 + 1));
+    let statements = keys.statements().iter().enumerate();
+    signed.extend(statements.map(|(number, statement)| Signed {
+        name: name(number),
+        checkpoint: statement.checkpoint.clone(),
+    }));
     Ok(signed)
 }

@@ -12,6 +12,7 @@
 //! | `checkpoint` | the newest signed checkpoint |
 //! | `checkpoints/<size>` | the checkpoint that was signed when a segment was sealed |
 //! | `key.pub` | the public key |
+//! | `keys/<number>` | that a key was replaced by another one; there is none before that |
 
 use std::{
     fs, io,
@@ -154,6 +155,26 @@ impl Layout {
 
     pub(super) fn public_key(&self) -> PathBuf {
         self.dir.join("key.pub")
+    }
+
+    pub(super) fn keys(&self) -> PathBuf {
+        self.dir.join("keys")
+    }
+
+    pub(super) fn key_statement(&self, number: u64) -> PathBuf {
+        self.keys().join(number.to_string())
+    }
+
+    /// Numbers of the statements, in order.
+    pub(super) fn list_keys(&self) -> Result<Vec<u64>, AuditError> {
+        let dir = self.keys();
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut numbers: Vec<u64> =
+            names(&dir)?.iter().filter_map(|name| name.parse().ok()).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// A path as faults name it: within the log's directory.

@@ -4,7 +4,7 @@
 //! worth against whom.
 //!
 //! Reading order: `line` (an event as a line), `merkle`, `nodes` and `tree` (RFC 6962), `checkpoint`
-//! and `key` (signatures), `sink` with `recover`, `signer` and `keeper` (the writer), `segment`,
+//! `key` and `chain` (signatures), `rotation` and `succession` (a new key, a log built anew), `sink` with `recover`, `signer` and `keeper` (the writer), `segment`,
 //! `index`, `view`, `search` and `reader` (readers), `verify` with `evidence`, `check`,
 //! `alignment` and `spine` (the check).
 //!
@@ -56,6 +56,7 @@
 //! write all that follow it anew: against that there are the tree and its signed checkpoints.
 
 mod alignment;
+mod chain;
 mod check;
 mod checkpoint;
 mod config;
@@ -77,11 +78,13 @@ mod proof_file;
 mod reader;
 mod recover;
 mod report;
+mod rotation;
 mod search;
 mod segment;
 mod signer;
 mod sink;
 mod spine;
+mod succession;
 mod tree;
 mod verify;
 mod view;
@@ -97,8 +100,10 @@ pub use proof::{ConsistencyProof, Proof};
 pub use proof_file::{ProofFile, Proven, hex};
 pub use reader::AuditReader;
 pub use report::AuditReport;
+pub use rotation::KeyRotation;
 pub use search::Order;
 pub use sink::AuditSink;
+pub use succession::{Compared, check_key, check_succession};
 pub use verify::{VerifyOptions, verify};
 
 /// Name of the open segment within the log's directory: its newest entries.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AuditError, AuditReader, Checkpoint, ConsistencyProof, Proof,
+    chain::KeyChain,
     key::PublicKey,
     merkle::{Hash, leaf_hash},
     parts::parse_line,
@@ -39,6 +40,10 @@ pub struct ProofFile {
     pub consistency: Option<Vec<String>>,
     /// The signed note.
     pub checkpoint: String,
+    /// Statements that lead from one key of the log to the next, oldest first; none where it has had one
+    /// key only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
 }
 
 /// What a proof that holds shows.
@@ -77,7 +82,8 @@ impl AuditReader {
             same if same == size => None,
             larger => Some(self.consistency_proof(size, larger)?),
         };
-        let file = ProofFile::new(entry.line, &proof, consistency.as_ref(), &checkpoint);
+        let mut file = ProofFile::new(entry.line, &proof, consistency.as_ref(), &checkpoint);
+        file.keys = self.key_statements()?;
         // What is handed out holds.
         file.check(&self.public_key()?)?;
         Ok(file)
@@ -102,6 +108,7 @@ impl ProofFile {
             root_hash: hex(&proof.root_hash),
             consistency: consistency.map(|proof| all(&proof.hashes)),
             checkpoint: checkpoint.to_note(),
+            keys: Vec::new(),
         }
     }
 
@@ -118,14 +125,18 @@ impl ProofFile {
         }
     }
 
-    /// Checks everything: entry, path, consistency and signature.
+    /// Checks everything: entry, path, consistency and signature, by a key that signed or was replaced
+    /// by one that did.
     ///
     /// # Errors
     /// The first thing that does not hold.
     pub fn check(&self, key: &PublicKey) -> Result<Proven, AuditError> {
         let wrong = |text: String| Err(AuditError::Proof(text));
         let checkpoint = Checkpoint::parse(&self.checkpoint, Path::new("the proof's checkpoint"))?;
-        if let Err(problem) = checkpoint.check(key) {
+        let names = (1..).map(|number| format!("statement {number} of its keys"));
+        let notes = names.zip(self.keys.iter().map(String::as_str));
+        let keys = KeyChain::follow(key, notes).map_err(AuditError::Proof)?;
+        if let Err(problem) = keys.check(&checkpoint) {
             return wrong(format!("the checkpoint {problem}"));
         }
         let leaf = leaf_hash(self.entry.as_bytes());

@@ -5,9 +5,10 @@ use std::{fs, io, ops::ControlFlow, path::Path};
 
 use super::{
     AuditEntry, AuditError, AuditQuery, Checkpoint,
+    chain::notes_of,
     index::BLOCK_ENTRIES,
     key::PublicKey,
-    layout::{Layout, Span},
+    layout::{Layout, Span as Segment},
     merkle::Hash,
     nodes::Nodes as _,
     proof::{ConsistencyProof, Proof},
@@ -15,6 +16,10 @@ use super::{
     segment::Blocks,
     tree::TreeReader,
     view::{View, Views},
+};
+use crate::{
+    graphql::model,
+    span::{Direction, Looked, Span},
 };
 
 /// Answers questions about one log. Cheap to clone; its methods read files and block.
@@ -71,15 +76,33 @@ impl AuditReader {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, AuditError> {
+        let newest_first = Span::between(None, before, model::Order::OldestFirst, true);
+        Ok(self.page(query, newest_first, limit)?.found)
+    }
+
+    /// The entries that fit and whose indexes are within bounds, in their direction. Sealed segments
+    /// are asked through their indexes, so it never stops early.
+    ///
+    /// # Errors
+    /// When a file can't be read or is damaged.
+    pub fn page(
+        &self,
+        query: &AuditQuery,
+        span: Span,
+        limit: usize,
+    ) -> Result<Looked<AuditEntry>, AuditError> {
+        let order = match span.direction {
+            Direction::Ascending => Order::OldestFirst,
+            Direction::Descending => Order::NewestFirst,
+        };
         let mut found = Vec::new();
-        if limit == 0 {
-            return Ok(found);
+        if limit > 0 && !span.is_empty() {
+            self.visit(query, span.low, span.high.checked_add(1), order, &mut |entry| {
+                found.push(entry);
+                if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
         }
-        self.visit(query, 0, before, Order::NewestFirst, &mut |entry| {
-            found.push(entry);
-            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        Ok(found)
+        Ok(Looked { found, stopped_at: None })
     }
 
     /// Hands `visit` the entries that fit, from index `begin` on and below index `end`, until it
@@ -97,7 +120,7 @@ impl AuditReader {
     ) -> Result<(), AuditError> {
         let view = self.view()?;
         let end = end.map_or(view.size, |end| end.min(view.size));
-        search(&self.layout, &view, query, Span { first: begin, end }, order, visit)
+        search(&self.layout, &view, query, Segment { first: begin, end }, order, visit)
     }
 
     /// One entry; `None` where there is none yet, or it is no longer kept.
@@ -199,6 +222,14 @@ impl AuditReader {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Statements that lead from one key of the log to the next, oldest first.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn key_statements(&self) -> Result<Vec<String>, AuditError> {
+        Ok(notes_of(&self.layout)?.into_iter().map(|(_, note)| note).collect())
     }
 
     /// The public key that lies beside the log.

@@ -32,6 +32,7 @@ use super::{
     nodes::Nodes as _,
     parts::{Summary, parse_line},
     reader::read_checkpoint,
+    rotation,
     segment::{BlockReader, sync_dir},
     signer::Signer,
     tree::{TreeReader, TreeWriter},
@@ -77,7 +78,9 @@ pub(super) fn recover(dir: &Path, config: &AuditConfig) -> Result<Recovered, Sin
     set_earlier_format_aside(&layout)?;
     create_dir(dir)?;
     let lock = take_lock(&layout)?;
-    let key = SigningKey::load_or_create(&key_path(dir, config), &config.origin)?;
+    let key_path = key_path(dir, config);
+    rotation::finish(&layout, &key_path, &config.origin)?;
+    let key = SigningKey::load_or_create(&key_path, &config.origin)?;
     let signer = match fs::read_to_string(layout.format()) {
         Ok(found) if found == FORMAT => {
             check_public_key(&layout, key.public())?;
@@ -95,7 +98,7 @@ pub(super) fn recover(dir: &Path, config: &AuditConfig) -> Result<Recovered, Sin
     open_segment(layout, lock, signer, sealed, raw)
 }
 
-fn take_lock(layout: &Layout) -> Result<File, AuditError> {
+pub(super) fn take_lock(layout: &Layout) -> Result<File, AuditError> {
     let path = layout.lock();
     let lock = File::options().write(true).create(true).truncate(false).open(&path);
     let lock = lock.map_err(AuditError::io("open", &path))?;

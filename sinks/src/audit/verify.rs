@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     AuditError, AuditReport, Checkpoint,
+    chain::{KeyChain, chain_of},
     check::Check,
     evidence::{Evidence, gather},
     faults::Faults,
@@ -28,7 +29,8 @@ const TRIES: usize = 3;
 /// What a check compares the log with.
 #[derive(Clone, Debug, Default)]
 pub struct VerifyOptions {
-    /// The key that signed; without one, the one that lies beside the log.
+    /// The key that is trusted, which signs or was replaced since; without one, the one that lies beside
+    /// the log.
     pub key: Option<PublicKey>,
     /// The first and the last entry to read; without them, all. Whole segments are read.
     pub range: Option<(u64, u64)>,
@@ -50,7 +52,12 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<AuditReport, AuditE
     };
     let mut tries = TRIES;
     loop {
-        let (checkpoint, checked) = verify_once(&layout, &key, options)?;
+        let keys = chain_of(&layout, &key)?.map_err(|problem| {
+            let mut faults = Faults::default();
+            faults.add(None, problem);
+            AuditError::Faulty(faults)
+        })?;
+        let (checkpoint, checked) = verify_once(&layout, &keys, options)?;
         tries -= 1;
         // Retention may have removed segments while they were being read.
         let is_moving = || {
@@ -65,14 +72,14 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<AuditReport, AuditE
 /// Checks the log as it is now. Also returns the newest checkpoint.
 fn verify_once(
     layout: &Layout,
-    key: &PublicKey,
+    keys: &KeyChain,
     options: &VerifyOptions,
 ) -> Result<(Checkpoint, Result<AuditReport, AuditError>), AuditError> {
     let mut faults = Faults::default();
-    let evidence = gather(layout, options, key, &mut faults)?;
+    let evidence = gather(layout, options, keys, &mut faults)?;
     let checkpoint = evidence.checkpoint.clone();
     let mut check = Check {
-        report: AuditReport::new(checkpoint.clone(), key.clone()),
+        report: AuditReport::new(checkpoint.clone(), keys.newest().clone()),
         layout: layout.clone(),
         faults,
         checkpoint: checkpoint.clone(),

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Object, Result, connection::Connection};
+use async_graphql::{Context, Object, Result};
 use millrace_ledger::{AccountFlags, Currency};
 use uuid::Uuid;
 
 use super::{
+    connection::Connection,
     enums::{AccountFlag, AccountState, ListOrder},
     error::coded,
     history_object::{BalanceEntry, HistoricBalances},
@@ -126,7 +127,7 @@ impl Account {
         #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
             String,
         >,
-    ) -> Result<Connection<String, Payment>> {
+    ) -> Result<Connection<Payment>> {
         let page = Paging { first, after, last, before };
         let account = Some(self.0.account.spec.id);
         lists::payments(ctx, account, filter.unwrap_or_default(), order, page).await
@@ -147,7 +148,7 @@ impl Account {
         #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
             String,
         >,
-    ) -> Result<Connection<String, Payment>> {
+    ) -> Result<Connection<Payment>> {
         let page = Paging { first, after, last, before };
         lists::holds(ctx, Some(self.0.account.spec.id), order, page).await
     }
@@ -167,7 +168,7 @@ impl Account {
         #[graphql(desc = "A cursor: only what is newer.")] before: Option<String>,
         #[graphql(desc = "RFC 3339: only what happened then or later.")] from_time: Option<String>,
         #[graphql(desc = "RFC 3339: only what happened before.")] to_time: Option<String>,
-    ) -> Result<Option<Connection<String, BalanceEntry>>> {
+    ) -> Result<Option<Connection<BalanceEntry>>> {
         let account = &self.0.account.spec;
         if !account.flags.has(AccountFlags::KEEPS_HISTORY) {
             return Ok(None);

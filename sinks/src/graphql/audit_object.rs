@@ -1,15 +1,17 @@
 //! The audit log that queries see: turns entries, proofs and checkpoints into GraphQL objects, so
 //! that a client can check them without trusting this server.
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject, connection::Connection};
+use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use millrace_ledger::{AccountId, PaymentId};
 use uuid::Uuid;
 
 use super::{
+    connection::{Connection, connection},
     enums::AuditKind,
     error::{audit_failed, malformed, switched_off},
-    paging::{Of, Paging, cursor, forward_connection, time},
+    model::Order,
+    paging::{Of, Paging, time},
     services::Services,
 };
 use crate::{
@@ -182,7 +184,7 @@ pub(super) async fn entries(
     ctx: &Context<'_>,
     filter: AuditFilter,
     page: Paging,
-) -> Result<Connection<String, AuditEntry>> {
+) -> Result<Connection<AuditEntry>> {
     let query = AuditQuery {
         actor: filter.actor,
         account: filter.account.map(|id| AccountId(id.as_u128())),
@@ -198,7 +200,7 @@ pub(super) async fn of_payment(
     ctx: &Context<'_>,
     payment: PaymentId,
     page: Paging,
-) -> Result<Connection<String, AuditEntry>> {
+) -> Result<Connection<AuditEntry>> {
     page_of(ctx, AuditQuery { payment: Some(payment), ..AuditQuery::default() }, page).await
 }
 
@@ -206,11 +208,13 @@ async fn page_of(
     ctx: &Context<'_>,
     query: AuditQuery,
     page: Paging,
-) -> Result<Connection<String, AuditEntry>> {
-    let (limit, before) = page.forward(Of::Entries)?;
-    let found = ask(ctx, move |log| log.entries(&query, before, limit + 1)).await?;
-    let cursor_of = |entry: &audit::AuditEntry| cursor(Of::Entries, u128::from(entry.index));
-    Ok(forward_connection(found, limit, before.is_none(), cursor_of, AuditEntry))
+) -> Result<Connection<AuditEntry>> {
+    let page = page.numbered(Of::Entries)?;
+    let read = move |log: &AuditReader| {
+        page.read(Order::NewestFirst, |span, limit| log.page(&query, span, limit))
+    };
+    let place = |entry: &audit::AuditEntry| u128::from(entry.index);
+    Ok(connection(ask(ctx, read).await?, Of::Entries, place, AuditEntry))
 }
 
 /// One entry.

@@ -65,6 +65,9 @@ pub struct LimitsConfig {
     pub root_fields: usize,
     /// Milliseconds that one look into the store may take. Default: 2,000.
     pub read_ms: u64,
+    /// Payments and places of lists that one page may look at; one that is not full then goes on
+    /// behind its cursor. Default: 100,000; at least 64.
+    pub page_looks: u64,
     /// Milliseconds that an answer may take. Default: 5,000.
     pub answer_ms: u64,
     /// Queries by hash that are remembered. Default: 1,000.
@@ -104,6 +107,7 @@ impl Default for LimitsConfig {
             aliases: 100,
             root_fields: 20,
             read_ms: 2_000,
+            page_looks: 100_000,
             answer_ms: 5_000,
             persisted_entries: 1_000,
             connections: 1_000,

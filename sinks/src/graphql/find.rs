@@ -1,6 +1,6 @@
 //! Finds payments: consumes filters and pages, produces payments as they stand. Guarantees that the
 //! answer is exact, whichever lists it was found by, and that a page costs what the rarest of its
-//! filters lets through, or that it says so.
+//! filters lets through, and never more than a bound: one that would cost more says where it stopped.
 
 use std::ops::Bound;
 
@@ -9,46 +9,18 @@ use millrace_ledger::{EventSeq, PaymentId, Status, Timestamp};
 
 use super::{
     keys::{ListOf, id_key, reference_prefix},
-    list::{Common, Direction, List},
+    list::{Common, List, Step},
     model::{HoldQuery, Order, PageQuery, PaymentQuery, Slice},
     read::{PaymentView, ReadError, ReadStore, stateless},
     row::{self, RowError},
 };
-
-/// Positions to look at, bounds included, and in which direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) low: u64,
-    pub(super) high: u64,
-    pub(super) direction: Direction,
-}
+use crate::span::{Direction, Looked, Span};
 
 impl Span {
     /// What a page of a list in this order looks at.
     pub(super) fn of(page: &PageQuery, order: Order) -> Self {
-        let forward = order == Order::OldestFirst;
-        let (above, below) = match forward {
-            true => (page.after, page.before),
-            false => (page.before, page.after),
-        };
-        let (low, high) = (
-            above.map_or(0, |seq| seq.0.saturating_add(1)),
-            below.map_or(u64::MAX, |seq| seq.0.saturating_sub(1)),
-        );
-        // Nothing is below 0, and nothing above the greatest number.
-        let empty = below == Some(EventSeq(0)) || above == Some(EventSeq(u64::MAX));
-        let direction = match forward != page.from_end {
-            true => Direction::Ascending,
-            false => Direction::Descending,
-        };
-        match empty {
-            true => Self { low: 1, high: 0, direction },
-            false => Self { low, high, direction },
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.low > self.high
+        let place = |seq: EventSeq| seq.0;
+        Self::between(page.after.map(place), page.before.map(place), order, page.from_end)
     }
 }
 
@@ -66,8 +38,8 @@ impl ReadStore {
         if let Some(to) = query.to_time {
             span.high = span.high.min(self.last_before(&snapshot, to)?);
         }
-        let found = match span.is_empty() {
-            true => Vec::new(),
+        let looked = match span.is_empty() {
+            true => Looked { found: Vec::new(), stopped_at: None },
             false => {
                 let lists = self.lists(&snapshot, query, span.direction);
                 match lists.is_empty() {
@@ -76,7 +48,7 @@ impl ReadStore {
                 }
             }
         };
-        Ok(query.page.slice(found))
+        Ok(query.page.slice_until(looked))
     }
 
     /// The lists that a payment must be in.
@@ -114,20 +86,26 @@ impl ReadStore {
         query: &PaymentQuery,
         lists: Vec<List<'_>>,
         span: Span,
-    ) -> Result<Vec<PaymentView>, ReadError> {
+    ) -> Result<Looked<PaymentView>, ReadError> {
         let mut deadline = self.deadline();
-        let mut common = Common::new(lists, span.direction, span.low, span.high);
-        let mut found = Vec::new();
-        while found.len() <= query.page.limit
-            && let Some(seq) = common.next(&mut deadline)?
-        {
+        let mut common = Common::new(lists, span);
+        let (mut found, mut stopped_at) = (Vec::new(), None);
+        while found.len() <= query.page.limit {
+            let seq = match common.next(&mut deadline)? {
+                Step::Member(seq) => seq,
+                Step::End => break,
+                Step::Spent(place) => {
+                    stopped_at = Some(place);
+                    break;
+                }
+            };
             deadline.check()?;
             let view = self.payment_at(snapshot, EventSeq(seq))?;
             if passes(&view, query) {
                 found.push(view);
             }
         }
-        Ok(found)
+        Ok(Looked { found, stopped_at })
     }
 
     /// Without a list to go by: all payments of the span, one after the other.
@@ -136,25 +114,25 @@ impl ReadStore {
         snapshot: &Snapshot,
         query: &PaymentQuery,
         span: Span,
-    ) -> Result<Vec<PaymentView>, ReadError> {
+    ) -> Result<Looked<PaymentView>, ReadError> {
         let mut deadline = self.deadline();
         let keys = span.low.to_be_bytes()..=span.high.to_be_bytes();
         let mut rows = snapshot.range(&self.tables.payments, keys);
-        let mut found = Vec::new();
+        let (mut found, mut last) = (Vec::new(), 0);
         while found.len() <= query.page.limit {
-            let row = match span.direction {
-                Direction::Ascending => rows.next(),
-                Direction::Descending => rows.next_back(),
-            };
-            let Some(row) = row else { break };
+            let Some(row) = span.next(&mut rows) else { break };
+            if deadline.is_spent() {
+                return Ok(Looked { found, stopped_at: Some(last) });
+            }
             deadline.check()?;
             let (key, value) = row.into_inner()?;
-            let view = stateless(EventSeq(row::position(&key)?), &value)?;
+            last = row::position(&key)?;
+            let view = stateless(EventSeq(last), &value)?;
             if passes(&view, query) {
                 found.push(self.with_state(snapshot, view)?);
             }
         }
-        Ok(found)
+        Ok(Looked { found, stopped_at: None })
     }
 
     /// As [`super::model::ReadModel::refunds`].
@@ -219,11 +197,7 @@ pub(super) fn positions(
     let mut rows = snapshot.range(table, id_key(id, span.low)..=id_key(id, span.high));
     let mut found = Vec::new();
     while found.len() < limit {
-        let row = match span.direction {
-            Direction::Ascending => rows.next(),
-            Direction::Descending => rows.next_back(),
-        };
-        let Some(row) = row else { break };
+        let Some(row) = span.next(&mut rows) else { break };
         found.push(EventSeq(row::position(row.key()?.get(16..).ok_or(RowError)?)?));
     }
     Ok(found)

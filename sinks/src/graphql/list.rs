@@ -8,16 +8,10 @@ use super::{
     read::{Deadline, ReadError},
     row::{self, RowError},
 };
+use crate::span::{Direction, Span};
 
 /// Rows that are read one after the other before a far member is looked up by its key.
 const STEPS_MAX: u32 = 4;
-
-/// Which way a list is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Ascending,
-    Descending,
-}
 
 /// One list, read in one direction.
 pub(super) struct List<'a> {
@@ -112,6 +106,16 @@ impl<'a> List<'a> {
     }
 }
 
+/// One step through what lists have in common.
+pub(super) enum Step {
+    /// The next member of all lists.
+    Member(u64),
+    /// There is no more.
+    End,
+    /// The work is done; the last place that was looked at.
+    Spent(u64),
+}
+
 /// The members that several lists have in common, within bounds.
 pub(super) struct Common<'a> {
     lists: Vec<List<'a>>,
@@ -123,8 +127,9 @@ pub(super) struct Common<'a> {
 }
 
 impl<'a> Common<'a> {
-    /// At least one list, all in this direction; bounds included.
-    pub(super) fn new(lists: Vec<List<'a>>, direction: Direction, low: u64, high: u64) -> Self {
+    /// At least one list, all in this direction.
+    pub(super) fn new(lists: Vec<List<'a>>, span: Span) -> Self {
+        let Span { low, high, direction } = span;
         let (next, end) = match direction {
             Direction::Ascending => (low, high),
             Direction::Descending => (high, low),
@@ -133,13 +138,19 @@ impl<'a> Common<'a> {
     }
 
     /// The next member of all lists.
-    pub(super) fn next(&mut self, deadline: &mut Deadline) -> Result<Option<u64>, ReadError> {
-        let Some(mut candidate) = self.next else { return Ok(None) };
+    pub(super) fn next(&mut self, deadline: &mut Deadline) -> Result<Step, ReadError> {
+        let Some(mut candidate) = self.next else { return Ok(Step::End) };
         // A candidate counts when every list has it; one that does not have it names a farther one.
         let mut agreeing = 0;
         let mut turn = 0;
         while agreeing < self.lists.len() {
             deadline.check()?;
+            if deadline.is_spent() {
+                return Ok(Step::Spent(match self.direction {
+                    Direction::Ascending => candidate.saturating_sub(1),
+                    Direction::Descending => candidate.saturating_add(1),
+                }));
+            }
             match self.lists[turn].seek(candidate)? {
                 Some(found) if self.is_within(found) => {
                     agreeing = if found == candidate { agreeing + 1 } else { 1 };
@@ -147,7 +158,7 @@ impl<'a> Common<'a> {
                 }
                 _ => {
                     self.next = None;
-                    return Ok(None);
+                    return Ok(Step::End);
                 }
             }
             turn = (turn + 1) % self.lists.len();
@@ -157,7 +168,7 @@ impl<'a> Common<'a> {
             Direction::Descending => candidate.checked_sub(1),
         };
         self.next = self.next.filter(|next| self.is_within(*next));
-        Ok(Some(candidate))
+        Ok(Step::Member(candidate))
     }
 
     fn is_within(&self, seq: u64) -> bool {

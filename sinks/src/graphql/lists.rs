@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, InputObject, Result, connection::Connection};
+use async_graphql::{Context, InputObject, Result};
 use millrace_ledger::{
     AccountId, AccountSpec, EventSeq, LedgerId, Operation, PaymentId, RejectReason,
 };
 
 use super::{
+    connection::{Connection, connection},
     enums::{ListOrder, PaymentStatus, RiskDecision},
     error::malformed,
     history_object::BalanceEntry,
+    history_row::HistoryRow,
     model::{HoldQuery, Order, PageQuery, PaymentQuery, Slice, TimeRange},
-    paging::{self, Paging, connection, event_cursor, time},
+    paging::{self, Of, Paging, time},
     payment_object::Payment,
     read::PaymentView,
     reader::read,
@@ -90,7 +92,7 @@ pub(super) async fn payments(
     filter: PaymentFilter,
     order: Option<ListOrder>,
     page: Paging,
-) -> Result<Connection<String, Payment>> {
+) -> Result<Connection<Payment>> {
     let query = filter.query(account, order, page.of_events()?)?;
     Ok(payment_connection(read(ctx, |model| model.payments(query)).await?))
 }
@@ -100,7 +102,7 @@ pub(super) async fn holds(
     account: Option<AccountId>,
     order: Option<ListOrder>,
     page: Paging,
-) -> Result<Connection<String, Payment>> {
+) -> Result<Connection<Payment>> {
     let order = order.map_or(Order::NewestFirst, Order::from);
     let query = HoldQuery { page: page.of_events()?, order, account };
     Ok(payment_connection(read(ctx, |model| model.holds(query)).await?))
@@ -110,7 +112,7 @@ pub(super) async fn follow_ups(
     ctx: &Context<'_>,
     original: PaymentId,
     page: Paging,
-) -> Result<Connection<String, Payment>> {
+) -> Result<Connection<Payment>> {
     let page = page.of_events()?;
     Ok(payment_connection(read(ctx, |model| model.refunds(original, page)).await?))
 }
@@ -124,8 +126,9 @@ pub(super) async fn refunds(ctx: &Context<'_>, original: PaymentId) -> Result<Ve
     Ok(accepted.map(|view| Payment(Arc::new(view))).collect())
 }
 
-fn payment_connection(slice: Slice<PaymentView>) -> Connection<String, Payment> {
-    connection(slice, |view| event_cursor(view.event.seq), |view| Payment(Arc::new(view)))
+fn payment_connection(slice: Slice<PaymentView>) -> Connection<Payment> {
+    let place = |view: &PaymentView| u128::from(view.event.seq.0);
+    connection(slice, Of::Events, place, |view| Payment(Arc::new(view)))
 }
 
 /// The part of an account's history that a query asks for.
@@ -139,10 +142,11 @@ pub(super) async fn balance_history(
     ctx: &Context<'_>,
     account: &AccountSpec,
     arguments: HistoryArguments,
-) -> Result<Connection<String, BalanceEntry>> {
+) -> Result<Connection<BalanceEntry>> {
     let page = arguments.page.of_events()?;
     let range = TimeRange { from: time(arguments.from_time)?, to: time(arguments.to_time)? };
     let (id, ledger) = (account.id, account.ledger);
     let found = read(ctx, |model| model.balance_history(id, range, page)).await?;
-    Ok(connection(found, |row| event_cursor(row.seq), |row| BalanceEntry { ledger, row }))
+    let place = |row: &HistoryRow| u128::from(row.seq.0);
+    Ok(connection(found, Of::Events, place, |row| BalanceEntry { ledger, row }))
 }

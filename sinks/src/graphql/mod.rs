@@ -39,6 +39,7 @@ mod acts;
 mod applied;
 mod audit_object;
 mod config;
+mod connection;
 mod embedded;
 mod enums;
 mod error;

@@ -12,6 +12,9 @@
 //! is *after* a position is older. The items of a [`Slice`] stand in the list's order, whichever
 //! end the page was counted from. A cursor is the position of an event, so that it stays where it
 //! is while events are added.
+//!
+//! The work for a page is bounded. Filters that no index serves, such as the amount, may let nothing
+//! through for a long time: then the page ends early, and [`Slice::stopped_at`] is where.
 
 use futures_util::future::BoxFuture;
 use millrace_ledger::{
@@ -25,6 +28,7 @@ use super::{
     read::{AccountView, LedgerConservation, PaymentView, ReadError},
     read_history::TimedOutHold,
 };
+use crate::span::Looked;
 
 /// An answer that is on its way.
 pub type Reading<'a, T> = BoxFuture<'a, Result<T, ReadError>>;
@@ -152,8 +156,14 @@ impl PageQuery {
     /// order, or against it where the page is counted [`Self::from_end`].
     #[must_use]
     pub fn slice<T>(&self, found: Vec<T>) -> Slice<T> {
+        self.slice_until(Looked { found, stopped_at: None })
+    }
+
+    /// As [`Self::slice`], of a look that may have stopped early.
+    #[must_use]
+    pub fn slice_until<T>(&self, looked: Looked<T>) -> Slice<T> {
         let bounded = [self.after.is_some(), self.before.is_some()];
-        Slice::cut(found, self.limit, self.from_end, bounded)
+        Slice::cut(looked, self.limit, self.from_end, bounded)
     }
 }
 
@@ -181,7 +191,7 @@ impl AccountPage {
     #[must_use]
     pub fn slice<T>(&self, found: Vec<T>) -> Slice<T> {
         let bounded = [self.after.is_some(), self.before.is_some()];
-        Slice::cut(found, self.limit, self.from_end, bounded)
+        Slice::cut(Looked { found, stopped_at: None }, self.limit, self.from_end, bounded)
     }
 }
 
@@ -196,20 +206,34 @@ pub struct Slice<T> {
     /// Whether to look for more after the last item: the page was counted from its start and there
     /// is more in its range, or it named a place to come before.
     pub more_after: bool,
+    /// Where the page ended before it was full, because it may look at only so much.
+    pub stopped_at: Option<Stop>,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// With a page after this place.
+    After(u64),
+    /// With a page before this place.
+    Before(u64),
 }
 
 impl<T> Slice<T> {
     /// Makes a page of what was found: up to one item more than fits, from the end that the page is
-    /// counted from.
-    fn cut(mut found: Vec<T>, limit: usize, from_end: bool, bounded: [bool; 2]) -> Self {
-        let more = found.len() > limit;
+    /// counted from. `bounded`: whether it named a place to come after, and one to come before.
+    pub(super) fn cut(looked: Looked<T>, limit: usize, from_end: bool, bounded: [bool; 2]) -> Self {
+        let Looked { mut found, stopped_at } = looked;
+        let stopped_at = stopped_at.filter(|_| found.len() <= limit);
+        let stopped_at = stopped_at.map(if from_end { Stop::Before } else { Stop::After });
+        let more = found.len() > limit || stopped_at.is_some();
         found.truncate(limit);
         if from_end {
             found.reverse();
         }
         let [more_before, more_after] =
             [bounded[0] || from_end && more, bounded[1] || !from_end && more];
-        Self { items: found, more_before, more_after }
+        Self { items: found, more_before, more_after, stopped_at }
     }
 }
 

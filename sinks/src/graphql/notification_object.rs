@@ -1,15 +1,17 @@
 //! Notifications that queries see: turns what the inbox keeps into GraphQL objects, and what owners
 //! want back into preferences.
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject, connection::Connection};
+use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use millrace_ledger::{AccountId, LedgerId, PaymentId};
 use uuid::Uuid;
 
 use super::{
+    connection::{Connection, connection},
     enums::{NotificationChannel, NotificationKind, NotificationState},
     error::{malformed, sink_failed, switched_off},
+    model::Order,
     money::Money,
-    paging::{Of, Paging, cursor, forward_connection},
+    paging::{Of, Paging},
     payment_object::{self, Payment, uuid},
     services::Services,
 };
@@ -310,7 +312,7 @@ pub(super) async fn notifications(
     ctx: &Context<'_>,
     filter: NotificationFilter,
     page: Paging,
-) -> Result<Connection<String, Notification>> {
+) -> Result<Connection<Notification>> {
     page_of(ctx, filter.query(), page).await
 }
 
@@ -319,7 +321,7 @@ pub(super) async fn of_payment(
     ctx: &Context<'_>,
     payment: PaymentId,
     page: Paging,
-) -> Result<Connection<String, Notification>> {
+) -> Result<Connection<Notification>> {
     page_of(ctx, InboxQuery { payment: Some(payment), ..InboxQuery::default() }, page).await
 }
 
@@ -327,9 +329,11 @@ async fn page_of(
     ctx: &Context<'_>,
     query: InboxQuery,
     page: Paging,
-) -> Result<Connection<String, Notification>> {
-    let (limit, before) = page.forward(Of::Notifications)?;
-    let found = ask(ctx, move |inbox| inbox.list(query, before, limit + 1)).await?;
-    let cursor_of = |told: &notify::Notification| cursor(Of::Notifications, u128::from(told.id));
-    Ok(forward_connection(found, limit, before.is_none(), cursor_of, Notification))
+) -> Result<Connection<Notification>> {
+    let page = page.numbered(Of::Notifications)?;
+    let read = move |inbox: &Inbox| {
+        page.read(Order::NewestFirst, |span, limit| inbox.page(query, span, limit))
+    };
+    let place = |told: &notify::Notification| u128::from(told.id);
+    Ok(connection(ask(ctx, read).await?, Of::Notifications, place, Notification))
 }

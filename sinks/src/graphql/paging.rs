@@ -2,18 +2,18 @@
 //! connections for clients. Guarantees that cursors are opaque, and that one of another kind of
 //! list is refused.
 
-use async_graphql::{
-    OutputType, Result,
-    connection::{Connection, Edge},
-};
+use async_graphql::Result;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use millrace_ledger::{AccountId, EventSeq, Timestamp};
 
 use super::{
     error::coded,
-    model::{AccountPage, PageQuery, Slice},
+    model::{AccountPage, Order, PageQuery, Slice},
 };
-use crate::text::parse_rfc3339;
+use crate::{
+    span::{Direction, Looked, Span},
+    text::parse_rfc3339,
+};
 
 /// Items of a page when a query does not say.
 pub const FIRST_DEFAULT: i32 = 50;
@@ -105,44 +105,57 @@ impl Paging {
         Ok(AccountPage { after, before, limit, from_end })
     }
 
-    /// A page of a list that is read from its start only: how many, and after which place.
-    pub(super) fn forward(self, of: Of) -> Result<(usize, Option<u64>)> {
-        let (limit, _) = self.size()?;
-        let after = self.after.map(|cursor| {
+    /// A page of a list whose places are numbers.
+    pub(super) fn numbered(self, of: Of) -> Result<NumberedPage> {
+        let (limit, from_end) = self.size()?;
+        let number = |cursor: String| {
             u64::try_from(place(of, &cursor)?)
                 .map_err(|_| coded("the cursor is too large", "CURSOR_MALFORMED"))
-        });
-        Ok((limit, after.transpose()?))
+        };
+        let [after, before] = [self.after, self.before].map(|at| at.map(number).transpose());
+        Ok(NumberedPage { after: after?, before: before?, limit, from_end })
     }
 }
 
-/// A connection out of a slice.
-pub(super) fn connection<View, Node: OutputType>(
-    slice: Slice<View>,
-    cursor: impl Fn(&View) -> String,
-    node: impl Fn(View) -> Node,
-) -> Connection<String, Node> {
-    let mut page = Connection::new(slice.more_before, slice.more_after);
-    page.edges.extend(slice.items.into_iter().map(|view| Edge::new(cursor(&view), node(view))));
-    page
-}
-
-/// The cursor of an event.
-pub(super) fn event_cursor(seq: EventSeq) -> String {
-    cursor(Of::Events, u128::from(seq.0))
-}
-
-/// A connection out of what was found from the start: one item more than fits, if there is one.
-pub(super) fn forward_connection<View, Node: OutputType>(
-    mut found: Vec<View>,
+/// A page of a list whose places are numbers: notifications, entries, reviews.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NumberedPage {
+    after: Option<u64>,
+    before: Option<u64>,
     limit: usize,
-    is_first: bool,
-    cursor: impl Fn(&View) -> String,
-    node: impl Fn(View) -> Node,
-) -> Connection<String, Node> {
-    let more_after = found.len() > limit;
-    found.truncate(limit);
-    connection(Slice { items: found, more_before: !is_first, more_after }, cursor, node)
+    from_end: bool,
+}
+
+impl NumberedPage {
+    /// Makes the page of what `look` finds: at most so many, in the direction of the span. What lies
+    /// beyond the places that the page names is looked for, so that both ends tell the truth even
+    /// where what was there is gone.
+    pub(super) fn read<View, Failure>(
+        &self,
+        order: Order,
+        look: impl Fn(Span, usize) -> Result<Looked<View>, Failure>,
+    ) -> Result<Slice<View>, Failure> {
+        let Self { after, before, limit, from_end } = *self;
+        let is_any = |span: Option<Span>| match span {
+            Some(span) => {
+                let looked = look(span, 1)?;
+                Ok(!looked.found.is_empty() || looked.stopped_at.is_some())
+            }
+            None => Ok(false),
+        };
+        let up_to = |high| Span { low: 0, high, direction: Direction::Descending };
+        let from = |low| Span { low, high: u64::MAX, direction: Direction::Ascending };
+        let beyond = match order {
+            Order::OldestFirst => [is_any(after.map(up_to))?, is_any(before.map(from))?],
+            Order::NewestFirst => [is_any(after.map(from))?, is_any(before.map(up_to))?],
+        };
+        let span = Span::between(after, before, order, from_end);
+        let looked = match span.is_empty() {
+            true => Looked { found: Vec::new(), stopped_at: None },
+            false => look(span, limit.saturating_add(1))?,
+        };
+        Ok(Slice::cut(looked, limit, from_end, beyond))
+    }
 }
 
 /// What a page counts against the limit: each item counts in full.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Object, Result, SimpleObject, connection::Connection};
+use async_graphql::{Context, Object, Result, SimpleObject};
 use millrace_ledger::{AccountId, Amount, Operation as LedgerOperation, PaymentId, Status};
 use millrace_protos::v1;
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     account_object::Account,
     audit_object::{self, AuditEntry},
+    connection::Connection,
     enums::{Channel, HoldState, Operation, PaymentFlag, PaymentStatus, RiskDecision},
     lists,
     money::{Balances, Money},
@@ -164,7 +165,7 @@ impl Payment {
         #[graphql(desc = "A cursor: only what is newer.")] after: Option<String>,
         #[graphql(desc = "At most so many from the newest, at most 200.")] last: Option<i32>,
         #[graphql(desc = "A cursor: only what is older.")] before: Option<String>,
-    ) -> Result<Connection<String, Payment>> {
+    ) -> Result<Connection<Payment>> {
         let page = Paging { first, after, last, before };
         lists::follow_ups(ctx, self.0.event.payment.id, page).await
     }
@@ -244,26 +245,32 @@ impl Payment {
     }
 
     /// What owners were told of it, newest first.
-    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
     async fn notifications(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
-        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
-    ) -> Result<Connection<String, Notification>> {
-        let page = Paging { first, after, ..Paging::default() };
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it.")] before: Option<String>,
+    ) -> Result<Connection<Notification>> {
+        let page = Paging { first, after, last, before };
         notification_object::of_payment(ctx, self.0.event.payment.id, page).await
     }
 
     /// Entries of the audit log that name it, newest first.
-    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
     async fn audit_entries(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
-        #[graphql(desc = "A cursor: only what is older.")] after: Option<String>,
-    ) -> Result<Connection<String, AuditEntry>> {
-        let page = Paging { first, after, ..Paging::default() };
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it.")] before: Option<String>,
+    ) -> Result<Connection<AuditEntry>> {
+        let page = Paging { first, after, last, before };
         audit_object::of_payment(ctx, self.0.event.payment.id, page).await
     }
 

@@ -17,6 +17,7 @@ use prost::Message as _;
 
 use super::{
     applied::Applied,
+    config::LimitsConfig,
     model::{AccountPage, Slice},
     row::{self, PaymentStateRow, RowError},
     tables::Tables,
@@ -55,22 +56,29 @@ impl From<RowError> for ReadError {
     }
 }
 
-/// When an answer is due. Questions that look at much ask it often, so it rarely looks at a clock.
+/// When an answer is due, and how much may be looked at for it. Questions that look at much ask it
+/// often, so it rarely looks at a clock.
 pub(super) struct Deadline {
     started: Instant,
     max: Duration,
-    checks: u32,
+    checks: u64,
+    looks_max: u64,
 }
 
 impl Deadline {
     /// # Errors
     /// When time is up.
     pub(super) fn check(&mut self) -> Result<(), ReadError> {
-        self.checks = self.checks.wrapping_add(1);
+        self.checks += 1;
         if self.checks.is_multiple_of(64) && self.started.elapsed() > self.max {
             return Err(ReadError::TooSlow(self.max.as_millis() as u64));
         }
         Ok(())
+    }
+
+    /// Whether as much was looked at as may be: a page ends there, full or not.
+    pub(super) fn is_spent(&self) -> bool {
+        self.checks >= self.looks_max
     }
 }
 
@@ -142,11 +150,16 @@ pub struct ReadStore {
     pub(super) tables: Tables,
     pub(super) applied: Arc<Applied>,
     read_max: Duration,
+    looks_max: u64,
 }
 
+/// Fewer looks might not get a page past one payment that many lists have.
+const LOOKS_MIN: u64 = 64;
+
 impl ReadStore {
-    pub(super) fn new(tables: Tables, applied: Arc<Applied>, read_max: Duration) -> Self {
-        Self { tables, applied, read_max }
+    pub(super) fn new(tables: Tables, applied: Arc<Applied>, limits: &LimitsConfig) -> Self {
+        let read_max = Duration::from_millis(limits.read_ms);
+        Self { tables, applied, read_max, looks_max: limits.page_looks.max(LOOKS_MIN) }
     }
 
     /// The last event that queries see; 0 when there is none.
@@ -162,7 +175,8 @@ impl ReadStore {
     }
 
     pub(super) fn deadline(&self) -> Deadline {
-        Deadline { started: Instant::now(), max: self.read_max, checks: 0 }
+        let (started, looks_max) = (Instant::now(), self.looks_max);
+        Deadline { started, max: self.read_max, checks: 0, looks_max }
     }
 
     /// The payment with this id.

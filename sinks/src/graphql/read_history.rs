@@ -8,10 +8,10 @@ use fjall::{Readable as _, Snapshot};
 use millrace_ledger::{AccountId, Balances, EventSeq, LedgerId, Timestamp};
 
 use super::{
-    find::{Span, positions},
+    find::positions,
     history_row::{ExpiryRow, HistoryRow},
     keys::{ListOf, hour_of, hour_start_ns, id_key, totals_key},
-    list::{Direction, List},
+    list::List,
     model::{
         AsOf, BalancesAt, Order, OutcomeKind, PageQuery, Slice, TimeRange, Total, TotalsBy,
         TotalsQuery,
@@ -20,7 +20,10 @@ use super::{
     row::{self, RowError},
     totals_row::TotalsRow,
 };
-use crate::store::get;
+use crate::{
+    span::{Direction, Span},
+    store::get,
+};
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 const HOURS_OF_DAY: u32 = 24;
@@ -62,11 +65,7 @@ impl ReadStore {
             let keys = id_key(account.0, span.low)..=id_key(account.0, span.high);
             let mut rows = snapshot.range(&self.tables.history, keys);
             while found.len() <= page.limit {
-                let row = match span.direction {
-                    Direction::Ascending => rows.next(),
-                    Direction::Descending => rows.next_back(),
-                };
-                let Some(row) = row else { break };
+                let Some(row) = span.next(&mut rows) else { break };
                 let (key, value) = row.into_inner()?;
                 found.push(HistoryRow::read(seq_of(&key)?, &value)?);
             }

@@ -1,21 +1,23 @@
 //! Reviews that queries see: turns what the desk keeps into GraphQL objects.
 
-use async_graphql::{Context, Object, Result, SimpleObject, connection::Connection};
+use async_graphql::{Context, Object, Result, SimpleObject};
 use millrace_ledger::{PaymentId, Timestamp};
-use millrace_risk::desk::{Decided, Deed as DeskDeed, OpenPage, Resolution, Standing};
+use millrace_risk::desk::{Decided, Deed as DeskDeed, Resolution, Standing};
 use uuid::Uuid;
 
 use super::{
+    connection::{Connection, connection},
     enums::{HoldEnd, ReviewKind},
     error::{read_failed, switched_off},
+    model::Order,
     money::Money,
-    paging::{Of, Paging, cursor, forward_connection},
+    paging::{Of, Paging},
     payment_object::{self, Payment},
     read::ReadError,
     risk_object::RiskExplanation,
     services::Services,
 };
-use crate::{ReviewStore, text::rfc3339};
+use crate::{ReviewStore, span::Looked, text::rfc3339};
 
 /// Something that somebody did.
 #[derive(SimpleObject)]
@@ -161,13 +163,17 @@ pub(super) async fn reviews(
     kind: Option<ReviewKind>,
     claimed_by: Option<String>,
     page: Paging,
-) -> Result<Connection<String, Review>> {
-    let (limit, after) = page.forward(Of::Events)?;
+) -> Result<Connection<Review>> {
+    let page = page.numbered(Of::Events)?;
     let kind = kind.map(Into::into).unwrap_or_default();
-    let wanted =
-        OpenPage { kind, after_seq: after.unwrap_or_default(), limit: limit + 1, claimed_by };
-    let found = ask(ctx, move |desk| desk.open_reviews(&wanted)).await?.reviews;
-    let found: Vec<_> = found.into_iter().filter_map(Review::new).collect();
-    let cursor_of = |review: &Review| cursor(Of::Events, u128::from(review.place()));
-    Ok(forward_connection(found, limit, after.is_none(), cursor_of, |review| review))
+    let read = move |desk: &ReviewStore| {
+        page.read(Order::OldestFirst, |span, limit| {
+            let Looked { found, stopped_at } =
+                desk.open_within(kind, claimed_by.as_deref(), span, limit)?;
+            let found = found.into_iter().filter_map(Review::new).collect();
+            Ok(Looked { found, stopped_at })
+        })
+    };
+    let place = |review: &Review| u128::from(review.place());
+    Ok(connection(ask(ctx, read).await?, Of::Events, place, |review| review))
 }

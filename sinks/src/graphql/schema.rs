@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    Context, Object, Result, SDLExportOptions, Schema, SimpleObject, connection::Connection,
-};
+use async_graphql::{Context, Object, Result, SDLExportOptions, Schema, SimpleObject};
 use millrace_ledger::{AccountId, PaymentId};
 use uuid::Uuid;
 
@@ -13,6 +11,7 @@ use super::{
     account_object::Account,
     audit_object::{self, AuditCheckpoint, AuditEntry, AuditFilter, ConsistencyProof},
     config::{GraphqlConfig, Profile},
+    connection::{Connection, connection},
     enums::{ListOrder, ReviewKind, TotalsBy},
     history_object::TimedOutHold,
     lists::{self, PaymentFilter},
@@ -20,7 +19,7 @@ use super::{
     money::Conservation,
     mutation::Mutation,
     notification_object::{self, Notification, NotificationFilter, NotificationPreferences},
-    paging::{Of, Paging, connection, cursor, event_cursor, page_complexity},
+    paging::{Of, Paging, page_complexity},
     payment_object::{self, Payment},
     reader::{Reader, read},
     review_object::{self, Review},
@@ -116,7 +115,7 @@ impl Query {
         #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
             String,
         >,
-    ) -> Result<Connection<String, Payment>> {
+    ) -> Result<Connection<Payment>> {
         let page = Paging { first, after, last, before };
         let account = account.map(|id| AccountId(id.as_u128()));
         lists::payments(ctx, account, filter.unwrap_or_default(), order, page).await
@@ -139,7 +138,7 @@ impl Query {
         #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
             String,
         >,
-    ) -> Result<Connection<String, Payment>> {
+    ) -> Result<Connection<Payment>> {
         let page = Paging { first, after, last, before };
         lists::holds(ctx, account.map(|id| AccountId(id.as_u128())), order, page).await
     }
@@ -159,11 +158,12 @@ impl Query {
         #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
             String,
         >,
-    ) -> Result<Connection<String, TimedOutHold>> {
+    ) -> Result<Connection<TimedOutHold>> {
         let page = Paging { first, after, last, before }.of_events()?;
         let account = account.map(|id| AccountId(id.as_u128()));
         let found = read(ctx, |model| model.timed_out_holds(account, page)).await?;
-        Ok(connection(found, |view| event_cursor(view.seq), TimedOutHold))
+        let place = |view: &super::TimedOutHold| u128::from(view.seq.0);
+        Ok(connection(found, Of::Events, place, TimedOutHold))
     }
 
     /// The account with this id; null when it is unknown.
@@ -186,11 +186,11 @@ impl Query {
         #[graphql(desc = "A cursor: only what comes before it in this order.")] before: Option<
             String,
         >,
-    ) -> Result<Connection<String, Account>> {
+    ) -> Result<Connection<Account>> {
         let page = Paging { first, after, last, before }.of_accounts()?;
         let found = read(ctx, |model| model.accounts(page)).await?;
-        let cursor_of = |view: &super::AccountView| cursor(Of::Accounts, view.account.spec.id.0);
-        Ok(connection(found, cursor_of, |view| Account(Arc::new(view))))
+        let place = |view: &super::AccountView| view.account.spec.id.0;
+        Ok(connection(found, Of::Accounts, place, |view| Account(Arc::new(view))))
     }
 
     /// Counts and sums of payments by what became of them, in the order of ledger, then time.
@@ -209,16 +209,20 @@ impl Query {
     }
 
     /// Open reviews, oldest first.
-    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "they are arguments of the API")]
     async fn reviews(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "REVIEW unless told.")] kind: Option<ReviewKind>,
         #[graphql(desc = "Whose: empty for nobody's.")] claimed_by: Option<String>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
         #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
-    ) -> Result<Connection<String, Review>> {
-        let page = Paging { first, after, ..Paging::default() };
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it.")] before: Option<String>,
+    ) -> Result<Connection<Review>> {
+        let page = Paging { first, after, last, before };
         review_object::reviews(ctx, kind, claimed_by, page).await
     }
 
@@ -229,17 +233,20 @@ impl Query {
     }
 
     /// What owners were told, or were not, newest first.
-    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
     async fn notifications(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only those that pass all that is set.")] filter: Option<
             NotificationFilter,
         >,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
         #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
-    ) -> Result<Connection<String, Notification>> {
-        let page = Paging { first, after, ..Paging::default() };
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it.")] before: Option<String>,
+    ) -> Result<Connection<Notification>> {
+        let page = Paging { first, after, last, before };
         notification_object::notifications(ctx, filter.unwrap_or_default(), page).await
     }
 
@@ -263,15 +270,18 @@ impl Query {
     }
 
     /// Entries of the audit log, newest first.
-    #[graphql(complexity = "page_complexity(first, None, child_complexity)")]
+    #[graphql(complexity = "page_complexity(first, last, child_complexity)")]
     async fn audit_entries(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Only those that pass all that is set.")] filter: Option<AuditFilter>,
-        #[graphql(desc = "At most so many; 50 unless told, at most 200.")] first: Option<i32>,
+        #[graphql(desc = "At most so many from the start; 50 unless told, at most 200.")]
+        first: Option<i32>,
         #[graphql(desc = "A cursor: only what comes after it.")] after: Option<String>,
-    ) -> Result<Connection<String, AuditEntry>> {
-        let page = Paging { first, after, ..Paging::default() };
+        #[graphql(desc = "At most so many from the end, at most 200.")] last: Option<i32>,
+        #[graphql(desc = "A cursor: only what comes before it.")] before: Option<String>,
+    ) -> Result<Connection<AuditEntry>> {
+        let page = Paging { first, after, last, before };
         audit_object::entries(ctx, filter.unwrap_or_default(), page).await
     }
 

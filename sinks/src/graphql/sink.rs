@@ -1,7 +1,7 @@
 //! The read model's sink: consumes batches of events, writes their rows, and guarantees that rows
 //! and cursor are one durable commit.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{EventSeq, Timestamp};
@@ -37,8 +37,7 @@ impl GraphqlSink {
         let place = tables.place()?;
         let history_accounts = tables.history_accounts()?.into_iter().collect();
         let applied = Arc::new(Applied::new(place));
-        let read_max = Duration::from_millis(config.limits.read_ms);
-        let store = ReadStore::new(tables.clone(), Arc::clone(&applied), read_max);
+        let store = ReadStore::new(tables.clone(), Arc::clone(&applied), &config.limits);
         Ok((Self { tables, place, history_accounts, applied }, store))
     }
 }

@@ -10,7 +10,14 @@ use super::{
     outbox::{Outbox, Row, tables::last_id},
     recipients::Recipients,
 };
-use crate::SinkError;
+use crate::{
+    SinkError,
+    graphql::model::Order,
+    span::{Looked, Span},
+};
+
+/// Notifications that one page looks at: filters that fit few of very many give short pages.
+const PAGE_LOOKS: usize = 10_000;
 
 /// Reads notifications, and takes what owners want. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +39,15 @@ pub struct InboxQuery {
     pub state: Option<StateKind>,
     /// Only those that nobody has marked as read.
     pub unread_only: bool,
+}
+
+/// What to look for in an index, and how far.
+#[derive(Clone, Copy)]
+struct Walk {
+    query: InboxQuery,
+    span: Span,
+    limit: usize,
+    looks_max: usize,
 }
 
 /// Why preferences were not taken.
@@ -60,10 +76,36 @@ impl Inbox {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<Notification>, SinkError> {
+        let newest_first = Span::between(None, before, Order::OldestFirst, true);
+        Ok(self.look(query, newest_first, limit, usize::MAX)?.found)
+    }
+
+    /// Notifications that fit and whose numbers are within bounds, in their direction. Looks at so
+    /// many at most that it never takes long.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn page(
+        &self,
+        query: InboxQuery,
+        span: Span,
+        limit: usize,
+    ) -> Result<Looked<Notification>, SinkError> {
+        self.look(query, span, limit, PAGE_LOOKS)
+    }
+
+    fn look(
+        &self,
+        query: InboxQuery,
+        span: Span,
+        limit: usize,
+        looks_max: usize,
+    ) -> Result<Looked<Notification>, SinkError> {
         let tables = &self.outbox.tables;
         let snapshot = tables.store.snapshot();
         let walk = |table: &Keyspace, prefix: &[u8]| {
-            self.walk(&snapshot, table, prefix, query, before, limit)
+            let within = Walk { query, span, limit, looks_max };
+            self.walk(&snapshot, table, prefix, within)
         };
         // The index that fits fewest.
         if let Some(payment) = query.payment {
@@ -84,25 +126,33 @@ impl Inbox {
         snapshot: &Snapshot,
         table: &Keyspace,
         prefix: &[u8],
-        query: InboxQuery,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<Notification>, SinkError> {
+        walk: Walk,
+    ) -> Result<Looked<Notification>, SinkError> {
         let failed = || self.outbox.tables.store.failed("list notifications");
-        let end = [prefix, &before.unwrap_or(u64::MAX).to_be_bytes()].concat();
-        let mut found = Vec::new();
-        for guard in snapshot.range(table, prefix.to_vec()..end).rev() {
-            if found.len() >= limit {
+        let mut looked = Looked { found: Vec::new(), stopped_at: None };
+        if walk.span.is_empty() {
+            return Ok(looked);
+        }
+        let key = |id: u64| [prefix, &id.to_be_bytes()].concat();
+        let mut rows = snapshot.range(table, key(walk.span.low)..=key(walk.span.high));
+        let (mut looked_at, mut last) = (0, None);
+        while looked.found.len() < walk.limit
+            && let Some(row) = walk.span.next(&mut rows)
+        {
+            if looked_at >= walk.looks_max {
+                looked.stopped_at = last;
                 break;
             }
-            let key = guard.key().map_err(failed())?;
+            let key = row.key().map_err(failed())?;
+            looked_at += 1;
             let Some(id) = last_id(&key) else { continue };
+            last = Some(id);
             let Some(row) = self.outbox.row_in(snapshot, id)? else { continue };
-            if query.fits(&row) {
-                found.push(row.into_notification(id));
+            if walk.query.fits(&row) {
+                looked.found.push(row.into_notification(id));
             }
         }
-        Ok(found)
+        Ok(looked)
     }
 
     /// One notification.

@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ask, Entry, files::Files};
+use millrace_ledger::EventSeq;
+
+use super::{Ask, Entry, files::Files, order::Request};
 use crate::SinkError;
 
 const POLL: Duration = Duration::from_millis(20);
@@ -20,7 +22,7 @@ pub enum Done {
     Replayed,
     /// The entry is gone.
     Dropped,
-    /// It failed again, for this reason; the entry stays.
+    /// It failed again, or is not done because the journal does not order it; the entry stays.
     FailedAgain(String),
     /// The sink does not run: it happens when it does.
     AtNextStart,
@@ -91,8 +93,9 @@ impl QuarantineDesk {
         Ok(files.try_lock()?.is_none())
     }
 
-    /// Asks the sink to replay or drop an entry, and waits for what becomes of it. Without a
-    /// running sink, an entry is dropped at once, and replayed at the next start.
+    /// Asks the sink to replay or drop an entry, as the act with this sequence orders, and waits for
+    /// what becomes of it. Without a running sink, it happens at the next start. The sink does
+    /// nothing that it does not find in the journal.
     ///
     /// # Errors
     /// When the files can't be written.
@@ -101,10 +104,11 @@ impl QuarantineDesk {
         sink: &str,
         seq: u64,
         ask: Ask,
+        act: EventSeq,
         patience: Duration,
     ) -> Result<Done, SinkError> {
         let files = Files::new(&self.root, sink);
-        files.ask(seq, ask)?;
+        files.ask(seq, ask, Request { act: act.0 })?;
         let give_up = Instant::now() + patience;
         while files.is_asked(seq, ask) {
             if let Some(_alone) = files.try_lock()? {
@@ -112,12 +116,7 @@ impl QuarantineDesk {
                 if !files.is_asked(seq, ask) {
                     break;
                 }
-                if ask == Ask::Replay {
-                    return Ok(Done::AtNextStart);
-                }
-                files.remove(seq)?;
-                files.answered(seq, ask)?;
-                break;
+                return Ok(Done::AtNextStart);
             }
             if Instant::now() > give_up {
                 return Ok(Done::Pending);

@@ -36,7 +36,7 @@ pub struct Entry {
     pub reason: String,
     /// How often it was tried, replays included.
     pub tries: u32,
-    /// What the last replay failed with.
+    /// What the last replay failed with, or why what was asked was not done.
     pub replay_error: Option<String>,
     /// The event itself, in Base64 of the journal's encoding.
     pub event: String,
@@ -92,6 +92,12 @@ impl Entry {
     pub(super) fn replay_failed(mut self, error: &str) -> Self {
         self.tries += 1;
         self.replay_error = Some(error.chars().take(REASON_CHARS_MAX).collect());
+        self
+    }
+
+    /// What was asked is not done.
+    pub(super) fn refused(mut self, why: &str) -> Self {
+        self.replay_error = Some(why.chars().take(REASON_CHARS_MAX).collect());
         self
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Ask, Entry};
+use super::{Ask, Entry, order::Request};
 use crate::{SinkError, line_file};
 
 /// Who looks whether a sink runs holds its lock for a moment.
@@ -129,8 +129,16 @@ impl Files {
         self.remove_file(&self.entry_path(seq))
     }
 
-    pub(super) fn ask(&self, seq: u64, ask: Ask) -> Result<(), SinkError> {
-        line_file::replace(&self.request_path(seq, ask), b"")
+    pub(super) fn ask(&self, seq: u64, ask: Ask, request: Request) -> Result<(), SinkError> {
+        let text = serde_json::to_vec(&request).expect("a number is valid JSON");
+        line_file::replace(&self.request_path(seq, ask), &text)
+    }
+
+    /// The request; `None` where the file does not hold one.
+    pub(super) fn request(&self, seq: u64, ask: Ask) -> Result<Option<Request>, SinkError> {
+        let path = self.request_path(seq, ask);
+        let text = fs::read(&path).map_err(SinkError::io("read", &path))?;
+        Ok(serde_json::from_slice(&text).ok())
     }
 
     pub(super) fn answered(&self, seq: u64, ask: Ask) -> Result<(), SinkError> {

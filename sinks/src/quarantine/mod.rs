@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `<seq>.json` | the event and why it is here |
-//! | `<seq>.replay`, `<seq>.drop` | somebody asks the running sink to do that; empty |
+//! | `<seq>.replay`, `<seq>.drop` | somebody asks the sink to do that; names the act of the journal that orders it |
 //! | `LOCK` | held by the process that runs the sink |
 //!
 //! An entry holds the event's bytes, so that it can be replayed where the journal is not: beside a
@@ -16,17 +16,19 @@
 mod desk;
 mod entry;
 mod files;
+mod order;
 
 use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc};
 
 use metrics::counter;
 use millrace_ledger::EventSeq;
 
-use self::files::Files;
+pub(crate) use self::order::Find;
 pub use self::{
     desk::{Done, QuarantineDesk},
     entry::Entry,
 };
+use self::{files::Files, order::Order};
 use crate::{Sink, SinkError};
 
 /// A sink whose quarantine is full stops: so many events are no exceptions any more.
@@ -55,6 +57,8 @@ impl Ask {
 /// The quarantine of a sink that runs here.
 #[derive(Debug)]
 pub struct Quarantine {
+    /// As acts name the sink.
+    name: String,
     files: Files,
     /// Sequences of the events that are here.
     entries: BTreeSet<u64>,
@@ -75,7 +79,7 @@ impl Quarantine {
             let entries = entries.len();
             tracing::warn!(sink, entries, "events are in quarantine (millrace sinks quarantine)");
         }
-        Ok(Self { files, entries, lock: Arc::new(lock) })
+        Ok(Self { name: sink.to_owned(), files, entries, lock: Arc::new(lock) })
     }
 
     /// Keeps the quarantine this process's own as long as it is held. What a sink's readers use is
@@ -111,12 +115,15 @@ impl Quarantine {
         self.entries.contains(&seq.0)
     }
 
+    /// The events from `from` on and below `next` that are here.
+    pub(crate) fn between(&self, from: EventSeq, next: EventSeq) -> Vec<EventSeq> {
+        self.entries.range(from.0..next.0.max(from.0)).copied().map(EventSeq).collect()
+    }
+
     /// The sink processed these events in their place: entries of them say what is no more. There
     /// are such after a rebuild, and after a stop before the cursor had passed an entry.
-    pub(crate) fn note_processed(&mut self, from: EventSeq, next: EventSeq) {
-        let range = from.0..next.0.max(from.0);
-        let processed: Vec<u64> = self.entries.range(range).copied().collect();
-        processed.into_iter().for_each(|seq| self.forget(seq));
+    pub(crate) fn note_processed(&mut self, processed: &[EventSeq]) {
+        processed.iter().for_each(|seq| self.forget(seq.0));
     }
 
     /// A rebuild processed everything below `next` but what it skipped. Returns what is here no
@@ -138,12 +145,12 @@ impl Quarantine {
         }
     }
 
-    /// Does what was asked since the last look. What fails is told in the entry or the log: the
-    /// sink goes on whatever happens here.
-    pub(crate) fn serve(&mut self, sink: &mut dyn Sink) {
+    /// Does what was asked since the last look, and is ordered in the journal. What fails is told in
+    /// the entry or the log: the sink goes on whatever happens here.
+    pub(crate) fn serve(&mut self, sink: &mut dyn Sink, find: Find<'_>) {
         for ask in Ask::ALL {
             let served = self.files.requests(ask).and_then(|seqs| {
-                seqs.into_iter().try_for_each(|seq| self.serve_one(sink, seq, ask))
+                seqs.into_iter().try_for_each(|seq| self.serve_one(sink, seq, ask, find))
             });
             if let Err(error) = served {
                 tracing::warn!(sink = sink.name(), %error, "could not {} an event", ask.name());
@@ -153,38 +160,65 @@ impl Quarantine {
 
     /// The entry goes before the request, so that a stop in between asks nothing of a sink that has
     /// it behind it.
-    fn serve_one(&mut self, sink: &mut dyn Sink, seq: u64, ask: Ask) -> Result<(), SinkError> {
+    fn serve_one(
+        &mut self,
+        sink: &mut dyn Sink,
+        seq: u64,
+        ask: Ask,
+        find: Find<'_>,
+    ) -> Result<(), SinkError> {
         if seq >= sink.next_seq().0 {
             // It is to be processed in its place before long.
             return Ok(());
         }
-        let replayed = match (ask, self.files.read(seq)) {
-            (_, Ok(None)) => return self.files.answered(seq, ask),
-            (Ask::Drop, _) => Ok(()),
-            (Ask::Replay, Err(error)) => {
-                self.files.answered(seq, ask)?;
-                return Err(error);
+        if matches!(self.files.read(seq), Ok(None)) {
+            return self.files.answered(seq, ask);
+        }
+        let request = self.files.request(seq, ask)?;
+        let (actor, result) = match order::look(request, (&self.name, seq, ask), find) {
+            Order::NotYet => return Ok(()),
+            Order::NotGiven(why) => {
+                if let Some(entry) = self.files.read(seq)? {
+                    self.files.write(&entry.refused(&why))?;
+                }
+                tracing::warn!(sink = sink.name(), seq, why, "did not {} an event", ask.name());
+                (String::new(), "refused")
             }
-            (Ask::Replay, Ok(Some(entry))) => replay(sink, &entry).map_err(|error| (entry, error)),
+            Order::Given { actor } => (actor, self.carry_out(sink, seq, ask)?),
         };
-        let result = match replayed {
-            Ok(()) => {
-                self.files.remove(seq)?;
-                self.entries.remove(&seq);
-                ask.name()
-            }
-            Err((entry, error)) => {
-                self.files.write(&entry.replay_failed(&error))?;
-                "failed"
-            }
-        };
-        tracing::warn!(sink = sink.name(), seq, result, "asked to {} an event", ask.name());
+        tracing::warn!(sink = sink.name(), seq, actor, result, "asked to {} an event", ask.name());
         counter!(
             "millrace_sink_quarantine_requests_total",
             "sink" => sink.name(), "result" => result
         )
         .increment(1);
         self.files.answered(seq, ask)
+    }
+
+    /// What became of it.
+    fn carry_out(
+        &mut self,
+        sink: &mut dyn Sink,
+        seq: u64,
+        ask: Ask,
+    ) -> Result<&'static str, SinkError> {
+        if ask == Ask::Replay {
+            let entry = match self.files.read(seq) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok("gone"),
+                Err(error) => {
+                    self.files.answered(seq, ask)?;
+                    return Err(error);
+                }
+            };
+            if let Err(error) = replay(sink, &entry) {
+                self.files.write(&entry.replay_failed(&error))?;
+                return Ok("failed");
+            }
+        }
+        self.files.remove(seq)?;
+        self.entries.remove(&seq);
+        Ok(ask.name())
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! [`rebuild`] is for a sink that does not run: whoever calls it holds the sink's quarantine, and
 //! with it its place. [`build_beside`] is for one that runs, and is replaced in memory
-//! ([`crate::Replacer`]); its directories stay where they are until the next start, because both
-//! may be open.
+//! ([`crate::Replacer`]). Where both may be open, their directories stay where they are until the next
+//! start ([`mark_whole`]).
 
 mod swap;
 #[cfg(test)]
@@ -23,8 +23,8 @@ use crate::{
     runner::batches::{count, from_seq, place_to_cut, split},
 };
 
-pub use self::swap::{fresh_dir, mark_whole, settle};
-use self::swap::{is_whole, remove, swap};
+pub use self::swap::{fresh_dir, mark_whole, settle, swap};
+use self::swap::{is_whole, remove};
 
 /// Most events that one apply gets, give or take a frame.
 const APPLY_EVENTS: usize = 32_768;
@@ -82,7 +82,7 @@ pub enum Old {
 
 /// Builds the sink in `dir` anew from the journal's batches, and puts it in the place of the one
 /// that is there. `open` opens the sink in the directory that it is given; `each` hears how far it
-/// is.
+/// is; `check` looks at the new directory, when it is whole, and may refuse it.
 ///
 /// # Errors
 /// When the journal can't be read, or the sink can't process an event that is not in quarantine.
@@ -94,10 +94,17 @@ pub fn rebuild(
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
     journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
     each: impl FnMut(EventSeq),
+    check: impl FnOnce(&Path) -> Result<(), SinkError>,
 ) -> Result<Rebuilt, RebuildError> {
     settle(dir)?;
-    let sink = open(&fresh_dir(dir))?;
-    rebuild_with(sink, quarantine, journal, each, || swap(dir, old))
+    let fresh = fresh_dir(dir);
+    rebuild_with(open(&fresh)?, quarantine, journal, each, || {
+        if let Err(error) = check(&fresh) {
+            remove(&fresh)?;
+            return Err(error);
+        }
+        swap(dir, old)
+    })
 }
 
 /// Fills a sink that was opened empty, wherever it keeps its effect, from the journal's batches, and
@@ -146,7 +153,7 @@ pub fn build_beside(
     feed: &Feed,
     in_quarantine: &dyn Fn(EventSeq) -> bool,
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
-    go_on: impl FnMut(EventSeq) -> bool,
+    mut go_on: impl FnMut(EventSeq) -> bool,
 ) -> Result<Option<Built>, RebuildError> {
     let fresh = fresh_dir(dir);
     if is_whole(&fresh) {
@@ -155,19 +162,7 @@ pub fn build_beside(
     if fresh.exists() {
         remove(&fresh)?;
     }
-    build_with(open(&fresh)?, feed, in_quarantine, go_on)
-}
-
-/// The same for a sink that was opened empty, wherever it keeps its effect.
-///
-/// # Errors
-/// As for [`rebuild`].
-pub fn build_with(
-    mut sink: Box<dyn Sink>,
-    feed: &Feed,
-    in_quarantine: &dyn Fn(EventSeq) -> bool,
-    mut go_on: impl FnMut(EventSeq) -> bool,
-) -> Result<Option<Built>, RebuildError> {
+    let mut sink = open(&fresh)?;
     let (mut skipped, mut reader) = (Vec::new(), feed.reader(sink.next_seq()));
     while go_on(EventSeq(sink.next_seq().0 - 1)) {
         let mut batches = Vec::new();

@@ -105,7 +105,8 @@ fn what_is_mended_comes_in_its_place_and_what_is_not_stays_in_quarantine() {
     let (root, dir, mut quarantine) = before(&[2, 4]);
     let open = |dir: &Path| Scribe::open(dir, &[4]);
     let rebuilt =
-        rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(6), |_| {}).expect("builds");
+        rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(6), |_| {}, |_| Ok(()))
+            .expect("builds");
     let expected =
         Rebuilt { last_seq: EventSeq(6), skipped: vec![EventSeq(4)], recovered: vec![EventSeq(2)] };
     assert_eq!(rebuilt, expected);
@@ -119,7 +120,7 @@ fn evidence_is_kept() {
     let (root, dir, mut quarantine) = before(&[]);
     let kept = root.path().join("kept");
     let (old, open) = (Old::KeptAs(kept.clone()), |dir: &Path| Scribe::open(dir, &[]));
-    rebuild(&dir, &old, &mut quarantine, open, journal(2), |_| {}).expect("builds");
+    rebuild(&dir, &old, &mut quarantine, open, journal(2), |_| {}, |_| Ok(())).expect("builds");
     assert_eq!(Scribe::read(&dir), ["1", "2"]);
     assert_eq!(Scribe::read(&kept), ["as before"]);
     settle(&dir).expect("settles");
@@ -130,8 +131,8 @@ fn evidence_is_kept() {
 fn a_rebuild_that_fails_leaves_what_was_there() {
     let (_root, dir, mut quarantine) = before(&[]);
     let open = |dir: &Path| Scribe::open(dir, &[4]);
-    let error =
-        rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(6), |_| {}).expect_err("fails");
+    let error = rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(6), |_| {}, |_| Ok(()))
+        .expect_err("fails");
     assert!(error.to_string().contains("event 4 can't be processed: odd"), "{error}");
     settle(&dir).expect("settles");
     assert_eq!(Scribe::read(&dir), ["as before"]);
@@ -142,12 +143,53 @@ fn what_was_built_beside_a_running_sink_takes_its_place_at_the_next_start() {
     let (root, dir, _quarantine) = before(&[]);
     fs::create_dir(fresh_dir(&dir)).expect("is made");
     fs::write(fresh_dir(&dir).join("told"), "anew").expect("is written");
-    mark_whole(&dir).expect("is marked");
+    mark_whole(&dir, &Old::Removed).expect("is marked");
     settle(&dir).expect("settles");
     assert_eq!(Scribe::read(&dir), ["anew"]);
     assert_eq!(names(root.path()), ["quarantine", "scribe"]);
     settle(&dir).expect("settles again");
     assert_eq!(Scribe::read(&dir), ["anew"]);
+}
+
+/// What may not take its place is removed.
+#[test]
+fn a_rebuild_that_is_refused_leaves_what_was_there() {
+    let (root, dir, mut quarantine) = before(&[2]);
+    let open = |dir: &Path| Scribe::open(dir, &[]);
+    let refuse = |fresh: &Path| -> Result<(), SinkError> {
+        assert_eq!(Scribe::read(fresh), ["1", "2", "3"], "it is whole");
+        Err(SinkError::InUse { path: "the readers".into() })
+    };
+    let built = rebuild(&dir, &Old::Removed, &mut quarantine, open, journal(3), |_| {}, refuse);
+    assert!(built.expect_err("is refused").to_string().starts_with("the readers is in use"));
+    assert_eq!(Scribe::read(&dir), ["as before"]);
+    assert_eq!(names(root.path()), ["quarantine", "scribe"]);
+    assert!(quarantine.contains(EventSeq(2)), "and the quarantine is as it was");
+}
+
+/// A stop between the exchange and the rest: what was replaced lies where the new one was built.
+#[test]
+fn evidence_is_kept_wherever_the_swap_stops() {
+    for (there, fresh, old) in [("live", "anew", ""), ("anew", "live", ""), ("anew", "", "live")] {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let dir = root.path().join("scribe");
+        for (path, content) in
+            [(dir.clone(), there), (beside(&dir, "new"), fresh), (beside(&dir, "old"), old)]
+        {
+            if !content.is_empty() {
+                fs::create_dir(&path).expect("is made");
+                fs::write(path.join("told"), content).expect("is written");
+            }
+            if content == "anew" {
+                fs::write(path.join("WHOLE"), "kept").expect("is written");
+            }
+        }
+        settle(&dir).expect("settles");
+        assert_eq!(Scribe::read(&dir), ["anew"], "{there}|{fresh}|{old}");
+        assert_eq!(Scribe::read(&root.path().join("kept")), ["live"], "{there}|{fresh}|{old}");
+        assert_eq!(names(root.path()), ["kept", "scribe"]);
+        assert!(!dir.join("WHOLE").exists());
+    }
 }
 
 #[test]
@@ -190,7 +232,15 @@ fn a_rebuild_that_is_cut_short_leaves_what_was_there() {
             *seen += 1;
             assert!(*seen < 4, "as the test asks");
         });
-        rebuild(&dir, &Old::Removed, &mut quarantine, |dir| Scribe::open(dir, &[]), dying, |_| {})
+        rebuild(
+            &dir,
+            &Old::Removed,
+            &mut quarantine,
+            |dir| Scribe::open(dir, &[]),
+            dying,
+            |_| {},
+            |_| Ok(()),
+        )
     }));
     assert!(cut.is_err());
     assert_eq!(names(root.path()), ["quarantine", "scribe", "scribe.new"]);

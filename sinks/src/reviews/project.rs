@@ -134,6 +134,11 @@ impl<'a> Projection<'a> {
             }
             // What is on the shelf decides nothing.
             ActKind::Upload { .. } => {}
+            // Nor is it about a review.
+            ActKind::ReplayEvent(_)
+            | ActKind::DropEvent(_)
+            | ActKind::RebuildSink(_)
+            | ActKind::RotateAuditKey(_) => {}
             ActKind::Label(label) => {
                 let row = Report { fraud: label.fraud, deed };
                 let key = label.payment.as_u128().to_be_bytes();

@@ -1,17 +1,14 @@
 //! Reads the review desk while the sink writes it: consumes ids and pages, produces decisions,
 //! reviews and policies, each call as of one commit.
 
-use std::{
-    ops::Bound,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use fjall::{Readable as _, Snapshot};
 use millrace_ledger::{EventSeq, PaymentId};
-use millrace_risk::desk::{Decided, OpenPage, OpenReviews, PolicySet, Report};
+use millrace_risk::desk::{Decided, OpenPage, OpenReviews, PolicySet, Report, ReviewKind};
 
 use super::{
     row,
@@ -19,6 +16,7 @@ use super::{
 };
 use crate::{
     graphql::{ReadError, row::position},
+    span::{Direction, Looked, Span},
     store::get,
 };
 
@@ -48,26 +46,55 @@ impl ReviewStore {
     /// # Errors
     /// When the store can't be read.
     pub fn open_reviews(&self, page: &OpenPage) -> Result<OpenReviews, ReadError> {
+        let low = page.after_seq.saturating_add(1);
+        let span = Span { low, high: u64::MAX, direction: Direction::Ascending };
+        let (wanted, limit) = (page.claimed_by.as_deref(), page.limit.saturating_add(1));
+        let looked = self.open_within(page.kind, wanted, span, limit)?;
+        let (mut reviews, mut next_after_seq) = (looked.found, looked.stopped_at);
+        if reviews.len() > page.limit {
+            reviews.truncate(page.limit);
+            let last = reviews.last().map_or(page.after_seq, |last| last.event.seq.0);
+            next_after_seq = Some(last);
+        }
+        Ok(OpenReviews { reviews, next_after_seq })
+    }
+
+    /// Open reviews within bounds, in their direction: of anybody, or of one, who is empty for
+    /// nobody.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn open_within(
+        &self,
+        kind: ReviewKind,
+        claimed_by: Option<&str>,
+        span: Span,
+        limit: usize,
+    ) -> Result<Looked<Decided>, ReadError> {
+        let mut looked = Looked { found: Vec::new(), stopped_at: None };
+        if span.is_empty() {
+            return Ok(looked);
+        }
         let snapshot = self.tables.store.snapshot();
-        let after = open_key(page.kind, page.after_seq);
-        let last = open_key(page.kind, u64::MAX);
-        let range = (Bound::Excluded(after), Bound::Included(last));
-        let mut found = OpenReviews::default();
-        let (mut looked_at, mut last_seq) = (0, page.after_seq);
-        for guard in snapshot.range(&self.tables.open, range) {
-            if found.reviews.len() >= page.limit || looked_at >= SCAN_MAX {
-                found.next_after_seq = Some(last_seq);
+        let keys = open_key(kind, span.low)..=open_key(kind, span.high);
+        let mut rows = snapshot.range(&self.tables.open, keys);
+        let (mut looked_at, mut last) = (0, None);
+        while looked.found.len() < limit
+            && let Some(row) = span.next(&mut rows)
+        {
+            if looked_at >= SCAN_MAX {
+                looked.stopped_at = last;
                 break;
             }
-            let (key, value) = guard.into_inner()?;
+            let (key, value) = row.into_inner()?;
             looked_at += 1;
-            last_seq = position(key.get(1..).ok_or(ReadError::Damaged)?)?;
-            let (id, claimed_by) = row::open(&value)?;
-            if page.claimed_by.as_ref().is_none_or(|wanted| wanted == claimed_by) {
-                found.reviews.push(self.decided(&snapshot, id)?.ok_or(ReadError::Damaged)?);
+            last = Some(position(key.get(1..).ok_or(ReadError::Damaged)?)?);
+            let (id, claimant) = row::open(&value)?;
+            if claimed_by.is_none_or(|wanted| wanted == claimant) {
+                looked.found.push(self.decided(&snapshot, id)?.ok_or(ReadError::Damaged)?);
             }
         }
-        Ok(found)
+        Ok(looked)
     }
 
     /// What is known of a payment that risk did not approve.

@@ -15,7 +15,7 @@ use super::{
     backoff::{Backoff, Pace},
     batches::{count, from_seq, place_to_cut, split},
     progress::Progress,
-    replace::{Replacement, Replacer},
+    replace::{Replacement, Replacer, Switch, Switched},
 };
 use crate::{Blame, Entry, Quarantine, Sink, SinkError};
 
@@ -54,7 +54,26 @@ struct Switching {
     /// Where the other one stood.
     until: EventSeq,
     skipped: Vec<EventSeq>,
-    switch: Box<dyn FnOnce() -> Result<(), SinkError> + Send>,
+    /// Events in quarantine that the new one has processed since.
+    processed: Vec<EventSeq>,
+    switch: Switch,
+}
+
+/// In the place of a sink that is being switched, and may have to be closed for that.
+struct Nobody(&'static str);
+
+impl Sink for Nobody {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    fn next_seq(&self) -> EventSeq {
+        EventSeq::FIRST
+    }
+
+    fn apply(&mut self, _: &[FeedBatch]) -> Result<(), SinkError> {
+        unreachable!("a sink that could not be switched has stopped")
+    }
 }
 
 /// Why the loop ends.
@@ -128,13 +147,17 @@ impl<S: Source> Driver<S> {
             let Some(first) = batches.first() else {
                 self.worked();
                 self.progress.note_idle();
-                self.switch_when_caught_up()?;
+                if self.switch_when_caught_up()? {
+                    return Ok(());
+                }
                 continue;
             };
             self.progress.note_pending(first.time);
             self.progress.note_head(self.source.head());
             self.process(batches)?;
-            self.switch_when_caught_up()?;
+            if self.switch_when_caught_up()? {
+                return Ok(());
+            }
             if let Err(error) = S::committed(&mut reader, self.sink.next_seq()) {
                 return self.source_failed(&error);
             }
@@ -178,14 +201,23 @@ impl<S: Source> Driver<S> {
                     self.worked();
                     self.found_in_a_row = 0;
                     self.progress.note_applied(self.name, self.sink.next_seq());
-                    if let Some(quarantine) = &mut self.quarantine {
-                        quarantine.note_processed(from, self.sink.next_seq());
-                    }
+                    self.note_processed(from);
                     return Ok(Ok(()));
                 }
                 Err(error) if error.is_transient() => self.wait_out(&error)?,
                 Err(error) => return Ok(Err(error)),
             }
+        }
+    }
+
+    /// Events from there on are processed now. Those that a sink processed that may yet be refused stay
+    /// in quarantine until it is taken.
+    fn note_processed(&mut self, from: EventSeq) {
+        let Some(quarantine) = &mut self.quarantine else { return };
+        let processed = quarantine.between(from, self.sink.next_seq());
+        match &mut self.switching {
+            Some(switching) => switching.processed.extend(processed),
+            None => quarantine.note_processed(&processed),
         }
     }
 
@@ -264,24 +296,33 @@ impl<S: Source> Driver<S> {
         let from = sink.next_seq();
         tracing::info!(sink = self.name, from = from.0, until = until.0, "a sink is replaced");
         self.sink = sink;
-        self.switching = Some(Switching { from, until, skipped, switch });
+        self.switching = Some(Switching { from, until, skipped, processed: Vec::new(), switch });
         true
     }
 
-    /// Has readers switched once the new sink has processed all that the other one had.
-    fn switch_when_caught_up(&mut self) -> Result<(), Halt> {
+    /// Has readers switched once the new sink has processed all that the other one had. Whether the
+    /// sink stands elsewhere afterwards, and needs another reader.
+    fn switch_when_caught_up(&mut self) -> Result<bool, Halt> {
         if self.switching.as_ref().is_none_or(|it| self.sink.next_seq() < it.until) {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(Switching { from, skipped, switch, .. }) = self.switching.take() else {
-            return Ok(());
+        let Some(Switching { from, skipped, processed, switch, .. }) = self.switching.take() else {
+            return Ok(false);
         };
-        switch().map_err(|error| Halt::Failed(error.to_string()))?;
-        if let Some(quarantine) = &mut self.quarantine {
-            quarantine.keep_only(from, &skipped);
+        let stands_at = self.sink.next_seq();
+        let sink = std::mem::replace(&mut self.sink, Box::new(Nobody(self.name)));
+        match switch(sink).map_err(|error| Halt::Failed(error.to_string()))? {
+            Switched::Refused(sink) => self.sink = sink,
+            Switched::Taken(sink) => {
+                self.sink = sink;
+                if let Some(quarantine) = &mut self.quarantine {
+                    quarantine.keep_only(from, &skipped);
+                    quarantine.note_processed(&processed);
+                }
+            }
         }
         self.note_quarantine();
-        Ok(())
+        Ok(self.sink.next_seq() != stands_at)
     }
 
     /// Something worked.
@@ -325,7 +366,7 @@ impl<S: Source> Driver<S> {
         self.looked_at = Some(Instant::now());
         self.progress.note_head(self.source.head());
         if let Some(quarantine) = &mut self.quarantine {
-            quarantine.serve(self.sink.as_mut());
+            quarantine.serve(self.sink.as_mut(), &|seq| self.source.event(seq));
         }
         self.note_quarantine();
         Ok(())

@@ -34,7 +34,7 @@ use self::{backoff::Pace, drive::Driver, progress::Progress};
 pub use self::{
     priority::{run_when_idle, yield_to_payments},
     progress::{SinkState, SinkStatus, SinkWatch},
-    replace::{Replacement, Replacer},
+    replace::{Replacement, Replacer, Switch, Switched},
     source::{Source, SourceError},
 };
 use crate::{Quarantine, Sink};

@@ -18,7 +18,18 @@ pub struct Replacement {
     /// Events that it left out, because they are in quarantine and still can't be processed.
     pub skipped: Vec<EventSeq>,
     /// Called once it has processed all that the other one had. What fails here stops the sink.
-    pub switch: Box<dyn FnOnce() -> Result<(), SinkError> + Send>,
+    pub switch: Switch,
+}
+
+/// Has readers switched to a sink that has caught up, which it is given, and says which one goes on.
+pub type Switch = Box<dyn FnOnce(Box<dyn Sink>) -> Result<Switched, SinkError> + Send>;
+
+/// The sink that goes on.
+pub enum Switched {
+    /// The new one.
+    Taken(Box<dyn Sink>),
+    /// The one that was to be replaced, opened again: the new one was refused.
+    Refused(Box<dyn Sink>),
 }
 
 /// Hands a replacement to a sink that runs. Cheap to clone.

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use millrace_engine::{
     JournalError,
-    feed::{Feed, FeedBatch, FeedReader},
+    feed::{Feed, FeedBatch, FeedEvent, FeedReader},
 };
 use millrace_ledger::EventSeq;
+
+/// How long reading may wait for an event that is there.
+const EVENT_WAIT: Duration = Duration::from_millis(100);
 
 /// Where batches come from: the feed, a stream, or a script in tests.
 pub trait Source: Send + 'static {
@@ -30,6 +33,20 @@ pub trait Source: Send + 'static {
     /// When the source is away, or what it holds is not what was written.
     fn next(reader: &mut Self::Reader, timeout: Duration)
     -> Result<Option<FeedBatch>, SourceError>;
+
+    /// One event, wherever readers stand; `None` while it is not there yet. A source whose readers
+    /// share a place reads it beside them.
+    ///
+    /// # Errors
+    /// When the source is away, or has not that event any more.
+    fn event(&self, seq: EventSeq) -> Result<Option<FeedEvent>, SourceError> {
+        if self.head().is_some_and(|head| head < seq) {
+            return Ok(None);
+        }
+        let batch = Self::next(&mut self.reader(seq)?, EVENT_WAIT)?;
+        let mut events = batch.into_iter().flat_map(|batch| batch.events);
+        Ok(events.find(|found| found.event.seq() == seq))
+    }
 
     /// Everything below `next_seq` is committed by the sink: tells the source that it need not keep
     /// it for this one.

@@ -1,22 +1,26 @@
 //! The settings of the stream, as they stand in the configuration file.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::StreamError;
+use crate::{
+    StreamError,
+    servers::{self, Servers},
+};
 
 /// Where events are streamed to and from. Without `url` nothing is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamConfig {
     /// NATS servers, as in `nats://127.0.0.1:4222`, or several with commas between them; `tls://` asks
-    /// for TLS. Default: none, no stream.
+    /// for TLS, and `nats://USER:PASSWORD@HOST` names who asks. Default: none, no stream.
     pub url: Option<String>,
-    /// File with `USER:PASSWORD` or a token in its first line. Default: none.
+    /// File with `USER:PASSWORD`, a token or the seed of an nkey in its first line, or a credentials
+    /// file (`.creds`) of NATS. Default: none.
     pub credentials: Option<PathBuf>,
-    /// File with the certificates (PEM) that servers are checked against, beside the system's.
-    /// Default: none.
+    /// File with the certificates (PEM) of authorities that servers are checked against, in place of
+    /// the system's. It asks for TLS, too. Default: none, the system's.
     pub ca_certificates: Option<PathBuf>,
     /// File with the certificate (PEM) that this process shows to servers. Default: none.
     pub client_certificate: Option<PathBuf>,
@@ -87,13 +91,9 @@ impl StreamConfig {
             setting(key, value.to_string(), (min..=max).contains(&value), must_be)
         };
         if let Some(url) = &self.url {
-            let fits = !url.is_empty() && url.split(',').all(|url| !url.trim().is_empty());
-            setting(
-                "stream.url",
-                "empty".to_owned(),
-                fits,
-                "nats://HOST:PORT, or tls://HOST:PORT",
-            )?;
+            let twice = Servers::parse(url)?.credentials.is_some() && self.credentials.is_some();
+            let must_be = "without a user where stream.credentials is set";
+            setting("stream.url", servers::shown(url), !twice, must_be)?;
         }
         for (key, name) in
             [("stream.stream", &self.stream), ("stream.payments_stream", &self.payments_stream)]
@@ -133,6 +133,22 @@ impl StreamConfig {
     }
 }
 
+/// Shows the servers without the password that a URL may hold.
+impl fmt::Debug for StreamConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamConfig")
+            .field("url", &self.url.as_deref().map(servers::shown))
+            .field("credentials", &self.credentials)
+            .field("ca_certificates", &self.ca_certificates)
+            .field("client_certificate", &self.client_certificate)
+            .field("stream", &self.stream)
+            .field("subject", &self.subject)
+            .field("replicas", &self.replicas)
+            .field("per_payment", &self.per_payment)
+            .finish_non_exhaustive()
+    }
+}
+
 fn is_name(name: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&name.len()) && name.bytes().all(known)
@@ -148,10 +164,29 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_no_password() {
+        let url = "nats://ann:s3cret@a:1,nats://t0ken@b:2".to_owned();
+        let config = StreamConfig { url: Some(url), ..StreamConfig::default() };
+        let shown = format!("{config:?}");
+        assert!(shown.contains("\"a:1, b:2\""), "{shown}");
+        for secret in ["s3cret", "ann", "t0ken"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         type Change = fn(&mut StreamConfig);
         let table: &[(Change, &str)] = &[
             (|it| it.url = Some(String::new()), "stream.url is empty"),
+            (|it| it.url = Some("http://a:1".into()), "stream.url is a:1, and must be nats://"),
+            (
+                |it| {
+                    it.url = Some("nats://ann:x@a:1".into());
+                    it.credentials = Some("file".into());
+                },
+                "without a user where stream.credentials is set",
+            ),
             (|it| it.stream = "A.B".into(), "stream.stream is A.B"),
             (|it| it.payments_stream = String::new(), "stream.payments_stream is "),
             (|it| it.payments_stream = "MILLRACE_EVENTS".into(), "another name than stream.stream"),

@@ -21,8 +21,8 @@ pub enum StreamError {
     /// There is no URL to stream to.
     #[error("stream.url is not set: set it to the NATS server to stream to, as nats://HOST:PORT")]
     NoUrl,
-    /// A file of the settings can't be read.
-    #[error("{key} {} can't be read: {problem}", path.display())]
+    /// A file of the settings can't be read, or does not hold what it should.
+    #[error("{key} {} can't be used: {problem}", path.display())]
     File {
         /// The setting.
         key: &'static str,
@@ -37,6 +37,39 @@ pub enum StreamError {
         /// The server, without credentials.
         server: String,
         /// What happened.
+        problem: String,
+    },
+    /// The server does not know who we say that we are.
+    #[error(
+        "NATS at {server} does not let this process in, which shows {shown}. Put the user and \
+         password, the token, the seed of the nkey or the credentials file of a user that it knows \
+         into the file that stream.credentials names"
+    )]
+    NotLetIn {
+        /// The server, without credentials.
+        server: String,
+        /// What we showed it, without secrets.
+        shown: &'static str,
+    },
+    /// The server and we don't agree on TLS.
+    #[error("NATS at {server} can't be used over TLS: {problem}. {remedy}")]
+    Tls {
+        /// The server, without credentials.
+        server: String,
+        /// What happened.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The server lets us in, but not do what we have to.
+    #[error(
+        "NATS at {server} does not permit what this process has to do ({problem}). Give its user \
+         the permissions that docs/streams.md lists"
+    )]
+    NotPermitted {
+        /// The server, without credentials.
+        server: String,
+        /// What the server said.
         problem: String,
     },
     /// The connection broke.
@@ -198,6 +231,9 @@ impl StreamError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::NotLetIn { .. }
+            | Self::Tls { .. }
+            | Self::NotPermitted { .. }
             | Self::Disconnected { .. }
             | Self::Skipped { .. }
             | Self::Request { .. }

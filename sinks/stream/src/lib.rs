@@ -8,10 +8,13 @@ mod backoff;
 mod config;
 mod connection;
 mod consume;
+mod credentials;
 mod error;
 mod label;
 mod publish;
+mod servers;
 mod setup;
+mod tls;
 mod watched;
 pub mod wire;
 

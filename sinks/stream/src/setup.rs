@@ -66,13 +66,14 @@ pub async fn delete(config: &StreamConfig) -> Result<bool, StreamError> {
     let connection = Connection::open(config, "millrace-delete").await?;
     let context = async_nats::jetstream::new(connection.client.clone());
     let name = Which::Events.stream(config);
-    match open(&context, name).await? {
-        None => Ok(false),
-        Some(_) => {
-            let deleted = context.delete_stream(name).await;
-            deleted.map(|it| it.success).map_err(|error| request("delete", name, error))
+    let delete = async {
+        if open(&context, name).await?.is_none() {
+            return Ok(false);
         }
-    }
+        let deleted = context.delete_stream(name).await;
+        deleted.map(|it| it.success).map_err(|error| request("delete", name, error))
+    };
+    connection.during(delete).await
 }
 
 /// The stream, if it is there.

@@ -263,6 +263,32 @@ fn a_sink_that_the_stream_has_left_behind_is_told_to_rebuild() {
     assert_same(&kept.lock().expect("not poisoned").clone(), &events);
 }
 
+/// A single event is read beside whoever follows the stream, who goes on undisturbed.
+#[test]
+fn one_event_is_read_wherever_the_reader_stands() {
+    let Some(nats) = nats() else { return };
+    let config = config(nats.url());
+    let mut bank = Bank::open(13);
+    bank.trade(60);
+    let publisher = Publisher::spawn(&config, &bank.feed()).expect("starts");
+    until_published(&publisher, &bank.feed());
+    let events = bank.events();
+    let last = events.len() as u64;
+    let source = StreamSource::new(&config, "looker").expect("starts");
+    let mut reader = source.reader(EventSeq::FIRST).expect("finds its place");
+    let mut read = Vec::new();
+    while (read.len() as u64) < last {
+        let batch = StreamSource::next(&mut reader, Duration::from_secs(10)).expect("reads");
+        read.extend(flat([batch.expect("there is more")]));
+        for seq in [1, last / 2, last] {
+            let found = source.event(EventSeq(seq)).expect("reads").expect("is there");
+            assert_eq!(found, events[seq as usize - 1].1);
+        }
+        assert_eq!(source.event(EventSeq(last + 1)).expect("reads"), None, "not yet");
+    }
+    assert_same(&read, &events);
+}
+
 /// Whatever the server's consumer thinks, the sink's own cursor counts.
 #[test]
 fn the_sinks_cursor_wins_over_the_consumers_position() {

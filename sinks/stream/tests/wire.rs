@@ -11,7 +11,7 @@ use millrace_ledger::{
 };
 use millrace_protos::v1::{self, PaymentContext};
 use millrace_risk::{
-    acts::{Act, ActKind, LabelAct, UploadKind},
+    acts::{Act, ActKind, LabelAct, QuarantinedEvent, RebuildAct, RotateKeyAct, UploadKind},
     evidence::{Evidence, REASONS_MAX, Reason},
 };
 use millrace_stream::wire::{WireError, read_event, read_frame, write_batch};
@@ -169,7 +169,7 @@ prop_compose! {
         why in "\\PC{0,10}",
         payment in any::<u128>().prop_map(Uuid::from_u128),
         yes in any::<bool>(),
-        kind in 0..5,
+        kind in 0..9,
     ) -> Vec<u8> {
         let label = LabelAct {
             payment,
@@ -192,7 +192,23 @@ prop_compose! {
                 title: why.clone(),
                 size_bytes: 10,
             },
-            _ => ActKind::ResolveReview { payment, approve: yes },
+            4 => ActKind::ResolveReview { payment, approve: yes },
+            5 => ActKind::RebuildSink(RebuildAct {
+                sink: why.clone(),
+                accept_other_root: yes,
+                done_at_ns: yes.then_some(11),
+            }),
+            8 => ActKind::RotateAuditKey(RotateKeyAct {
+                old_key: actor.clone(),
+                new_key: why.clone(),
+                tree_size: 77,
+                done_at_ns: yes.then_some(11),
+            }),
+            kind => {
+                let (sink, payment) = (why.clone(), yes.then_some(payment));
+                let event = QuarantinedEvent { sink, event: 12, payment, account: None };
+                if kind == 6 { ActKind::ReplayEvent(event) } else { ActKind::DropEvent(event) }
+            }
         };
         Act { actor, why, act }.to_bytes()
     }

@@ -27,17 +27,17 @@ impl ServerArgs {
 
 /// Who makes a change, and why: both are journaled.
 #[derive(clap::Args)]
-pub(super) struct SignatureArgs {
+pub(crate) struct SignatureArgs {
     /// Who you are; without it, the user who is logged in ($USER)
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
     /// Why, for the journal and the audit log
     #[arg(long, value_name = "TEXT")]
-    pub(super) why: String,
+    pub(crate) why: String,
 }
 
 impl SignatureArgs {
-    pub(super) fn actor(&self) -> Result<String, Failure> {
+    pub(crate) fn actor(&self) -> Result<String, Failure> {
         let known = self.actor.clone().or_else(|| std::env::var("USER").ok());
         known.filter(|actor| !actor.is_empty()).ok_or_else(|| {
             "nobody is logged in as far as $USER says: tell who you are with --actor".into()

@@ -1,5 +1,6 @@
 //! `millrace sinks`: how the sinks get on, what is in quarantine, and rebuilding one.
 
+pub(crate) mod order;
 mod quarantine;
 mod rebuild;
 mod status;
@@ -29,7 +30,7 @@ enum Command {
 
 /// Which millrace is meant.
 #[derive(clap::Args)]
-struct Which {
+pub(crate) struct Which {
     /// Its configuration file; without one, the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,7 +40,7 @@ struct Which {
 }
 
 impl Which {
-    fn config(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref())?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);
@@ -62,10 +63,10 @@ impl Which {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::Status(args) => status::run(args),
-        Command::Quarantine(args) => quarantine::run(args),
-        Command::Rebuild(args) => rebuild::run(args),
+        Command::Quarantine(args) => quarantine::run(args).await,
+        Command::Rebuild(args) => rebuild::run(args).await,
     }
 }

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use millrace_sinks::{Ask, Done, Entry, QuarantineDesk};
 use serde_json::{Value, json};
 
-use super::Which;
+use super::{Which, order::OrderArgs};
 use crate::{Failure, commands::say};
 
 /// How long a running sink may take to do what it is asked.
@@ -21,13 +21,14 @@ const REASON_CHARS: usize = 60;
 Examples:
   millrace sinks quarantine list
   millrace sinks quarantine show notify 4711
-  millrace sinks quarantine replay notify 4711
-  millrace sinks quarantine replay notify --all
-  millrace sinks quarantine drop notify 4711
+  millrace sinks quarantine replay notify 4711 --why 'template mended'
+  millrace sinks quarantine replay notify --all --actor ann --why 'template mended'
+  millrace sinks quarantine drop notify 4711 --why 'told by telephone'
 
 An event comes here after five tries, and the rest flows on. Mend what the reason names, then replay it:
 the sink produces its effect now, after those of later events. A sink whose effects build on each other
-says that it has to be rebuilt instead (millrace sinks rebuild).")]
+says that it has to be rebuilt instead (millrace sinks rebuild). Who replays or drops an event, and why, is
+journaled before it happens, and so in the audit log: millrace has to run.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -77,9 +78,11 @@ struct Chosen {
     /// All events of the sink
     #[arg(long, conflicts_with = "seqs")]
     all: bool,
+    #[command(flatten)]
+    order: OrderArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::List { which, sink, json } => {
             let entries = desk(which)?.list(sink.as_deref())?;
@@ -99,8 +102,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Replay(chosen) => ask(chosen, Ask::Replay),
-        Command::Drop(chosen) => ask(chosen, Ask::Drop),
+        Command::Replay(chosen) => ask(chosen, Ask::Replay).await,
+        Command::Drop(chosen) => ask(chosen, Ask::Drop).await,
     }
 }
 
@@ -158,8 +161,8 @@ fn show(entry: &Entry) {
     }
 }
 
-fn ask(chosen: &Chosen, ask: Ask) -> Result<ExitCode, Failure> {
-    let Chosen { which, sink, seqs, all } = chosen;
+async fn ask(chosen: &Chosen, ask: Ask) -> Result<ExitCode, Failure> {
+    let Chosen { which, sink, seqs, all, order } = chosen;
     let desk = desk(which)?;
     let seqs = match all {
         true => desk.list(Some(sink))?.iter().map(|entry| entry.seq).collect(),
@@ -167,11 +170,14 @@ fn ask(chosen: &Chosen, ask: Ask) -> Result<ExitCode, Failure> {
     };
     if seqs.is_empty() {
         say!("nothing of {sink} is in quarantine");
+        return Ok(ExitCode::SUCCESS);
     }
+    let door = order.door(&which.config()?).await?;
     let mut failed = false;
     for seq in seqs {
         desk.entry(sink, seq)?.ok_or_else(|| missing(sink, seq))?;
-        let done = desk.ask(sink, seq, ask, PATIENCE)?;
+        let act = door.resolve(ask, sink, seq).await?;
+        let done = desk.ask(sink, seq, ask, act, PATIENCE)?;
         failed |= matches!(done, Done::FailedAgain(_));
         say!("{sink} {seq}: {}", told(&done));
     }
@@ -182,10 +188,8 @@ fn told(done: &Done) -> String {
     match done {
         Done::Replayed => "replayed".to_owned(),
         Done::Dropped => "dropped".to_owned(),
-        Done::FailedAgain(reason) => format!("failed again: {reason}"),
-        Done::AtNextStart => {
-            "the sink does not run now; it is replayed at the next start".to_owned()
-        }
+        Done::FailedAgain(reason) => format!("not done: {reason}"),
+        Done::AtNextStart => "the sink does not run now; it is done at its next start".to_owned(),
         Done::Pending => {
             "the sink has not come to it yet: has it stopped? (millrace sinks status)".to_owned()
         }

@@ -10,7 +10,7 @@ mod postgres;
 mod server;
 mod smtp;
 
-pub use nats::Nats;
+pub use nats::{Nats, NatsSettings};
 pub use postgres::{Postgres, PostgresTls};
 pub use server::{Missing, ServiceError, free_port, required, tools_dir};
 pub use smtp::{Smtp, SmtpMode, SmtpSettings};

@@ -1,8 +1,8 @@
-//! A NATS server with JetStream.
+//! A NATS server with JetStream, alone or one of a cluster.
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -20,26 +20,78 @@ pub struct Nats {
     program: PathBuf,
     directory: TempDir,
     port: u16,
+    settings: NatsSettings,
     server: Option<Server>,
 }
 
+/// What a server is given beside its port, its data and the size of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatsSettings {
+    /// Text of its configuration, in the server's own syntax.
+    pub config: String,
+    /// Files in the directory that it runs in, by name: certificates and the like.
+    pub files: Vec<(&'static str, String)>,
+}
+
 impl Nats {
-    /// Starts a server.
+    /// Starts a server that lets everybody in, without TLS.
     ///
     /// # Errors
     /// When there is no such program, or it does not start.
     pub fn start() -> Result<Self, ServiceError> {
+        Self::start_with(NatsSettings::default())
+    }
+
+    /// Starts a server with settings.
+    ///
+    /// # Errors
+    /// When there is no such program, or it does not start.
+    pub fn start_with(settings: NatsSettings) -> Result<Self, ServiceError> {
         let program = program()?;
         let directory = tempfile::tempdir().map_err(io("a temporary directory"))?;
-        let mut nats = Self { program, directory, port: free_port(), server: None };
+        for (name, text) in &settings.files {
+            fs::write(directory.path().join(name), text).map_err(io("a file of nats-server"))?;
+        }
+        let mut nats = Self { program, directory, port: free_port(), settings, server: None };
         nats.start_again()?;
         Ok(nats)
+    }
+
+    /// Starts a cluster of so many servers, named `n0` and so on, each with data of its own. It may
+    /// take them seconds to find each other and to agree on a leader.
+    ///
+    /// # Errors
+    /// When there is no such program, or one does not start.
+    pub fn start_cluster(servers: usize) -> Result<Vec<Self>, ServiceError> {
+        let ports: Vec<_> = (0..servers).map(|_| free_port()).collect();
+        let routes: Vec<_> = ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let routes = routes.join(", ");
+        let config = |(number, port): (usize, &u16)| NatsSettings {
+            config: format!(
+                "server_name: n{number}\n\
+                 cluster {{ name: millrace, listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n"
+            ),
+            files: Vec::new(),
+        };
+        ports.iter().enumerate().map(config).map(Self::start_with).collect()
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.address())
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The directory that it runs in.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Starts it again, on the same port and data, after [`Nats::kill`].
@@ -49,14 +101,16 @@ impl Nats {
     pub fn start_again(&mut self) -> Result<(), ServiceError> {
         let path = |name: &str| self.directory.path().join(name);
         let config = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 8MB\njetstream {{ store_dir: {:?} }}\n",
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 8MB\njetstream {{ store_dir: {:?} }}\n{}",
             self.port,
-            path("data")
+            path("data"),
+            self.settings.config
         );
         fs::write(path("nats.conf"), config).map_err(io("the configuration of nats-server"))?;
         let log = fs::File::options().create(true).append(true).open(path("log"));
         let mut command = Command::new(&self.program);
         command
+            .current_dir(self.directory.path())
             .arg("-c")
             .arg(path("nats.conf"))
             .stdin(Stdio::null())

@@ -80,7 +80,7 @@ impl Decayed {
     }
 
     /// How much is left after so many nanoseconds, of each window.
-    #[inline]
+    #[inline(always)]
     pub(super) fn left(&self, age_ns: u64) -> Left {
         let age = age_ns as f64;
         let mut left = [1.0; RATES_MAX];
@@ -96,7 +96,7 @@ impl Decayed {
 
     /// Moves the counters on to the time of a payment. If it is late, they stay, and it counts what
     /// is returned.
-    #[inline]
+    #[inline(always)]
     pub(super) fn advance(&self, row: &mut [u64], at: u64) -> Option<Left> {
         let last = row[LAST];
         let left = self.left(at.abs_diff(last));
@@ -115,7 +115,7 @@ impl Decayed {
     }
 
     /// Adds a payment, with a weight if it is late.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&self, row: &mut [u64], amount: f64, late: Option<&Left>) {
         let mut values = [0.0; SOURCES_MAX];
         values[usize::from(ONE)] = 1.0;

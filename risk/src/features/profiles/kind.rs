@@ -82,7 +82,9 @@ impl Kind {
         keys.get(self.place).map_or(0, |key| key.0)
     }
 
-    /// Observes a block of payments in their order.
+    /// Observes a block of payments in their order. The whole of it is compiled for wide vectors too:
+    /// exponentials of four windows are one operation there, and its numbers are the same to the bit,
+    /// because nothing is fused.
     pub(super) fn observe_block(
         &mut self,
         attempts: &[Attempt<'_>],
@@ -90,9 +92,22 @@ impl Kind {
         columns: usize,
         counts: &mut ProfileCounts,
     ) {
-        if self.is_idle() {
-            return;
+        if !self.is_idle() {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || self.observe_in_order(attempts, rows, columns, counts),
+            );
         }
+    }
+
+    #[inline(always)]
+    fn observe_in_order(
+        &mut self,
+        attempts: &[Attempt<'_>],
+        rows: &mut [f32],
+        columns: usize,
+        counts: &mut ProfileCounts,
+    ) {
         // While one bulk is observed, the rows of the next one are fetched, and the places in the
         // index of the one after that.
         let mut found = [[(Spot::default(), None); BULK]; 3];
@@ -112,7 +127,7 @@ impl Kind {
     }
 
     /// Where to look for the entities of a bulk.
-    #[inline]
+    #[inline(always)]
     fn spot_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
         for (attempt, found) in attempts.iter().zip(found) {
             found.0 = Spot::of(self.key(attempt.entities));
@@ -121,7 +136,7 @@ impl Kind {
     }
 
     /// The rows that the entities of a bulk seem to have.
-    #[inline]
+    #[inline(always)]
     fn find_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
         for (_, found) in attempts.iter().zip(found) {
             found.1 = self.index.likely(found.0);
@@ -131,7 +146,7 @@ impl Kind {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn observe(
         &mut self,
         attempt: &Attempt<'_>,
@@ -360,7 +375,7 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    #[inline]
+    #[inline(always)]
     fn say(&self, plan: &KindPlan, priors: &[Prior], outputs: &[Output], out: &mut [f32]) {
         for output in outputs {
             let value = self.read(plan, priors, output.read) as f32;
@@ -369,7 +384,7 @@ impl Seen<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&self, plan: &KindPlan, priors: &[Prior], read: Read) -> f64 {
         let number = |word| number(self.words, word);
         match read {

@@ -34,7 +34,7 @@ impl ReadModel for PostgresStore {
     }
 
     fn payments(&self, query: PaymentQuery) -> Reading<'_, Slice<PaymentView>> {
-        Box::pin(payments::list(&self.reads, query))
+        Box::pin(payments::list(&self.reads, query, self.applied.place().seq))
     }
 
     fn refunds(&self, original: PaymentId, page: PageQuery) -> Reading<'_, Slice<PaymentView>> {

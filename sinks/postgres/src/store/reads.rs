@@ -16,6 +16,8 @@ pub(crate) struct Reads {
     /// Where queries read that the replica does not answer.
     main: Connections,
     replica: Option<Replica>,
+    /// Positions that one page may look at where no index helps.
+    pub(super) page_looks: u64,
 }
 
 /// A replica that the primary stands in for.
@@ -34,16 +36,17 @@ impl Reads {
             ];
             Connections::new(server, Database::parse(setting, url, config, &session)?, config)
         };
+        let page_looks = config.page_looks.max(1);
         let primary = || connections("primary", "url", &config.url);
         if config.read_url.is_empty() {
-            return Ok(Self { main: primary()?, replica: None });
+            return Ok(Self { main: primary()?, replica: None, page_looks });
         }
         let replica = connections("replica", "read_url", &config.read_url)?;
         if !config.read_fallback {
-            return Ok(Self { main: replica, replica: None });
+            return Ok(Self { main: replica, replica: None, page_looks });
         }
         let replica = Replica { connections: replica, in_use: AtomicBool::new(false) };
-        Ok(Self { main: primary()?, replica: Some(replica) })
+        Ok(Self { main: primary()?, replica: Some(replica), page_looks })
     }
 
     /// Runs a statement that is prepared once per connection. For those of a fixed text.

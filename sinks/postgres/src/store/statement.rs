@@ -39,6 +39,24 @@ impl Span {
         (low <= high).then_some(Self { low, high, ascending: forward != page.from_end })
     }
 
+    /// Its first positions in its direction, so many of them, and the last of those where there are
+    /// more up to the newest.
+    pub(super) fn first(self, positions: u64, newest: u64) -> (Self, Option<u64>) {
+        let end = self.high.min(newest);
+        let more = positions.saturating_sub(1);
+        let (part, last) = match self.ascending {
+            true => {
+                let high = self.low.saturating_add(more);
+                (Self { high, ..self }, Some(high).filter(|_| high < end))
+            }
+            false => {
+                let low = end.saturating_sub(more);
+                (Self { low, ..self }, Some(low).filter(|_| low > self.low.max(1)))
+            }
+        };
+        if last.is_some() { (part, last) } else { (self, None) }
+    }
+
     pub(super) fn direction(&self) -> &'static str {
         if self.ascending { "ASC" } else { "DESC" }
     }
@@ -95,6 +113,23 @@ pub(super) fn seq_of(seq: i64) -> Option<EventSeq> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_has_first_positions() {
+        let span = |low, high, ascending| Span { low, high, ascending };
+        for (whole, positions, newest, part, last) in [
+            (span(0, SEQ_MAX, false), 10, 100, span(91, SEQ_MAX, false), Some(91)),
+            (span(0, 90, false), 10, 100, span(81, 90, false), Some(81)),
+            (span(0, 10, false), 10, 100, span(0, 10, false), None),
+            (span(5, 14, false), 10, 100, span(5, 14, false), None),
+            (span(0, SEQ_MAX, true), 10, 100, span(0, 9, true), Some(9)),
+            (span(91, SEQ_MAX, true), 10, 100, span(91, SEQ_MAX, true), None),
+            (span(200, SEQ_MAX, false), 10, 100, span(200, SEQ_MAX, false), None),
+            (span(0, SEQ_MAX, true), 10, 0, span(0, SEQ_MAX, true), None),
+        ] {
+            assert_eq!(whole.first(positions, newest), (part, last), "{whole:?}");
+        }
+    }
 
     #[test]
     fn pages_become_spans_of_positions() {

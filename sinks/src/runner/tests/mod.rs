@@ -7,6 +7,7 @@ use std::{sync::Mutex, time::Duration};
 
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::Timestamp;
+use millrace_risk::acts::{ActKind, QuarantinedEvent};
 use proptest::prelude::*;
 
 use self::script::{
@@ -188,28 +189,52 @@ fn a_sink_that_can_process_nothing_stops_before_all_is_quarantined() {
     assert_eq!(entries.len(), FOUND_IN_A_ROW_MAX as usize);
 }
 
+/// Acts behind the events: each orders one thing.
+fn ordered() -> Script {
+    let named =
+        |event| QuarantinedEvent { sink: NAME.to_owned(), event, payment: None, account: None };
+    let acts = [
+        (31, ActKind::ReplayEvent(named(12))),
+        (32, ActKind::DropEvent(named(13))),
+        (33, ActKind::ReplayEvent(named(14))),
+        (34, ActKind::ReplayEvent(named(15))),
+    ];
+    Script { acts: acts.into(), ..Script::new(20, 10) }
+}
+
 /// Whoever asks waits for an answer; the sink goes on meanwhile.
 #[test]
 fn entries_are_replayed_and_dropped_while_the_sink_runs() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let sink = Recorder::poisoned_by([12, 13, 14], Complaint::Named);
     let (poison, record) = (Arc::clone(&sink.poison), Arc::clone(&sink.record));
-    let handle = begin_with(sink, Script::new(20, 10), root.path());
+    let handle = begin_with(sink, ordered(), root.path());
     assert!(eventually(|| handle.applied_seq() == EventSeq(20)));
     let desk = QuarantineDesk::new(root.path());
     let seqs = || desk.list(None).expect("lists").iter().map(|entry| entry.seq).collect::<Vec<_>>();
     assert_eq!(seqs(), [12, 13, 14]);
     assert!(desk.is_running(NAME).expect("looks"));
 
-    let answer = desk.ask(NAME, 12, Ask::Replay, PATIENCE).expect("asks");
+    let answer = desk.ask(NAME, 12, Ask::Replay, EventSeq(31), PATIENCE).expect("asks");
     let Done::FailedAgain(reason) = answer else { panic!("{answer:?}") };
     assert!(reason.contains("it is odd"), "{reason}");
     let entry = desk.entry(NAME, 12).expect("reads").expect("stays");
     assert_eq!((entry.tries, entry.replay_error), (TRIES + 1, Some(reason)));
 
     locked(&poison).clear();
-    assert_eq!(desk.ask(NAME, 12, Ask::Replay, PATIENCE).expect("asks"), Done::Replayed);
-    assert_eq!(desk.ask(NAME, 13, Ask::Drop, PATIENCE).expect("asks"), Done::Dropped);
+    assert_eq!(
+        desk.ask(NAME, 12, Ask::Replay, EventSeq(31), PATIENCE).expect("asks"),
+        Done::Replayed
+    );
+    let order = EventSeq(32);
+    let unordered = desk.ask(NAME, 14, Ask::Drop, order, PATIENCE).expect("asks");
+    let Done::FailedAgain(reason) = unordered else { panic!("{unordered:?}") };
+    assert!(reason.contains("event 32 of the journal does not order to drop event 14"), "{reason}");
+    let by_hand = root.path().join(NAME).join(format!("{:020}.drop", 14));
+    std::fs::write(&by_hand, "").expect("is written");
+    assert!(eventually(|| !by_hand.exists()), "a request that names no act is taken away");
+    assert_eq!(seqs(), [13, 14], "and nothing is dropped");
+    assert_eq!(desk.ask(NAME, 13, Ask::Drop, order, PATIENCE).expect("asks"), Done::Dropped);
     assert_eq!(seqs(), [14]);
     assert_eq!(locked(&record).replayed, [12]);
     assert!(eventually(|| handle.watch().status().quarantined == 1));
@@ -217,10 +242,13 @@ fn entries_are_replayed_and_dropped_while_the_sink_runs() {
     end(handle);
 
     assert!(!desk.is_running(NAME).expect("looks"));
-    assert_eq!(desk.ask(NAME, 14, Ask::Replay, PATIENCE).expect("asks"), Done::AtNextStart);
+    assert_eq!(
+        desk.ask(NAME, 14, Ask::Replay, EventSeq(33), PATIENCE).expect("asks"),
+        Done::AtNextStart
+    );
     assert_eq!(seqs(), [14]);
     let sink = Recorder { next_seq: 21, record: Arc::clone(&record), ..Recorder::new([]) };
-    let handle = begin_with(sink, Script::new(20, 10), root.path());
+    let handle = begin_with(sink, ordered(), root.path());
     assert!(eventually(|| seqs().is_empty()));
     assert_eq!(locked(&record).replayed, [12, 14]);
     end(handle);
@@ -237,7 +265,7 @@ fn an_entry_that_the_cursor_has_not_passed_is_tried_in_its_place() {
         before.put(&entry).expect("is written");
         drop(before);
         let desk = QuarantineDesk::new(root.path());
-        let asked = desk.ask(NAME, 15, Ask::Replay, PATIENCE).expect("asks");
+        let asked = desk.ask(NAME, 15, Ask::Replay, EventSeq(34), PATIENCE).expect("asks");
         assert_eq!(asked, Done::AtNextStart);
         let sink = match still_bad {
             true => Recorder::poisoned_by([15], Complaint::Named),
@@ -274,9 +302,9 @@ fn a_sink_is_replaced_while_it_runs() {
     handle.replacer().offer(Replacement {
         sink: Box::new(fresh),
         skipped: vec![EventSeq(200)],
-        switch: Box::new(move || {
+        switch: Box::new(move |sink| {
             *locked(&told) = locked(&applied).applied.last().copied();
-            Ok(())
+            Ok(Switched::Taken(sink))
         }),
     });
     assert!(eventually(|| locked(&seen).is_some()));
@@ -289,6 +317,31 @@ fn a_sink_is_replaced_while_it_runs() {
     end(handle);
 }
 
+/// The one that was there goes on where it stood, and nothing leaves its quarantine.
+#[test]
+fn a_replacement_that_is_refused_changes_nothing() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let sink = Recorder::poisoned_by([15], Complaint::Named);
+    let handle = begin_with(sink, Script::new(30, 7), root.path());
+    assert!(eventually(|| handle.applied_seq() == EventSeq(30)));
+    // As a sink that was closed and is opened again, it may stand earlier.
+    let again = Recorder { next_seq: 25, ..Recorder::new([]) };
+    let record = Arc::clone(&again.record);
+    handle.replacer().offer(Replacement {
+        sink: Box::new(Recorder::new([])),
+        skipped: Vec::new(),
+        switch: Box::new(|new| {
+            drop(new);
+            Ok(Switched::Refused(Box::new(again)))
+        }),
+    });
+    assert!(eventually(|| locked(&record).applied.last() == Some(&30)));
+    assert!(locked(&record).applied.iter().copied().eq(25..=30), "each once, in order");
+    assert_eq!(QuarantineDesk::new(root.path()).list(None).expect("lists").len(), 1);
+    assert_eq!(handle.error(), None);
+    end(handle);
+}
+
 #[test]
 fn readers_that_can_not_be_switched_stop_the_sink() {
     let handle = begin(Recorder::new([]), Script::new(20, 7));
@@ -296,7 +349,7 @@ fn readers_that_can_not_be_switched_stop_the_sink() {
     handle.replacer().offer(Replacement {
         sink: Box::new(Recorder::new([])),
         skipped: Vec::new(),
-        switch: Box::new(|| Err(SinkError::InUse { path: "the readers".into() })),
+        switch: Box::new(|_| Err(SinkError::InUse { path: "the readers".into() })),
     });
     assert!(eventually(|| handle.error().is_some()));
     assert!(handle.error().expect("is there").starts_with("the readers is in use"));

@@ -1,7 +1,7 @@
 //! A scripted source and a sink that records what it is given.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     path::Path,
     sync::{Mutex, PoisonError},
@@ -10,8 +10,9 @@ use std::{
 
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{
-    Account, AccountEvent, AccountSpec, AccountState, Balances, Event, Timestamp,
+    Account, AccountEvent, AccountSpec, AccountState, ActEvent, Balances, Event, Timestamp,
 };
+use millrace_risk::acts::{Act, ActKind};
 
 use super::super::*;
 use crate::{SinkError, sink::is_due};
@@ -26,6 +27,8 @@ pub(super) struct Script {
     pub(super) last_seq: u64,
     pub(super) batch_events: u64,
     pub(super) failures: Shared<VecDeque<SourceError>>,
+    /// Events that are acts, wherever the others end.
+    pub(super) acts: BTreeMap<u64, ActKind>,
 }
 
 pub(super) type Shared<T> = Arc<Mutex<T>>;
@@ -36,7 +39,7 @@ pub(super) fn locked<T>(shared: &Shared<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Script {
     pub(super) fn new(last_seq: u64, batch_events: u64) -> Self {
-        Self { last_seq, batch_events, failures: Shared::default() }
+        Self { last_seq, batch_events, failures: Shared::default(), acts: BTreeMap::new() }
     }
 }
 
@@ -72,6 +75,15 @@ impl Source for Script {
 
     fn head(&self) -> Option<EventSeq> {
         Some(EventSeq(self.last_seq))
+    }
+
+    fn event(&self, seq: EventSeq) -> Result<Option<FeedEvent>, SourceError> {
+        let act = |kind: &ActKind| {
+            let act = Act { actor: "ann".to_owned(), why: "why".to_owned(), act: kind.clone() };
+            let event = Event::Act(ActEvent { seq });
+            FeedEvent { event, context: act.to_bytes().into(), evidence: Vec::new().into() }
+        };
+        Ok(self.acts.get(&seq.0).map(act))
     }
 
     fn next(place: &mut Place, timeout: Duration) -> Result<Option<FeedBatch>, SourceError> {

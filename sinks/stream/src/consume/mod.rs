@@ -13,7 +13,7 @@ use std::{
 };
 
 use async_nats::jetstream::message::Acker;
-use millrace_engine::FeedBatch;
+use millrace_engine::{FeedBatch, FeedEvent};
 use millrace_ledger::EventSeq;
 use millrace_sinks::{Source, SourceError, yield_to_payments};
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
@@ -103,6 +103,11 @@ impl Source for StreamSource {
         timeout: Duration,
     ) -> Result<Option<FeedBatch>, SourceError> {
         Ok(reader.next(timeout)?)
+    }
+
+    /// Read from the message that holds it, on a connection of its own: the consumer stays where it is.
+    fn event(&self, seq: EventSeq) -> Result<Option<FeedEvent>, SourceError> {
+        Ok(self.runtime.block_on(pump::read_event(&self.config, &self.durable, seq))?)
     }
 
     fn committed(reader: &mut StreamReader, next_seq: EventSeq) -> Result<(), SourceError> {

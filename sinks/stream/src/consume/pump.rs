@@ -11,7 +11,7 @@ use async_nats::jetstream::{
     stream::Stream,
 };
 use futures_util::StreamExt as _;
-use millrace_engine::FeedBatch;
+use millrace_engine::{FeedBatch, FeedEvent};
 use millrace_ledger::EventSeq;
 use tokio::sync::mpsc::Sender;
 
@@ -48,6 +48,41 @@ pub(super) struct Pump {
     messages_max: usize,
 }
 
+/// The stream of events, which has to be there.
+async fn find_stream(connection: &Connection, name: &str) -> Result<Stream, StreamError> {
+    let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
+    setup::open(&context, name).await?.ok_or_else(|| {
+        request("consume", name, "it is not there; the publisher makes it when it starts")
+    })
+}
+
+/// One event, without a consumer; `None` while it is not published.
+pub(super) async fn read_event(
+    config: &StreamConfig,
+    durable: &str,
+    seq: EventSeq,
+) -> Result<Option<FeedEvent>, StreamError> {
+    let connection = Connection::open(config, durable).await?;
+    let name = Which::Events.stream(config).to_owned();
+    let read = async {
+        let stream = find_stream(&connection, &name).await?;
+        let sequence = seek::find(&stream, durable, &name, seq).await?;
+        let info = stream.get_info().await.map_err(|error| request("look at", &name, error))?;
+        if sequence > info.state.last_sequence {
+            return Ok(None);
+        }
+        let message = stream.get_raw_message(sequence).await;
+        let message = message.map_err(|error| request("read a message of", &name, error))?;
+        let batches = wire::read_frame(message.payload).map_err(|error| {
+            let problem = error.to_string();
+            StreamError::ForeignMessage { stream: name.clone(), sequence, problem }
+        })?;
+        let mut events = batches.into_iter().flat_map(|batch| batch.events);
+        Ok(events.find(|found| found.event.seq() == seq))
+    };
+    connection.during(read).await
+}
+
 impl Pump {
     /// Connects, finds `from` in the stream, and puts the durable consumer there.
     pub(super) async fn open(
@@ -56,24 +91,20 @@ impl Pump {
         from: EventSeq,
     ) -> Result<Self, StreamError> {
         let connection = Connection::open(config, durable).await?;
-        let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
         let name = Which::Events.stream(config).to_owned();
-        let stream = setup::open(&context, &name).await?.ok_or_else(|| {
-            request("consume", &name, "it is not there; the publisher makes it when it starts")
-        })?;
-        let start = seek::find(&stream, durable, &name, from).await?;
-        let consumer = consumer_at(&stream, &name, wanted(config, durable, start)).await?;
+        let find = async {
+            let stream = find_stream(&connection, &name).await?;
+            let start = seek::find(&stream, durable, &name, from).await?;
+            consumer_at(&stream, &name, wanted(config, durable, start)).await
+        };
+        let consumer = connection.during(find).await?;
         let messages_max = config.consumer_messages;
         Ok(Self { connection, consumer, name, messages_max })
     }
 
     /// Hands over what comes until the receiver is gone or something fails.
     pub(super) async fn run(self, out: Sender<Result<Received, StreamError>>) {
-        let result = tokio::select! {
-            result = self.pull(&out) => result,
-            broken = self.connection.broken() => Err(broken),
-        };
-        if let Err(error) = result {
+        if let Err(error) = self.connection.during(self.pull(&out)).await {
             // Nobody waits for it if this fails.
             let _ = out.send(Err(error)).await;
         }

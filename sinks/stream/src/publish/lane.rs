@@ -90,6 +90,14 @@ impl Lane {
         let name = self.which.stream(&self.config).to_owned();
         let connection = Connection::open(&self.config, "millrace publish").await?;
         self.check_payload(&connection)?;
+        connection.during(self.publish_over(&connection, name)).await
+    }
+
+    async fn publish_over(
+        &mut self,
+        connection: &Connection,
+        name: String,
+    ) -> Result<(), StreamError> {
         let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
         let stream = setup::ensure(&context, &self.config, self.which).await?;
         let place = place::find(&stream, &name, &self.feed).await?;
@@ -108,10 +116,7 @@ impl Lane {
             ready: VecDeque::new(),
             in_flight,
         };
-        tokio::select! {
-            result = session.run() => result,
-            broken = connection.broken() => Err(broken),
-        }
+        session.run().await
     }
 
     fn note_lag(&self) {
