@@ -2,7 +2,7 @@
 //! to do when that fails. Guarantees that a certificate is verified, and that it is the host's,
 //! wherever TLS is used.
 
-use std::{error::Error, io, path::Path, sync::Arc};
+use std::{error::Error, fmt::Display, io, path::Path, sync::Arc};
 
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
@@ -24,7 +24,7 @@ pub(crate) fn connector(
     if settings.names_ca() {
         for certificate in certificates("ca_file", &settings.ca_file)? {
             let added = roots.add(certificate);
-            added.map_err(|error| wrong("ca_file", &settings.ca_file, error))?;
+            added.map_err(|error| wrong("ca_file", &settings.ca_file, &error))?;
         }
     } else if mode != SslMode::Disable {
         let native = rustls_native_certs::load_native_certs();
@@ -41,9 +41,9 @@ pub(crate) fn connector(
         (false, false) => {
             let chain = certificates("cert_file", cert)?;
             let secret = PrivateKeyDer::from_pem_file(key);
-            let secret = secret.map_err(|error| wrong("key_file", key, error))?;
+            let secret = secret.map_err(|error| wrong("key_file", key, &error))?;
             let config = config.with_client_auth_cert(chain, secret);
-            config.map_err(|error| wrong("cert_file", cert, error))?
+            config.map_err(|error| wrong("cert_file", cert, &error))?
         }
         _ => {
             return Err("postgres.cert_file and postgres.key_file belong together: name both, or \
@@ -60,15 +60,15 @@ fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(setting, path, error))?;
+        .map_err(|error| wrong(setting, path, &error))?;
     match certificates.is_empty() {
-        true => Err(wrong(setting, path, "it holds no certificate in PEM")),
+        true => Err(wrong(setting, path, &"it holds no certificate in PEM")),
         false => Ok(certificates),
     }
 }
 
-fn wrong(setting: &str, path: &Path, problem: impl ToString) -> String {
-    format!("postgres.{setting} ({}) can't be used: {}", path.display(), problem.to_string())
+fn wrong(setting: &str, path: &Path, problem: &dyn Display) -> String {
+    format!("postgres.{setting} ({}) can't be used: {problem}", path.display())
 }
 
 /// What to do where TLS is what failed, and will fail again.
