@@ -11,7 +11,10 @@ use millrace_ledger::{
     Status, Timestamp,
 };
 use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_risk::evidence::{Evidence, Reason};
 use prost::Message as _;
+use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// Every name that a row may have, in the order of its cells.
@@ -46,6 +49,13 @@ pub(crate) const COLUMNS: &[&str] = &[
     "event_time",
     "risk_decision",
     "risk_reason",
+    "risk_policy_number",
+    "risk_score",
+    "risk_fell_back",
+    "risk_challenger_score",
+    "risk_challenger_decision",
+    "risk_contributions",
+    "risk_evidence_unreadable_bytes",
     "debit_account_debits_pending_minor",
     "debit_account_debits_posted_minor",
     "debit_account_credits_pending_minor",
@@ -58,9 +68,15 @@ pub(crate) const COLUMNS: &[&str] = &[
     "account_debits_posted_minor",
     "account_credits_pending_minor",
     "account_credits_posted_minor",
+    "act_kind",
+    "act_by",
+    "act_why",
+    "act_details",
+    "act_unreadable_bytes",
 ];
 
-/// The names that a payment's context adds, and what an analyst did.
+/// The names of what may tell of persons: a payment's context, a rule's reason with values of it, and
+/// acts as they were journaled.
 pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "channel",
     "device_id",
@@ -69,16 +85,23 @@ pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "merchant_category_code",
     "reference",
     "context_unreadable_bytes",
+    "risk_rule_reason",
     "act",
 ];
 
 /// A value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell {
     Number(u64),
     Text(String),
     Names(Vec<&'static str>),
     Bool(bool),
+    /// To as many digits as it takes to read it back.
+    Float(f32),
+    /// Features that moved a score.
+    Reasons(Vec<Reason>),
+    /// Is JSON itself.
+    Json(Value),
 }
 
 impl From<&str> for Cell {
@@ -107,6 +130,15 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Names(names) => names.join("|"),
             Self::Bool(yes) => yes.to_string(),
+            Self::Float(number) => float_text(*number),
+            Self::Reasons(reasons) => {
+                let reason = |reason: &Reason| {
+                    let [value, moved] = [reason.value, reason.contribution].map(float_text);
+                    format!("{}:{value}:{moved}", reason.feature)
+                };
+                reasons.iter().map(reason).collect::<Vec<_>>().join("|")
+            }
+            Self::Json(value) => value.to_string(),
         }
     }
 
@@ -116,12 +148,31 @@ impl Cell {
             Self::Text(text) => Ok(serde_json::to_writer(out, text)?),
             Self::Names(names) => Ok(serde_json::to_writer(out, names)?),
             Self::Bool(yes) => write!(out, "{yes}"),
+            Self::Float(number) => Ok(serde_json::to_writer(out, number)?),
+            Self::Reasons(reasons) => {
+                // Values of JSON would turn them into longer numbers.
+                let reason = |reason: &Reason| ReasonCell {
+                    feature: reason.feature,
+                    value: reason.value,
+                    contribution: reason.contribution,
+                };
+                Ok(serde_json::to_writer(out, &reasons.iter().map(reason).collect::<Vec<_>>())?)
+            }
+            Self::Json(value) => Ok(serde_json::to_writer(out, value)?),
         }
     }
 }
 
+/// A feature that moved a score, as JSON has it.
+#[derive(Serialize)]
+struct ReasonCell {
+    feature: u16,
+    value: f32,
+    contribution: f32,
+}
+
 /// Named cells, in the order of [`COLUMNS`] where they are an event's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Row {
     pub(crate) cells: Vec<(&'static str, Cell)>,
 }
@@ -141,38 +192,46 @@ impl Row {
         out.write_all(if self.cells.is_empty() { b"{}" } else { b"}" })
     }
 
-    /// The row of an event, without its context.
-    pub(crate) fn of_event(time: Timestamp, event: &Event) -> Self {
+    /// The row of an event, without what may tell of persons that take part in it.
+    pub(crate) fn of_event(time: Timestamp, event: &FeedEvent) -> Self {
         let mut row = Self::default();
-        row.put("event_sequence", event.seq().0);
+        row.put("event_sequence", event.event.seq().0);
         row.put("time", time_text(time));
-        match event {
-            Event::Payment(event) => row.put_payment(event),
+        match &event.event {
+            Event::Payment(payment) => row.put_payment(payment, &event.evidence),
             Event::HoldExpired(event) => row.put_expiry(event),
             Event::Account(event) => row.put_account(event),
-            Event::Act(_) => row.put("event", "ACT"),
+            Event::Act(_) => row.put_act(&event.context),
         }
         row
     }
 
-    /// The cells of a payment's context; none where it has none.
+    /// The cells that [`Self::of_event`] leaves out; none where there are none.
     pub(crate) fn of_context(event: &FeedEvent) -> Self {
         let mut row = Self::default();
-        if event.context.is_empty() {
-            return row;
-        }
         if let Event::Act(_) = event.event {
             row.put("act", String::from_utf8_lossy(&event.context).into_owned());
             return row;
         }
-        let Ok(context) = PaymentContext::decode(&event.context[..]) else {
-            row.put("context_unreadable_bytes", event.context.len() as u64);
-            return row;
+        if !event.context.is_empty() {
+            row.put_context(&event.context);
+        }
+        let evidence = Evidence::read(&event.evidence);
+        if let Some(reason) = evidence.and_then(|evidence| evidence.rule_reason) {
+            row.put("risk_rule_reason", reason);
+        }
+        row
+    }
+
+    fn put_context(&mut self, context: &[u8]) {
+        let Ok(context) = PaymentContext::decode(context) else {
+            self.put("context_unreadable_bytes", context.len() as u64);
+            return;
         };
         if context.channel != 0 {
             let channel = Channel::try_from(context.channel).map(|channel| channel.as_str_name());
             let channel = channel.unwrap_or("CHANNEL_UNKNOWN").trim_start_matches("CHANNEL_");
-            row.put("channel", channel);
+            self.put("channel", channel);
         }
         for (name, text) in [
             ("device_id", context.device_id),
@@ -182,10 +241,9 @@ impl Row {
             ("reference", context.reference),
         ] {
             if !text.is_empty() {
-                row.put(name, text);
+                self.put(name, text);
             }
         }
-        row
     }
 
     /// The row of a frame.
@@ -204,7 +262,7 @@ impl Row {
         row
     }
 
-    fn put_payment(&mut self, event: &PaymentEvent) {
+    fn put_payment(&mut self, event: &PaymentEvent, evidence: &[u8]) {
         let PaymentEvent { payment, outcome, verdict, balances, seq: _ } = event;
         self.put("event", "PAYMENT");
         self.put_id("payment_id", payment.id.0);
@@ -243,6 +301,9 @@ impl Row {
         if !verdict.rule.as_str().is_empty() {
             self.put("risk_reason", verdict.rule.as_str());
         }
+        if !evidence.is_empty() {
+            self.put_evidence(evidence);
+        }
         if let Some([debit, credit]) = balances {
             self.put_balances(&DEBIT_BALANCES, debit);
             self.put_balances(&CREDIT_BALANCES, credit);
@@ -277,7 +338,7 @@ impl Row {
         self.put_balances(&ACCOUNT_BALANCES, &account.balances);
     }
 
-    fn put_id(&mut self, name: &'static str, id: u128) {
+    pub(super) fn put_id(&mut self, name: &'static str, id: u128) {
         self.put(name, Uuid::from_u128(id).to_string());
     }
 
@@ -370,6 +431,14 @@ pub(crate) fn time_text(time: Timestamp) -> String {
     let since_epoch = jiff::Timestamp::from_nanosecond(i128::from(time.0))
         .expect("64 bits of nanoseconds end in the year 2554");
     format!("{since_epoch:.9}")
+}
+
+/// As in JSON; nothing where it is no number.
+fn float_text(number: f32) -> String {
+    match number.is_finite() {
+        true => serde_json::to_string(&number).expect("a number becomes JSON"),
+        false => String::new(),
+    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -12,6 +12,7 @@ pub(crate) mod journal;
 mod journal_export;
 mod journal_inspect;
 mod journal_output;
+mod journal_risk_row;
 mod journal_row;
 mod journal_verify;
 mod money;
