@@ -9,6 +9,7 @@ mod audit_verify;
 pub(crate) mod backup;
 pub(crate) mod demo;
 pub(crate) mod journal;
+mod journal_cell;
 mod journal_export;
 mod journal_inspect;
 mod journal_output;
