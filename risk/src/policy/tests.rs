@@ -6,6 +6,9 @@ use std::path::Path;
 use millrace_ledger::{AccountId, Amount, LedgerId, NoContexts, PaymentId, RiskDecision};
 
 use super::*;
+
+mod live_rules;
+
 use crate::{acts::LabelAct, evidence::Evidence, shelf::Shelf};
 
 const EUR: LedgerId = LedgerId(978);
@@ -273,7 +276,8 @@ fn without_time_the_fallback_decides() {
     };
     let spent = Compiled::with_spent_budget(&compiled, Fallback::Review);
     scoring.spent = std::time::Duration::from_secs(1 << 32);
-    assert_eq!(scoring.look_ahead(&block, |_| false, Some((&spent, 1))), 600);
+    let deciding = Deciding { policy: &spent, number: 1, hits: &HitCounters::default() };
+    assert_eq!(scoring.look_ahead(&block, |_| false, Some(deciding)), 600);
     assert_eq!(scoring.verdict(599).decision, RiskDecision::Review);
     let evidence = Evidence::read(scoring.evidence(599)).expect("evidence");
     assert!(evidence.fell_back && evidence.score.is_none());

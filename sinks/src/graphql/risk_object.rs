@@ -33,6 +33,12 @@ impl RiskExplanation {
         Some(rule.as_str().to_owned()).filter(|rule| !rule.is_empty())
     }
 
+    /// Why the rule that decided holds, in words, with the payment's values; null unless a rule of the
+    /// policy kept the payment from being approved.
+    async fn rule_reason(&self) -> Option<&str> {
+        self.evidence.rule_reason.as_deref()
+    }
+
     /// The model's score, 0 to 1: the probability of fraud; null where no model was asked.
     async fn score(&self) -> Option<f64> {
         self.evidence.score.map(f64::from)
