@@ -101,7 +101,15 @@ fn an_analyst_goes_from_payments_to_thresholds() {
     assert!(printed.contains("average precision"), "{printed}");
     check_report(&bench.read("report.html"));
 
-    let explained = json(with("explain", &["--highest", "2"]));
+    let page = bench.path("explain.html");
+    let explained =
+        json(with("explain", &["--highest", "2"]).into_iter().chain(["--report", &page]));
+    check_report(&bench.read("explain.html"));
+    let page = String::from_utf8(bench.read("explain.html")).expect("is UTF-8");
+    let reason = number(&explained, "/payments/0/reasons/0/share") * 100.0;
+    for part in ["precision lost without it".to_owned(), format!("<li>{reason:.1}%: ")] {
+        assert!(page.contains(&part), "no {part} in the report");
+    }
     let payments = explained["payments"].as_array().expect("a list");
     assert_eq!(payments.len(), 2);
     let words = payments[0].pointer("/reasons/0/words").and_then(Value::as_str);
@@ -152,7 +160,13 @@ fn a_challenger_meets_the_champion_and_history() {
     assert!(caught > 0.0 && caught <= number(&tested, "/backtest/money_frauds"), "{tested}");
 
     let check = ["rules", "check", &rules, "--list", &list, "--model", &model, "--data", &data];
-    let checked = json(check);
+    let page = bench.path("rules.html");
+    let checked = json(check.into_iter().chain(["--report", &page]));
+    check_report(&bench.read("rules.html"));
+    let page = String::from_utf8(bench.read("rules.html")).expect("is UTF-8");
+    for part in ["What each rule would have done", "First payments that large holds for"] {
+        assert!(page.contains(part), "no {part} in the report");
+    }
     assert_eq!(number(&checked, "/dry_run/payments"), 20_000.0);
     let hits = |rule: usize| number(&checked, &format!("/dry_run/rules/{rule}/hits"));
     let decided = tested.pointer("/backtest/rules").and_then(Value::as_array).expect("a list");
@@ -225,6 +239,13 @@ fn lists_are_checked_merged_and_thinned() {
     let exported = risk(["lists", "export", &cards, "--active-at", "2026-06-01T00:00:00Z"]);
     let expected = "value,expires_at,reason,added_by\nb,,lost,ben\nc,,case 7,ben\n";
     assert_eq!(exported, expected);
+    let exported = risk(["lists", "export", &cards, "--json"]);
+    let first: Value =
+        serde_json::from_str(exported.lines().next().expect("a line")).expect("JSON");
+    let expected = serde_json::json!({
+        "value": "a", "expires_at": "2026-01-01T00:00:00Z", "reason": "stolen", "added_by": "anna",
+    });
+    assert_eq!((exported.lines().count(), first), (3, expected));
 }
 
 #[test]
@@ -284,6 +305,7 @@ fn what_is_not_right_gets_a_sentence() {
         (1, train(&one_class, &[]), "both fraud and legitimate payments are needed"),
         (1, train(&nan, &[]), "line 2, column amount: \"NaN\""),
         (1, train(&no_column, &[]), "no column for payee"),
+        (1, train(&no_column, &[]), "or map it with --columns ROLE=HEADER"),
         (1, train(&data, &["--trees", "5"]), "--trees is no setting of blend"),
         (
             1,
@@ -323,7 +345,7 @@ fn what_is_not_right_gets_a_sentence() {
         (
             1,
             with(&["drift", "--journal", "/nowhere", "--before", TRAIN, "--now", TEST]),
-            "there is no journal in /nowhere",
+            "there is no journal in /nowhere: name the data directory of a millrace with --journal",
         ),
     ];
     for (code, args, part) in cases {
@@ -334,6 +356,65 @@ fn what_is_not_right_gets_a_sentence() {
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
     assert!(!Path::new(&out).exists(), "no model was left");
+}
+
+/// Columns that give the label away are told whether they are read or not, as are features, and
+/// days that the model has seen.
+#[test]
+fn what_gives_labels_away_is_warned_of() {
+    let bench = Bench::new();
+    let plain = bench.path("plain.csv");
+    let generate = ["generate", "--payments", "8000", "--days", "40", "--fraud-share", "0.03"];
+    risk(generate.into_iter().chain(["--seed", "4", "--out", &plain]));
+    let text = String::from_utf8(bench.read("plain.csv")).expect("is UTF-8");
+    let (header, rows) = text.split_once('\n').expect("has a header");
+    let place = |name: &str| header.split(',').position(|it| it == name).expect("is there");
+    let (is_fraud, amount) = (place("is_fraud"), place("amount"));
+    // Three frauds of four have a code; and once, frauds have amounts of their own.
+    let (mut coded, mut telling) = (format!("{header},chargeback_code\n"), format!("{header}\n"));
+    for (number, row) in rows.lines().enumerate() {
+        let mut cells: Vec<&str> = row.split(',').collect();
+        let is_fraud = cells[is_fraud] == "1";
+        let code = if is_fraud && number % 4 > 0 { "10.4" } else { "" };
+        coded += &format!("{row},{code}\n");
+        if is_fraud {
+            cells[amount] = "99999.00";
+        }
+        telling += &format!("{}\n", cells.join(","));
+    }
+    let (coded, telling) = (bench.write("coded.csv", coded), bench.write("telling.csv", telling));
+    let out = bench.path("warned.mrm");
+    let report = bench.path("warned.html");
+    let quick = ["--algorithm", "logistic", "--catalogue", "book", "--json", "--out", &out];
+    let train = |data: &str| -> Finished {
+        let args = ["risk", "train", "--data", data, "--train", "2026-01-10..2026-01-25"];
+        let finished = millrace(args.into_iter().chain(quick).chain(["--report", &report]));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished
+    };
+    let trained = train(&telling);
+    for said in ["column amount alone separates fraud", "feature amount alone separates fraud"] {
+        assert!(trained.stderr.contains(said), "no {said:?} in {}", trained.stderr);
+    }
+    let trained = train(&coded);
+    let code = "where column chargeback_code is filled in, 100.0 % are fraud, and ";
+    assert!(trained.stderr.contains(code), "{}", trained.stderr);
+    assert!(!trained.stderr.contains("alone separates"), "{}", trained.stderr);
+    assert!(trained.stdout.contains(code), "{}", trained.stdout);
+    let html = String::from_utf8(bench.read("warned.html")).expect("is UTF-8");
+    assert!(html.contains(code), "the report warns, too");
+    assert!(html.contains("logistic regression, penalty") && !html.contains("Logistic {"));
+
+    let eval = |data: &str, test: &str| -> String {
+        let args = ["risk", "eval", "--model", &out, "--data", data, "--test", test, "--json"];
+        let finished = millrace(args.into_iter().chain(["--bootstrap", "0"]));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stderr
+    };
+    let seen = "are among those that the model was trained on (2026-01-10..2026-01-25)";
+    let overlapping = eval(&coded, "2026-01-25..2026-02-03");
+    assert!(overlapping.contains(seen) && overlapping.contains(code), "{overlapping}");
+    assert!(!eval(&plain, "2026-01-26..2026-02-08").contains(seen));
 }
 
 /// The features of the fixtures that LightGBM and XGBoost wrote.
