@@ -154,6 +154,7 @@ async fn reflection_is_enough_to_pay_without_our_code() {
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "millrace.v1.AccountService",
+        "millrace.v1.OperatorService",
         "millrace.v1.PaymentService",
         "millrace.v1.RiskService",
     ];

@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use millrace_services::{Postgres, required};
 use serde_json::{Value, json};
 use support::{
     config::Settings,
@@ -37,13 +38,17 @@ struct Bank {
 
 /// [`PAYMENTS`] payments, one of which the notifications can't tell of.
 async fn bank() -> Bank {
+    bank_with(Settings::unlimited()).await
+}
+
+async fn bank_with(settings: Settings) -> Bank {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let rule = Table::from_iter([
         ("on".to_owned(), Toml::from("settled")),
         ("template".to_owned(), Toml::from(TEMPLATE)),
     ]);
     // As lines, payments between accounts without an owner are told, too.
-    let settings = Settings::unlimited()
+    let settings = settings
         .with("sinks.notify.transport", "file")
         .with("sinks.notify.rules", vec![Toml::from(rule)]);
     let config = settings.write(scratch.path());
@@ -362,6 +367,60 @@ async fn the_read_model_is_rebuilt_while_it_answers() {
     assert!(!data_dir.join("graphql.new").exists(), "it is in its place");
     assert_eq!(graphql::payments_of(server.graphql, account), after);
     server.kill();
+    drop(scratch);
+}
+
+/// The same in PostgreSQL, where what was damaged is whole again at once: while millrace runs, and
+/// while it is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_read_model_in_postgres_is_rebuilt_running_and_stopped() {
+    let Some(database) = required(Postgres::start()) else { return };
+    let bank = bank_with(Settings::unlimited().with("postgres.url", database.url())).await;
+    let last = bank.wait_for_sinks(EVENTS);
+    graphql::wait_for(bank.server.graphql, last);
+    let (client, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.expect("connects");
+    tokio::spawn(connection);
+    let account = uuid::Uuid::from_u128(1);
+    let before = graphql::payments_of(bank.server.graphql, account);
+    let damage = "DELETE FROM millrace.payments WHERE event_seq > 40;
+                  UPDATE millrace.accounts SET debits_posted = 0";
+    client.batch_execute(damage).await.expect("is there");
+    let damaged = graphql::payments_of(bank.server.graphql, account);
+    assert!(damaged.len() < before.len(), "{damaged:?}");
+
+    let config = bank.scratch.path().join("millrace.toml");
+    let config = text(&config);
+    let rebuilt = bank.order(&["rebuild", "graphql", "--config", config]);
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    assert!(rebuilt.stdout.contains("graphql is rebuilt and answers"), "{rebuilt:?}");
+    assert!(!rebuilt.stdout.contains("next start"), "{rebuilt:?}");
+    assert_eq!(graphql::payments_of(bank.server.graphql, account), before);
+    // It goes on from there, and can be rebuilt again.
+    let grpc = bank.server.connect().await;
+    submit(&grpc, vec![pay(900, 1, 2, 77)]).await.expect("is taken");
+    let last = bank.wait_for_sinks(last + 2);
+    graphql::wait_for(bank.server.graphql, last);
+    let before = graphql::payments_of(bank.server.graphql, account);
+    let again = bank.order(&["rebuild", "graphql", "--config", config]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(graphql::payments_of(bank.server.graphql, account), before);
+    let last = bank.wait_for_sinks(last + 1);
+
+    let data_dir = bank.data_dir();
+    let Bank { server, scratch } = bank;
+    server.stop();
+    client.batch_execute(damage).await.expect("is there");
+    let args = ["rebuild", "graphql", "--config", config, "--actor", "ann", "--why", "damage"];
+    let rebuilt = sinks(&data_dir, &args);
+    assert_eq!(rebuilt.code, Some(0), "{rebuilt:?}");
+    assert!(rebuilt.stdout.contains(&format!("graphql is rebuilt: {last} events")), "{rebuilt:?}");
+    let server = Server::start(Path::new(config), &data_dir);
+    graphql::wait_for(server.graphql, last + 1);
+    assert_eq!(graphql::payments_of(server.graphql, account), before);
+    server.stop();
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'millrace%'";
+    assert_eq!(client.query_one(left, &[]).await.expect("answers").get::<_, i64>(0), 1);
     drop(scratch);
 }
 

@@ -104,11 +104,14 @@ struct Progress {
     next: u64,
     told: u64,
     told_at: Instant,
+    /// CPU time of the process then.
+    told_cpu: Duration,
 }
 
 impl Progress {
     fn new(every: u64) -> Self {
-        Self { every, next: every, told: 0, told_at: Instant::now() }
+        let (told_at, told_cpu) = (Instant::now(), Usage::now().cpu);
+        Self { every, next: every, told: 0, told_at, told_cpu }
     }
 
     /// One line, however many steps a request passed.
@@ -116,16 +119,19 @@ impl Progress {
         if payments < self.next {
             return;
         }
-        let now = Instant::now();
-        let rate = (payments - self.told) as f64 / (now - self.told_at).as_secs_f64();
+        let (now, cpu) = (Instant::now(), Usage::now().cpu);
+        let count = (payments - self.told) as f64;
+        let rate = count / (now - self.told_at).as_secs_f64();
+        let cpu_us = (cpu - self.told_cpu).as_secs_f64() * 1e6 / count;
         let line = json!({
             "payments": payments,
             "payments_per_s": rate.round(),
+            "cpu_us_per_payment": (cpu_us * 1_000.0).round() / 1_000.0,
             "rss_mb": Resident::now().map(|it| rounded(it.now_mib)),
         });
         eprintln!("{line}");
         self.next = (payments / self.every + 1) * self.every;
-        (self.told, self.told_at) = (payments, now);
+        (self.told, self.told_at, self.told_cpu) = (payments, now, cpu);
     }
 }
 

@@ -76,6 +76,7 @@ fn the_binary_prints_one_line_of_json_and_its_progress_and_keeps_a_given_directo
     let progress: Vec<u64> = progress
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .inspect(|line| assert!(line["rss_mb"].as_f64() > Some(0.0), "{line}"))
+        .inspect(|line| assert!(line["cpu_us_per_payment"].as_f64() > Some(0.0), "{line}"))
         .map(|line| line["payments"].as_u64().unwrap())
         .collect();
     assert_eq!(progress, [500, 1_000, 1_500, 2_000]);

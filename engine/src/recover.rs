@@ -334,6 +334,7 @@ fn ledger_config(config: &EngineConfig, hash_seed: u64, runs: Option<&Runs>) -> 
     LedgerConfig {
         hash_seed,
         shards: config.shards,
+        account_hash_bits: defaults.account_hash_bits,
         generation_payments_max: config.generation_payments_max,
         history: match runs {
             Some(runs) => std::sync::Arc::new(runs.clone()),

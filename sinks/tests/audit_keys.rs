@@ -111,6 +111,9 @@ fn whoever_trusts_any_of_the_keys_goes_on() {
     assert!(bare.check(&last).is_ok() && bare.check(&first).is_err());
 }
 
+/// What it is, how it is done, and what the check says.
+type Break<'a> = (&'a str, &'a dyn Fn(&Log), &'a str);
+
 #[test]
 fn a_break_in_the_chain_of_keys_is_named() {
     let log = Log::new();
@@ -126,7 +129,7 @@ fn a_break_in_the_chain_of_keys_is_named() {
     let signature = |note: &str| note.lines().nth(8).expect("the old key's").to_owned();
     let grafted = own.replace(&signature(&own), &signature(&twin.read("keys/1")));
     let newer = own.replace("\n4\n", "\n8\n");
-    let cases: [(&str, &dyn Fn(&Log), &str); 8] = [
+    let cases: [Break; 8] = [
         (
             "another's signature",
             &|it| write(it, "keys/1", &grafted),
@@ -208,7 +211,7 @@ fn a_rotation_that_is_cut_short_goes_on_at_the_next_start() {
     type State<'a> = (&'a str, &'a dyn Fn(&Log));
     let states: [State; 4] = [
         ("the new key is made", &|it| {
-            fs::write(key(it, "audit.key.next"), &new_key).expect("written")
+            fs::write(key(it, "audit.key.next"), &new_key).expect("written");
         }),
         ("the statement is signed", &|it| {
             fs::write(key(it, "audit.key.next"), &new_key).expect("written");

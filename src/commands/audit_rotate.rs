@@ -32,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = args.which.config()?;
     let rotation = KeyRotation::prepare(&config.audit_dir(), &config.sinks.audit)?;
-    let (old, new) = (rotation.old().to_string(), rotation.new().to_string());
+    let (old, new) = (rotation.old_key().to_string(), rotation.new_key().to_string());
     let size = rotation.tree_size();
     let act = RotateKeyAct {
         old_key: old.clone(),

@@ -9,22 +9,18 @@ use millrace_sinks::{
     rebuild::{self, Old},
 };
 
-use super::{Rebuilding, Told};
+use super::{Rebuilding, SwitchReaders, Told};
 
 /// How the read model is built, and readers are switched.
 pub(crate) struct Projection {
     settings: GraphqlConfig,
-    switch: Arc<dyn Fn(ReadStore) + Send + Sync>,
+    switch: SwitchReaders,
     store: Option<ReadStore>,
 }
 
 impl Projection {
-    /// `switch` is given the store that answers queries from then on.
-    pub(crate) fn new(
-        settings: &GraphqlConfig,
-        switch: impl Fn(ReadStore) + Send + Sync + 'static,
-    ) -> Self {
-        Self { settings: settings.clone(), switch: Arc::new(switch), store: None }
+    pub(crate) fn new(settings: &GraphqlConfig, switch: SwitchReaders) -> Self {
+        Self { settings: settings.clone(), switch, store: None }
     }
 }
 
@@ -44,7 +40,7 @@ impl Rebuilding for Projection {
         Box::new(move |sink| {
             rebuild::mark_whole(&dir, &Old::Removed)?;
             if let Some(store) = store {
-                switch(store);
+                switch(Arc::new(store));
             }
             // Whoever waits may have stopped.
             let _ = told.send(Ok(None));

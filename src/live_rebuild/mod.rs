@@ -7,6 +7,7 @@
 
 mod audit;
 mod graphql;
+mod postgres;
 
 use std::{
     fs, io,
@@ -26,6 +27,7 @@ use millrace_risk::acts::{Act, ActKind, RebuildAct};
 use millrace_sinks::{
     QuarantineDesk, Replacement, Replacer, Sink, SinkError, SinkHandle, SinkState, SinkWatch,
     Source as _, SourceError, Switch,
+    graphql::ReadModel,
     rebuild::{self, Built, RebuildError},
     run_when_idle,
 };
@@ -34,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::{
     audit::{AuditLog, kept_path},
     graphql::Projection,
+    postgres::Tables,
 };
 use crate::config::Config;
 
@@ -135,12 +138,15 @@ fn remove(path: &Path) -> io::Result<()> {
 /// What became of the switch: where the old one is kept, or why the new one was refused.
 type Told = mpsc::Sender<Result<Option<PathBuf>, String>>;
 
+/// Has queries answered from this model from now on.
+pub(crate) type SwitchReaders = Arc<dyn Fn(Arc<dyn ReadModel>) + Send + Sync>;
+
 /// What differs from sink to sink.
 pub(crate) trait Rebuilding: Send + 'static {
     /// The sink.
     fn name(&self) -> &'static str;
 
-    /// Opens the new one, where it is built.
+    /// Opens the new one, where it is built: in the directory, if it needs one.
     fn open(&mut self, dir: &Path) -> Result<Box<dyn Sink>, SinkError>;
 
     /// Whether what was built may take the other one's place.

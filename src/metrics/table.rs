@@ -284,6 +284,24 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
     ),
     (
         Kind::Gauge,
+        "millrace_postgres_replica_in_use",
+        Unit::Count,
+        "1 while the replica answers queries, 0 while the primary does",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_postgres_replica_lag_events",
+        Unit::Count,
+        "Events that were written and are not in the replica yet",
+    ),
+    (
+        Kind::Gauge,
+        "millrace_postgres_replica_lag_seconds",
+        Unit::Seconds,
+        "How long ago the replica's next event was written",
+    ),
+    (
+        Kind::Gauge,
         "millrace_stream_publisher_lag_events",
         Unit::Count,
         "Events that the publisher has yet to publish",

@@ -27,16 +27,11 @@ use tokio::{net::TcpListener, sync::watch};
 
 pub(crate) use error::PipelineError;
 
-use self::{
-    events::Events,
-    front::Front,
-    reads::Reads,
-    sinks::{Embedded, Sinks},
-};
+use self::{events::Events, front::Front, reads::Reads, sinks::Sinks};
 use crate::{
     acts::FrontDoor,
     config::Config,
-    live_rebuild::{AuditLog, LiveRebuild, Projection},
+    live_rebuild::{AuditLog, LiveRebuild, Projection, SwitchReaders, Tables},
     metrics::{self, Watched},
     role::{Role, Roles},
 };
@@ -135,7 +130,7 @@ impl Pipeline {
             graphql,
             metrics,
             recovered: front.as_ref().map(|front| front.recovered.clone()),
-            model: sinks.model.as_ref().map(|(model, _)| Arc::clone(model)),
+            model: sinks.model.clone(),
             audit_dir: config.audit_dir(),
             journal: events.journal().cloned(),
             front,
@@ -244,7 +239,7 @@ fn services(
     sinks: &Sinks,
     grpc: Option<SocketAddr>,
 ) -> Option<Services> {
-    let (model, _) = sinks.model.as_ref()?;
+    let model = sinks.model.as_ref()?;
     let elsewhere = || Some(config.sinks.graphql.ingest_url.clone()).filter(|it| !it.is_empty());
     let front_door = grpc.map(|address| format!("http://{address}")).or_else(elsewhere);
     Some(Services {
@@ -257,7 +252,7 @@ fn services(
     })
 }
 
-/// Lets the audit log and the embedded read model be rebuilt while they answer, where they and the
+/// Lets the audit log and the read model be rebuilt while they answer, where they and the
 /// journal are here.
 fn live_rebuilds(
     config: &Config,
@@ -272,13 +267,15 @@ fn live_rebuilds(
         let kind = AuditLog { settings: config.sinks.audit.clone(), dir: config.audit_dir() };
         started.push(LiveRebuild::start(config, journal.clone(), sink, kind));
     }
-    if let (Some(reads), Some(sink), Some((_, Embedded::Yes))) =
-        (reads, sink("graphql"), &sinks.model)
-    {
+    if let (Some(reads), Some(sink)) = (reads, sink("graphql")) {
         let readers = reads.services.clone();
-        let switch = move |store| readers.send_modify(|services| services.model = Arc::new(store));
-        let kind = Projection::new(&config.sinks.graphql, switch);
-        started.push(LiveRebuild::start(config, journal.clone(), sink, kind));
+        let switch: SwitchReaders =
+            Arc::new(move |model| readers.send_modify(|services| services.model = model));
+        let (feed, settings) = (journal.clone(), &config.sinks.graphql);
+        started.push(match config.postgres.is_set() {
+            true => LiveRebuild::start(config, feed, sink, Tables::new(&config.postgres, switch)),
+            false => LiveRebuild::start(config, feed, sink, Projection::new(settings, switch)),
+        });
     }
     started.into_iter().collect::<io::Result<_>>().map_err(failed("rebuild"))
 }

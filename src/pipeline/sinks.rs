@@ -20,19 +20,11 @@ use crate::{
     role::{Role, Roles},
 };
 
-/// Whether a read model lies in this process's own directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Embedded {
-    Yes,
-    No,
-}
-
 /// The sinks, what some of them keep for readers, and what delivers notifications.
 #[derive(Default)]
 pub(super) struct Sinks {
     pub(super) handles: Vec<SinkHandle>,
-    /// The read model, and whether it is the embedded one.
-    pub(super) model: Option<(Arc<dyn ReadModel>, Embedded)>,
+    pub(super) model: Option<Arc<dyn ReadModel>>,
     pub(super) audit: Option<AuditReader>,
     pub(super) inbox: Option<Inbox>,
     pub(super) reviews: Option<ReviewStore>,
@@ -78,12 +70,12 @@ impl Sinks {
             let projection = PostgresSink::open(&config.postgres)?;
             let reads = PostgresStore::open(&config.postgres, Some(&projection))?;
             self.run(Box::new(projection), quarantine, events)?;
-            self.model = Some((Arc::new(reads), Embedded::No));
+            self.model = Some(Arc::new(reads));
         } else {
             let directory = config.sink_dir("graphql");
             let (projection, reads) = GraphqlSink::open(&directory, &config.sinks.graphql)?;
             self.run(Box::new(projection), quarantine, events)?;
-            self.model = Some((Arc::new(reads), Embedded::Yes));
+            self.model = Some(Arc::new(reads));
         }
         Ok(())
     }

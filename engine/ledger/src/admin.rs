@@ -14,7 +14,7 @@ impl Ledger {
         if let Some(reason) = id_reason(spec) {
             return (AccountOutcome::Rejected(reason), None);
         }
-        if let Some(slot) = self.shards.account(spec.id) {
+        if let Some(slot) = self.account_slot(spec.id) {
             return match difference(spec, &self.books.accounts.account(slot).spec) {
                 Some(reason) => (AccountOutcome::Rejected(reason), None),
                 None => (AccountOutcome::Unchanged, None),
@@ -40,7 +40,7 @@ impl Ledger {
         id: AccountId,
         change: AccountChange,
     ) -> (AccountOutcome, Option<AccountEvent>) {
-        let Some(slot) = self.shards.account(id) else {
+        let Some(slot) = self.account_slot(id) else {
             return (AccountOutcome::Rejected(AccountRejectReason::AccountUnknown), None);
         };
         let account = self.books.accounts.account(slot);

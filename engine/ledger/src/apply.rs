@@ -112,7 +112,7 @@ impl Ledger {
             self.books.take_seq();
             if reason.burns_id() {
                 let first = self.take_id(payment.id)?;
-                let slot = |id: AccountId| self.shards.account(id).unwrap_or(NO_ACCOUNT);
+                let slot = |id: AccountId| self.account_slot(id).unwrap_or(NO_ACCOUNT);
                 let sides = (slot(payment.debit), slot(payment.credit));
                 self.books.burn(payment, sides, reason, event.verdict, first);
             }
@@ -141,8 +141,8 @@ impl Ledger {
 
     fn recorded_posting(&mut self, event: &PaymentEvent) -> Result<Posting, Misfit> {
         let payment = &event.payment;
-        let debit = self.shards.account(payment.debit).ok_or("its debit account is unknown")?;
-        let credit = self.shards.account(payment.credit).ok_or("its credit account is unknown")?;
+        let debit = self.account_slot(payment.debit).ok_or("its debit account is unknown")?;
+        let credit = self.account_slot(payment.credit).ok_or("its credit account is unknown")?;
         let amount = event.outcome.amount.0;
         let original = match payment.operation.needs_original() {
             false => None,
@@ -181,7 +181,7 @@ impl Ledger {
 
     fn apply_account(&mut self, event: &AccountEvent) -> Result<(), Misfit> {
         let spec = &event.account.spec;
-        let slot = match (self.shards.account(spec.id), event.change) {
+        let slot = match (self.account_slot(spec.id), event.change) {
             (None, None) => self.open_account(spec),
             (Some(slot), Some(_)) => slot,
             (Some(_), None) => return Err("its account was opened before".into()),

@@ -7,27 +7,28 @@ use foldhash::fast::FixedState;
 
 use crate::{
     Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, LedgerId,
-    LedgerTotals, OwnerId, recent::Map, store::Store, swept::Swept,
+    LedgerTotals, OwnerId, recent::Map, store::Store, stored::NO_ACCOUNT, swept::Swept,
 };
 
-/// One cache line: the low halves of the numbers, and what decides whether money may move. Numbers
-/// that need more than 64 bits have their high halves in [`AccountBook::high`]: a generous credit
-/// limit costs its account a second line.
+/// One cache line: the id, by which whoever looked the account up knows that it is this one, the low
+/// halves of the numbers, and what decides whether money may move. Numbers that need more than 64
+/// bits have their high halves in [`AccountBook::high`]: a generous credit limit costs its account a
+/// second line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct AccountRow {
+    id: AccountId,
     debits_pending: u64,
     debits_posted: u64,
     credits_pending: u64,
     credits_posted: u64,
     credit_limit: u64,
-    ledger: LedgerId,
-    totals_slot: u32,
-    code: Code,
-    flags: AccountFlags,
-    state: AccountState,
     /// Place of the high halves, or [`NO_HIGH`] while all of them are zero.
     high: u32,
+    /// Of its ledger, among [`AccountBook::totals`].
+    totals_slot: u16,
+    flags: AccountFlags,
+    state: AccountState,
 }
 
 const NO_HIGH: u32 = u32::MAX;
@@ -36,9 +37,9 @@ const _: () = assert!(size_of::<AccountRow>() == 64, "one cache line per account
 /// What only reads of an account touch. Never changes.
 #[derive(Clone, Copy, Debug)]
 struct AccountOrigin {
-    id: AccountId,
     owner: OwnerId,
     tenant: u32,
+    code: Code,
 }
 
 /// High halves of the four counters and the credit limit.
@@ -77,30 +78,41 @@ impl AccountBook {
     /// Opens an account and returns its number.
     pub(crate) fn open(&mut self, spec: &AccountSpec) -> u32 {
         let totals_slot = self.totals_slot(spec.ledger);
-        self.origins.push(AccountOrigin { id: spec.id, owner: spec.owner, tenant: spec.tenant });
+        let AccountSpec { owner, tenant, code, .. } = *spec;
+        self.origins.push(AccountOrigin { owner, tenant, code });
         let slot = self.rows.push(AccountRow {
+            id: spec.id,
             debits_pending: 0,
             debits_posted: 0,
             credits_pending: 0,
             credits_posted: 0,
             credit_limit: 0,
-            ledger: spec.ledger,
+            high: NO_HIGH,
             totals_slot,
-            code: spec.code,
             flags: spec.flags,
             state: AccountState::Open,
-            high: NO_HIGH,
         });
         self.store(slot, &Balances::default(), spec.credit_limit.0);
         slot
     }
 
     pub(crate) fn id(&self, slot: u32) -> AccountId {
-        self.origins.get(slot).id
+        self.rows.get(slot).id
+    }
+
+    /// The number of the account with this id, if that is what the index found.
+    #[inline]
+    pub(crate) fn confirmed(&self, found: u32, id: AccountId) -> Option<u32> {
+        (found != NO_ACCOUNT && self.id(found) == id).then_some(found)
     }
 
     pub(crate) fn ledger(&self, slot: u32) -> LedgerId {
-        self.rows.get(slot).ledger
+        self.ledger_of(self.rows.get(slot))
+    }
+
+    #[inline]
+    fn ledger_of(&self, row: &AccountRow) -> LedgerId {
+        self.totals[usize::from(row.totals_slot)].ledger
     }
 
     /// Has the account's line fetched: misses of many accounts overlap this way, those of one
@@ -110,7 +122,7 @@ impl AccountBook {
         self.rows.prefetch(slot);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn view(&self, slot: u32) -> AccountView {
         let row = self.rows.get(slot);
         let (balances, credit_limit) = self.numbers(row);
@@ -122,7 +134,7 @@ impl AccountBook {
         self.numbers(self.rows.get(slot)).0
     }
 
-    #[inline]
+    #[inline(always)]
     fn numbers(&self, row: &AccountRow) -> (Balances, u128) {
         match row.high {
             NO_HIGH => row.low(),
@@ -132,10 +144,10 @@ impl AccountBook {
 
     /// Changes an account's balances, and the totals of its ledger by as much. Returns what they are
     /// now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn change(&mut self, slot: u32, change: impl Fn(&mut Balances)) -> Balances {
         let row = self.rows.get(slot);
-        change(&mut self.totals[row.totals_slot as usize].sums);
+        change(&mut self.totals[usize::from(row.totals_slot)].sums);
         let (mut balances, limit) = self.numbers(row);
         change(&mut balances);
         self.store(slot, &balances, limit);
@@ -148,7 +160,7 @@ impl AccountBook {
             NO_HIGH => &[0; 5],
             place => self.high.get(place),
         };
-        row.account(self.origins.get(slot), high)
+        row.account(self.origins.get(slot), self.ledger_of(row), high)
     }
 
     /// Takes over what an administrator may change.
@@ -181,14 +193,15 @@ impl AccountBook {
     /// Hands out the next accounts as they were when the sweep began. `false` when it is over.
     pub(crate) fn sweep(&mut self, accounts_max: usize, mut put: impl FnMut(&Account)) -> bool {
         let Some(before) = &mut self.high_before else { return false };
-        let (origins, now) = (&self.origins, &self.high);
+        let (origins, totals, now) = (&self.origins, &self.totals, &self.high);
         let goes_on = self.rows.sweep(accounts_max, |slot, row| {
             let high = match (before.remove(&slot), row.high) {
                 (_, NO_HIGH) => [0; 5],
                 (Some(high), _) => high,
                 (None, place) => *now.get(place),
             };
-            put(&row.account(origins.get(slot), &high));
+            let ledger = totals[usize::from(row.totals_slot)].ledger;
+            put(&row.account(origins.get(slot), ledger, &high));
         });
         if !goes_on {
             self.high_before = None;
@@ -196,7 +209,7 @@ impl AccountBook {
         goes_on
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&mut self, slot: u32, balances: &Balances, credit_limit: u128) {
         let row = self.rows.get_mut(slot);
         let high = row.set(balances, credit_limit);
@@ -220,12 +233,13 @@ impl AccountBook {
         }
     }
 
-    fn totals_slot(&mut self, ledger: LedgerId) -> u32 {
+    fn totals_slot(&mut self, ledger: LedgerId) -> u16 {
         let slot = self.totals.iter().position(|totals| totals.ledger == ledger);
-        slot.unwrap_or_else(|| {
+        let slot = slot.unwrap_or_else(|| {
             self.totals.push(LedgerTotals { ledger, ..LedgerTotals::default() });
             self.totals.len() - 1
-        }) as u32
+        });
+        u16::try_from(slot).expect("ledgers are currencies with a number of three digits")
     }
 }
 
@@ -253,13 +267,13 @@ impl AccountRow {
         (balances, whole(limit, high[4]))
     }
 
-    fn account(&self, origin: &AccountOrigin, high: &High) -> Account {
+    fn account(&self, origin: &AccountOrigin, ledger: LedgerId, high: &High) -> Account {
         let (balances, limit) = self.with_high(high);
         Account {
             spec: AccountSpec {
-                id: origin.id,
-                ledger: self.ledger,
-                code: self.code,
+                id: self.id,
+                ledger,
+                code: origin.code,
                 tenant: origin.tenant,
                 owner: origin.owner,
                 flags: self.flags,
@@ -288,6 +302,7 @@ impl AccountRow {
 impl AccountView {
     /// Posted credits and the credit limit, less all debits: pending debits count as spent,
     /// pending credits are not yet funds.
+    #[inline]
     pub(crate) fn available_to_debit(&self) -> u128 {
         let balances = &self.balances;
         balances
@@ -296,6 +311,7 @@ impl AccountView {
             .saturating_sub(balances.debits_pending + balances.debits_posted)
     }
 
+    #[inline]
     pub(crate) fn available_to_credit(&self) -> u128 {
         let balances = &self.balances;
         balances

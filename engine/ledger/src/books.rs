@@ -57,6 +57,7 @@ impl Books {
         }
     }
 
+    #[inline]
     pub(crate) fn take_seq(&mut self) -> EventSeq {
         self.last_seq = self.last_seq.next();
         self.last_seq
@@ -71,6 +72,7 @@ impl Books {
     }
 
     /// The place of a verdict. Rules are few; of more than 65,000, the last go unnamed.
+    #[inline]
     pub(crate) fn verdict_place(&mut self, verdict: Verdict) -> u16 {
         match verdict.decision {
             RiskDecision::NotJudged => return 0,

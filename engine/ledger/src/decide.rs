@@ -346,7 +346,7 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_step(&mut self, position: usize, posting: Posting, verdict: Verdict) -> Step {
         let payment = &self.request.payments[position];
         let first = self.request.first_row(position);

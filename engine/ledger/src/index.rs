@@ -1,20 +1,22 @@
 //! Finds the row of a payment by its id.
 //!
 //! Split into many small tables, so that growth is many short pauses, none of them longer than a
-//! batch may take. An id stands beside its slot, so that a look-up needs nothing but the table.
+//! batch may take. A table has four bytes and a tag per id; ids and rows lie in a list of their own,
+//! in the order of their coming, which is looked at only where a tag says so: new ids are told to be
+//! new by tables that stay in the nearest cache, and are written one after the other.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashTable, hash_table::Entry as TableEntry};
 
-use crate::account_index::{number, same, words};
+use crate::store::Store;
 
-/// 20 bytes: an id in pieces that need no wider alignment than the slot.
+/// 20 bytes: an id in pieces that need no wider alignment than the row.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     id: [u32; 4],
-    slot: u32,
+    row: u32,
 }
 
 /// A table of more entries gives its memory back: which tables grow large changes with time, and
@@ -23,8 +25,10 @@ const KEPT_CAPACITY_MAX: usize = 1_792;
 
 #[derive(Clone, Debug)]
 pub(crate) struct IdIndex {
-    /// A power of two of them.
-    parts: Vec<HashTable<Entry>>,
+    /// A power of two of them: places in `entries`.
+    parts: Vec<HashTable<u32>>,
+    parts_log2: u32,
+    entries: Store<Entry>,
     hasher: FixedState,
 }
 
@@ -35,6 +39,8 @@ impl IdIndex {
         assert!(parts.is_power_of_two(), "the parts are chosen by bits");
         Self {
             parts: (0..parts).map(|_| HashTable::new()).collect(),
+            parts_log2: parts.ilog2(),
+            entries: Store::default(),
             hasher: FixedState::with_seed(seed),
         }
     }
@@ -42,7 +48,8 @@ impl IdIndex {
     /// An empty index of the same shape.
     pub(crate) fn emptied(&self) -> Self {
         let parts = (0..self.parts.len()).map(|_| HashTable::new()).collect();
-        Self { parts, hasher: self.hasher.clone() }
+        let (parts_log2, hasher) = (self.parts_log2, self.hasher.clone());
+        Self { parts, parts_log2, entries: Store::default(), hasher }
     }
 
     /// Forgets all ids. Keeps the memory of tables that are not unusually large.
@@ -53,31 +60,33 @@ impl IdIndex {
                 false => *part = HashTable::new(),
             }
         }
+        self.entries.clear();
     }
 
-    /// The slot of this id.
+    /// The row of this id.
     pub(crate) fn find(&self, id: u128) -> Option<u32> {
-        let hash = self.hasher.hash_one(id);
-        let id_words = words(id);
-        let found = self.parts[self.part(id)].find(hash, |entry| same(entry.id, id_words));
-        found.map(|entry| entry.slot)
+        let (hash, entries) = (self.hasher.hash_one(id), &self.entries);
+        let is_it = |place: &u32| number(entries.get(*place).id) == id;
+        let place = self.parts[self.part(id)].find(hash, is_it)?;
+        Some(entries.get(*place).row)
     }
 
-    /// The slot of this id; where there is none, remembers it with this one.
-    pub(crate) fn find_or_insert(&mut self, id: u128, slot: u32) -> Option<u32> {
+    /// The row of this id; where there is none, remembers it with this one.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, id: u128, row: u32) -> Option<u32> {
         let hash = self.hasher.hash_one(id);
-        let id_words = words(id);
         let part = self.part(id);
-        let hasher = &self.hasher;
+        let (hasher, entries) = (&self.hasher, &self.entries);
         let entry = self.parts[part].entry(
             hash,
-            |entry| same(entry.id, id_words),
-            |other| hasher.hash_one(number(other.id)),
+            |place| number(entries.get(*place).id) == id,
+            |place| hasher.hash_one(number(entries.get(*place).id)),
         );
         match entry {
-            TableEntry::Occupied(found) => Some(found.get().slot),
+            TableEntry::Occupied(found) => Some(entries.get(*found.get()).row),
             TableEntry::Vacant(free) => {
-                free.insert(Entry { id: id_words, slot });
+                free.insert(entries.len() as u32);
+                self.entries.push(Entry { id: words(id), row });
                 None
             }
         }
@@ -90,16 +99,27 @@ impl IdIndex {
     #[inline]
     fn part(&self, id: u128) -> usize {
         let ms = (id >> 80) as u64;
-        let turn = self.hasher.hash_one(ms / self.parts.len() as u64);
+        let turn = self.hasher.hash_one(ms >> self.parts_log2);
         (turn ^ ms) as usize & (self.parts.len() - 1)
     }
+}
+
+#[inline]
+fn words(id: u128) -> [u32; 4] {
+    [id as u32, (id >> 32) as u32, (id >> 64) as u32, (id >> 96) as u32]
+}
+
+#[inline]
+fn number([a, b, c, d]: [u32; 4]) -> u128 {
+    u128::from(a) | u128::from(b) << 32 | u128::from(c) << 64 | u128::from(d) << 96
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Against a plain list, with ids of one millisecond, of many, and random ones.
+    /// Against a plain list, with ids of one millisecond, of many, and random ones; and again in
+    /// memory that was used before.
     #[test]
     fn finds_what_was_put_in() {
         let mut ids: Vec<u128> = (0..5_000).map(|n| (n << 80) | (n * 7)).collect();
@@ -109,14 +129,18 @@ mod tests {
         );
         for parts in [1, 64, 1_024] {
             let mut index = IdIndex::new(5, parts);
-            for (slot, id) in ids.iter().enumerate().filter(|(slot, _)| slot % 3 != 0) {
-                assert_eq!(index.find(*id), None);
-                assert_eq!(index.find_or_insert(*id, slot as u32), None);
-                assert_eq!(index.find_or_insert(*id, 9), Some(slot as u32));
-            }
-            for (slot, id) in ids.iter().enumerate() {
-                let expected = (slot % 3 != 0).then_some(slot as u32);
-                assert_eq!(index.find(*id), expected);
+            for left_out in [0, 1] {
+                for (row, id) in ids.iter().enumerate().filter(|(row, _)| row % 3 != left_out) {
+                    assert_eq!(index.find(*id), None);
+                    assert_eq!(index.find_or_insert(*id, row as u32), None);
+                    assert_eq!(index.find_or_insert(*id, 9), Some(row as u32));
+                }
+                for (row, id) in ids.iter().enumerate() {
+                    let expected = (row % 3 != left_out).then_some(row as u32);
+                    assert_eq!(index.find(*id), expected);
+                    assert_eq!(number(words(*id)), *id);
+                }
+                index.clear();
             }
         }
     }

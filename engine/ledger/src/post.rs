@@ -4,13 +4,14 @@
 //! Guarantees that a posting changes both sides by the same amount and can be taken back exactly.
 
 use crate::{
-    Account, AccountState, Amount, Balances, Code, EventSeq, Gate, HoldExpired, Judged, LedgerId,
-    Operation, Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, Stage, StoredPayment,
-    Timestamp, Verdict,
-    book::AccountView,
+    Amount, Balances, Code, EventSeq, Gate, HoldExpired, Judged, LedgerId, Operation, Outcome,
+    Payment, PaymentId, RejectReason, RiskDecision, Stage, Status, StoredPayment, Timestamp,
+    Verdict,
     books::{Books, Expiry},
+    funds::{balanced_amount, both_open, funds_reason, overflow, refund_reason},
+    movement::{Direction, Movement},
     recent::Place,
-    resolve::{Request, Resolved, first_that_applies},
+    resolve::{Request, Resolved},
 };
 
 /// A movement of money that passed every check.
@@ -36,8 +37,32 @@ pub(crate) enum Evaluation {
     Accepted { posting: Posting, verdict: Verdict },
 }
 
-impl Books {
+impl Posting {
+    /// What the posting makes of its payment, and how much of it is left to capture or to refund.
     #[inline]
+    fn stage(&self) -> (Stage, u128) {
+        match (self.operation, self.held) {
+            (_, true) => (Stage::HoldOpen, self.amount),
+            (Operation::Void, _) => (Stage::Released, 0),
+            (Operation::Refund, _) => (Stage::Settled, 0),
+            _ => (Stage::Settled, self.amount),
+        }
+    }
+
+    /// What the payment's sender is told.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Outcome {
+        let status = match (self.operation, self.held) {
+            (_, true) => Status::Held,
+            (Operation::Void, _) => Status::Voided,
+            _ => Status::Settled,
+        };
+        Outcome { status, amount: Amount(self.amount) }
+    }
+}
+
+impl Books {
+    #[inline(always)]
     pub(crate) fn evaluate(
         &mut self,
         request: &Request<'_>,
@@ -64,7 +89,7 @@ impl Books {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn evaluate_transfer(
         &self,
         payment: &Payment,
@@ -157,7 +182,7 @@ impl Books {
 
     /// Moves the money and takes the id. Returns the payment's row, and the balances of both sides
     /// after it. `first` is the row that met the id first, where that was another one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn post(
         &mut self,
         payment: &Payment,
@@ -176,12 +201,7 @@ impl Books {
                 _ => {}
             }
         }
-        let (stage, left) = match (posting.operation, posting.held) {
-            (_, true) => (Stage::HoldOpen, posting.amount),
-            (Operation::Void, _) => (Stage::Released, 0),
-            (Operation::Refund, _) => (Stage::Settled, 0),
-            _ => (Stage::Settled, posting.amount),
-        };
+        let (stage, left) = posting.stage();
         let stored = StoredPayment {
             id: payment.id,
             amount: payment.amount,
@@ -219,18 +239,21 @@ impl Books {
     }
 
     /// Makes the posting final: gives it its place in the sequence, and its hold a time-out.
-    #[inline]
-    pub(crate) fn settle_sequence(&mut self, place: Place, posting: &Posting) {
+    #[inline(always)]
+    pub(crate) fn settle_sequence(&mut self, place: Place, posting: &Posting) -> EventSeq {
         let seq = self.take_seq();
         let stored = self.recent.get_mut(place);
         stored.seq = seq;
-        let (id, stage, expires_at) = (stored.id, stored.stage, stored.expires_at);
-        if stage == Stage::HoldOpen && expires_at > Timestamp(0) {
-            self.expiries.push(Expiry::new(expires_at, seq, id));
+        if posting.held && posting.expires_at > Timestamp(0) {
+            // A later member of its group may have ended it.
+            if stored.stage == Stage::HoldOpen {
+                self.expiries.push(Expiry::new(posting.expires_at, seq, stored.id));
+            }
         }
         if let Some((Place::Carried(slot), _)) = posting.original {
             self.settle_carried(slot);
         }
+        seq
     }
 
     /// A carried hold that has ended is carried no longer.
@@ -273,7 +296,7 @@ impl Books {
     }
 
     /// Returns the balances of both sides after it.
-    #[inline]
+    #[inline(always)]
     fn move_money(&mut self, posting: &Posting, direction: Direction) -> [Balances; 2] {
         let movement = Movement::of(posting);
         let (debit, credit) = (posting.debit, posting.credit);
@@ -320,155 +343,5 @@ impl Books {
         ]
         .into_iter()
         .find_map(|(applies, reason)| applies.then_some(reason))
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Direction {
-    Forth,
-    Back,
-}
-
-/// What a posting adds to the posted counters, and adds to or takes from the pending ones.
-#[derive(Clone, Copy, Debug)]
-struct Movement {
-    posted: u128,
-    reserved: u128,
-    released: u128,
-}
-
-impl Movement {
-    fn of(posting: &Posting) -> Self {
-        let amount = posting.amount;
-        match posting.operation {
-            Operation::Pay | Operation::Authorize if posting.held => {
-                Self { posted: 0, reserved: amount, released: 0 }
-            }
-            Operation::Pay | Operation::Authorize | Operation::Refund => {
-                Self { posted: amount, reserved: 0, released: 0 }
-            }
-            Operation::Capture => Self { posted: amount, reserved: 0, released: amount },
-            Operation::Void => Self { posted: 0, reserved: 0, released: amount },
-        }
-    }
-
-    fn on_debits(self, balances: &mut Balances, direction: Direction) {
-        self.on(&mut balances.debits_pending, &mut balances.debits_posted, direction);
-    }
-
-    fn on_credits(self, balances: &mut Balances, direction: Direction) {
-        self.on(&mut balances.credits_pending, &mut balances.credits_posted, direction);
-    }
-
-    /// Wraps, because the totals do. An account's counters can't: overflow was checked.
-    fn on(self, pending: &mut u128, posted: &mut u128, direction: Direction) {
-        match direction {
-            Direction::Forth => {
-                *pending = pending.wrapping_add(self.reserved).wrapping_sub(self.released);
-                *posted = posted.wrapping_add(self.posted);
-            }
-            Direction::Back => {
-                *pending = pending.wrapping_sub(self.reserved).wrapping_add(self.released);
-                *posted = posted.wrapping_sub(self.posted);
-            }
-        }
-    }
-}
-
-/// Family 7 where both sides must be open.
-fn both_open(payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
-    use RejectReason as R;
-    match (payer.state, payee.state) {
-        (AccountState::Open, AccountState::Open) => None,
-        (AccountState::Frozen, _) => Some(R::DebitAccountFrozen),
-        (_, AccountState::Frozen) => Some(R::CreditAccountFrozen),
-        (AccountState::Closed, _) => Some(R::DebitAccountClosed),
-        (_, AccountState::Closed) => Some(R::CreditAccountClosed),
-    }
-}
-
-/// Families 7, 8 and 10 of a refund. Money may come back to a frozen account, which keeps it where
-/// its owner can't move it; it may not leave one.
-fn refund_reason(amount: u128, payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
-    use RejectReason as R;
-    match (payer.state, payee.state) {
-        (AccountState::Frozen, _) => return Some(R::DebitAccountFrozen),
-        (AccountState::Closed, _) => return Some(R::DebitAccountClosed),
-        (_, AccountState::Closed) => return Some(R::CreditAccountClosed),
-        (AccountState::Open, AccountState::Open | AccountState::Frozen) => {}
-    }
-    overflow(amount, payer, payee, false).or_else(|| limit_reason(amount, payer, payee))
-}
-
-/// Family 8: the counters that the amount would not fit into.
-fn overflow(
-    amount: u128,
-    payer: &AccountView,
-    payee: &AccountView,
-    holds: bool,
-) -> Option<RejectReason> {
-    use RejectReason as R;
-    let (debits, credits) = (&payer.balances, &payee.balances);
-    let too_much = |counter: u128| counter.checked_add(amount).is_none();
-    first_that_applies([
-        (holds && too_much(debits.debits_pending), R::OverflowDebitsPending),
-        (holds && too_much(credits.credits_pending), R::OverflowCreditsPending),
-        (!holds && too_much(debits.debits_posted), R::OverflowDebitsPosted),
-        (!holds && too_much(credits.credits_posted), R::OverflowCreditsPosted),
-        (too_much(debits.debits_pending + debits.debits_posted), R::OverflowDebits),
-        (too_much(credits.credits_pending + credits.credits_posted), R::OverflowCredits),
-    ])
-}
-
-/// What a balancing payment moves: as much as is there, up to its amount.
-fn balanced_amount(payment: &Payment, payer: &AccountView, payee: &AccountView) -> u128 {
-    let mut amount = payment.amount.0;
-    if payment.flags.has(PaymentFlags::BALANCING_DEBIT) {
-        amount = amount.min(payer.available_to_debit());
-    }
-    if payment.flags.has(PaymentFlags::BALANCING_CREDIT) {
-        amount = amount.min(payee.available_to_credit());
-    }
-    amount
-}
-
-/// Family 10: the side that the money is not there for.
-fn funds_reason(
-    payment: &Payment,
-    amount: u128,
-    payer: &AccountView,
-    payee: &AccountView,
-) -> Option<RejectReason> {
-    if amount == 0 {
-        let debit_side =
-            payment.flags.has(PaymentFlags::BALANCING_DEBIT) && payer.available_to_debit() == 0;
-        return Some(match debit_side {
-            true => RejectReason::InsufficientFunds,
-            false => RejectReason::CreditsExceedDebits,
-        });
-    }
-    limit_reason(amount, payer, payee)
-}
-
-fn limit_reason(amount: u128, payer: &AccountView, payee: &AccountView) -> Option<RejectReason> {
-    use crate::AccountFlags as F;
-    let over_debit =
-        payer.flags.has(F::DEBITS_MUST_NOT_EXCEED_CREDITS) && amount > payer.available_to_debit();
-    let over_credit =
-        payee.flags.has(F::CREDITS_MUST_NOT_EXCEED_DEBITS) && amount > payee.available_to_credit();
-    match (over_debit, over_credit) {
-        (true, _) => Some(RejectReason::InsufficientFunds),
-        (_, true) => Some(RejectReason::CreditsExceedDebits),
-        _ => None,
-    }
-}
-
-impl Account {
-    /// Whether nothing is pending and debits equal credits, so that it can be closed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let Balances { debits_pending, debits_posted, credits_pending, credits_posted } =
-            self.balances;
-        debits_pending == 0 && credits_pending == 0 && debits_posted == credits_posted
     }
 }

@@ -62,6 +62,7 @@ pub(crate) struct Findings {
     pub(crate) first: Vec<AtomicU32>,
     /// Row that met the original's id first.
     pub(crate) original: Vec<AtomicU32>,
+    /// Account numbers, for posting to confirm: see [`AccountIndex`].
     pub(crate) debit: Vec<AtomicU32>,
     pub(crate) credit: Vec<AtomicU32>,
 }
@@ -145,11 +146,16 @@ impl Past {
 }
 
 impl Shards {
-    pub(crate) fn new(count: usize, seed: u64, history: Arc<dyn History>) -> Self {
+    pub(crate) fn new(
+        count: usize,
+        seed: u64,
+        account_hash_bits: u32,
+        history: Arc<dyn History>,
+    ) -> Self {
         let count = count.max(1);
         let parts = (PAYMENT_PARTS / count).max(1).next_power_of_two();
         let shard = Shard {
-            accounts: AccountIndex::new(seed),
+            accounts: AccountIndex::new(seed, account_hash_bits),
             payments: IdIndex::new(seed.rotate_left(32), parts),
             mine: Vec::new(),
             recalled: Vec::new(),
@@ -173,7 +179,8 @@ impl Shards {
         self.shard_of
     }
 
-    pub(crate) fn account(&self, id: AccountId) -> Option<u32> {
+    /// The number of the account with this id, or of another one if there is no such account.
+    pub(crate) fn account_candidate(&self, id: AccountId) -> Option<u32> {
         self.shards[self.shard_of.id(id.0)].accounts.find(id.0)
     }
 
@@ -274,7 +281,7 @@ impl Shard {
                 if let Some(later) = mine.get(next + AHEAD) {
                     spots[next % AHEAD] = self.accounts.fetch(id_of(*later));
                 }
-                let found = self.accounts.find_at(spot, id_of(*packed)).unwrap_or(NOT_FOUND);
+                let found = self.accounts.find_at(spot, id_of(*packed));
                 let side = match packed.is_multiple_of(2) {
                     true => &findings.debit,
                     false => &findings.credit,

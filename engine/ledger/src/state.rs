@@ -72,6 +72,9 @@ pub struct LedgerConfig {
     pub hash_seed: u64,
     /// Shards that ids are split over; at least 1.
     pub shards: usize,
+    /// Bits of the hash by which accounts are found, at most 32. With fewer, ids are mistaken for
+    /// each other, which must be noticed: for tests.
+    pub account_hash_bits: u32,
     /// Payments after which a generation is full, 128 bytes and an index entry each. The open
     /// generation and those that were not let go yet are in memory.
     pub generation_payments_max: u32,
@@ -84,6 +87,7 @@ impl Default for LedgerConfig {
         Self {
             hash_seed: 0,
             shards: 1,
+            account_hash_bits: 32,
             generation_payments_max: 1 << 19,
             history: Arc::new(NoHistory),
         }
@@ -132,7 +136,12 @@ impl Ledger {
     #[must_use]
     pub fn with_config(config: LedgerConfig) -> Self {
         Self {
-            shards: Shards::new(config.shards, config.hash_seed, config.history),
+            shards: Shards::new(
+                config.shards,
+                config.hash_seed,
+                config.account_hash_bits,
+                config.history,
+            ),
             books: Books::new(),
             findings: Findings::default(),
             generation_payments_max: config.generation_payments_max.max(1),
@@ -169,7 +178,12 @@ impl Ledger {
     /// The account as it stands.
     #[must_use]
     pub fn account(&self, id: AccountId) -> Option<Account> {
-        self.shards.account(id).map(|slot| self.books.accounts.account(slot))
+        self.account_slot(id).map(|slot| self.books.accounts.account(slot))
+    }
+
+    /// The number of the account.
+    pub(crate) fn account_slot(&self, id: AccountId) -> Option<u32> {
+        self.books.accounts.confirmed(self.shards.account_candidate(id)?, id)
     }
 
     /// All accounts, in the order of their opening.

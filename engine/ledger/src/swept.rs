@@ -55,6 +55,7 @@ impl<T: Clone> Swept<T> {
     }
 
     /// The row in this slot, which must exist.
+    #[inline]
     #[must_use]
     pub fn get(&self, slot: u32) -> &T {
         self.rows.get(slot)
@@ -67,6 +68,7 @@ impl<T: Clone> Swept<T> {
     }
 
     /// The row in this slot, which must exist, to be changed.
+    #[inline]
     pub fn get_mut(&mut self, slot: u32) -> &mut T {
         let row = self.rows.get_mut(slot);
         if let Some(sweep) = &mut self.sweep {

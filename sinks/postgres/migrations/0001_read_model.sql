@@ -1,7 +1,8 @@
--- The read model. Rows of payments never change: what later events change of a payment is in
+-- The read model, in the schema that the session's search_path names: a rebuild makes it beside the
+-- one that serves. Rows of payments never change: what later events change of a payment is in
 -- payment_ids, and of a hold also in holds.
 
-CREATE TABLE millrace.sink_cursor (
+CREATE TABLE sink_cursor (
     sink        text        PRIMARY KEY,
     next_seq    bigint      NOT NULL,
     batch_time  timestamptz NOT NULL,
@@ -9,25 +10,25 @@ CREATE TABLE millrace.sink_cursor (
     kept_from   bigint      NOT NULL DEFAULT 1,
     written_at  timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE millrace.sink_cursor IS 'Where the sink is in the journal. Written in the transaction that writes the rows.';
-COMMENT ON COLUMN millrace.sink_cursor.sink IS 'Which sink.';
-COMMENT ON COLUMN millrace.sink_cursor.next_seq IS 'Position of the first event that is not in the tables yet.';
-COMMENT ON COLUMN millrace.sink_cursor.batch_time IS 'Time of the batch of the last event that is in the tables.';
-COMMENT ON COLUMN millrace.sink_cursor.batch_ns IS 'Nanoseconds beyond the microsecond of batch_time.';
-COMMENT ON COLUMN millrace.sink_cursor.kept_from IS 'Position of the first event whose payment retention has not dropped.';
-COMMENT ON COLUMN millrace.sink_cursor.written_at IS 'When the sink last committed, by the clock of the database.';
+COMMENT ON TABLE sink_cursor IS 'Where the sink is in the journal. Written in the transaction that writes the rows.';
+COMMENT ON COLUMN sink_cursor.sink IS 'Which sink.';
+COMMENT ON COLUMN sink_cursor.next_seq IS 'Position of the first event that is not in the tables yet.';
+COMMENT ON COLUMN sink_cursor.batch_time IS 'Time of the batch of the last event that is in the tables.';
+COMMENT ON COLUMN sink_cursor.batch_ns IS 'Nanoseconds beyond the microsecond of batch_time.';
+COMMENT ON COLUMN sink_cursor.kept_from IS 'Position of the first event whose payment retention has not dropped.';
+COMMENT ON COLUMN sink_cursor.written_at IS 'When the sink last committed, by the clock of the database.';
 
-CREATE TABLE millrace.ledgers (
+CREATE TABLE ledgers (
     ledger    bigint   PRIMARY KEY,
     currency  text     NOT NULL COLLATE "C",
     digits    smallint NOT NULL
 );
-COMMENT ON TABLE millrace.ledgers IS 'The ledgers that payments and accounts name, one per currency.';
-COMMENT ON COLUMN millrace.ledgers.ledger IS 'The ISO 4217 number of the currency; any number that a refused payment named.';
-COMMENT ON COLUMN millrace.ledgers.currency IS 'Three letters of ISO 4217; the number where it knows none.';
-COMMENT ON COLUMN millrace.ledgers.digits IS 'Decimal digits of the minor unit: 2 for cents, 0 for yen.';
+COMMENT ON TABLE ledgers IS 'The ledgers that payments and accounts name, one per currency.';
+COMMENT ON COLUMN ledgers.ledger IS 'The ISO 4217 number of the currency; any number that a refused payment named.';
+COMMENT ON COLUMN ledgers.currency IS 'Three letters of ISO 4217; the number where it knows none.';
+COMMENT ON COLUMN ledgers.digits IS 'Decimal digits of the minor unit: 2 for cents, 0 for yen.';
 
-CREATE TABLE millrace.payments (
+CREATE TABLE payments (
     event_seq               bigint      NOT NULL,
     decided_at              timestamptz NOT NULL,
     ledger                  bigint      NOT NULL,
@@ -68,65 +69,65 @@ CREATE TABLE millrace.payments (
     context                 bytea,
     PRIMARY KEY (decided_at, event_seq)
 ) PARTITION BY RANGE (decided_at);
-COMMENT ON TABLE millrace.payments IS 'Every decided payment, accepted or refused, one row each, by month. Rows never change; millrace.payment_overview shows how each stands now.';
-COMMENT ON COLUMN millrace.payments.event_seq IS 'Position in the journal: dense over all events, and the order of everything.';
-COMMENT ON COLUMN millrace.payments.decided_at IS 'When it was decided: the time of its batch, which never goes back.';
-COMMENT ON COLUMN millrace.payments.ledger IS 'The ledger that it names: the ISO 4217 number of the currency.';
-COMMENT ON COLUMN millrace.payments.timeout_seconds IS 'Seconds until the hold expires; null is never.';
-COMMENT ON COLUMN millrace.payments.payment_id IS 'The id that the upstream gave it.';
-COMMENT ON COLUMN millrace.payments.debit_account IS 'The account that pays; null where a refused payment does not name it.';
-COMMENT ON COLUMN millrace.payments.credit_account IS 'The account that receives; null where a refused payment does not name it.';
-COMMENT ON COLUMN millrace.payments.original_id IS 'The hold that it captures or voids, or the payment that it refunds.';
-COMMENT ON COLUMN millrace.payments.code IS 'Why the money moves: a number of the caller''s own.';
-COMMENT ON COLUMN millrace.payments.decided_ns IS 'Nanoseconds beyond the microsecond of decided_at.';
-COMMENT ON COLUMN millrace.payments.flags IS 'Sum of 1 (linked with the next payment), 2 (balancing debit), 4 (balancing credit).';
-COMMENT ON COLUMN millrace.payments.operation IS 'What it does: pay, authorize, capture, void, refund.';
-COMMENT ON COLUMN millrace.payments.status IS 'What became of it: settled, held, voided (it released a hold), rejected.';
-COMMENT ON COLUMN millrace.payments.reject_reason IS 'Why it was refused, as millrace.v1.RejectReason in lower case; null where it was not.';
-COMMENT ON COLUMN millrace.payments.currency IS 'Three letters of ISO 4217; the number of the ledger where it knows none.';
-COMMENT ON COLUMN millrace.payments.amount_minor IS 'What moved, was reserved, or was released, in minor units (haler, cent, yen); 0 where refused.';
-COMMENT ON COLUMN millrace.payments.amount IS 'The same in units of the currency, with all of its digits.';
-COMMENT ON COLUMN millrace.payments.requested_minor IS 'What was asked for, in minor units; null is "all that is left".';
-COMMENT ON COLUMN millrace.payments.risk_decision IS 'What risk said: not_judged, approve, review, decline, challenge.';
-COMMENT ON COLUMN millrace.payments.risk_rule IS 'The limit or rule that decided; null where none did.';
-COMMENT ON COLUMN millrace.payments.risk_score IS 'The calibrated score, 0 to 1; null where no model judged.';
-COMMENT ON COLUMN millrace.payments.channel IS 'How it was made: card_present, card_not_present, transfer, standing_order, direct_debit, cash, internal; null where not said.';
-COMMENT ON COLUMN millrace.payments.country_code IS 'ISO 3166-1 alpha-2.';
-COMMENT ON COLUMN millrace.payments.merchant_category_code IS 'ISO 18245, four digits.';
-COMMENT ON COLUMN millrace.payments.reference IS 'Text for people.';
-COMMENT ON COLUMN millrace.payments.device_id IS 'The payer''s device.';
-COMMENT ON COLUMN millrace.payments.ip_address IS 'IPv4 or IPv6.';
-COMMENT ON COLUMN millrace.payments.event_time IS 'When it happened at its origin, as the upstream said.';
-COMMENT ON COLUMN millrace.payments.debit_debits_pending IS 'The paying account right after it: debits that holds reserve, minor units. Null where not both accounts are known.';
-COMMENT ON COLUMN millrace.payments.debit_debits_posted IS 'The paying account right after it: debits that happened, minor units.';
-COMMENT ON COLUMN millrace.payments.debit_credits_pending IS 'The paying account right after it: credits that holds announce, minor units.';
-COMMENT ON COLUMN millrace.payments.debit_credits_posted IS 'The paying account right after it: credits that happened, minor units.';
-COMMENT ON COLUMN millrace.payments.credit_debits_pending IS 'The receiving account right after it: debits that holds reserve, minor units.';
-COMMENT ON COLUMN millrace.payments.credit_debits_posted IS 'The receiving account right after it: debits that happened, minor units.';
-COMMENT ON COLUMN millrace.payments.credit_credits_pending IS 'The receiving account right after it: credits that holds announce, minor units.';
-COMMENT ON COLUMN millrace.payments.credit_credits_posted IS 'The receiving account right after it: credits that happened, minor units.';
-COMMENT ON COLUMN millrace.payments.evidence IS 'What risk has to say of it (score, versions, reasons), as in the journal.';
-COMMENT ON COLUMN millrace.payments.context IS 'The context as it came (millrace.v1.PaymentContext), where the columns do not hold all of it.';
+COMMENT ON TABLE payments IS 'Every decided payment, accepted or refused, one row each, by month. Rows never change; millrace.payment_overview shows how each stands now.';
+COMMENT ON COLUMN payments.event_seq IS 'Position in the journal: dense over all events, and the order of everything.';
+COMMENT ON COLUMN payments.decided_at IS 'When it was decided: the time of its batch, which never goes back.';
+COMMENT ON COLUMN payments.ledger IS 'The ledger that it names: the ISO 4217 number of the currency.';
+COMMENT ON COLUMN payments.timeout_seconds IS 'Seconds until the hold expires; null is never.';
+COMMENT ON COLUMN payments.payment_id IS 'The id that the upstream gave it.';
+COMMENT ON COLUMN payments.debit_account IS 'The account that pays; null where a refused payment does not name it.';
+COMMENT ON COLUMN payments.credit_account IS 'The account that receives; null where a refused payment does not name it.';
+COMMENT ON COLUMN payments.original_id IS 'The hold that it captures or voids, or the payment that it refunds.';
+COMMENT ON COLUMN payments.code IS 'Why the money moves: a number of the caller''s own.';
+COMMENT ON COLUMN payments.decided_ns IS 'Nanoseconds beyond the microsecond of decided_at.';
+COMMENT ON COLUMN payments.flags IS 'Sum of 1 (linked with the next payment), 2 (balancing debit), 4 (balancing credit).';
+COMMENT ON COLUMN payments.operation IS 'What it does: pay, authorize, capture, void, refund.';
+COMMENT ON COLUMN payments.status IS 'What became of it: settled, held, voided (it released a hold), rejected.';
+COMMENT ON COLUMN payments.reject_reason IS 'Why it was refused, as millrace.v1.RejectReason in lower case; null where it was not.';
+COMMENT ON COLUMN payments.currency IS 'Three letters of ISO 4217; the number of the ledger where it knows none.';
+COMMENT ON COLUMN payments.amount_minor IS 'What moved, was reserved, or was released, in minor units (haler, cent, yen); 0 where refused.';
+COMMENT ON COLUMN payments.amount IS 'The same in units of the currency, with all of its digits.';
+COMMENT ON COLUMN payments.requested_minor IS 'What was asked for, in minor units; null is "all that is left".';
+COMMENT ON COLUMN payments.risk_decision IS 'What risk said: not_judged, approve, review, decline, challenge.';
+COMMENT ON COLUMN payments.risk_rule IS 'The limit or rule that decided; null where none did.';
+COMMENT ON COLUMN payments.risk_score IS 'The calibrated score, 0 to 1; null where no model judged.';
+COMMENT ON COLUMN payments.channel IS 'How it was made: card_present, card_not_present, transfer, standing_order, direct_debit, cash, internal; null where not said.';
+COMMENT ON COLUMN payments.country_code IS 'ISO 3166-1 alpha-2.';
+COMMENT ON COLUMN payments.merchant_category_code IS 'ISO 18245, four digits.';
+COMMENT ON COLUMN payments.reference IS 'Text for people.';
+COMMENT ON COLUMN payments.device_id IS 'The payer''s device.';
+COMMENT ON COLUMN payments.ip_address IS 'IPv4 or IPv6.';
+COMMENT ON COLUMN payments.event_time IS 'When it happened at its origin, as the upstream said.';
+COMMENT ON COLUMN payments.debit_debits_pending IS 'The paying account right after it: debits that holds reserve, minor units. Null where not both accounts are known.';
+COMMENT ON COLUMN payments.debit_debits_posted IS 'The paying account right after it: debits that happened, minor units.';
+COMMENT ON COLUMN payments.debit_credits_pending IS 'The paying account right after it: credits that holds announce, minor units.';
+COMMENT ON COLUMN payments.debit_credits_posted IS 'The paying account right after it: credits that happened, minor units.';
+COMMENT ON COLUMN payments.credit_debits_pending IS 'The receiving account right after it: debits that holds reserve, minor units.';
+COMMENT ON COLUMN payments.credit_debits_posted IS 'The receiving account right after it: debits that happened, minor units.';
+COMMENT ON COLUMN payments.credit_credits_pending IS 'The receiving account right after it: credits that holds announce, minor units.';
+COMMENT ON COLUMN payments.credit_credits_posted IS 'The receiving account right after it: credits that happened, minor units.';
+COMMENT ON COLUMN payments.evidence IS 'What risk has to say of it (score, versions, reasons), as in the journal.';
+COMMENT ON COLUMN payments.context IS 'The context as it came (millrace.v1.PaymentContext), where the columns do not hold all of it.';
 
 -- By position: pages of all payments.
-CREATE INDEX payments_event_seq ON millrace.payments (event_seq);
+CREATE INDEX payments_event_seq ON payments (event_seq);
 -- Both sides of an account, newest first; also its balances as of any event.
-CREATE INDEX payments_debit ON millrace.payments (debit_account, event_seq);
-CREATE INDEX payments_credit ON millrace.payments (credit_account, event_seq);
+CREATE INDEX payments_debit ON payments (debit_account, event_seq);
+CREATE INDEX payments_credit ON payments (credit_account, event_seq);
 -- By a hash: an entry of text is three times as large, and as slow to add.
-CREATE INDEX payments_reference ON millrace.payments (hashtextextended(reference, 0), event_seq)
+CREATE INDEX payments_reference ON payments (hashtextextended(reference, 0), event_seq)
     WHERE reference IS NOT NULL;
 -- Only what is rare: the many settled payments are found by position.
-CREATE INDEX payments_status ON millrace.payments (status, event_seq)
+CREATE INDEX payments_status ON payments (status, event_seq)
     WHERE status <> 'settled';
-CREATE INDEX payments_reject_reason ON millrace.payments (reject_reason, event_seq)
+CREATE INDEX payments_reject_reason ON payments (reject_reason, event_seq)
     WHERE reject_reason IS NOT NULL;
-CREATE INDEX payments_risk ON millrace.payments (risk_decision, event_seq)
+CREATE INDEX payments_risk ON payments (risk_decision, event_seq)
     WHERE risk_decision NOT IN ('approve', 'not_judged');
-CREATE INDEX payments_original ON millrace.payments (original_id, event_seq)
+CREATE INDEX payments_original ON payments (original_id, event_seq)
     WHERE original_id IS NOT NULL;
 
-CREATE TABLE millrace.payment_ids (
+CREATE TABLE payment_ids (
     event_seq        bigint      NOT NULL,
     decided_at       timestamptz NOT NULL,
     payment_id       uuid        NOT NULL,
@@ -135,25 +136,25 @@ CREATE TABLE millrace.payment_ids (
     released_minor   numeric     NOT NULL,
     PRIMARY KEY (payment_id)
 ) WITH (fillfactor = 90);
-COMMENT ON TABLE millrace.payment_ids IS 'Where the payment with an id is, in whichever month, and how it stands now. Refusals that left the id free are in free_refusals.';
-COMMENT ON COLUMN millrace.payment_ids.event_seq IS 'Position of the payment in the journal.';
-COMMENT ON COLUMN millrace.payment_ids.decided_at IS 'When it was decided: names the month in which its row is.';
-COMMENT ON COLUMN millrace.payment_ids.payment_id IS 'The id that the upstream gave it.';
-COMMENT ON COLUMN millrace.payment_ids.state IS 'refused, settled, released (a void), hold_open, hold_captured, hold_voided, hold_expired.';
-COMMENT ON COLUMN millrace.payment_ids.remaining_minor IS 'Minor units left to capture (a hold) or to refund (a settled payment).';
-COMMENT ON COLUMN millrace.payment_ids.released_minor IS 'Minor units of a hold that were released.';
+COMMENT ON TABLE payment_ids IS 'Where the payment with an id is, in whichever month, and how it stands now. Refusals that left the id free are in free_refusals.';
+COMMENT ON COLUMN payment_ids.event_seq IS 'Position of the payment in the journal.';
+COMMENT ON COLUMN payment_ids.decided_at IS 'When it was decided: names the month in which its row is.';
+COMMENT ON COLUMN payment_ids.payment_id IS 'The id that the upstream gave it.';
+COMMENT ON COLUMN payment_ids.state IS 'refused, settled, released (a void), hold_open, hold_captured, hold_voided, hold_expired.';
+COMMENT ON COLUMN payment_ids.remaining_minor IS 'Minor units left to capture (a hold) or to refund (a settled payment).';
+COMMENT ON COLUMN payment_ids.released_minor IS 'Minor units of a hold that were released.';
 
-CREATE TABLE millrace.free_refusals (
+CREATE TABLE free_refusals (
     event_seq   bigint      NOT NULL,
     decided_at  timestamptz NOT NULL,
     payment_id  uuid        NOT NULL PRIMARY KEY
 );
-COMMENT ON TABLE millrace.free_refusals IS 'The last refusal of each id that refusals for their form left free. Counts only while payment_ids does not have the id.';
-COMMENT ON COLUMN millrace.free_refusals.event_seq IS 'Position of the refusal in the journal.';
-COMMENT ON COLUMN millrace.free_refusals.decided_at IS 'When it was refused: names the month in which its row is.';
-COMMENT ON COLUMN millrace.free_refusals.payment_id IS 'The id that it would have had.';
+COMMENT ON TABLE free_refusals IS 'The last refusal of each id that refusals for their form left free. Counts only while payment_ids does not have the id.';
+COMMENT ON COLUMN free_refusals.event_seq IS 'Position of the refusal in the journal.';
+COMMENT ON COLUMN free_refusals.decided_at IS 'When it was refused: names the month in which its row is.';
+COMMENT ON COLUMN free_refusals.payment_id IS 'The id that it would have had.';
 
-CREATE TABLE millrace.accounts (
+CREATE TABLE accounts (
     opened_seq       bigint      NOT NULL,
     opened_at        timestamptz NOT NULL,
     balances_seq     bigint      NOT NULL,
@@ -172,26 +173,26 @@ CREATE TABLE millrace.accounts (
     credits_pending  numeric     NOT NULL,
     credits_posted   numeric     NOT NULL
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE millrace.accounts IS 'Every account with its balances, in minor units.';
-COMMENT ON COLUMN millrace.accounts.opened_seq IS 'Position of the event that opened it.';
-COMMENT ON COLUMN millrace.accounts.opened_at IS 'When it was opened.';
-COMMENT ON COLUMN millrace.accounts.balances_seq IS 'Position of the event after which the balances hold.';
-COMMENT ON COLUMN millrace.accounts.ledger IS 'The ledger: the ISO 4217 number of the currency.';
-COMMENT ON COLUMN millrace.accounts.tenant IS 'Whose account it is, in an installation that serves several.';
-COMMENT ON COLUMN millrace.accounts.account_id IS 'Its id.';
-COMMENT ON COLUMN millrace.accounts.owner_id IS 'Who owns it; null where nobody is named.';
-COMMENT ON COLUMN millrace.accounts.code IS 'Its place in the chart of accounts.';
-COMMENT ON COLUMN millrace.accounts.opened_ns IS 'Nanoseconds beyond the microsecond of opened_at.';
-COMMENT ON COLUMN millrace.accounts.flags IS 'Sum of 1 (debits must not exceed credits), 2 (credits must not exceed debits), 4 (keeps its history).';
-COMMENT ON COLUMN millrace.accounts.state IS 'open, frozen, closed.';
-COMMENT ON COLUMN millrace.accounts.currency IS 'Three letters of ISO 4217; the number of the ledger where it knows none.';
-COMMENT ON COLUMN millrace.accounts.credit_limit IS 'Overdraft allowed on the limited side, minor units.';
-COMMENT ON COLUMN millrace.accounts.debits_pending IS 'Debits that holds reserve, minor units.';
-COMMENT ON COLUMN millrace.accounts.debits_posted IS 'Debits that happened, minor units.';
-COMMENT ON COLUMN millrace.accounts.credits_pending IS 'Credits that holds announce, minor units. They are not yet funds.';
-COMMENT ON COLUMN millrace.accounts.credits_posted IS 'Credits that happened, minor units.';
+COMMENT ON TABLE accounts IS 'Every account with its balances, in minor units.';
+COMMENT ON COLUMN accounts.opened_seq IS 'Position of the event that opened it.';
+COMMENT ON COLUMN accounts.opened_at IS 'When it was opened.';
+COMMENT ON COLUMN accounts.balances_seq IS 'Position of the event after which the balances hold.';
+COMMENT ON COLUMN accounts.ledger IS 'The ledger: the ISO 4217 number of the currency.';
+COMMENT ON COLUMN accounts.tenant IS 'Whose account it is, in an installation that serves several.';
+COMMENT ON COLUMN accounts.account_id IS 'Its id.';
+COMMENT ON COLUMN accounts.owner_id IS 'Who owns it; null where nobody is named.';
+COMMENT ON COLUMN accounts.code IS 'Its place in the chart of accounts.';
+COMMENT ON COLUMN accounts.opened_ns IS 'Nanoseconds beyond the microsecond of opened_at.';
+COMMENT ON COLUMN accounts.flags IS 'Sum of 1 (debits must not exceed credits), 2 (credits must not exceed debits), 4 (keeps its history).';
+COMMENT ON COLUMN accounts.state IS 'open, frozen, closed.';
+COMMENT ON COLUMN accounts.currency IS 'Three letters of ISO 4217; the number of the ledger where it knows none.';
+COMMENT ON COLUMN accounts.credit_limit IS 'Overdraft allowed on the limited side, minor units.';
+COMMENT ON COLUMN accounts.debits_pending IS 'Debits that holds reserve, minor units.';
+COMMENT ON COLUMN accounts.debits_posted IS 'Debits that happened, minor units.';
+COMMENT ON COLUMN accounts.credits_pending IS 'Credits that holds announce, minor units. They are not yet funds.';
+COMMENT ON COLUMN accounts.credits_posted IS 'Credits that happened, minor units.';
 
-CREATE TABLE millrace.holds (
+CREATE TABLE holds (
     event_seq        bigint      NOT NULL PRIMARY KEY,
     held_at          timestamptz NOT NULL,
     expires_at       timestamptz,
@@ -206,25 +207,25 @@ CREATE TABLE millrace.holds (
     remaining_minor  numeric     NOT NULL,
     released_minor   numeric     NOT NULL
 ) WITH (fillfactor = 80);
-COMMENT ON TABLE millrace.holds IS 'Every hold and how it stands now. What was captured is amount_minor - remaining_minor - released_minor.';
-COMMENT ON COLUMN millrace.holds.event_seq IS 'Position in the journal at which it began.';
-COMMENT ON COLUMN millrace.holds.held_at IS 'When it began.';
-COMMENT ON COLUMN millrace.holds.expires_at IS 'When what is left of it is released; null where it names no time-out.';
-COMMENT ON COLUMN millrace.holds.ledger IS 'The ledger: the ISO 4217 number of the currency.';
-COMMENT ON COLUMN millrace.holds.payment_id IS 'The payment that holds the money.';
-COMMENT ON COLUMN millrace.holds.debit_account IS 'The account that would pay.';
-COMMENT ON COLUMN millrace.holds.credit_account IS 'The account that would receive.';
-COMMENT ON COLUMN millrace.holds.kind IS 'Why it is held: authorized, review, challenge.';
-COMMENT ON COLUMN millrace.holds.state IS 'hold_open, hold_captured, hold_voided, hold_expired.';
-COMMENT ON COLUMN millrace.holds.currency IS 'Three letters of ISO 4217; the number of the ledger where it knows none.';
-COMMENT ON COLUMN millrace.holds.amount_minor IS 'Minor units that it held at first.';
-COMMENT ON COLUMN millrace.holds.remaining_minor IS 'Minor units left to capture.';
-COMMENT ON COLUMN millrace.holds.released_minor IS 'Minor units that a void or the time-out released.';
-CREATE INDEX holds_open ON millrace.holds (event_seq) WHERE state = 'hold_open';
-CREATE INDEX holds_open_debit ON millrace.holds (debit_account, event_seq) WHERE state = 'hold_open';
-CREATE INDEX holds_open_credit ON millrace.holds (credit_account, event_seq) WHERE state = 'hold_open';
+COMMENT ON TABLE holds IS 'Every hold and how it stands now. What was captured is amount_minor - remaining_minor - released_minor.';
+COMMENT ON COLUMN holds.event_seq IS 'Position in the journal at which it began.';
+COMMENT ON COLUMN holds.held_at IS 'When it began.';
+COMMENT ON COLUMN holds.expires_at IS 'When what is left of it is released; null where it names no time-out.';
+COMMENT ON COLUMN holds.ledger IS 'The ledger: the ISO 4217 number of the currency.';
+COMMENT ON COLUMN holds.payment_id IS 'The payment that holds the money.';
+COMMENT ON COLUMN holds.debit_account IS 'The account that would pay.';
+COMMENT ON COLUMN holds.credit_account IS 'The account that would receive.';
+COMMENT ON COLUMN holds.kind IS 'Why it is held: authorized, review, challenge.';
+COMMENT ON COLUMN holds.state IS 'hold_open, hold_captured, hold_voided, hold_expired.';
+COMMENT ON COLUMN holds.currency IS 'Three letters of ISO 4217; the number of the ledger where it knows none.';
+COMMENT ON COLUMN holds.amount_minor IS 'Minor units that it held at first.';
+COMMENT ON COLUMN holds.remaining_minor IS 'Minor units left to capture.';
+COMMENT ON COLUMN holds.released_minor IS 'Minor units that a void or the time-out released.';
+CREATE INDEX holds_open ON holds (event_seq) WHERE state = 'hold_open';
+CREATE INDEX holds_open_debit ON holds (debit_account, event_seq) WHERE state = 'hold_open';
+CREATE INDEX holds_open_credit ON holds (credit_account, event_seq) WHERE state = 'hold_open';
 
-CREATE TABLE millrace.expiries (
+CREATE TABLE expiries (
     event_seq               bigint      NOT NULL PRIMARY KEY,
     expired_at              timestamptz NOT NULL,
     hold_seq                bigint      NOT NULL,
@@ -243,28 +244,28 @@ CREATE TABLE millrace.expiries (
     credit_credits_pending  numeric     NOT NULL,
     credit_credits_posted   numeric     NOT NULL
 );
-COMMENT ON TABLE millrace.expiries IS 'Holds of which the time-out released what was left.';
-COMMENT ON COLUMN millrace.expiries.event_seq IS 'Position of the expiry in the journal.';
-COMMENT ON COLUMN millrace.expiries.expired_at IS 'When it expired: the time of its batch.';
-COMMENT ON COLUMN millrace.expiries.hold_seq IS 'Position at which the hold began.';
-COMMENT ON COLUMN millrace.expiries.held_at IS 'When the hold began.';
-COMMENT ON COLUMN millrace.expiries.payment_id IS 'The payment that held the money.';
-COMMENT ON COLUMN millrace.expiries.debit_account IS 'The account that would have paid.';
-COMMENT ON COLUMN millrace.expiries.credit_account IS 'The account that would have received.';
-COMMENT ON COLUMN millrace.expiries.expired_ns IS 'Nanoseconds beyond the microsecond of expired_at.';
-COMMENT ON COLUMN millrace.expiries.released_minor IS 'Minor units released.';
-COMMENT ON COLUMN millrace.expiries.debit_debits_pending IS 'The account that would have paid, right after it: debits that holds reserve, minor units.';
-COMMENT ON COLUMN millrace.expiries.debit_debits_posted IS 'The account that would have paid, right after it: debits that happened, minor units.';
-COMMENT ON COLUMN millrace.expiries.debit_credits_pending IS 'The account that would have paid, right after it: credits that holds announce, minor units.';
-COMMENT ON COLUMN millrace.expiries.debit_credits_posted IS 'The account that would have paid, right after it: credits that happened, minor units.';
-COMMENT ON COLUMN millrace.expiries.credit_debits_pending IS 'The account that would have received, right after it: debits that holds reserve, minor units.';
-COMMENT ON COLUMN millrace.expiries.credit_debits_posted IS 'The account that would have received, right after it: debits that happened, minor units.';
-COMMENT ON COLUMN millrace.expiries.credit_credits_pending IS 'The account that would have received, right after it: credits that holds announce, minor units.';
-COMMENT ON COLUMN millrace.expiries.credit_credits_posted IS 'The account that would have received, right after it: credits that happened, minor units.';
-CREATE INDEX expiries_debit ON millrace.expiries (debit_account, event_seq);
-CREATE INDEX expiries_credit ON millrace.expiries (credit_account, event_seq);
+COMMENT ON TABLE expiries IS 'Holds of which the time-out released what was left.';
+COMMENT ON COLUMN expiries.event_seq IS 'Position of the expiry in the journal.';
+COMMENT ON COLUMN expiries.expired_at IS 'When it expired: the time of its batch.';
+COMMENT ON COLUMN expiries.hold_seq IS 'Position at which the hold began.';
+COMMENT ON COLUMN expiries.held_at IS 'When the hold began.';
+COMMENT ON COLUMN expiries.payment_id IS 'The payment that held the money.';
+COMMENT ON COLUMN expiries.debit_account IS 'The account that would have paid.';
+COMMENT ON COLUMN expiries.credit_account IS 'The account that would have received.';
+COMMENT ON COLUMN expiries.expired_ns IS 'Nanoseconds beyond the microsecond of expired_at.';
+COMMENT ON COLUMN expiries.released_minor IS 'Minor units released.';
+COMMENT ON COLUMN expiries.debit_debits_pending IS 'The account that would have paid, right after it: debits that holds reserve, minor units.';
+COMMENT ON COLUMN expiries.debit_debits_posted IS 'The account that would have paid, right after it: debits that happened, minor units.';
+COMMENT ON COLUMN expiries.debit_credits_pending IS 'The account that would have paid, right after it: credits that holds announce, minor units.';
+COMMENT ON COLUMN expiries.debit_credits_posted IS 'The account that would have paid, right after it: credits that happened, minor units.';
+COMMENT ON COLUMN expiries.credit_debits_pending IS 'The account that would have received, right after it: debits that holds reserve, minor units.';
+COMMENT ON COLUMN expiries.credit_debits_posted IS 'The account that would have received, right after it: debits that happened, minor units.';
+COMMENT ON COLUMN expiries.credit_credits_pending IS 'The account that would have received, right after it: credits that holds announce, minor units.';
+COMMENT ON COLUMN expiries.credit_credits_posted IS 'The account that would have received, right after it: credits that happened, minor units.';
+CREATE INDEX expiries_debit ON expiries (debit_account, event_seq);
+CREATE INDEX expiries_credit ON expiries (credit_account, event_seq);
 
-CREATE TABLE millrace.totals (
+CREATE TABLE totals (
     hour       timestamptz NOT NULL,
     ledger     bigint      NOT NULL,
     status     text        NOT NULL COLLATE "C",
@@ -272,14 +273,14 @@ CREATE TABLE millrace.totals (
     sum_minor  numeric     NOT NULL,
     PRIMARY KEY (ledger, hour, status)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE millrace.totals IS 'Counts and sums of payments by hour, ledger and status, kept with every batch. They outlive payments that retention drops.';
-COMMENT ON COLUMN millrace.totals.hour IS 'When the hour begins, UTC.';
-COMMENT ON COLUMN millrace.totals.ledger IS 'The ledger that the payments name.';
-COMMENT ON COLUMN millrace.totals.status IS 'settled, held, voided, rejected.';
-COMMENT ON COLUMN millrace.totals.payments IS 'How many payments.';
-COMMENT ON COLUMN millrace.totals.sum_minor IS 'Sum of their amount_minor.';
+COMMENT ON TABLE totals IS 'Counts and sums of payments by hour, ledger and status, kept with every batch. They outlive payments that retention drops.';
+COMMENT ON COLUMN totals.hour IS 'When the hour begins, UTC.';
+COMMENT ON COLUMN totals.ledger IS 'The ledger that the payments name.';
+COMMENT ON COLUMN totals.status IS 'settled, held, voided, rejected.';
+COMMENT ON COLUMN totals.payments IS 'How many payments.';
+COMMENT ON COLUMN totals.sum_minor IS 'Sum of their amount_minor.';
 
-CREATE VIEW millrace.payment_overview AS
+CREATE VIEW payment_overview AS
 SELECT
     p.decided_at,
     p.payment_id,
@@ -302,15 +303,15 @@ SELECT
     p.original_id,
     (p.flags & 1) <> 0 AS linked,
     p.event_seq
-FROM millrace.payments p
-LEFT JOIN millrace.payment_ids i ON i.payment_id = p.payment_id AND i.event_seq = p.event_seq
-LEFT JOIN millrace.ledgers l ON l.ledger = p.ledger;
-COMMENT ON VIEW millrace.payment_overview IS 'For people: every payment as it stands now. Name a time or an id, so that it is quick.';
-COMMENT ON COLUMN millrace.payment_overview.hold_state IS 'Of a hold: open, captured, voided, expired.';
-COMMENT ON COLUMN millrace.payment_overview.remaining_amount IS 'What is left to capture (a hold) or to refund (a settled payment), in units of the currency.';
-COMMENT ON COLUMN millrace.payment_overview.linked IS 'Succeeded or failed together with the payment behind it.';
+FROM payments p
+LEFT JOIN payment_ids i ON i.payment_id = p.payment_id AND i.event_seq = p.event_seq
+LEFT JOIN ledgers l ON l.ledger = p.ledger;
+COMMENT ON VIEW payment_overview IS 'For people: every payment as it stands now. Name a time or an id, so that it is quick.';
+COMMENT ON COLUMN payment_overview.hold_state IS 'Of a hold: open, captured, voided, expired.';
+COMMENT ON COLUMN payment_overview.remaining_amount IS 'What is left to capture (a hold) or to refund (a settled payment), in units of the currency.';
+COMMENT ON COLUMN payment_overview.linked IS 'Succeeded or failed together with the payment behind it.';
 
-CREATE VIEW millrace.account_overview AS
+CREATE VIEW account_overview AS
 SELECT
     a.account_id,
     a.owner_id,
@@ -323,9 +324,9 @@ SELECT
     a.code,
     a.opened_at,
     a.balances_seq
-FROM millrace.accounts a
-LEFT JOIN millrace.ledgers l ON l.ledger = a.ledger;
-COMMENT ON VIEW millrace.account_overview IS 'For people: every account, in units of its currency.';
-COMMENT ON COLUMN millrace.account_overview.balance IS 'Posted credits less posted debits.';
-COMMENT ON COLUMN millrace.account_overview.reserved IS 'Debits that holds reserve.';
-COMMENT ON COLUMN millrace.account_overview.announced IS 'Credits that holds announce.';
+FROM accounts a
+LEFT JOIN ledgers l ON l.ledger = a.ledger;
+COMMENT ON VIEW account_overview IS 'For people: every account, in units of its currency.';
+COMMENT ON COLUMN account_overview.balance IS 'Posted credits less posted debits.';
+COMMENT ON COLUMN account_overview.reserved IS 'Debits that holds reserve.';
+COMMENT ON COLUMN account_overview.announced IS 'Credits that holds announce.';

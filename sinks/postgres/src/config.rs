@@ -1,6 +1,6 @@
 //! Settings of the read model in PostgreSQL.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -13,6 +13,17 @@ pub struct PostgresConfig {
     pub url: String,
     /// Where queries read, such as a replica. Empty: where the sink writes. Default: empty.
     pub read_url: String,
+    /// Whether queries go to `url` while the replica of `read_url` is away or behind what was shown.
+    /// Default: true.
+    pub read_fallback: bool,
+    /// Certificates (PEM) of those who may have signed the server's. Empty: those that the system
+    /// trusts. Default: empty.
+    pub ca_file: PathBuf,
+    /// The certificate (PEM) that Millrace shows to a server that asks for one, with its chain.
+    /// Empty: none. Default: empty.
+    pub cert_file: PathBuf,
+    /// The private key (PEM) of `cert_file`. Default: empty.
+    pub key_file: PathBuf,
     /// Most connections that queries use at a time. Default: 8.
     pub pool_max: usize,
     /// How long a query may wait for a free connection, in milliseconds. Default: 2,000.
@@ -36,6 +47,10 @@ impl Default for PostgresConfig {
         Self {
             url: String::new(),
             read_url: String::new(),
+            read_fallback: true,
+            ca_file: PathBuf::new(),
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
             pool_max: 8,
             pool_wait_ms: 2_000,
             statement_timeout_ms: 5_000,
@@ -60,9 +75,9 @@ impl PostgresConfig {
         !self.url.is_empty()
     }
 
-    /// Where queries read.
-    pub(crate) fn url_to_read(&self) -> (&'static str, &str) {
-        if self.read_url.is_empty() { ("url", &self.url) } else { ("read_url", &self.read_url) }
+    /// Whether TLS is asked for by naming who signs.
+    pub(crate) fn names_ca(&self) -> bool {
+        !self.ca_file.as_os_str().is_empty()
     }
 }
 

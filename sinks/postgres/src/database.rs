@@ -1,19 +1,23 @@
 //! Connections to PostgreSQL: consumes urls and settings, produces sessions that are set up, and
 //! errors that say what a stranger can do. Guarantees that no text shows a password.
 
-use std::{fmt::Display, str::FromStr, time::Duration};
+use std::{fmt::Display, net::IpAddr, str::FromStr, time::Duration};
 
 use millrace_sinks::SinkError;
 use tokio_postgres::{
-    Client, Config, Error, NoTls,
+    Client, Config, Error,
     config::{Host, SslMode},
     error::SqlState,
 };
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{PostgresConfig, tls};
 
 /// A database to connect to.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) config: Config,
+    pub(crate) tls: MakeRustlsConnect,
     /// Host, port and name, for people.
     pub(crate) label: String,
 }
@@ -23,26 +27,31 @@ impl Database {
     pub(crate) fn parse(
         setting: &str,
         url: &str,
-        connect_timeout_ms: u64,
+        settings: &PostgresConfig,
         session: &[(&str, String)],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SinkError> {
+        let refused = |problem| SinkError::Service {
+            service: "PostgreSQL".to_owned(),
+            problem,
+            transient: false,
+        };
         let unreadable = |problem: &str| {
-            format!(
+            refused(format!(
                 "postgres.{setting} is no url of a PostgreSQL database \
                  (postgres://user:password@host:5432/database): {problem}"
-            )
+            ))
         };
         let mut config = Config::from_str(url).map_err(|error| unreadable(&text_of(&error)))?;
         if config.get_hosts().is_empty() {
             return Err(unreadable("it names no host"));
         }
-        // The driver would say it, too, but not why.
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(unreadable(
-                "it asks for TLS (sslmode=require), and Millrace speaks plain TCP, or to a Unix \
-                 socket; put a tunnel between, and leave sslmode out",
-            ));
+        // Where nobody is between, TLS guards nothing; and the certificate that a server makes for
+        // itself, as Debian's does, nobody vouches for.
+        let by_chance = config.get_ssl_mode() == SslMode::Prefer && !settings.names_ca();
+        if by_chance && is_local(&config) {
+            config.ssl_mode(SslMode::Disable);
         }
+        let tls = tls::connector(settings, config.get_ssl_mode()).map_err(refused)?;
         let mut options = config.get_options().unwrap_or_default().to_owned();
         for (name, value) in session {
             options.push_str(&format!(" -c {name}={value}"));
@@ -51,15 +60,15 @@ impl Database {
         if config.get_application_name().is_none() {
             config.application_name("millrace");
         }
-        config.connect_timeout(Duration::from_millis(connect_timeout_ms));
+        config.connect_timeout(Duration::from_millis(settings.connect_timeout_ms));
         config.keepalives_idle(Duration::from_secs(30));
         let label = label(&config);
-        Ok(Self { config, label })
+        Ok(Self { config, tls, label })
     }
 
     /// Makes a connection. The runtime at hand drives it.
     pub(crate) async fn connect(&self) -> Result<Client, Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
         // Its error is what the client's next call returns.
         tokio::spawn(async move {
             let _ = connection.await;
@@ -81,6 +90,32 @@ impl Database {
             transient,
         }
     }
+}
+
+/// A connection for people's acts, with the settings of the sink's: to `postgres.url`. The runtime
+/// at hand drives it.
+///
+/// # Errors
+/// When the url is none, or the server can't be reached or refuses.
+pub async fn connect(config: &PostgresConfig) -> Result<Client, SinkError> {
+    let database = Database::parse("url", &config.url, config, &[])?;
+    database.connect().await.map_err(database.failed("connect"))
+}
+
+/// Whether all of it stays on this machine.
+fn is_local(config: &Config) -> bool {
+    let addresses = config.get_hostaddrs();
+    if !addresses.is_empty() {
+        return addresses.iter().all(IpAddr::is_loopback);
+    }
+    config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => {
+            let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+            name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    })
 }
 
 fn label(config: &Config) -> String {
@@ -115,6 +150,10 @@ pub(crate) fn text_of(error: &Error) -> String {
         }
         source = cause.source();
     }
+    if let Some(hint) = tls::hint(error) {
+        text.push_str(". ");
+        text.push_str(hint);
+    }
     text
 }
 
@@ -128,6 +167,10 @@ pub(crate) fn is_of_a_row(error: &Error) -> bool {
 /// on a statement. What it says of the tables or of who we are will be said again.
 pub(crate) fn is_transient(error: &Error) -> bool {
     let Some(code) = error.code() else {
+        // A certificate will be no other one the next time.
+        if tls::hint(error).is_some() {
+            return false;
+        }
         // Connections that are refused or lost carry no code; nor do rows that do not decode.
         return error.is_closed() || has_io_cause(error) || error.to_string().contains("connect");
     };
@@ -153,10 +196,36 @@ fn has_io_cause(error: &Error) -> bool {
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Database, SinkError> {
+        Database::parse("read_url", url, &PostgresConfig::default(), &[])
+    }
+
+    #[test]
+    fn tls_is_used_where_somebody_may_be_between() {
+        let with_ca = PostgresConfig { ca_file: "no/such/ca.pem".into(), ..Default::default() };
+        for (url, mode) in [
+            ("postgres://db.example/x", SslMode::Prefer),
+            ("postgres://db.example/x?sslmode=disable", SslMode::Disable),
+            ("postgres://localhost/x", SslMode::Disable),
+            ("postgres://127.0.0.1,[::1]/x", SslMode::Disable),
+            ("postgres://127.0.0.1,db.example/x", SslMode::Prefer),
+            ("host=localhost hostaddr=192.0.2.7", SslMode::Prefer),
+            ("host=/run/postgresql user=anna", SslMode::Disable),
+            ("postgres://localhost/x?sslmode=require", SslMode::Require),
+        ] {
+            let database = parse(url).expect("is a url");
+            assert_eq!(database.config.get_ssl_mode(), mode, "{url}");
+        }
+        let Err(error) = Database::parse("url", "postgres://localhost/x", &with_ca, &[]) else {
+            panic!("a CA is asked for");
+        };
+        assert!(error.to_string().contains("postgres.ca_file (no/such/ca.pem)"), "{error}");
+    }
+
     #[test]
     fn no_text_shows_a_password() {
         let url = "postgres://anna:secret@db.example:6432/payments";
-        let database = Database::parse("url", url, 1, &[]).expect("is a url");
+        let database = parse(url).expect("is a url");
         assert_eq!(database.label, "db.example:6432/payments");
         let error = database.wrong("connect", true, "no route");
         assert_eq!(
@@ -171,12 +240,10 @@ mod tests {
             ("postgres//x", "is no url of a PostgreSQL database"),
             ("user=anna", "it names no host"),
             ("host=x sslmode=maybe", "sslmode"),
-            ("postgres://x/y?sslmode=require", "Millrace speaks plain TCP"),
         ] {
-            let Err(text) = Database::parse("read_url", url, 1, &[]) else {
-                panic!("{url} is taken");
-            };
-            assert!(text.starts_with("postgres.read_url is no url"), "{text}");
+            let Err(error) = parse(url) else { panic!("{url} is taken") };
+            let text = error.to_string();
+            assert!(text.starts_with("PostgreSQL: postgres.read_url is no url"), "{text}");
             assert!(text.contains(problem), "{text}");
         }
     }
@@ -185,7 +252,8 @@ mod tests {
     fn settings_of_the_session_come_behind_those_of_the_url() {
         let url = "host=x options='-c geqo=off'";
         let session = [("jit", "off".to_owned())];
-        let database = Database::parse("url", url, 1, &session).expect("is a url");
+        let settings = PostgresConfig::default();
+        let database = Database::parse("url", url, &settings, &session).expect("is a url");
         assert_eq!(database.config.get_options(), Some("-c geqo=off -c jit=off"));
     }
 }

@@ -20,12 +20,17 @@ mod numeric;
 mod partitions;
 mod payment_row;
 mod project;
+mod rebuild;
+mod schema;
 mod sink;
 mod sql_time;
 mod store;
+mod tls;
 mod worker;
 mod write;
 
 pub use config::PostgresConfig;
+pub use database::connect;
+pub use rebuild::{PostgresRebuild, Runs};
 pub use sink::PostgresSink;
 pub use store::PostgresStore;

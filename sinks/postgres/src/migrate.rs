@@ -1,11 +1,11 @@
-//! Brings the schema to this program's version: consumes the migrations of `migrations/`, produces
-//! the schema `millrace`. Guarantees that each migration is applied once, wholly or not at all, also
+//! Brings a schema to this program's version: consumes the migrations of `migrations/`, produces the
+//! tables, in the schema that the session's `search_path` names. Guarantees that each migration is applied once, wholly or not at all, also
 //! where several processes start at a time.
 
 use millrace_sinks::SinkError;
 use tokio_postgres::Client;
 
-use crate::database::Database;
+use crate::{database::Database, schema::Schema};
 
 /// The migrations, in the order of their versions, which count from 1.
 const MIGRATIONS: [(&str, &str); 1] =
@@ -21,33 +21,36 @@ const SERVER_MIN: i32 = 150_000;
 const LOCK: &str = "1835625580, 1";
 
 const TABLE: &str = "
-    CREATE SCHEMA IF NOT EXISTS millrace;
-    COMMENT ON SCHEMA millrace IS 'The read model of Millrace: a copy of its journal, to be read. Only Millrace writes it.';
-    CREATE TABLE IF NOT EXISTS millrace.migrations (
+    CREATE TABLE migrations (
         version     integer     PRIMARY KEY,
         name        text        NOT NULL,
         applied_at  timestamptz NOT NULL DEFAULT now()
     );
-    COMMENT ON TABLE millrace.migrations IS 'The versions of this schema.';
-    COMMENT ON COLUMN millrace.migrations.version IS 'Counts from 1.';
-    COMMENT ON COLUMN millrace.migrations.name IS 'What it brought.';
-    COMMENT ON COLUMN millrace.migrations.applied_at IS 'When it was applied.';
+    COMMENT ON TABLE migrations IS 'The versions of this schema.';
+    COMMENT ON COLUMN migrations.version IS 'Counts from 1.';
+    COMMENT ON COLUMN migrations.name IS 'What it brought.';
+    COMMENT ON COLUMN migrations.applied_at IS 'When it was applied.';
 ";
 
 /// Applies what is missing.
-pub(crate) async fn migrate(client: &mut Client, database: &Database) -> Result<(), SinkError> {
+pub(crate) async fn migrate(
+    client: &mut Client,
+    database: &Database,
+    schema: Schema,
+) -> Result<(), SinkError> {
     let failed = database.failed("bring the schema to this program's version");
     check_server(client, database).await?;
     let transaction = client.transaction().await.map_err(&failed)?;
     let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
     transaction.batch_execute(&lock).await.map_err(&failed)?;
-    let there = transaction.query_one("SELECT to_regclass('millrace.migrations') IS NOT NULL", &[]);
+    let there = transaction.query_one("SELECT to_regclass('migrations') IS NOT NULL", &[]);
     let there: bool = there.await.map_err(&failed)?.get(0);
     if !there {
+        transaction.batch_execute(&schema.create_sql()).await.map_err(&failed)?;
         transaction.batch_execute(TABLE).await.map_err(&failed)?;
     }
     let found = transaction
-        .query_one("SELECT coalesce(max(version), 0) FROM millrace.migrations", &[])
+        .query_one("SELECT coalesce(max(version), 0) FROM migrations", &[])
         .await
         .map_err(&failed)?;
     let found: i32 = found.get(0);
@@ -56,7 +59,7 @@ pub(crate) async fn migrate(client: &mut Client, database: &Database) -> Result<
     }
     for (version, (name, sql)) in (1..).zip(MIGRATIONS).skip(found as usize) {
         transaction.batch_execute(sql).await.map_err(&failed)?;
-        let note = "INSERT INTO millrace.migrations (version, name) VALUES ($1, $2)";
+        let note = "INSERT INTO migrations (version, name) VALUES ($1, $2)";
         transaction.execute(note, &[&version, &name]).await.map_err(&failed)?;
         tracing::info!(database = database.label, version, name, "the schema was brought up");
     }

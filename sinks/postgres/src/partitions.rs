@@ -65,7 +65,7 @@ pub(crate) struct Partitions {
 impl Partitions {
     pub(crate) async fn load(client: &Client, database: &Database) -> Result<Self, SinkError> {
         let children = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
-                        WHERE i.inhparent = 'millrace.payments'::regclass";
+                        WHERE i.inhparent = 'payments'::regclass";
         let rows = client.query(children, &[]).await.map_err(database.failed("list the months"))?;
         let months = rows.iter().filter_map(|row| Month::of_table(row.get(0)));
         Ok(Self { months: months.collect() })
@@ -114,11 +114,11 @@ impl Partitions {
 async fn create(client: &mut Client, month: Month) -> Result<(), tokio_postgres::Error> {
     let (table, from, to) = (month.table(), month.start(), month.next().start());
     let sql = format!(
-        "CREATE TABLE IF NOT EXISTS millrace.{table} \
-             (LIKE millrace.payments \
+        "CREATE TABLE IF NOT EXISTS {table} \
+             (LIKE payments \
                  INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS);
-         COMMENT ON TABLE millrace.{table} IS 'Payments decided from {from} until {to}.';
-         ALTER TABLE millrace.payments ATTACH PARTITION millrace.{table} \
+         COMMENT ON TABLE {table} IS 'Payments decided from {from} until {to}.';
+         ALTER TABLE payments ATTACH PARTITION {table} \
              FOR VALUES FROM ('{from}') TO ('{to}');"
     );
     let transaction = client.transaction().await?;
@@ -132,10 +132,10 @@ async fn drop_month(client: &mut Client, month: Month) -> Result<EventSeq, tokio
     let table = month.table();
     let step = format!(
         "WITH step AS (
-             SELECT event_seq, payment_id FROM millrace.{table}
+             SELECT event_seq, payment_id FROM {table}
              WHERE event_seq > $1 ORDER BY event_seq LIMIT {IDS_PER_STEP}),
          gone AS (
-             DELETE FROM millrace.payment_ids i USING step s
+             DELETE FROM payment_ids i USING step s
              WHERE i.payment_id = s.payment_id AND i.event_seq = s.event_seq
                  AND i.state <> 'hold_open')
          SELECT max(event_seq) FROM step"
@@ -147,11 +147,11 @@ async fn drop_month(client: &mut Client, month: Month) -> Result<EventSeq, tokio
     let end = month.next().start();
     let sql = format!(
         "SET LOCAL lock_timeout = '5s';
-         DELETE FROM millrace.free_refusals WHERE decided_at < '{end}';
-         DELETE FROM millrace.expiries WHERE expired_at < '{end}';
-         DELETE FROM millrace.holds WHERE held_at < '{end}' AND state <> 'hold_open';
-         UPDATE millrace.sink_cursor SET kept_from = greatest(kept_from, {last} + 1);
-         DROP TABLE millrace.{table};"
+         DELETE FROM free_refusals WHERE decided_at < '{end}';
+         DELETE FROM expiries WHERE expired_at < '{end}';
+         DELETE FROM holds WHERE held_at < '{end}' AND state <> 'hold_open';
+         UPDATE sink_cursor SET kept_from = greatest(kept_from, {last} + 1);
+         DROP TABLE {table};"
     );
     let transaction = client.transaction().await?;
     transaction.batch_execute(&sql).await?;

@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,12 +23,14 @@ use crate::{
     PostgresConfig,
     applied::Applied,
     copy::timestamp,
-    database::{Database, is_of_a_row, text_of},
+    database::{Database, is_of_a_row, is_transient, text_of},
     migrate::migrate,
     names::{PAYMENT_STATES, value_of},
     numeric::Minor,
     partitions::{Month, Partitions},
     project::{Due, Projection, Standing, UnknownPayment, ids_to_read},
+    rebuild::remove_leftovers,
+    schema::Schema,
     sql_time::SqlTime,
     worker::Worker,
     write::{STAGES, Units, WriteError, skip_to, write},
@@ -34,8 +39,6 @@ use crate::{
 /// The name of the embedded sink, too: a deployment has one of the two.
 pub(crate) const NAME: &str = "graphql";
 
-/// "mill", and what is locked.
-const LOCK: &str = "1835625580, 2";
 /// How long the lock of a process that was killed may outlive it.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(200);
@@ -68,6 +71,8 @@ pub struct PostgresSink {
 /// All but the runtime.
 struct Writer {
     database: Database,
+    schema: Schema,
+    promotion: Option<Promotion>,
     retention_days: u32,
     place: Place,
     session: Option<Session>,
@@ -75,6 +80,14 @@ struct Writer {
     had_lock: bool,
     applied: Arc<Applied>,
     retention_at: Option<Instant>,
+}
+
+/// What a sink that builds beside the one that serves becomes.
+pub(crate) struct Promotion {
+    /// Its tables are in the place of those that served.
+    pub(crate) swapped: Arc<AtomicBool>,
+    /// Where they are from then on.
+    pub(crate) live: Database,
 }
 
 /// A connection that holds the lock.
@@ -92,13 +105,30 @@ impl PostgresSink {
     /// When the database refuses, is of a later version, or when another process keeps this read
     /// model.
     pub fn open(config: &PostgresConfig) -> Result<Self, SinkError> {
-        let database = database(config)?;
+        let sink = Self::open_in(config, Schema::Live, None)?;
+        if let Some(session) = &sink.writer.session {
+            let removed = remove_leftovers(&session.client, &sink.writer.database);
+            if let Err(error) = sink.worker.run(removed) {
+                tracing::warn!(%error, "what an earlier rebuild left stays");
+            }
+        }
+        Ok(sink)
+    }
+
+    pub(crate) fn open_in(
+        config: &PostgresConfig,
+        schema: Schema,
+        promotion: Option<Promotion>,
+    ) -> Result<Self, SinkError> {
+        let database = database(config, schema)?;
         let worker = Worker::new();
         let worker =
             worker.map_err(|error| database.wrong("start a runtime for it", true, error))?;
         let place = Place::start();
         let mut writer = Writer {
             database,
+            schema,
+            promotion,
             retention_days: config.retention_days,
             place,
             session: None,
@@ -120,8 +150,11 @@ impl PostgresSink {
     }
 }
 
-fn database(config: &PostgresConfig) -> Result<Database, SinkError> {
+/// Where the sink writes. All of its statements leave the schema to the session.
+pub(crate) fn database(config: &PostgresConfig, schema: Schema) -> Result<Database, SinkError> {
     let session = [
+        ("search_path", schema.name().to_owned()),
+        ("synchronous_commit", schema.synchronous_commit().to_owned()),
         ("statement_timeout", config.apply_timeout_ms.to_string()),
         ("idle_in_transaction_session_timeout", "60000".to_owned()),
         // The lock of a process whose machine went away is free after half a minute.
@@ -135,12 +168,7 @@ fn database(config: &PostgresConfig) -> Result<Database, SinkError> {
         ("temp_buffers", "32MB".to_owned()),
         ("client_min_messages", "warning".to_owned()),
     ];
-    let database = Database::parse("url", &config.url, config.connect_timeout_ms, &session);
-    database.map_err(|problem| SinkError::Service {
-        service: "PostgreSQL".to_owned(),
-        problem,
-        transient: false,
-    })
+    Database::parse("url", &config.url, config, &session)
 }
 
 impl Sink for PostgresSink {
@@ -176,10 +204,16 @@ impl Writer {
     /// that was lost came through is known there alone.
     async fn connect(&mut self) -> Result<(), SinkError> {
         let database = &self.database;
-        let mut client = database.connect().await.map_err(database.failed("connect"))?;
-        lock(&client, database, self.had_lock).await?;
+        // What a server says that was connected to before may be mended there: a certificate that
+        // ended, a password that changed.
+        let may_pass = |error: &_| self.had_lock || is_transient(error);
+        let mut client = database
+            .connect()
+            .await
+            .map_err(|error| database.wrong("connect", may_pass(&error), text_of(&error)))?;
+        lock(&client, database, self.schema, self.had_lock).await?;
         self.had_lock = true;
-        migrate(&mut client, database).await?;
+        migrate(&mut client, database, self.schema).await?;
         let prepared = client.batch_execute(STAGES).await;
         prepared.map_err(database.failed("create its temporary tables"))?;
         let place = read_place(&client, database).await?;
@@ -195,6 +229,11 @@ impl Writer {
     /// Makes a session where there is none. Where the tables stand elsewhere than thought, the
     /// events must be read from there: an error that is transient says so.
     async fn connected(&mut self) -> Result<(), SinkError> {
+        let swapped = |promotion: &mut Promotion| promotion.swapped.load(Ordering::Acquire);
+        if let Some(Promotion { live, .. }) = self.promotion.take_if(swapped) {
+            self.session = None;
+            (self.database, self.schema) = (live, Schema::Live);
+        }
         if self.session.as_ref().is_some_and(|session| !session.client.is_closed()) {
             return Ok(());
         }
@@ -356,18 +395,21 @@ fn is_id_there(error: &tokio_postgres::Error) -> bool {
 
 /// Takes the lock that one session at a time has. Where this process `had` it, it is not another
 /// one that keeps it for long: the server has yet to notice that its connection is gone.
-async fn lock(client: &Client, database: &Database, had: bool) -> Result<(), SinkError> {
+pub(crate) async fn lock(
+    client: &Client,
+    database: &Database,
+    schema: Schema,
+    had: bool,
+) -> Result<(), SinkError> {
     let started = Instant::now();
     loop {
-        let sql = format!("SELECT pg_try_advisory_lock({LOCK})");
+        let sql = format!("SELECT pg_try_advisory_lock({})", schema.lock());
         let row = client.query_one(&sql, &[]).await.map_err(database.failed("take its lock"))?;
         if row.get(0) {
             return Ok(());
         }
         if started.elapsed() >= LOCK_WAIT {
-            let problem = "another process keeps this read model; stop that one first, or name \
-                           another database";
-            return Err(database.wrong("take its lock", had, problem));
+            return Err(database.wrong("take its lock", had, schema.is_kept()));
         }
         tokio::time::sleep(LOCK_POLL).await;
     }
@@ -375,10 +417,10 @@ async fn lock(client: &Client, database: &Database, had: bool) -> Result<(), Sin
 
 async fn read_place(client: &Client, database: &Database) -> Result<Place, SinkError> {
     let failed = database.failed("read its cursor");
-    let sql = "INSERT INTO millrace.sink_cursor (sink, next_seq, batch_time, batch_ns) \
+    let sql = "INSERT INTO sink_cursor (sink, next_seq, batch_time, batch_ns) \
                VALUES ($1, 1, to_timestamp(0), 0) ON CONFLICT DO NOTHING";
     client.execute(sql, &[&NAME]).await.map_err(&failed)?;
-    let sql = "SELECT next_seq, batch_time, batch_ns FROM millrace.sink_cursor WHERE sink = $1";
+    let sql = "SELECT next_seq, batch_time, batch_ns FROM sink_cursor WHERE sink = $1";
     let row = client.query_one(sql, &[&NAME]).await.map_err(&failed)?;
     place_of(&row).ok_or_else(|| {
         let problem = "the row in millrace.sink_cursor is not what this program writes";
@@ -404,12 +446,12 @@ async fn read_standings(
     }
     let ids: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
     let sql = "SELECT payment_id, event_seq, decided_at, state, remaining_minor, released_minor \
-               FROM millrace.payment_ids WHERE payment_id = ANY($1)";
+               FROM payment_ids WHERE payment_id = ANY($1)";
     let rows = client.query(sql, &[&ids]).await.map_err(database.failed("read payments"))?;
     let standings: Option<Vec<_>> = rows.iter().map(standing_of).collect();
     standings.ok_or_else(|| {
-        let problem = "a row of millrace.payment_ids is not what this program writes. Drop the \
-                       schema millrace and start again: it is rebuilt from the journal";
+        let problem = "a row of millrace.payment_ids is not what this program writes. Rebuild the \
+                       read model from the journal (millrace sinks rebuild graphql)";
         database.wrong("read payments", false, problem)
     })
 }

@@ -40,25 +40,25 @@ pub(crate) const STAGES: &str = "
 const IDS: &str = "event_seq, decided_at, payment_id, state, remaining_minor, released_minor";
 
 const MERGE_STANDINGS: &str = "
-    INSERT INTO millrace.payment_ids
+    INSERT INTO payment_ids
         (event_seq, decided_at, payment_id, state, remaining_minor, released_minor)
     SELECT event_seq, decided_at, payment_id, state, remaining_minor, released_minor
     FROM pg_temp.stage_standings
     ON CONFLICT (payment_id) DO UPDATE SET event_seq = excluded.event_seq,
         decided_at = excluded.decided_at, state = excluded.state,
         remaining_minor = excluded.remaining_minor, released_minor = excluded.released_minor;
-    UPDATE millrace.holds h SET state = s.state, remaining_minor = s.remaining_minor,
+    UPDATE holds h SET state = s.state, remaining_minor = s.remaining_minor,
         released_minor = s.released_minor
     FROM pg_temp.stage_standings s
     WHERE h.event_seq = s.event_seq AND s.state LIKE 'hold%'";
 const MERGE_FREE: &str = "
-    INSERT INTO millrace.free_refusals (event_seq, decided_at, payment_id)
+    INSERT INTO free_refusals (event_seq, decided_at, payment_id)
     SELECT event_seq, decided_at, payment_id FROM pg_temp.stage_free
     ON CONFLICT (payment_id) DO UPDATE
     SET event_seq = excluded.event_seq, decided_at = excluded.decided_at";
 /// What opened the account stays as it is.
 const MERGE_ACCOUNTS: &str = "
-    INSERT INTO millrace.accounts (opened_seq, opened_at, opened_ns, balances_seq, ledger, tenant,
+    INSERT INTO accounts (opened_seq, opened_at, opened_ns, balances_seq, ledger, tenant,
         account_id, owner_id, code, flags, state, currency, credit_limit,
         debits_pending, debits_posted, credits_pending, credits_posted)
     SELECT opened_seq, opened_at, opened_ns, opened_seq, ledger, tenant, account_id, owner_id,
@@ -67,18 +67,18 @@ const MERGE_ACCOUNTS: &str = "
     ON CONFLICT (account_id) DO UPDATE
     SET state = excluded.state, credit_limit = excluded.credit_limit";
 const MERGE_BALANCES: &str = "
-    UPDATE millrace.accounts a SET balances_seq = s.balances_seq,
+    UPDATE accounts a SET balances_seq = s.balances_seq,
         debits_pending = s.debits_pending, debits_posted = s.debits_posted,
         credits_pending = s.credits_pending, credits_posted = s.credits_posted
     FROM pg_temp.stage_balances s WHERE a.account_id = s.account_id";
 const MERGE_TOTALS: &str = "
-    INSERT INTO millrace.totals AS t (hour, ledger, status, payments, sum_minor)
+    INSERT INTO totals AS t (hour, ledger, status, payments, sum_minor)
     SELECT hour, ledger, status, sum(payments), sum(sum_minor) FROM pg_temp.stage_totals
     GROUP BY hour, ledger, status
     ON CONFLICT (ledger, hour, status) DO UPDATE
     SET payments = t.payments + excluded.payments, sum_minor = t.sum_minor + excluded.sum_minor";
 const MOVE_CURSOR: &str = "
-    UPDATE millrace.sink_cursor
+    UPDATE sink_cursor
     SET next_seq = $3, batch_time = $4, batch_ns = $5, written_at = now()
     WHERE sink = $1 AND next_seq = $2";
 
@@ -197,7 +197,7 @@ async fn note_ledgers(
             continue;
         }
         let unit = Unit::of(ledger);
-        let note = "INSERT INTO millrace.ledgers (ledger, currency, digits) VALUES ($1, $2, $3) \
+        let note = "INSERT INTO ledgers (ledger, currency, digits) VALUES ($1, $2, $3) \
                     ON CONFLICT DO NOTHING";
         let digits = i16::from(unit.digits);
         transaction.execute(note, &[&i64::from(ledger.0), &unit.currency, &digits]).await?;
@@ -217,7 +217,7 @@ async fn copy_payments(
     events: &[Due<'_>],
     units: &Units,
 ) -> Result<(), Error> {
-    let statement = format!("COPY millrace.payments ({COLUMNS}) FROM STDIN (FORMAT binary)");
+    let statement = format!("COPY payments ({COLUMNS}) FROM STDIN (FORMAT binary)");
     let writer = transaction.copy_in::<_, Bytes>(&statement).await?;
     pin_mut!(writer);
     let payments = events.iter().filter_map(|(event, time)| match &event.event {
@@ -266,7 +266,7 @@ async fn write_standings(
         rows.minor(standing.left);
         rows.minor(standing.released);
     }
-    target.copy(&format!("millrace.payment_ids ({IDS})"), added, added_count).await?;
+    target.copy(&format!("payment_ids ({IDS})"), added, added_count).await?;
     target.merge("stage_standings", merged, merged_count, MERGE_STANDINGS).await?;
     let mut free = CopyRows::new();
     for (id, (seq, time)) in &projection.free {
@@ -309,7 +309,7 @@ async fn write_holds(
         rows.minor(standing.left);
         rows.minor(standing.released);
     }
-    let table = "millrace.holds (event_seq, held_at, expires_at, ledger, payment_id, \
+    let table = "holds (event_seq, held_at, expires_at, ledger, payment_id, \
                  debit_account, credit_account, kind, state, currency, amount_minor, \
                  remaining_minor, released_minor)";
     target.copy(table, rows, projection.holds.len()).await
@@ -331,7 +331,7 @@ async fn write_expiries(target: &Target<'_>, projection: &Projection<'_>) -> Res
         rows.minor(event.released.0);
         event.balances.iter().for_each(|balances| put_balances(&mut rows, balances));
     }
-    target.copy("millrace.expiries", rows, projection.expiries.len()).await
+    target.copy("expiries", rows, projection.expiries.len()).await
 }
 
 async fn write_accounts(

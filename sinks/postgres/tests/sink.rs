@@ -2,50 +2,13 @@
 
 mod common;
 
-use common::{Dice, Size, history, payments_of, pieces};
+use common::{Dice, Size, asking::Asking, history, payments_of, pieces};
 use millrace_ledger::{Event, EventSeq};
 use millrace_postgres::{PostgresConfig, PostgresSink};
 use millrace_services::{Postgres, required};
 use millrace_sinks::{Sink, SinkError};
-use tokio_postgres::{Client, NoTls, Row};
 
 const SMALL: Size = Size { accounts: 8, batches: 20, batch_payments: 10, step_s_max: 600 };
-
-/// Asks a server, a question after the other.
-struct Asking {
-    runtime: tokio::runtime::Runtime,
-    client: Client,
-}
-
-impl Asking {
-    fn of(server: &Postgres) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let client = runtime.block_on(async {
-            let (client, connection) =
-                tokio_postgres::connect(&server.url(), NoTls).await.expect("connects");
-            tokio::spawn(connection);
-            client
-        });
-        Self { runtime, client }
-    }
-
-    fn rows(&self, sql: &str) -> Vec<Row> {
-        self.runtime.block_on(self.client.query(sql, &[])).expect("answers")
-    }
-
-    fn number(&self, sql: &str) -> i64 {
-        self.rows(sql)[0].get(0)
-    }
-
-    fn texts(&self, sql: &str) -> Vec<String> {
-        self.rows(sql).iter().map(|row| row.get(0)).collect()
-    }
-
-    fn run(&self, sql: &str) {
-        self.runtime.block_on(self.client.batch_execute(sql)).expect("runs");
-    }
-}
 
 #[test]
 fn people_find_their_way_with_psql() {

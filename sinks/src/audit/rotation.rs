@@ -64,13 +64,13 @@ impl KeyRotation {
 
     /// The key that is replaced.
     #[must_use]
-    pub fn old(&self) -> &PublicKey {
+    pub fn old_key(&self) -> &PublicKey {
         self.old.public()
     }
 
     /// The key that takes its place.
     #[must_use]
-    pub fn new(&self) -> &PublicKey {
+    pub fn new_key(&self) -> &PublicKey {
         self.new.public()
     }
 

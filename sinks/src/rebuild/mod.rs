@@ -93,12 +93,32 @@ pub fn rebuild(
     quarantine: &mut Quarantine,
     open: impl FnOnce(&Path) -> Result<Box<dyn Sink>, SinkError>,
     journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
-    mut each: impl FnMut(EventSeq),
+    each: impl FnMut(EventSeq),
     check: impl FnOnce(&Path) -> Result<(), SinkError>,
 ) -> Result<Rebuilt, RebuildError> {
     settle(dir)?;
     let fresh = fresh_dir(dir);
-    let mut sink = open(&fresh)?;
+    rebuild_with(open(&fresh)?, quarantine, journal, each, || {
+        if let Err(error) = check(&fresh) {
+            remove(&fresh)?;
+            return Err(error);
+        }
+        swap(dir, old)
+    })
+}
+
+/// Fills a sink that was opened empty, wherever it keeps its effect, from the journal's batches, and
+/// has it put in the place of the one that is there. `swap` is called when it is whole and closed.
+///
+/// # Errors
+/// As for [`rebuild`].
+pub fn rebuild_with(
+    mut sink: Box<dyn Sink>,
+    quarantine: &mut Quarantine,
+    journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
+    mut each: impl FnMut(EventSeq),
+    swap: impl FnOnce() -> Result<(), SinkError>,
+) -> Result<Rebuilt, RebuildError> {
     let mut rebuilt = Rebuilt::default();
     let mut batches = Vec::new();
     let mut flush = |sink: &mut dyn Sink, batches: &mut Vec<FeedBatch>| {
@@ -116,13 +136,9 @@ pub fn rebuild(
     flush(sink.as_mut(), &mut batches)?;
     let next_seq = sink.next_seq();
     rebuilt.last_seq = EventSeq(next_seq.0 - 1);
-    // What it holds open has to be closed before its directory moves.
+    // What it holds open has to be closed before it moves.
     drop(sink);
-    if let Err(error) = check(&fresh) {
-        remove(&fresh)?;
-        return Err(error.into());
-    }
-    swap(dir, old)?;
+    swap()?;
     rebuilt.recovered = quarantine.keep_only(next_seq, &rebuilt.skipped);
     Ok(rebuilt)
 }

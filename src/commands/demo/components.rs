@@ -1,8 +1,11 @@
 //! The demo over real components: makes room for a new journal in NATS and in PostgreSQL, and
 //! guarantees that nothing is removed there but what an earlier demo made.
 
+use std::path::PathBuf;
+
+use millrace_postgres::PostgresConfig;
 use millrace_stream::StreamConfig;
-use tokio_postgres::{Client, NoTls, config::Host};
+use tokio_postgres::{Client, config::Host};
 
 use crate::{Failure, config::Config};
 
@@ -22,6 +25,10 @@ pub(super) struct ComponentArgs {
     /// postgres://user:password@127.0.0.1:5432/database
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
+    /// Who may have signed the database's certificate (PEM), with sslmode=require in the URL; without
+    /// one, whom the system trusts
+    #[arg(long, value_name = "FILE", requires = "postgres")]
+    postgres_ca: Option<PathBuf>,
 }
 
 impl ComponentArgs {
@@ -40,9 +47,9 @@ impl ComponentArgs {
             }
         }
         if let Some(url) = &self.postgres {
-            config.postgres.url.clone_from(url);
+            config.postgres = self.database(url);
             if !goes_on {
-                make_room(&connect(url).await?).await?;
+                make_room(&millrace_postgres::connect(&config.postgres).await?).await?;
             }
         }
         Ok(())
@@ -52,9 +59,15 @@ impl ComponentArgs {
     pub(super) async fn mark(&self) -> Result<(), Failure> {
         if let Some(url) = &self.postgres {
             let mark = format!("COMMENT ON SCHEMA millrace IS '{MARK}'");
-            connect(url).await?.batch_execute(&mark).await?;
+            let client = millrace_postgres::connect(&self.database(url)).await?;
+            client.batch_execute(&mark).await?;
         }
         Ok(())
+    }
+
+    fn database(&self, url: &str) -> PostgresConfig {
+        let ca_file = self.postgres_ca.clone().unwrap_or_default();
+        PostgresConfig { ca_file, ..PostgresConfig::new(url) }
     }
 
     /// What stands where, for people.
@@ -86,17 +99,6 @@ async fn make_room(client: &Client) -> Result<(), Failure> {
                         CASCADE)"
             .into()),
     }
-}
-
-async fn connect(url: &str) -> Result<Client, Failure> {
-    let connecting = tokio_postgres::connect(url, NoTls).await;
-    let (client, connection) = connecting.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-        format!("{} can't be used: {error}{}", server(url), cause.unwrap_or_default())
-    })?;
-    // It ends with the client; what goes wrong on it, the client tells.
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 /// The database, without the password that its URL may hold, in whatever form it is written.

@@ -12,11 +12,13 @@ use millrace_engine::{
     FeedBatch, JournalError,
     scan::{self, JournalScan},
 };
+use millrace_ledger::EventSeq;
+use millrace_postgres::{PostgresRebuild, Runs};
 use millrace_risk::acts::{ActKind, RebuildAct};
 use millrace_sinks::{
     AuditSink, GraphqlSink, Quarantine, QuarantineDesk, ReviewsSink, Sink, SinkError, SinksConfig,
     audit::{Compared, check_key, check_succession},
-    rebuild::{self, Old, Rebuilt},
+    rebuild::{self, Old, RebuildError, Rebuilt},
 };
 
 use super::{Which, order::OrderArgs};
@@ -40,7 +42,8 @@ Examples:
 
 The sink is built beside the one that is there, which is replaced when the new one is whole; a stop at
 any moment leaves the one or the other. While millrace runs, it rebuilds graphql and audit by itself: the one that
-is there answers until the new one has caught up. It must not run while reviews is rebuilt. An audit log takes the
+is there answers until the new one has caught up. In PostgreSQL it is
+built in the schema millrace_rebuild. It must not run while reviews is rebuilt. An audit log takes the
 place of the one that is there only if it goes on from what was signed; the old one is evidence, and is kept. Events in quarantine are
 processed in their place; those that still can't be stay there. Who rebuilds a sink, and why, is journaled before
 it begins; while millrace is stopped, it is noted, and journaled first at the next start.")]
@@ -116,20 +119,22 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         Rebuildable::Audit => Old::KeptAs(kept_path(&config.audit_dir())),
         Rebuildable::Graphql | Rebuildable::Reviews => Old::Removed,
     };
-    let rebuilt = rebuild::rebuild(
-        &config.sink_dir(name),
-        &old,
-        &mut quarantine,
-        |dir| sink.open(dir, &config.sinks),
-        batches(&journal)?,
-        |next| bar.set_position(next.0),
-        |fresh| match sink {
-            Rebuildable::Audit if !accept_other_root => {
-                Ok(check_succession(&config.audit_dir(), fresh, Compared::All)?)
-            }
-            _ => Ok(()),
-        },
-    );
+    let (journal, each) = (batches(&journal)?, |next: EventSeq| bar.set_position(next.0));
+    let in_postgres = matches!(sink, Rebuildable::Graphql) && config.postgres.is_set();
+    let rebuilt = match in_postgres {
+        true => rebuild_tables(&config, &mut quarantine, journal, each),
+        false => {
+            let open = |dir: &Path| sink.open(dir, &config.sinks);
+            let check = |fresh: &Path| match sink {
+                Rebuildable::Audit if !accept_other_root => {
+                    Ok(check_succession(&config.audit_dir(), fresh, Compared::All)?)
+                }
+                _ => Ok(()),
+            };
+            let dir = config.sink_dir(name);
+            rebuild::rebuild(&dir, &old, &mut quarantine, open, journal, each, check)
+        }
+    };
     bar.finish_and_clear();
     tell(name, &rebuilt?, started);
     if let Old::KeptAs(path) = old
@@ -138,6 +143,20 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Failure> {
         say!("  the old one is kept as evidence: {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the tables anew beside those that are there.
+fn rebuild_tables(
+    config: &Config,
+    quarantine: &mut Quarantine,
+    journal: impl Iterator<Item = Result<FeedBatch, JournalError>>,
+    each: impl FnMut(EventSeq),
+) -> Result<Rebuilt, RebuildError> {
+    let (tables, sink) = PostgresRebuild::begin(&config.postgres, Runs::Nowhere)?;
+    let swap = || tables.swap();
+    let rebuilt = rebuild::rebuild_with(Box::new(sink), quarantine, journal, each, swap)?;
+    tables.remove_old()?;
+    Ok(rebuilt)
 }
 
 /// Has the running millrace do it, and waits.
@@ -158,8 +177,8 @@ async fn rebuild_live(
         match files.answer() {
             None if heard.is_none() && silent > PATIENCE => {
                 return Err(format!(
-                    "the running millrace does not answer: does it have the journal, and {name} in \
-                     a directory? Stop it, rebuild, and start it again"
+                    "the running millrace does not answer: does it have the journal, and {name}? \
+                     Stop it, rebuild, and start it again"
                 )
                 .into());
             }
@@ -178,6 +197,7 @@ async fn rebuild_live(
                 }
                 match kept {
                     Some(path) => say!("  the old one is kept as evidence: {}", path.display()),
+                    None if config.postgres.is_set() => {}
                     None => say!("  the old one is removed at the next start"),
                 }
                 return Ok(ExitCode::SUCCESS);

@@ -11,6 +11,6 @@ mod server;
 mod smtp;
 
 pub use nats::{Nats, NatsSettings};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, PostgresTls};
 pub use server::{Missing, ServiceError, free_port, required, tools_dir};
 pub use smtp::{Smtp, SmtpMode, SmtpSettings};

@@ -2,7 +2,11 @@
 
 use std::{
     env, fs,
-    os::unix::{fs::chown, process::CommandExt as _},
+    io::Write as _,
+    os::unix::{
+        fs::{OpenOptionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -18,6 +22,17 @@ const WHAT: &str = "postgres";
 /// PostgreSQL refuses to run as root; on Debian, nobody has this number.
 const NOBODY: u32 = 65_534;
 
+/// What a server speaks TLS with, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresTls {
+    /// Its certificate.
+    pub certificate: String,
+    /// The key of that.
+    pub key: String,
+    /// It insists on a client's certificate that this one has signed.
+    pub client_ca: Option<String>,
+}
+
 /// A PostgreSQL server with an empty database `millrace`. Its data outlive [`Postgres::kill`] and
 /// go with the handle.
 #[derive(Debug)]
@@ -25,6 +40,7 @@ pub struct Postgres {
     programs: PathBuf,
     directory: TempDir,
     port: u16,
+    tls: Option<PostgresTls>,
     server: Option<Server>,
 }
 
@@ -34,15 +50,73 @@ impl Postgres {
     /// # Errors
     /// When there are no such programs, or one of them fails.
     pub fn start() -> Result<Self, ServiceError> {
+        Self::start_with(None)
+    }
+
+    /// The same, with TLS (`ssl = on`): it takes connections with and without.
+    ///
+    /// # Errors
+    /// As for [`Postgres::start`].
+    pub fn start_with_tls(tls: PostgresTls) -> Result<Self, ServiceError> {
+        Self::start_with(Some(tls))
+    }
+
+    fn start_with(tls: Option<PostgresTls>) -> Result<Self, ServiceError> {
+        let mut postgres = Self::empty(tls)?;
+        postgres.create()?;
+        postgres.write_tls()?;
+        postgres.start_again()?;
+        Ok(postgres)
+    }
+
+    /// A place for a server.
+    fn empty(tls: Option<PostgresTls>) -> Result<Self, ServiceError> {
         let programs = programs()?;
         let directory = tempfile::tempdir().map_err(io("a temporary directory"))?;
         if is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).map_err(io("chown"))?;
         }
-        let mut postgres = Self { programs, directory, port: free_port(), server: None };
-        postgres.create()?;
-        postgres.start_again()?;
-        Ok(postgres)
+        Ok(Self { programs, directory, port: free_port(), tls, server: None })
+    }
+
+    /// Copies this server while it runs, and starts the copy: a standby that follows it.
+    ///
+    /// # Errors
+    /// When a program is missing or fails.
+    pub fn standby(&self) -> Result<Self, ServiceError> {
+        let mut standby = Self::empty(None)?;
+        let mut copy = self.command("pg_basebackup");
+        copy.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "millrace"]);
+        copy.args(["--wal-method=stream", "--write-recovery-conf", "--checkpoint=fast"]);
+        copy.arg("--no-sync").arg("-D").arg(standby.path("data"));
+        run("pg_basebackup", &mut copy)?;
+        standby.start_again()?;
+        Ok(standby)
+    }
+
+    fn write_tls(&self) -> Result<(), ServiceError> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        self.write("server.crt", &tls.certificate)?;
+        self.write("server.key", &tls.key)?;
+        if let Some(client_ca) = &tls.client_ca {
+            self.write("client-ca.crt", client_ca)?;
+            let rule = "hostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n";
+            self.write("data/pg_hba.conf", rule)?;
+        }
+        Ok(())
+    }
+
+    /// A file that the server alone may read, as it demands of its key.
+    fn write(&self, name: &str, text: &str) -> Result<(), ServiceError> {
+        let path = self.path(name);
+        let mut options = fs::File::options();
+        let file = options.create(true).write(true).truncate(true).mode(0o600).open(&path);
+        let mut file = file.map_err(io("a file of postgres"))?;
+        file.write_all(text.as_bytes()).map_err(io("a file of postgres"))?;
+        match is_root() {
+            true => chown(path, Some(NOBODY), Some(NOBODY)).map_err(io("chown")),
+            false => Ok(()),
+        }
     }
 
     /// Where clients connect.
@@ -69,6 +143,15 @@ impl Postgres {
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"])
             .args(["-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"])
             .stderr(log.map_err(io("the log of postgres"))?);
+        if let Some(tls) = &self.tls {
+            let file = |name: &str| self.path(name).display().to_string();
+            command.args(["-c", "ssl=on"]);
+            command.args(["-c", &format!("ssl_cert_file={}", file("server.crt"))]);
+            command.args(["-c", &format!("ssl_key_file={}", file("server.key"))]);
+            if tls.client_ca.is_some() {
+                command.args(["-c", &format!("ssl_ca_file={}", file("client-ca.crt"))]);
+            }
+        }
         self.server = Some(Server::start(WHAT, &mut command, self.port, &log_path)?);
         self.await_recovery(&log_path)
     }
@@ -109,14 +192,7 @@ impl Postgres {
             "--encoding=UTF8",
             "--locale=C",
         ]);
-        let output = command.output().map_err(io("initdb"))?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(ServiceError::NotStarted {
-                what: "initdb",
-                log: String::from_utf8_lossy(&output.stderr).into_owned(),
-            }),
-        }
+        run("initdb", &mut command)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -136,6 +212,18 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Runs a program to its end.
+fn run(what: &'static str, command: &mut Command) -> Result<(), ServiceError> {
+    let output = command.output().map_err(io(what))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(ServiceError::NotStarted {
+            what,
+            log: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }),
     }
 }
 

@@ -36,25 +36,25 @@ pub(super) enum Slot {
 }
 
 impl Books {
-    #[inline]
+    #[inline(always)]
     pub(super) fn accept(&mut self, payment: &Payment, step: &Step) -> Decision {
-        self.settle_sequence(step.place, &step.posting);
+        let posting = &step.posting;
+        let seq = self.settle_sequence(step.place, posting);
         self.payments_taken += 1;
-        let stored = self.recent.get(step.place);
         let payment = match payment.operation.needs_original() {
             false => *payment,
             true => Payment {
-                debit: self.accounts.id(stored.debit),
-                credit: self.accounts.id(stored.credit),
-                ledger: self.accounts.ledger(stored.debit),
-                code: stored.code,
+                debit: self.accounts.id(posting.debit),
+                credit: self.accounts.id(posting.credit),
+                ledger: self.accounts.ledger(posting.debit),
+                code: posting.code,
                 ..*payment
             },
         };
         Decision::New(PaymentEvent {
-            seq: stored.seq,
+            seq,
             payment,
-            outcome: stored.outcome(),
+            outcome: posting.outcome(),
             verdict: step.verdict,
             balances: Some(step.balances),
         })
@@ -100,7 +100,7 @@ impl Books {
         let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
         let named = |id: AccountId, found: &[AtomicU32], of_original| match id {
             AccountId::ZERO => of_original,
-            _ => found[position].load(Relaxed),
+            id => self.accounts.confirmed(found[position].load(Relaxed), id).unwrap_or(NO_ACCOUNT),
         };
         (
             named(payment.debit, &request.findings.debit, of_debit),

@@ -32,7 +32,15 @@ impl Split {
         let attic = Attic::default();
         let history = Arc::new(attic.clone());
         let hash_seed = shards as u64;
-        let config = LedgerConfig { hash_seed, shards, generation_payments_max, history };
+        // Ids that are mistaken for each other: some, most, all of a shard's, and none.
+        let account_hash_bits = match shards {
+            2 => 6,
+            8 => 1,
+            3 => 0,
+            _ => 32,
+        };
+        let config =
+            LedgerConfig { hash_seed, shards, account_hash_bits, generation_payments_max, history };
         Self { ledger: Ledger::with_config(config), attic, closed_max, threads }
     }
 

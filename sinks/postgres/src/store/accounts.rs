@@ -8,7 +8,7 @@ use millrace_sinks::graphql::{
 use uuid::Uuid;
 
 use super::{
-    pool::Reads,
+    reads::Reads,
     rows::{ACCOUNT, Fields, account},
     statement::{ANY, ONE},
 };

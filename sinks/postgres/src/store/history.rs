@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    pool::Reads,
+    reads::Reads,
     rows::Fields,
     statement::{Span, Values, first_since, seq_of},
 };

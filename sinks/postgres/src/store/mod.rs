@@ -9,30 +9,25 @@ mod history;
 mod model;
 mod payments;
 mod pool;
+mod reads;
+mod replica;
 mod rows;
 mod statement;
 mod totals;
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use millrace_sinks::{SinkError, graphql::ReadError};
-use tokio::time::sleep;
+
+use tokio_postgres::Row;
 
 use crate::{
     PostgresConfig, PostgresSink,
     applied::Applied,
-    database::Database,
     sink::{NAME, Place, place_of},
 };
-use pool::Reads;
-
-/// How often a store that has no sink beside it looks how far the tables are.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long it waits where the database does not answer.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use reads::Reads;
+use replica::follow;
 
 /// The read model in PostgreSQL, readable from any task. Cheap to clone.
 #[derive(Clone)]
@@ -51,25 +46,14 @@ impl PostgresStore {
     /// # Panics
     /// Outside of a runtime, unless the sink's own database is read.
     pub fn open(config: &PostgresConfig, sink: Option<&PostgresSink>) -> Result<Self, SinkError> {
-        let (setting, url) = config.url_to_read();
-        let session = [
-            ("statement_timeout", config.statement_timeout_ms.to_string()),
-            ("default_transaction_read_only", "on".to_owned()),
-            ("jit", "off".to_owned()),
-        ];
-        let database = Database::parse(setting, url, config.connect_timeout_ms, &session);
-        let database = database.map_err(|problem| SinkError::Service {
-            service: "PostgreSQL".to_owned(),
-            problem,
-            transient: false,
-        })?;
-        let reads = Arc::new(Reads::new(database, config)?);
-        let applied = match sink.filter(|_| config.read_url.is_empty()) {
-            Some(sink) => sink.applied(),
-            None => {
+        let reads = Arc::new(Reads::new(config)?);
+        let written = sink.map(PostgresSink::applied);
+        let applied = match written {
+            Some(applied) if config.read_url.is_empty() => applied,
+            written => {
                 let start = Place::start().applied();
                 let applied = Arc::new(Applied::new(start));
-                tokio::spawn(follow(Arc::downgrade(&reads), Arc::downgrade(&applied)));
+                tokio::spawn(follow(Arc::downgrade(&reads), Arc::downgrade(&applied), written));
                 applied
             }
         };
@@ -77,36 +61,15 @@ impl PostgresStore {
     }
 }
 
-/// Looks how far the tables are, as long as there is a store.
-async fn follow(reads: Weak<Reads>, applied: Weak<Applied>) {
-    let mut was_away = false;
-    loop {
-        let (Some(reads), Some(applied)) = (reads.upgrade(), applied.upgrade()) else { return };
-        let wait = match read_place(&reads).await {
-            Ok(place) => {
-                if place.applied().seq > applied.place().seq {
-                    applied.jump(place.applied());
-                }
-                was_away = false;
-                LOOK_EVERY
-            }
-            Err(error) => {
-                if !was_away {
-                    tracing::warn!(%error, "can't see how far the read model is");
-                }
-                was_away = true;
-                LOOK_AGAIN
-            }
-        };
-        drop((reads, applied));
-        sleep(wait).await;
-    }
-}
-
 /// Where the tables are, as the database says.
 async fn read_place(reads: &Reads) -> Result<Place, ReadError> {
-    let sql = "SELECT next_seq, batch_time, batch_ns FROM millrace.sink_cursor WHERE sink = $1";
-    let rows = reads.prepared(sql, &[&NAME]).await?;
+    place_in(&reads.prepared(PLACE, &[&NAME]).await?)
+}
+
+const PLACE: &str =
+    "SELECT next_seq, batch_time, batch_ns FROM millrace.sink_cursor WHERE sink = $1";
+
+fn place_in(rows: &[Row]) -> Result<Place, ReadError> {
     match rows.first() {
         Some(row) => place_of(row).ok_or(ReadError::Damaged),
         None => Ok(Place::start()),

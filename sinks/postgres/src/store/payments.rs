@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    pool::Reads,
+    reads::Reads,
     rows::{self, Fields, PAYMENT, PAYMENT_COLUMNS, STANDING},
     statement::{ANY, ONE, Span, Values, first_since, seq_of},
 };

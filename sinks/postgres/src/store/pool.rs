@@ -1,4 +1,4 @@
-//! Connections that queries share: consumes statements, produces rows. Guarantees that a query
+//! Connections to one server that queries share: consumes statements, produces rows. Guarantees that a query
 //! waits for a connection, and the server works on it, only so long.
 
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use deadpool_postgres::{
 use metrics::{gauge, histogram};
 use millrace_sinks::{SinkError, graphql::ReadError};
 use postgres_types::{ToSql, Type};
-use tokio_postgres::{Error, NoTls, Row, error::SqlState};
+use tokio_postgres::{Error, Row, error::SqlState};
 
 use crate::{
     PostgresConfig,
@@ -20,20 +20,42 @@ use crate::{
 /// A value of a statement.
 pub(crate) type Param<'a> = &'a (dyn ToSql + Sync);
 
-/// A pool of connections to one database.
-pub(crate) struct Reads {
-    pool: Pool,
-    label: String,
-    wait_ms: u64,
-    statement_timeout_ms: u64,
-    /// Positions that one page may look at where no index helps.
-    pub(crate) page_looks: u64,
+/// Why a question has no answer.
+pub(super) struct Unanswered {
+    pub(super) error: ReadError,
+    pub(super) cause: Cause,
 }
 
-impl Reads {
-    pub(crate) fn new(database: Database, config: &PostgresConfig) -> Result<Self, SinkError> {
+/// What may be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The server is away.
+    Away,
+    /// It gave the question up for the sake of what it has to apply, as replicas do.
+    Conflict,
+    /// The question's own, or too many of them.
+    Question,
+}
+
+/// A pool of connections to one database.
+pub(super) struct Connections {
+    pool: Pool,
+    /// `primary` or `replica`.
+    server: &'static str,
+    pub(super) label: String,
+    wait_ms: u64,
+    statement_timeout_ms: u64,
+}
+
+impl Connections {
+    pub(super) fn new(
+        server: &'static str,
+        database: Database,
+        config: &PostgresConfig,
+    ) -> Result<Self, SinkError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(database.config.clone(), NoTls, recycling);
+        let manager =
+            Manager::from_config(database.config.clone(), database.tls.clone(), recycling);
         let pool = Pool::builder(manager)
             .max_size(config.pool_max.max(1))
             .wait_timeout(Some(Duration::from_millis(config.pool_wait_ms)))
@@ -44,19 +66,19 @@ impl Reads {
             .map_err(|error| database.wrong("make a pool of connections", false, error))?;
         Ok(Self {
             pool,
+            server,
             label: database.label,
             wait_ms: config.pool_wait_ms,
             statement_timeout_ms: config.statement_timeout_ms,
-            page_looks: config.page_looks.max(1),
         })
     }
 
     /// Runs a statement that is prepared once per connection. For those of a fixed text.
-    pub(crate) async fn prepared(
+    pub(super) async fn prepared(
         &self,
         sql: &str,
         params: &[Param<'_>],
-    ) -> Result<Vec<Row>, ReadError> {
+    ) -> Result<Vec<Row>, Unanswered> {
         let client = self.connection().await?;
         let started = Instant::now();
         let statement = client.prepare_cached(sql).await.map_err(|error| self.failed(&error))?;
@@ -66,11 +88,11 @@ impl Reads {
 
     /// Runs a statement that is planned for its values. For those whose text depends on the filters
     /// of a query: there are too many to keep, and the best plan depends on the values.
-    pub(crate) async fn planned(
+    pub(super) async fn planned(
         &self,
         sql: &str,
         params: &[(Param<'_>, Type)],
-    ) -> Result<Vec<Row>, ReadError> {
+    ) -> Result<Vec<Row>, Unanswered> {
         let client = self.connection().await?;
         let started = Instant::now();
         let rows = client.query_typed(sql, params).await;
@@ -81,45 +103,58 @@ impl Reads {
         &self,
         started: Instant,
         rows: Result<Vec<Row>, Error>,
-    ) -> Result<Vec<Row>, ReadError> {
-        histogram!("millrace_postgres_query_seconds", "sink" => NAME)
+    ) -> Result<Vec<Row>, Unanswered> {
+        histogram!("millrace_postgres_query_seconds", "sink" => NAME, "server" => self.server)
             .record(started.elapsed().as_secs_f64());
         rows.map_err(|error| self.failed(&error))
     }
 
-    async fn connection(&self) -> Result<Object, ReadError> {
+    async fn connection(&self) -> Result<Object, Unanswered> {
         let started = Instant::now();
         let connection = self.pool.get().await;
         let status = self.pool.status();
         let in_use = status.size.saturating_sub(status.available);
-        gauge!("millrace_postgres_pool_open_connections", "sink" => NAME).set(status.size as f64);
-        gauge!("millrace_postgres_pool_used_connections", "sink" => NAME).set(in_use as f64);
-        gauge!("millrace_postgres_pool_waiting_queries", "sink" => NAME).set(status.waiting as f64);
-        histogram!("millrace_postgres_pool_wait_seconds", "sink" => NAME)
+        gauge!("millrace_postgres_pool_open_connections", "sink" => NAME, "server" => self.server)
+            .set(status.size as f64);
+        gauge!("millrace_postgres_pool_used_connections", "sink" => NAME, "server" => self.server)
+            .set(in_use as f64);
+        gauge!("millrace_postgres_pool_waiting_queries", "sink" => NAME, "server" => self.server)
+            .set(status.waiting as f64);
+        histogram!("millrace_postgres_pool_wait_seconds", "sink" => NAME, "server" => self.server)
             .record(started.elapsed().as_secs_f64());
         connection.map_err(|error| {
-            let problem = match error {
+            let (problem, cause) = match error {
                 PoolError::Timeout(TimeoutType::Wait) => {
-                    format!("all of its connections were in use for {} ms", self.wait_ms)
+                    let problem =
+                        format!("all of its connections were in use for {} ms", self.wait_ms);
+                    (problem, Cause::Question)
                 }
-                PoolError::Timeout(_) => "it did not answer in time".to_owned(),
-                PoolError::Backend(error) => text_of(&error),
-                error => error.to_string(),
+                PoolError::Timeout(_) => ("it did not answer in time".to_owned(), Cause::Away),
+                PoolError::Backend(error) => (text_of(&error), Cause::Away),
+                error => (error.to_string(), Cause::Away),
             };
-            ReadError::Unavailable(format!("PostgreSQL at {}: {problem}", self.label))
+            let problem = format!("PostgreSQL at {}: {problem}", self.label);
+            Unanswered { error: ReadError::Unavailable(problem), cause }
         })
     }
 
-    fn failed(&self, error: &Error) -> ReadError {
+    fn failed(&self, error: &Error) -> Unanswered {
         let problem = || format!("PostgreSQL at {}: {}", self.label, text_of(error));
         if error.code() == Some(&SqlState::QUERY_CANCELED) {
-            return ReadError::TooSlow(self.statement_timeout_ms);
+            let error = ReadError::TooSlow(self.statement_timeout_ms);
+            return Unanswered { error, cause: Cause::Question };
         }
         // A replica cancels what stands in the way of what it has to apply.
         let conflict = error.code() == Some(&SqlState::T_R_SERIALIZATION_FAILURE);
-        match is_transient(error) || conflict {
-            true => ReadError::Unavailable(problem()),
-            false => ReadError::Failed(problem()),
-        }
+        let cause = match (conflict, is_transient(error)) {
+            (true, _) => Cause::Conflict,
+            (false, true) => Cause::Away,
+            (false, false) => Cause::Question,
+        };
+        let error = match cause {
+            Cause::Question => ReadError::Failed(problem()),
+            Cause::Away | Cause::Conflict => ReadError::Unavailable(problem()),
+        };
+        Unanswered { error, cause }
     }
 }

@@ -8,7 +8,7 @@ use millrace_sinks::graphql::{
 use postgres_types::Type;
 use tokio_postgres::Row;
 
-use super::{pool::Reads, rows::Fields, statement::Values};
+use super::{reads::Reads, rows::Fields, statement::Values};
 use crate::{
     copy::{micros, timestamp},
     sql_time::SqlTime,

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod asking;
+
 use bytes::Bytes;
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{
