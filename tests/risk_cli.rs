@@ -101,7 +101,15 @@ fn an_analyst_goes_from_payments_to_thresholds() {
     assert!(printed.contains("average precision"), "{printed}");
     check_report(&bench.read("report.html"));
 
-    let explained = json(with("explain", &["--highest", "2"]));
+    let page = bench.path("explain.html");
+    let explained =
+        json(with("explain", &["--highest", "2"]).into_iter().chain(["--report", &page]));
+    check_report(&bench.read("explain.html"));
+    let page = String::from_utf8(bench.read("explain.html")).expect("is UTF-8");
+    let reason = number(&explained, "/payments/0/reasons/0/share") * 100.0;
+    for part in ["precision lost without it".to_owned(), format!("<li>{reason:.1}%: ")] {
+        assert!(page.contains(&part), "no {part} in the report");
+    }
     let payments = explained["payments"].as_array().expect("a list");
     assert_eq!(payments.len(), 2);
     let words = payments[0].pointer("/reasons/0/words").and_then(Value::as_str);
@@ -152,7 +160,13 @@ fn a_challenger_meets_the_champion_and_history() {
     assert!(caught > 0.0 && caught <= number(&tested, "/backtest/money_frauds"), "{tested}");
 
     let check = ["rules", "check", &rules, "--list", &list, "--model", &model, "--data", &data];
-    let checked = json(check);
+    let page = bench.path("rules.html");
+    let checked = json(check.into_iter().chain(["--report", &page]));
+    check_report(&bench.read("rules.html"));
+    let page = String::from_utf8(bench.read("rules.html")).expect("is UTF-8");
+    for part in ["What each rule would have done", "First payments that large holds for"] {
+        assert!(page.contains(part), "no {part} in the report");
+    }
     assert_eq!(number(&checked, "/dry_run/payments"), 20_000.0);
     let hits = |rule: usize| number(&checked, &format!("/dry_run/rules/{rule}/hits"));
     let decided = tested.pointer("/backtest/rules").and_then(Value::as_array).expect("a list");
@@ -225,6 +239,13 @@ fn lists_are_checked_merged_and_thinned() {
     let exported = risk(["lists", "export", &cards, "--active-at", "2026-06-01T00:00:00Z"]);
     let expected = "value,expires_at,reason,added_by\nb,,lost,ben\nc,,case 7,ben\n";
     assert_eq!(exported, expected);
+    let exported = risk(["lists", "export", &cards, "--json"]);
+    let first: Value =
+        serde_json::from_str(exported.lines().next().expect("a line")).expect("JSON");
+    let expected = serde_json::json!({
+        "value": "a", "expires_at": "2026-01-01T00:00:00Z", "reason": "stolen", "added_by": "anna",
+    });
+    assert_eq!((exported.lines().count(), first), (3, expected));
 }
 
 #[test]
@@ -280,6 +301,7 @@ fn what_is_not_right_gets_a_sentence() {
         (1, train(&one_class, &[]), "both fraud and legitimate payments are needed"),
         (1, train(&nan, &[]), "line 2, column amount: \"NaN\""),
         (1, train(&no_column, &[]), "no column for payee"),
+        (1, train(&no_column, &[]), "or map it with --columns ROLE=HEADER"),
         (1, train(&data, &["--trees", "5"]), "--trees is no setting of blend"),
         (
             1,
@@ -319,7 +341,7 @@ fn what_is_not_right_gets_a_sentence() {
         (
             1,
             with(&["drift", "--journal", "/nowhere", "--before", TRAIN, "--now", TEST]),
-            "there is no journal in /nowhere",
+            "there is no journal in /nowhere: name the data directory of a millrace with --journal",
         ),
     ];
     for (code, args, part) in cases {

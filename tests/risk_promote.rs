@@ -161,6 +161,7 @@ fn what_analysts_report_is_trained_on_promoted_explained_and_backed_up() {
     assert_eq!(trained["frauds"], known, "as many as were reported: {trained}");
 
     promotions(&bench, &model);
+    lists(&bench);
     let payment = decisions_have_words(&bench);
     the_catalogue_grows(&mut bench, &payment);
     backups_have_the_shelf(&bench);
@@ -225,6 +226,78 @@ fn promotions(bench: &Bench, model: &str) {
         bench.refused(args, said);
     }
     assert_eq!(bench.document(), document, "the policy in force stays");
+}
+
+/// A list comes into the policy in force, is replaced, and decides; a wrong one changes nothing.
+fn lists(bench: &Bench) {
+    let file = bench.path("listed.csv");
+    let generate = ["risk", "generate", "--payments", "40", "--days", "24", "--out", &file];
+    done(millrace(generate.into_iter().chain(["--seed", "7"])));
+    // The payments of the first file have the same references, and would be taken for these.
+    let payments = fs::read_to_string(&file).expect("is there");
+    let renamed = payments.lines().enumerate().map(|(line, row)| match line {
+        0 => format!("{row}\n"),
+        _ => format!("listed-{row}\n"),
+    });
+    bench.write("listed.csv", renamed.collect::<String>());
+    let header = header_of(&Path::new(&file).into()).expect("has a header");
+    let device = header.iter().position(|column| column == "device").expect("is there");
+    let mapping = Mapping::for_header(&header).expect("ships");
+    let rows = CsvFile::open(Path::new(&file), &mapping).expect("opens").rows().expect("opens");
+    let row = rows.last().expect("has payments").expect("is right");
+    let payment = Uuid::from_u128(row.payment.payment_id).to_string();
+    let device = std::str::from_utf8(&row.record[device]).expect("is UTF-8");
+
+    let rule = "[[rule]]\nname = \"known\"\nwhen = \"context.device in bad_devices\"\n\
+                action = \"block\"\nreason = \"a known device\"\n";
+    let rules = bench.write("listed.toml", rule);
+    let none = bench.write("none.csv", "value\nnobody\n");
+    let none = format!("bad_devices:block={none}");
+    bench.refused(&["--rules", &rules], "bad_devices");
+    let added = bench.promote(&["--rules", &rules, "--list", &none]);
+    assert_eq!(Bench::parts(&added), ["rules", "list bad_devices", "kind of bad_devices"]);
+
+    let listed = bench.write("devices.csv", format!("value,reason\n{device},stolen\n"));
+    let listed = format!("bad_devices:block={listed}");
+    let replaced = bench.promote(&["--list", &listed]);
+    assert_eq!(Bench::parts(&replaced), ["list bad_devices"], "{replaced}");
+    assert_eq!(replaced["changes"][0]["before"], added["changes"][1]["after"], "{replaced}");
+    let document = bench.document();
+    assert_eq!(document.matches("[[list]]").count(), 1, "{document}");
+
+    let wrong = bench.write("wrong.csv", "value,expires_at\na,tomorrow\n");
+    let wrong = format!("bad_devices:block={wrong}");
+    for (args, said) in [
+        (&["--list", &wrong][..], "line 2, column 2 (expires_at)"),
+        (&["--list", "bad_devices:block=nowhere.csv"], "nowhere.csv can't be read"),
+    ] {
+        bench.refused(args, said);
+    }
+    assert_eq!(bench.document(), document, "the policy in force stays");
+
+    let url = bench.server.url();
+    let _ = millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]);
+    let found = eventually("the payment was judged", || {
+        let finished = bench.risk(&["decision", &payment, "--json"]);
+        (finished.code == Some(0)).then(|| json(&finished.stdout))
+    });
+    assert_eq!((&found["decision"], &found["rule"]), (&"decline".into(), &"known".into()));
+    sentences(bench, &payment);
+}
+
+/// What is asked of no payment, and what is not known yet.
+fn sentences(bench: &Bench, payment: &str) {
+    let unknown = Uuid::from_u128(77).to_string();
+    for args in [&["decision", &unknown][..], &["report-fraud", &unknown, "--why", "x"]] {
+        let finished = bench.risk(args);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        let said = format!("the server has no payment {unknown}: check the id");
+        assert!(finished.stderr.contains(&said), "{args:?}: {}", finished.stderr);
+    }
+    let finished = bench.signed(&["report-fraud", payment, "--known-at", "2299-01-01T00:00:00Z"]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let said = "--known-at 2299-01-01T00:00:00Z is in the future";
+    assert!(finished.stderr.contains(said), "{}", finished.stderr);
 }
 
 /// Everything is reviewed; the reasons are sentences. Returns one of the payments.

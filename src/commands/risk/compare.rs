@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     output::{self, count, number, percent},
-    tested::{TestArgs, Tested, load_model, name_of, of_model},
+    tested::{TestArgs, Tested, load_model, name_of, of_model, overlap},
 };
 use crate::{Failure, commands::say};
 
@@ -60,7 +60,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let champion = args.test.model(&args.champion)?;
     let challenger = load_model(&args.challenger, args.challenger_catalogue.as_deref())?;
-    let tested = args.test.load(&champion)?;
+    let mut tested = args.test.load(&champion)?;
+    if let Some(warning) = overlap(&args.test.test, &challenger) {
+        tested.source.warn(format!("the challenger: {warning}"));
+    }
     let table = tested.features(&champion.catalogue);
     let by_champion = tested.scored(&champion, &table)?;
     let by_challenger = match champion.catalogue.digest() == challenger.catalogue.digest() {

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::{
     reviews::{Change, review_json, show_standing},
-    server::{self, ServerArgs, SignatureArgs, deed_json, deed_text, when, when_json, word},
+    server::{
+        self, ServerArgs, SignatureArgs, deed_json, deed_text, unknown, when, when_json, word,
+    },
 };
 use crate::{
     Failure,
@@ -61,7 +63,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let connection = args.server.connect().await?;
     let request = v1::ExplainDecisionRequest { payment_id: id_bytes(args.payment).into() };
     let response = connection.risk().explain_decision(request).await;
-    let found = response.map_err(|status| connection.explain(&status))?.into_inner();
+    let found = response.map_err(|status| unknown(&connection, &status, args.payment))?;
+    let found = found.into_inner();
     match args.server.json {
         true => say!("{}", to_json(&found)),
         false => show(&found),
@@ -181,7 +184,21 @@ fn to_json(found: &v1::ExplainDecisionResponse) -> Value {
     })
 }
 
+/// A report can't be known before it is: its time would let features see it too early or never.
+fn refuse_future(known_at: Timestamp) -> Result<(), Failure> {
+    let now = jiff::Timestamp::now();
+    match jiff::Timestamp::from_nanosecond(i128::from(known_at.0)) {
+        Ok(known_at) if known_at > now => Err(format!(
+            "--known-at {known_at} is in the future (it is {now:.0}): write when it became known, or \
+             leave it out if that is now"
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
 pub(crate) async fn report(args: ReportArgs) -> Result<ExitCode, Failure> {
+    args.known_at.map_or(Ok(()), refuse_future)?;
     let connection = args.server.connect().await?;
     let request = v1::ReportFraudRequest {
         payment_id: id_bytes(args.payment).into(),
@@ -191,7 +208,7 @@ pub(crate) async fn report(args: ReportArgs) -> Result<ExitCode, Failure> {
         known_at: args.known_at.map(server::to_wire),
     };
     let response = connection.risk().report_fraud(request).await;
-    let done = response.map_err(|status| connection.explain(&status))?.into_inner();
+    let done = response.map_err(|status| unknown(&connection, &status, args.payment))?.into_inner();
     let what = if args.genuine { "reported as genuine" } else { "reported as fraud" };
     let change = Change {
         payment: args.payment,

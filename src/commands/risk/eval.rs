@@ -55,7 +55,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let file = args.test.model(&args.model)?;
-    let tested = args.test.load(&file)?;
+    let mut tested = args.test.load(&file)?;
+    tested.source.warn_of_unread();
     let table = tested.features(&file.catalogue);
     let scored = tested.scored(&file, &table)?;
     let bootstrap = Bootstrap { samples: args.bootstrap, seed: args.seed, ..Bootstrap::default() };
@@ -90,6 +91,7 @@ fn as_json(args: &Args, file: &ModelFile, tested: &Tested, it: &Evaluation) -> V
         "brier": it.calibration.as_ref().map(|table| table.brier),
         "calibration_error": it.calibration.as_ref().map(|table| table.expected_error),
         "money_frauds": it.money_frauds,
+        "warnings": tested.source.warnings,
         "settings": settings,
     })
 }

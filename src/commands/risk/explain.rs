@@ -8,7 +8,7 @@ use millrace_risk_lab::{
     dataset::FeatureTable,
     importance::{Importance, importance, permute},
     model_file::{ModelFile, Reason},
-    report::{Align, Report, Table},
+    report::{Align, Example, Report, Table},
 };
 use serde_json::{Value, json};
 
@@ -159,18 +159,22 @@ fn headline(payments: &Payments, row: usize, score: f32) -> String {
     format!("payment {id} ({about}{label}): score {}", number(f64::from(score), 4))
 }
 
+fn features_table(features: &[Importance]) -> Table {
+    let mut table = Table::new(&[
+        ("feature", Align::Left),
+        ("share", Align::Right),
+        ("precision lost without it", Align::Right),
+    ]);
+    for it in features {
+        let lost = it.precision_lost.map_or_else(String::new, |lost| number(lost, 4));
+        table.row([it.feature.clone(), percent(it.share), lost]);
+    }
+    table
+}
+
 fn print(tested: &Tested, features: &[Importance], explained: &[Explained]) {
     if !features.is_empty() {
-        let mut table = Table::new(&[
-            ("feature", Align::Left),
-            ("share", Align::Right),
-            ("precision lost without it", Align::Right),
-        ]);
-        for it in features {
-            let lost = it.precision_lost.map_or_else(String::new, |lost| number(lost, 4));
-            table.row([it.feature.clone(), percent(it.share), lost]);
-        }
-        say!("{}", table.to_text());
+        say!("{}", features_table(features).to_text());
     }
     for it in explained {
         say!("{}", headline(tested.payments(), tested.rows[it.place] as usize, it.score));
@@ -194,9 +198,20 @@ fn report(
     let mut report = Report::new("Explanation", &about);
     let shares: Vec<_> = features.iter().map(|it| (it.feature.as_str(), it.share)).collect();
     if !shares.is_empty() {
-        report.importance(&shares);
+        report.importance(&shares).table("Features", &features_table(features));
+        report.paragraph(
+            "The share of a feature is its part in all that moves scores up or down on these \
+             payments. What is lost without it is by how much average precision falls when its \
+             values are shuffled between payments.",
+        );
     }
-    let example = |it: &Explained| tested.example(file, table, it.place, it.score);
+    // With the share of each reason, as the table on a terminal has it.
+    let example = |it: &Explained| {
+        let in_words =
+            |reason: &Reason| format!("{}: {}", percent(f64::from(reason.share)), reason.words);
+        let reasons = it.reasons.iter().map(in_words).collect();
+        Example { reasons, ..tested.example(file, table, it.place, it.score) }
+    };
     report.examples("Payments", &explained.iter().map(example).collect::<Vec<_>>());
     report.heading("Settings").facts(&tested.facts());
     report

@@ -20,7 +20,7 @@ use prost::Message as _;
 use uuid::Uuid;
 
 use super::{progress, source::Source};
-use crate::{Failure, commands::journal::journal_dir};
+use crate::Failure;
 
 /// Columns that a payment's context fills, as files of payments call them.
 const CONTEXTS: [&str; 6] = ["device", "ip", "country", "channel", "currency", "mcc"];
@@ -38,7 +38,12 @@ pub(crate) fn read_quietly(data_dir: &Path) -> Result<Source, Failure> {
 }
 
 fn read_told(data_dir: &Path, bar: &ProgressBar) -> Result<Source, Failure> {
-    let directory = journal_dir(data_dir)?;
+    let directory = data_dir.join("journal");
+    if !directory.is_dir() {
+        let named = data_dir.display();
+        let what = "name the data directory of a millrace with --journal; it has a folder journal";
+        return Err(format!("there is no journal in {named}: {what}").into());
+    }
     bar.set_length(scan::last_seq(&directory)?.0);
     let mut reading = Reading::default();
     for frame in JournalScan::open_at(&directory, Start::Oldest)? {
@@ -53,7 +58,7 @@ fn read_told(data_dir: &Path, bar: &ProgressBar) -> Result<Source, Failure> {
     if payments.is_empty() {
         return Err(format!("{name}: the journal has no payments that a policy could judge").into());
     }
-    Ok(Source { payments, name, warnings })
+    Ok(Source { payments, name, warnings, unread_leaks: Vec::new() })
 }
 
 struct Reading {

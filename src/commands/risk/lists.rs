@@ -91,6 +91,9 @@ struct ExportArgs {
     /// Write to this file; without it, to standard output
     #[arg(long, value_name = "CSV")]
     out: Option<PathBuf>,
+    /// Print the entries as JSON, one object a line; with --out, one object that tells what was written
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a list is called and for.
@@ -221,6 +224,26 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     kept.to_csv(&mut bytes)?;
     match &args.out {
+        Some(path) if args.json => {
+            output::file(path, "--out", &bytes)?;
+            say!("{}", json!({ "file": path, "values": kept.len(), "of": list.len() }));
+        }
+        None if args.json => {
+            for ListEntry { value, expires_at, reason, added_by } in kept.entries() {
+                let expires_at = expires_at.and_then(|at| {
+                    jiff::Timestamp::from_nanosecond(i128::from(at.0)).ok().map(|at| at.to_string())
+                });
+                say!(
+                    "{}",
+                    json!({
+                        "value": value,
+                        "expires_at": expires_at,
+                        "reason": reason,
+                        "added_by": added_by,
+                    })
+                );
+            }
+        }
         Some(path) => {
             output::file(path, "--out", &bytes)?;
             eprintln!("{} of {} values in {}", kept.len(), list.len(), path.display());

@@ -13,14 +13,15 @@ use millrace_client::Connection;
 use millrace_protos::v1::{self, ArtefactKind};
 use millrace_risk::{
     model::{Model, ModelError, import::import},
-    policy::{PolicyDocument, Thresholds},
+    policy::{ListDocument, PolicyDocument, Thresholds},
 };
 use millrace_risk_lab::model_file::looks_imported;
 use prost::bytes::Bytes;
-use serde_json::json;
 
 use super::{
     policy,
+    promote_shown::{Shown, changes},
+    rule_source::{ListArg, ListArgs, kind_name, read_list},
     server::{ServerArgs, SignatureArgs},
     upload,
 };
@@ -32,10 +33,12 @@ use crate::{Failure, commands::say};
 Examples:
   millrace risk promote --model march.mrm --why 'trained on March, AP 0.74 in the backtest'
   millrace risk promote --rules rules.toml --review-at 0.08 --decline-at 0.6 --why 'March tuning'
+  millrace risk promote --list stolen:block=cards.csv --why 'reported today'
   millrace risk promote --challenger april.mrm --why 'in shadow for a week' --dry-run
   millrace risk promote --rollback --why 'too many reviews'
 
-What is not named stays as it is in the policy in force. The new one is compiled with all that it names
+What is not named stays as it is in the policy in force. A list replaces the one of its name, or is
+added; texts that it may list stay as they are. The new one is compiled with all that it names
 before it is taken; one that can't be used changes nothing. Models of LightGBM and XGBoost are
 imported. With --dry-run, files are uploaded and checked, and the policy in force stays.")]
 pub(crate) struct Args {
@@ -48,6 +51,8 @@ pub(crate) struct Args {
     /// The rules
     #[arg(long, value_name = "TOML")]
     rules: Option<PathBuf>,
+    #[command(flatten)]
+    lists: ListArgs,
     /// Send payments to review from this score on, where no segment says otherwise
     #[arg(long, value_name = "SCORE")]
     review_at: Option<f32>,
@@ -65,7 +70,7 @@ pub(crate) struct Args {
     no_challenger: bool,
     /// Go back to the policy that was in force before
     #[arg(long, conflicts_with_all = [
-        "model", "challenger", "no_challenger", "rules", "review_at", "challenge_at", "decline_at",
+        "model", "challenger", "no_challenger", "rules", "lists", "review_at", "challenge_at", "decline_at",
         "name", "dry_run",
     ])]
     rollback: bool,
@@ -78,19 +83,12 @@ pub(crate) struct Args {
     server: ServerArgs,
 }
 
-/// A part of a policy, before and after.
-struct Change {
-    part: &'static str,
-    before: Option<String>,
-    after: Option<String>,
-}
-
 /// The policy in force.
 #[derive(Default)]
-struct InForce {
-    number: u32,
+pub(super) struct InForce {
+    pub(super) number: u32,
     /// Empty where there is none.
-    name: String,
+    pub(super) name: String,
     document: PolicyDocument,
 }
 
@@ -101,7 +99,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         return policy::set(&connection, name, &args.signature, args.server.json).await;
     }
     if args.changes_nothing() {
-        let options = "--model, --challenger, --rules, --review-at, --challenge-at, --decline-at, \
+        let options = "--model, --challenger, --rules, --list, --review-at, --challenge-at, --decline-at, \
                        --name or --rollback";
         return Err(format!("nothing is to be promoted: name it with {options}").into());
     }
@@ -147,6 +145,7 @@ struct Files {
     model: Option<(Bytes, String)>,
     challenger: Option<(Bytes, String)>,
     rules: Option<(Bytes, String)>,
+    lists: Vec<(ListArg, Bytes)>,
 }
 
 /// What was uploaded: names on the shelf.
@@ -154,6 +153,8 @@ struct Uploaded {
     model: Option<String>,
     challenger: Option<String>,
     rules: Option<String>,
+    /// Each with its name on the shelf.
+    lists: Vec<(ListArg, String)>,
 }
 
 impl Files {
@@ -165,6 +166,7 @@ impl Files {
             model: model(&args.model)?,
             challenger: model(&args.challenger)?,
             rules: rules.transpose()?,
+            lists: args.lists.iter().map(read_list_file).collect::<Result<_, _>>()?,
         })
     }
 
@@ -177,16 +179,29 @@ impl Files {
             None => Ok::<_, Failure>(None),
             Some((bytes, title)) => put(connection, kind, &title, bytes, signature).await.map(Some),
         };
+        let mut lists = Vec::new();
+        for (list, bytes) in self.lists {
+            let title = title(&list.path);
+            lists.push((list, put(ArtefactKind::List, Some((bytes, title))).await?));
+        }
+        let named = |(list, name): (ListArg, Option<String>)| name.map(|name| (list, name));
         Ok(Uploaded {
             model: put(ArtefactKind::Model, self.model).await?,
             challenger: put(ArtefactKind::Model, self.challenger).await?,
             rules: put(ArtefactKind::Rules, self.rules).await?,
+            lists: lists.into_iter().filter_map(named).collect(),
         })
     }
 }
 
 fn title(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The bytes of a list whose file has no mistakes.
+fn read_list_file(list: &ListArg) -> Result<(ListArg, Bytes), Failure> {
+    read_list(&list.name, list.kind, &list.path)?;
+    Ok((list.clone(), upload::read(&list.path)?))
 }
 
 /// The bytes of a model; one of another library in our format.
@@ -249,12 +264,22 @@ impl Args {
         let scores = [self.review_at, self.challenge_at, self.decline_at];
         files.iter().all(|it| it.is_none())
             && scores.iter().all(Option::is_none)
+            && self.lists.iter().next().is_none()
             && self.name.is_none()
             && !self.no_challenger
     }
 
     /// The document with what is new.
     fn promoted(&self, before: &PolicyDocument, new: Uploaded) -> PolicyDocument {
+        let mut lists = before.lists.clone();
+        for (ListArg { name, kind, .. }, artefact) in new.lists {
+            let kind = kind_name(kind).to_owned();
+            match lists.iter_mut().find(|list| list.name == name) {
+                // What may be looked up in it stays.
+                Some(list) => (list.kind, list.artefact) = (kind, artefact),
+                None => lists.push(ListDocument { name, kind, of: Vec::new(), artefact }),
+            }
+        }
         let Thresholds { review, challenge, decline } = before.thresholds;
         PolicyDocument {
             name: self.name.clone().unwrap_or_else(|| before.name.clone()),
@@ -264,87 +289,13 @@ impl Args {
                 false => new.challenger.or_else(|| before.challenger.clone()),
             },
             rules: new.rules.or_else(|| before.rules.clone()),
+            lists,
             thresholds: Thresholds {
                 review: self.review_at.or(review),
                 challenge: self.challenge_at.or(challenge),
                 decline: self.decline_at.or(decline),
             },
             ..before.clone()
-        }
-    }
-}
-
-/// What differs between two documents, in what can be promoted.
-fn changes(before: &PolicyDocument, after: &PolicyDocument) -> Vec<Change> {
-    let score = |score: Option<f32>| score.map(|score| score.to_string());
-    let parts = |it: &PolicyDocument| {
-        let Thresholds { review, challenge, decline } = it.thresholds;
-        let name = Some(it.name.clone()).filter(|name| !name.is_empty());
-        [
-            ("name", name),
-            ("model", it.model.clone()),
-            ("challenger", it.challenger.clone()),
-            ("rules", it.rules.clone()),
-            ("review from", score(review)),
-            ("challenge from", score(challenge)),
-            ("decline from", score(decline)),
-        ]
-    };
-    let pairs = parts(before).into_iter().zip(parts(after));
-    let changes = pairs.map(|((part, before), (_, after))| Change { part, before, after });
-    changes.filter(|change| change.before != change.after).collect()
-}
-
-/// What is told in the end.
-struct Shown<'a> {
-    before: &'a InForce,
-    name: &'a str,
-    number: u32,
-    changes: &'a [Change],
-}
-
-impl Shown<'_> {
-    fn print_json(&self, dry_run: bool, replayed: bool) {
-        let before = json!({ "number": self.before.number, "name": self.before.name });
-        let before = (!self.before.name.is_empty()).then_some(before);
-        let changes = self.changes.iter();
-        let changes =
-            changes.map(|it| json!({ "part": it.part, "before": it.before, "after": it.after }));
-        say!(
-            "{}",
-            json!({
-                "before": before,
-                "after": { "number": self.number, "name": self.name },
-                "changes": changes.collect::<Vec<_>>(),
-                "dry_run": dry_run,
-                "replayed": replayed,
-            })
-        );
-    }
-
-    fn print(&self, dry_run: bool, replayed: bool) {
-        let before = match self.before.name.as_str() {
-            "" => "no policy".to_owned(),
-            name => format!("policy {}  {name}", self.before.number),
-        };
-        say!("before  {before}");
-        say!("after   policy {}  {}", self.number, self.name);
-        if self.changes.is_empty() {
-            say!("  nothing differs");
-        }
-        for Change { part, before, after } in self.changes {
-            let text = |value: &Option<String>| match value.as_deref() {
-                None => "none".to_owned(),
-                // A digest's beginning tells it from others.
-                Some(digest) if digest.len() == 64 => format!("{}…", &digest[..12]),
-                Some(text) => text.to_owned(),
-            };
-            say!("  {part:<16}{} -> {}", text(before), text(after));
-        }
-        match (dry_run, replayed) {
-            (true, _) => say!("It can be used. Nothing was changed (--dry-run)."),
-            (false, true) => say!("It is in force, as before."),
-            (false, false) => say!("It is in force."),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::server::{
-    ServerArgs, SignatureArgs, deed_json, deed_text, score_text, when, when_json, word,
+    ServerArgs, SignatureArgs, deed_json, deed_text, score_text, unknown, when, when_json, word,
 };
 use crate::{
     Failure,
@@ -238,7 +238,7 @@ async fn claim(args: ChangeArgs) -> Result<ExitCode, Failure> {
     };
     let actor = request.actor.clone();
     let response = connection.risk().claim_review(request).await;
-    let done = response.map_err(|status| connection.explain(&status))?.into_inner();
+    let done = response.map_err(|status| unknown(&connection, &status, args.payment))?.into_inner();
     let change = Change {
         payment: args.payment,
         what: format!("claimed by {actor}"),
@@ -258,7 +258,7 @@ async fn release(args: ChangeArgs) -> Result<ExitCode, Failure> {
         force: args.force,
     };
     let response = connection.risk().release_review(request).await;
-    let done = response.map_err(|status| connection.explain(&status))?.into_inner();
+    let done = response.map_err(|status| unknown(&connection, &status, args.payment))?.into_inner();
     let change = Change {
         payment: args.payment,
         what: "claimed by nobody".to_owned(),
@@ -310,7 +310,7 @@ async fn resolve(args: ChangeArgs, approve: bool) -> Result<ExitCode, Failure> {
         force: args.force,
     };
     let response = connection.risk().resolve_review(request).await;
-    let done = response.map_err(|status| connection.explain(&status))?.into_inner();
+    let done = response.map_err(|status| unknown(&connection, &status, args.payment))?.into_inner();
     let outcome = done.outcome.ok_or("the server gave no outcome")?;
     let refused = outcome.status == v1::PaymentStatus::Rejected as i32;
     let word = if approve { "approved" } else { "declined" };

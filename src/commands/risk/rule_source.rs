@@ -27,9 +27,9 @@ pub(crate) struct ListArgs {
 /// `block_list:block=cards.csv`.
 #[derive(Clone, Debug)]
 pub(crate) struct ListArg {
-    name: String,
-    kind: ListKind,
-    path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) kind: ListKind,
+    pub(crate) path: PathBuf,
 }
 
 impl FromStr for ListArg {
@@ -57,6 +57,15 @@ pub(crate) fn list_kind(text: &str) -> Result<ListKind, String> {
     }
 }
 
+/// A kind as policies write it.
+pub(crate) fn kind_name(kind: ListKind) -> &'static str {
+    match kind {
+        ListKind::Allow => "allow",
+        ListKind::Block => "block",
+        ListKind::Watch => "watch",
+    }
+}
+
 /// Reads a list; all mistakes of the file are told.
 pub(crate) fn read_list(name: &str, kind: ListKind, path: &Path) -> Result<List, Failure> {
     let shown = path.display();
@@ -70,6 +79,11 @@ pub(crate) fn read_list(name: &str, kind: ListKind, path: &Path) -> Result<List,
 }
 
 impl ListArgs {
+    /// As they were named.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ListArg> {
+        self.lists.iter()
+    }
+
     pub(crate) fn load(&self) -> Result<Lists, Failure> {
         let mut lists = Lists::new();
         for ListArg { name, kind, path } in &self.lists {

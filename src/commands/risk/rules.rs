@@ -9,13 +9,13 @@ use millrace_risk_lab::{
     data::{DaySpan, LabelDelay},
     dataset::Replay,
     model_file::ModelFile,
-    report::{Align, Table},
 };
 use serde_json::{Value, json};
 
 use super::{
-    catalogue, progress,
+    catalogue, output, progress,
     rule_source::{self, ListArgs, RuleInputs},
+    rules_report,
     source::{SourceArgs, label_delay},
     tested::{hex, load_model, warn_of_absent},
 };
@@ -39,7 +39,7 @@ enum Command {
 Examples:
   millrace risk rules check rules.toml
   millrace risk rules check rules.toml --list stolen:block=cards.csv --data payments.csv.gz \\
-      --span 2018-08-01..2018-08-14
+      --span 2018-08-01..2018-08-14 --report rules.html
 
 Every mistake is told with its line, its column and what was probably meant. With payments, all rules
 that hold are told of each payment, not only the one that decides. The language is described in
@@ -68,6 +68,9 @@ struct CheckArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    /// Write a report with the tables
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -94,6 +97,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             Some(dry_run(&rules, model.as_ref(), &replay, args.span.as_ref())?)
         }
     };
+    output::report(args.report.as_deref(), || {
+        rules_report::report(&rules, dry_run.as_ref(), &args.rules.display().to_string())
+    })?;
     match args.json {
         true => say!("{}", as_json(&rules, dry_run.as_ref())),
         false => print(args, &rules, dry_run.as_ref()),
@@ -158,26 +164,5 @@ fn print(args: &CheckArgs, rules: &RuleSet, dry_run: Option<&DryRunReport>) {
         say!("{}", report.to_string().trim_end());
         return;
     }
-    let mut table = Table::new(&[
-        ("rule", Align::Left),
-        ("action", Align::Left),
-        ("cost", Align::Right),
-        ("", Align::Left),
-        ("when", Align::Left),
-    ]);
-    for rule in rules.rules() {
-        let state = match (rule.enabled, rule.shadow) {
-            (false, _) => "off",
-            (true, true) => "shadow",
-            (true, false) => "",
-        };
-        table.row([
-            rule.name.clone(),
-            rule.action.name().to_owned(),
-            rule.cost.to_string(),
-            state.to_owned(),
-            rule.when.split_whitespace().collect::<Vec<_>>().join(" "),
-        ]);
-    }
-    say!("{}", table.to_text().trim_end());
+    say!("{}", rules_report::rules_table(rules).to_text().trim_end());
 }

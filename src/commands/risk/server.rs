@@ -5,6 +5,8 @@ use millrace_client::Connection;
 use millrace_protos::v1;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
+use tonic::Status;
+use uuid::Uuid;
 
 use crate::Failure;
 
@@ -42,6 +44,20 @@ impl SignatureArgs {
         known.filter(|actor| !actor.is_empty()).ok_or_else(|| {
             "nobody is logged in as far as $USER says: tell who you are with --actor".into()
         })
+    }
+}
+
+/// The sentence of a refusal; a payment that nobody knows is named.
+pub(super) fn unknown(connection: &Connection, status: &Status, payment: Uuid) -> Failure {
+    let error = connection.explain(status);
+    match error.sentence.contains("PAYMENT_UNKNOWN") {
+        true => format!(
+            "the server has no payment {payment}: check the id, and that --target is the server \
+             that took it; `millrace journal export` and `millrace risk reviews list` tell the ids \
+             of payments"
+        )
+        .into(),
+        false => error.into(),
     }
 }
 

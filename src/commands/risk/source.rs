@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use millrace_risk_lab::data::{
-    Columns, LabelDelay, Payments, ReadSettings, TimeOrder, leaks_in_payments, read,
+    Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, leaks_in_payments, read,
 };
 
 use super::{journal_source, progress};
@@ -39,8 +39,25 @@ pub(crate) struct Source {
     pub(crate) payments: Payments,
     /// The file or the directory.
     pub(crate) name: String,
-    /// Sentences for standard error and for reports.
+    /// Sentences that were told on standard error.
     pub(crate) warnings: Vec<String>,
+    /// Columns that nothing was read from, and that give the label away.
+    pub(crate) unread_leaks: Vec<Leak>,
+}
+
+impl Source {
+    /// Tells something that the analyst should know before trusting a figure.
+    pub(crate) fn warn(&mut self, warning: String) {
+        eprintln!("warning: {warning}");
+        self.warnings.push(warning);
+    }
+
+    /// Tells which columns that are not read give the label away.
+    pub(crate) fn warn_of_unread(&mut self) {
+        for leak in std::mem::take(&mut self.unread_leaks) {
+            self.warn(leak.to_string());
+        }
+    }
 }
 
 impl SourceArgs {
@@ -73,7 +90,7 @@ impl SourceArgs {
         let bar = progress::bytes("reading");
         let read = read(path, &settings, &mut |done, all| moved(&bar, done, all));
         bar.finish_and_clear();
-        let (payments, report) = read.map_err(|error| sort_advice(&error))?;
+        let (payments, report) = read.map_err(|error| with_options(&error))?;
         let mut warnings = Vec::new();
         if report.left_out.count > 0 {
             let told = report.left_out.first.iter().take(LEFT_OUT_TOLD).map(ToString::to_string);
@@ -84,15 +101,19 @@ impl SourceArgs {
         if payments.has_labels() {
             warnings.extend(leaks_in_payments(&payments).iter().map(ToString::to_string));
         }
-        Ok(Source { payments, name: report.file, warnings })
+        let unread_leaks = report.unused_leaks;
+        Ok(Source { payments, name: report.file, warnings, unread_leaks })
     }
 }
 
-/// The library does not know what the option is called.
-fn sort_advice(error: &millrace_risk_lab::data::DataError) -> Failure {
+/// The library does not know what the options are called.
+fn with_options(error: &millrace_risk_lab::data::DataError) -> Failure {
     let text = error.to_string();
-    let (library, here) = ("ask for it to be sorted while it is read", "add --sort");
-    text.replace(library, here).into()
+    let options = [
+        ("ask for it to be sorted while it is read", "add --sort"),
+        ("map it as ROLE=HEADER", "map it with --columns ROLE=HEADER"),
+    ];
+    options.iter().fold(text, |text, (library, here)| text.replace(library, here)).into()
 }
 
 fn moved(bar: &ProgressBar, done: u64, all: u64) {

@@ -55,7 +55,10 @@ impl TestArgs {
     /// Reads the payments. `model` tells the delay of labels where the arguments do not.
     pub(crate) fn load(&self, model: &ModelFile) -> Result<Tested, Failure> {
         let split = self.split(model);
-        let source = self.source.load(true)?;
+        let mut source = self.source.load(true)?;
+        if let Some(warning) = overlap(&self.test, model) {
+            source.warn(warning);
+        }
         let rows = split.rows(&source.payments)?;
         Ok(Tested { source, split, rows })
     }
@@ -77,6 +80,19 @@ impl TestArgs {
 pub(crate) fn load_model(path: &Path, named: Option<&str>) -> Result<ModelFile, Failure> {
     let catalogue = named.map(|name| Ok::<_, Failure>(catalogue::load(name)?.0)).transpose()?;
     Ok(ModelFile::load(path, catalogue)?)
+}
+
+/// Says that days of a test are among those of the training, or nothing. A model knows the labels of
+/// its training, so its figures there say nothing of new payments.
+pub(crate) fn overlap(test: &DaySpan, model: &ModelFile) -> Option<String> {
+    let (first, last) = model.model.facts().span?;
+    let (first, last) = (Day::of(first), Day::of(last));
+    (test.first() <= last && first <= test.last()).then(|| {
+        format!(
+            "days of the test ({test}) are among those that the model was trained on \
+             ({first}..{last}), so its figures are too good; test on days after {last}"
+        )
+    })
 }
 
 impl Tested {

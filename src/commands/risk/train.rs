@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use indicatif::ProgressBar;
 use millrace_risk::{features::Catalogue, model::Model};
 use millrace_risk_lab::{
-    data::{DaySpan, LabelDelay, training_rows},
+    data::{DaySpan, LabelDelay, leaks_in_features, training_rows},
     dataset::{FeatureTable, Replay},
     importance::{Importance, importance},
     model_file::ModelFile,
@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let settings = args.settings.to_settings()?;
     let (catalogue, text) = catalogue::load(&args.catalogue)?;
     let label_needed = args.settings.needs_labels();
-    let source = args.source.load(label_needed)?;
+    let mut source = args.source.load(label_needed)?;
+    source.warn_of_unread();
     let payments = &source.payments;
     let rows = match label_needed {
         true => training_rows(payments, &args.train)?,
@@ -87,12 +88,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let (model, table) = fitted?;
     let model = named(args, model, &source, &table);
+    warn_of_leaks(&mut source, &model, &table);
     output::file(&args.out, "--out", &model.to_bytes())?;
     let features = importance(&model, &table.values);
-    output::report(args.report.as_deref(), || report(args, &model, &features))?;
+    output::report(args.report.as_deref(), || report(args, &model, &features, &source.warnings))?;
     let seconds = started.elapsed().as_secs_f64();
     match args.json {
-        true => say!("{}", as_json(args, &catalogue, &model, &features, seconds)),
+        true => {
+            let mut shown = as_json(args, &catalogue, &model, &features, seconds);
+            shown["warnings"] = json!(source.warnings);
+            say!("{shown}");
+        }
         false => print(args, &model, &features, seconds),
     }
     Ok(ExitCode::SUCCESS)
@@ -121,6 +127,18 @@ fn moved(bar: &ProgressBar, at: Progress) {
     bar.set_message(at.stage);
     bar.set_length(at.all as u64);
     bar.set_position(at.done as u64);
+}
+
+/// Tells which features give the label away, on the rows of the training.
+fn warn_of_leaks(source: &mut Source, model: &Model, table: &FeatureTable) {
+    if !source.payments.has_labels() {
+        return;
+    }
+    let names: Vec<&str> = model.features().iter().map(String::as_str).collect();
+    let labels = table.labels(&source.payments);
+    for leak in leaks_in_features(&names, &table.values, &labels) {
+        source.warn(leak.to_string());
+    }
 }
 
 /// With what it was trained on.
@@ -185,13 +203,19 @@ fn print(args: &Args, model: &Model, features: &[Importance], seconds: f64) {
     say!("Next: millrace risk eval --model {file} --data F --test FROM..TO");
 }
 
-fn report(args: &Args, model: &Model, features: &[Importance]) -> Report {
+fn report(args: &Args, model: &Model, features: &[Importance], warnings: &[String]) -> Report {
     let facts = model.facts();
     let mut report = Report::new("Training", &format!("{} on {}", facts.trainer, args.train));
     let shares: Vec<_> = features.iter().map(|it| (it.feature.as_str(), it.share)).collect();
     report.importance(&shares);
     let settings = facts.settings.iter().filter(|(name, _)| name != "catalogue");
     let settings: Vec<_> = settings.map(|(name, value)| (name.as_str(), value.clone())).collect();
+    if !warnings.is_empty() {
+        report.heading("Warnings");
+        warnings.iter().for_each(|warning| {
+            report.paragraph(warning);
+        });
+    }
     report.heading("Settings").facts(&settings);
     report
 }

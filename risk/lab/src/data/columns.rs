@@ -177,8 +177,7 @@ impl Columns {
         let mut seen = vec![false; header.len()];
         places.iter().flatten().for_each(|at| seen[*at] = true);
         contexts.retain(|at| !std::mem::replace(&mut seen[*at], true));
-        let unused =
-            (0..header.len()).filter(|at| !seen[*at]).map(|at| header[at].clone()).collect();
+        let unused = (0..header.len()).filter(|at| !seen[*at]).collect();
         Ok(Places { places, contexts, unused })
     }
 }
@@ -187,8 +186,8 @@ impl Columns {
 pub(super) struct Places {
     places: [Option<usize>; ROLES.len()],
     pub(super) contexts: Vec<usize>,
-    /// Headers that nothing is read from.
-    pub(super) unused: Vec<String>,
+    /// Columns that nothing is read from.
+    pub(super) unused: Vec<usize>,
 }
 
 impl Places {
@@ -228,7 +227,7 @@ mod tests {
         let places = Columns::default().resolve("f", &common, true).expect("a known header");
         assert_eq!(places.of(Role::Payer), Some(2));
         assert_eq!(places.of(Role::ReportedAt), None);
-        assert_eq!((places.contexts, places.unused), (vec![6], vec!["note".to_owned()]));
+        assert_eq!((places.contexts, places.unused), (vec![6], vec![7]));
 
         let own = header("when,pan,shop,amt,chargeback,gear");
         let mapping = "time=when, payer=pan,payee=SHOP,label=chargeback,context=gear";

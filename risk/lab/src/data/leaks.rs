@@ -8,18 +8,22 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::payments::Payments;
+use super::{
+    payments::{Context, Payments},
+    separation::{AUC_SUSPECT, Group, marked},
+};
 use crate::metrics::Ranking;
-
-/// Above this area under the ROC curve, one column is too good to be true.
-const AUC_SUSPECT: f64 = 0.99;
 
 /// Up to so many distinct texts are taken as categories: with more, each payment would nearly have
 /// its own, and any such column would separate the labels.
 const CATEGORIES_MAX: usize = 100;
 
+/// Of each class, up to so many payments are ranked by a feature: the area under the ROC curve does
+/// not depend on how many of a class are looked at, only its precision does.
+const RANKED_MAX: usize = 25_000;
+
 /// How a column gives the label away.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeakSign {
     /// Its value is the label, or the opposite of it.
@@ -28,30 +32,72 @@ pub enum LeakSign {
     FilledByLabel,
     /// Its value alone ranks the payments with this area under the ROC curve.
     Separates(f64),
+    /// Payments of some values are nearly all fraud, and half of all frauds or more have them.
+    Marks {
+        /// Which, such as `is filled in` or `is "lost"`.
+        values: String,
+        /// Share of fraud among the payments of these values.
+        share_fraud: f64,
+        /// Share of all frauds that have them.
+        share_of_frauds: f64,
+    },
 }
 
-/// A column that gives the label away.
+/// What gives the label away, and so what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeakPlace {
+    /// A column that is read.
+    Column,
+    /// A column that nothing is read from.
+    Unread,
+    /// A feature of the catalogue.
+    Feature,
+}
+
+/// A column or a feature that gives the label away.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Leak {
     /// Its name.
     pub column: String,
+    /// What it is.
+    pub place: LeakPlace,
     /// How.
     pub sign: LeakSign,
 }
 
 impl fmt::Display for Leak {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = &self.column;
-        match self.sign {
-            LeakSign::EqualsLabel => write!(out, "column {column} equals the label"),
+        let name = &self.column;
+        let what = match self.place {
+            LeakPlace::Feature => "feature",
+            LeakPlace::Column | LeakPlace::Unread => "column",
+        };
+        match &self.sign {
+            LeakSign::EqualsLabel => write!(out, "{what} {name} equals the label"),
             LeakSign::FilledByLabel => {
-                write!(out, "whether column {column} is filled in tells the label")
+                write!(out, "whether {what} {name} is filled in tells the label")
             }
             LeakSign::Separates(auc) => {
-                write!(out, "column {column} alone separates fraud with a ROC AUC of {auc:.4}")
+                write!(out, "{what} {name} alone separates fraud with a ROC AUC of {auc:.4}")
             }
+            LeakSign::Marks { values, share_fraud, share_of_frauds } => write!(
+                out,
+                "where {what} {name} {values}, {:.1} % are fraud, and {:.1} % of all frauds are \
+                 there",
+                share_fraud * 100.0,
+                share_of_frauds * 100.0
+            ),
         }?;
-        out.write_str("; if it is known only after the payment, leave it out")
+        out.write_str(match self.place {
+            LeakPlace::Column => "; if it is known only after the payment, leave it out",
+            LeakPlace::Unread => {
+                "; it is not read now: leave it so if it is known only after the payment"
+            }
+            LeakPlace::Feature => {
+                "; if what it counts is known only after the payment, take it out of the catalogue"
+            }
+        })
     }
 }
 
@@ -62,44 +108,73 @@ pub fn leaks_in_payments(payments: &Payments) -> Vec<Leak> {
     let amounts: Vec<f32> = payments.amount().iter().map(|amount| *amount as f32).collect();
     let mut leaks: Vec<_> =
         sign(&amounts, labels).map(|sign| named("amount", sign)).into_iter().collect();
-    for context in payments.contexts() {
-        let texts: Vec<&str> = context.names.iter().collect();
-        let filled: Vec<bool> = texts.iter().map(|text| !text.trim().is_empty()).collect();
-        let is_filled = |value: &u32| f32::from(u8::from(filled[*value as usize]));
-        let fill: Vec<f32> = context.values.iter().map(is_filled).collect();
-        let found = match sign(&fill, labels) {
-            Some(_) => Some(LeakSign::FilledByLabel),
-            None => sign(&as_numbers(&texts, &context.values, labels), labels),
-        };
-        // Only a column of two values can equal the label.
-        let found = match found {
-            Some(LeakSign::EqualsLabel) if texts.len() > 2 => Some(LeakSign::Separates(1.0)),
-            found => found,
-        };
-        leaks.extend(found.map(|sign| named(&context.name, sign)));
-    }
+    let of_contexts = payments.contexts().iter();
+    leaks.extend(of_contexts.filter_map(|context| {
+        context_sign(context, labels).map(|sign| named(&context.name, sign))
+    }));
     leaks
 }
 
-/// Looks at each feature of rows that lie one after the other. A missing value ranks below all.
+fn context_sign(context: &Context, labels: &[bool]) -> Option<LeakSign> {
+    let texts: Vec<&str> = context.names.iter().collect();
+    let is_filled: Vec<bool> = texts.iter().map(|text| !text.trim().is_empty()).collect();
+    let fill = |value: &u32| f32::from(u8::from(is_filled[*value as usize]));
+    let filled: Vec<f32> = context.values.iter().map(fill).collect();
+    if sign(&filled, labels).is_some() {
+        return Some(LeakSign::FilledByLabel);
+    }
+    match sign(&as_numbers(&texts, &context.values, labels), labels) {
+        // Only a column of two values can equal the label.
+        Some(LeakSign::EqualsLabel) if texts.len() > 2 => return Some(LeakSign::Separates(1.0)),
+        Some(sign) => return Some(sign),
+        None => (),
+    }
+    let mut groups = vec![Group::default(); texts.len()];
+    for (value, is_fraud) in context.values.iter().zip(labels) {
+        groups[*value as usize].add(*is_fraud);
+    }
+    let mut filling = [false, true]
+        .map(|it| (if it { "is filled in" } else { "is empty" }.to_owned(), Group::default()));
+    for (group, is_filled) in groups.iter().zip(&is_filled) {
+        filling[usize::from(*is_filled)].1.join(*group);
+    }
+    let of_values = || {
+        let named = |(text, group): (&&str, &Group)| (format!("is \"{text}\""), *group);
+        marked(&texts.iter().zip(&groups).map(named).collect::<Vec<_>>())
+    };
+    marked(&filling).or_else(|| (texts.len() <= CATEGORIES_MAX).then(of_values).flatten())
+}
+
+/// Looks at each feature of rows that lie one after the other. A missing value ranks below all. Of
+/// many payments, some of each class are looked at, evenly spaced.
 ///
 /// # Panics
 /// When the rows do not have one value per feature and label.
 #[must_use]
 pub fn leaks_in_features(features: &[&str], rows: &[f32], is_fraud: &[bool]) -> Vec<Leak> {
     assert_eq!(rows.len(), features.len() * is_fraud.len(), "one value per feature and label");
-    let leak = |(place, name): (usize, &&str)| {
-        let column: Vec<f32> = rows
-            .chunks_exact(features.len())
-            .map(|row| if row[place].is_nan() { f32::NEG_INFINITY } else { row[place] })
-            .collect();
-        sign(&column, is_fraud).map(|sign| named(name, sign))
+    let of_class = |class: bool| {
+        let places: Vec<usize> =
+            (0..is_fraud.len()).filter(|place| is_fraud[*place] == class).collect();
+        let stride = places.len().div_ceil(RANKED_MAX).max(1);
+        places.into_iter().step_by(stride)
+    };
+    let ranked: Vec<usize> = of_class(true).chain(of_class(false)).collect();
+    let labels: Vec<bool> = ranked.iter().map(|place| is_fraud[*place]).collect();
+    let leak = |(feature, name): (usize, &&str)| {
+        let value = |place: &usize| match rows[place * features.len() + feature] {
+            value if value.is_nan() => f32::NEG_INFINITY,
+            value => value,
+        };
+        let column: Vec<f32> = ranked.iter().map(value).collect();
+        let place = LeakPlace::Feature;
+        sign(&column, &labels).map(|sign| Leak { column: (*name).to_owned(), place, sign })
     };
     features.iter().enumerate().filter_map(leak).collect()
 }
 
 fn named(column: &str, sign: LeakSign) -> Leak {
-    Leak { column: column.to_owned(), sign }
+    Leak { column: column.to_owned(), place: LeakPlace::Column, sign }
 }
 
 fn sign(values: &[f32], is_fraud: &[bool]) -> Option<LeakSign> {
@@ -179,16 +254,23 @@ mod tests {
                 format!("{}{}", if is_fraud { "stopped" } else { "ok" }, row % 2)
             }),
             ("score", |row, is_fraud| format!("{}", row % 50 + 45 * usize::from(is_fraud))),
+            ("reason", |row, is_fraud| match is_fraud && row % 5 > 1 {
+                true => "lost".to_owned(),
+                false => format!("code {}", row % 3),
+            }),
             ("device", |row, _| format!("device {}", row % 11)),
             ("session", |row, _| format!("session {row}")),
             ("risk", |row, is_fraud| format!("{}", row % 50 + 9 * usize::from(is_fraud))),
         ]));
-        let told: Vec<_> = leaks.iter().map(|leak| (leak.column.as_str(), leak.sign)).collect();
-        assert_eq!(told.len(), 4, "{told:?}");
+        let told: Vec<_> =
+            leaks.iter().map(|leak| (leak.column.as_str(), leak.sign.clone())).collect();
+        assert_eq!(told.len(), 5, "{told:?}");
         assert_eq!(told[0], ("copy", LeakSign::EqualsLabel));
         assert_eq!(told[1], ("pattern", LeakSign::FilledByLabel));
         assert_eq!(told[2], ("verdict", LeakSign::Separates(1.0)));
         assert!(matches!(told[3], ("score", LeakSign::Separates(auc)) if auc > 0.99 && auc < 1.0));
+        let marks = "where column reason is \"lost\", 100.0 % are fraud, and 60.0 % of all frauds";
+        assert!(leaks[4].to_string().starts_with(marks), "{}", leaks[4]);
         let expected =
             "column copy equals the label; if it is known only after the payment, leave it out";
         assert_eq!(leaks[0].to_string(), expected);
@@ -202,6 +284,11 @@ mod tests {
         };
         let rows: Vec<f32> = is_fraud.iter().enumerate().flat_map(row).collect();
         let leaks = leaks_in_features(&["missing", "fine"], &rows, &is_fraud);
-        assert_eq!(leaks, [Leak { column: "missing".into(), sign: LeakSign::Separates(1.0) }]);
+        let expected = Leak {
+            column: "missing".into(),
+            place: LeakPlace::Feature,
+            sign: LeakSign::Separates(1.0),
+        };
+        assert_eq!(leaks, [expected]);
     }
 }

@@ -14,12 +14,14 @@ mod names;
 mod payments;
 mod read;
 mod row;
+mod separation;
 mod split;
+mod unread;
 
 pub use columns::{Columns, ColumnsError, Role};
 pub use day::{Day, DayError, DaySpan, LabelDelay};
 pub use error::{DataError, RowError, RowErrors};
-pub use leaks::{Leak, LeakSign, leaks_in_features, leaks_in_payments};
+pub use leaks::{Leak, LeakPlace, LeakSign, leaks_in_features, leaks_in_payments};
 pub use names::Names;
 pub use payments::{Context, Payment, Payments, PaymentsBuilder};
 pub use read::{ReadReport, ReadSettings, TimeOrder, read};

@@ -17,9 +17,11 @@ use super::{
     columns::{Columns, Places, Role},
     day::DaySpan,
     error::{DataError, RowError, RowErrors},
+    leaks::Leak,
     line::Line,
     payments::{Payments, PaymentsBuilder},
     row::{Row, shown},
+    unread::UnreadColumns,
 };
 
 /// How much is taken at once; also the longest line.
@@ -67,6 +69,8 @@ pub struct ReadReport {
     pub contexts: Vec<String>,
     /// Columns that nothing was read from.
     pub unused_columns: Vec<String>,
+    /// Those of them that give the label away.
+    pub unused_leaks: Vec<Leak>,
     /// Rows that were left out.
     pub left_out: RowErrors,
 }
@@ -129,6 +133,7 @@ struct Table {
     header: Vec<String>,
     places: Places,
     payments: PaymentsBuilder,
+    unread: UnreadColumns,
 }
 
 impl<'a> Reading<'a> {
@@ -240,8 +245,11 @@ impl<'a> Reading<'a> {
         let label_required = !self.settings.unlabelled;
         let places = self.settings.columns.resolve(&self.file, &texts, label_required)?;
         let contexts: Vec<_> = places.contexts.iter().map(|place| texts[*place].as_str()).collect();
-        let payments = PaymentsBuilder::new(&contexts, places.of(Role::Label).is_some());
-        Ok(Table { header: texts, places, payments })
+        let is_labelled = places.of(Role::Label).is_some();
+        let payments = PaymentsBuilder::new(&contexts, is_labelled);
+        // Without labels, there is nothing that a column could give away.
+        let unread = UnreadColumns::new(&texts, if is_labelled { &places.unused } else { &[] });
+        Ok(Table { header: texts, places, payments, unread })
     }
 
     fn finish(self) -> Result<(Payments, ReadReport), DataError> {
@@ -255,6 +263,7 @@ impl<'a> Reading<'a> {
             return Err(DataError::NoRows { file: self.file });
         }
         let payments = table.payments.finish();
+        let unused = table.places.unused.iter();
         let report = ReadReport {
             file: self.file,
             rows: payments.len(),
@@ -263,7 +272,8 @@ impl<'a> Reading<'a> {
             payees: payments.payees().len(),
             span: payments.span(),
             contexts: payments.contexts().iter().map(|context| context.name.clone()).collect(),
-            unused_columns: table.places.unused,
+            unused_columns: unused.map(|place| table.header[*place].clone()).collect(),
+            unused_leaks: table.unread.leaks(),
             left_out: self.errors,
         };
         Ok((payments, report))
@@ -285,6 +295,7 @@ impl Table {
             Some(before) if order == TimeOrder::Refuse => Err(Refusal::Earlier(payment.at, before)),
             _ => {
                 self.payments.push(&payment, &contexts);
+                self.unread.take(payment.is_fraud, |place| line.cell(buffer, place));
                 Ok(())
             }
         }

@@ -14,6 +14,7 @@ mod isolation;
 mod random;
 mod smart;
 mod smart_trees;
+mod words;
 
 pub use blend::Blend;
 pub use boosting::{Boosting, Loss};
@@ -124,7 +125,7 @@ pub fn train(
         trainer: settings.trainer.name().to_owned(),
         rows: rows.len() as u64,
         frauds: rows.frauds() as u64,
-        settings: settings.as_text(),
+        settings: settings.in_words(),
         ..TrainingFacts::default()
     };
     Ok(model.with_calibration(calibration)?.with_facts(facts))
@@ -223,17 +224,6 @@ impl Settings {
             Trainer::Logistic(logistic) => logistic.check(),
             Trainer::Isolation(isolation) => isolation.check(),
         }
-    }
-
-    /// For the model's facts: as they are written in code.
-    fn as_text(&self) -> Vec<(String, String)> {
-        let settings = [
-            ("trainer", format!("{:?}", self.trainer)),
-            ("calibrate", format!("{:?}", self.calibrate)),
-            ("legitimate_share", self.legitimate_share.to_string()),
-            ("seed", self.seed.to_string()),
-        ];
-        settings.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }
 
