@@ -275,7 +275,7 @@ fn lists(bench: &Bench) {
     }
     assert_eq!(bench.document(), document, "the policy in force stays");
 
-    let url = bench.server.url();
+    let url = bench.url();
     let _ = millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]);
     let found = eventually("the payment was judged", || {
         let finished = bench.risk(&["decision", &payment, "--json"]);
