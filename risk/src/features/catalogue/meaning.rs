@@ -189,12 +189,15 @@ of = ["count", "above"]
         Catalogue::parse(&text.replacen(change.0, change.1, 1)).expect("right")
     }
 
+    /// Feature, part, what it is in the one and in the other.
+    type Found = (&'static str, &'static str, &'static str, &'static str);
+
     /// Each change of the text, and the feature and part of it that another meaning is found in.
     #[test]
     fn what_differs_is_named_once_and_only_where_it_matters() {
         let own = catalogue(("", ""));
         let all = ["count", "share", "runs", "devices", "above", "part"];
-        let named: [(&str, &str, &[(&str, &str, &str, &str)]); 13] = [
+        let named: [(&str, &str, &[Found]); 13] = [
             ("", "", &[]),
             ("statistic = \"distinct\"", "description = \"D\"\nstatistic = \"distinct\"", &[]),
             ("name = \"card\"\n", "name = \"card\"\nentities_max = 9\n", &[]),
