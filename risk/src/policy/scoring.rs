@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     acts::LabelAct,
-    evidence::{self, Evidence, REASONS_MAX, Reason},
+    evidence::{self, EVIDENCE_LEN_MAX, Evidence, REASONS_MAX, Reason},
     features::{Attempt, EntityKey, Label, Profiles},
     model::{Link, Model},
     rules::{RuleAction, RuleCounts, RuleInput, RuleSet},
@@ -363,12 +363,15 @@ impl Seen<'_> {
         self.with_input(self.looks_at_texts, |input| self.policy.of_score(score, input))
     }
 
-    /// Why a rule holds. Its words may name texts that no condition looks at.
+    /// Why a rule holds. Its words may name texts that no condition looks at. Of a long one, more than
+    /// evidence has room for, and not all that a payment's context may hold.
     fn rule_reason(&self, rule: u16) -> String {
-        let rules = self.policy.rules.as_ref();
-        rules.map_or_else(String::new, |rules| {
-            self.with_input(true, |input| rules.reason(rule, input))
-        })
+        let Some(rules) = self.policy.rules.as_ref() else { return String::new() };
+        let reason = self.with_input(true, |input| rules.reason(rule, input));
+        match reason.len() <= EVIDENCE_LEN_MAX {
+            true => reason,
+            false => reason[..reason.floor_char_boundary(EVIDENCE_LEN_MAX)].to_owned(),
+        }
     }
 
     fn with_input<T>(&self, with_texts: bool, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
