@@ -59,10 +59,6 @@ pub(crate) fn parts(
                          risk.features.enabled, and start again"
                 .to_owned()),
         }),
-        // A policy over another catalogue does not compile over this one.
-        catalogue_of: Arc::new(move |name| {
-            let library = known.as_ref()?;
-            library.compile(name).is_ok().then(|| library.catalogue().clone())
-        }),
+        catalogue_of: Arc::new(move |name| known.as_ref()?.catalogue_of(name)),
     }
 }

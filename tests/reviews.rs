@@ -403,6 +403,10 @@ async fn a_policy_is_set_decides_and_is_rolled_back() {
     bank.done("ann", &["policy", "set", text(&loose)], "");
     bank.done("ann", &["policy", "set", text(&strict)], "");
     assert_eq!(bank.submit_one(pay(2, ALICE, BOB, 350)).await, BLOCKED);
+    let shown = bank.risk(&["decision", &uuid(2)]).stdout;
+    for part in ["decided     decline", "rule        odd-amount", "because     3.50 is odd"] {
+        assert!(shown.contains(part), "no {part:?} in {shown}");
+    }
     assert_eq!(bank.submit_one(pay(3, ALICE, BOB, 450)).await, "SETTLED");
     let Bank { server, scratch, .. } = bank;
     server.kill();

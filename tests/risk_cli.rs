@@ -285,11 +285,7 @@ fn what_is_not_right_gets_a_sentence() {
         (1, eval(&altered), "was altered"),
         (1, eval(&newer), "the model's format is version"),
         (1, eval(&text), "this is no model of Millrace"),
-        (
-            1,
-            [eval(&model), with(&["--catalogue", "book"])].concat(),
-            "the model was trained on other features than the catalogue",
-        ),
+        (1, [eval(&model), with(&["--catalogue", "book"])].concat(), "the model needs the feature"),
         (
             1,
             with(&["eval", "--model", &model, "--data", &data, "--test", "2030-01-01..2030-01-02"]),

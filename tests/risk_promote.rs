@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use millrace_client::{CsvFile, Mapping, header_of};
 use serde_json::Value;
@@ -21,7 +21,7 @@ const TRAIN: &str = "2026-01-05..2026-01-24";
 
 /// A server that took generated payments, and whose frauds were reported.
 struct Bench {
-    server: Server,
+    server: Option<Server>,
     scratch: TempDir,
     /// Of the frauds that were reported: payment, and whether it was paid in the days of training.
     reported: Vec<(Uuid, bool)>,
@@ -52,7 +52,7 @@ impl Bench {
         let url = server.url();
         let submit = ["submit", "--open-accounts", "--target", &url, "--file", text(&file)];
         done(millrace(submit));
-        let mut bench = Self { server, scratch, reported: Vec::new() };
+        let mut bench = Self { server: Some(server), scratch, reported: Vec::new() };
         bench.report(&file);
         bench
     }
@@ -80,6 +80,28 @@ impl Bench {
         }
     }
 
+    fn url(&self) -> String {
+        self.server.as_ref().expect("it runs").url()
+    }
+
+    /// Stops the server, and starts it again on the same journal with this catalogue.
+    fn restart_with(&mut self, catalogue: &str) {
+        self.server.take().expect("it runs").stop();
+        let settings = Settings::unlimited().with("risk.features.enabled", true);
+        let config = settings.with("risk.features.catalogue", catalogue);
+        let config = config.write(self.scratch.path());
+        self.server = Some(Server::start(&config, &self.scratch.path().join("data")));
+    }
+
+    /// Why a payment was decided as it was, once the server has read its journal.
+    fn decision(&self, payment: &str) -> Value {
+        let printed = eventually("the decision is explained", || {
+            let finished = self.risk(&["decision", payment, "--json"]);
+            (finished.code == Some(0)).then_some(finished.stdout)
+        });
+        json(&printed)
+    }
+
     fn data_dir(&self) -> String {
         self.path("data")
     }
@@ -94,7 +116,7 @@ impl Bench {
     }
 
     fn risk(&self, args: &[&str]) -> Finished {
-        let url = self.server.url();
+        let url = self.url();
         millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
     }
 
@@ -130,7 +152,7 @@ impl Bench {
 /// The whole loop, in the order in which it is gone through: each step needs what those before made.
 #[test]
 fn what_analysts_report_is_trained_on_promoted_explained_and_backed_up() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let (data, model) = (bench.data_dir(), bench.path("model.mrm"));
     let train = ["risk", "train", "--journal", &data, "--train", TRAIN, "--json", "--out", &model];
     let trained = json(&done(millrace(train)));
@@ -140,7 +162,8 @@ fn what_analysts_report_is_trained_on_promoted_explained_and_backed_up() {
 
     promotions(&bench, &model);
     lists(&bench);
-    decisions_have_words(&bench);
+    let payment = decisions_have_words(&bench);
+    the_catalogue_grows(&mut bench, &payment);
     backups_have_the_shelf(&bench);
     rollback(&bench);
     let audit = Path::new(&data).join("audit/audit.jsonl");
@@ -150,7 +173,7 @@ fn what_analysts_report_is_trained_on_promoted_explained_and_backed_up() {
             [r#""upload":{"kind":"model""#, r#""title":"model.mrm""#, r#""kind":"rules""#];
         uploads.iter().all(|part| log.contains(part)).then_some(())
     });
-    bench.server.stop();
+    bench.server.take().expect("it runs").stop();
 }
 
 fn promotions(bench: &Bench, model: &str) {
@@ -192,7 +215,7 @@ fn promotions(bench: &Bench, model: &str) {
     done(millrace(train.into_iter().chain(book)));
     for (args, said) in [
         (&["--model", &cut][..], "it was cut short"),
-        (&["--model", &other], "Train it on the catalogue that this server runs"),
+        (&["--model", &other], "or train the model again on this catalogue"),
         (&["--model", &other], "the one in force stays"),
         (&["--rules", &wrong], "did you mean"),
         (&["--model", "nowhere.mrm"], "nowhere.mrm can't be read"),
@@ -247,7 +270,7 @@ fn lists(bench: &Bench) {
     }
     assert_eq!(bench.document(), document, "the policy in force stays");
 
-    let url = bench.server.url();
+    let url = bench.url();
     // It is refused, which the command tells by its exit code.
     let _ = millrace(["submit", "--target", &url, "--file", &file]);
     let found = eventually("the payment was judged", || {
@@ -276,14 +299,14 @@ fn sentences(bench: &Bench, payment: &str) {
     assert!(finished.stderr.contains(said), "{}", finished.stderr);
 }
 
-/// Everything is reviewed; the reasons are sentences.
-fn decisions_have_words(bench: &Bench) {
+/// Everything is reviewed; the reasons are sentences. Returns one of the payments.
+fn decisions_have_words(bench: &Bench) -> String {
     bench.promote(&["--review-at", "0"]);
     // A file like the one before, of other payments.
     let file = bench.path("more.csv");
     let generate = ["risk", "generate", "--payments", "50", "--days", "24", "--out", &file];
     done(millrace(generate.into_iter().chain(["--seed", "6", "--fraud-share", "0.1"])));
-    let url = bench.server.url();
+    let url = bench.url();
     let submit = ["submit", "--open-accounts", "--json", "--target", &url, "--file", &file];
     // Opening balances are payments, too: they are held, and so nothing is paid. That is enough here.
     let _ = millrace(submit);
@@ -304,6 +327,68 @@ fn decisions_have_words(bench: &Bench) {
     let shown = done(bench.risk(&["decision", &payment]));
     let words = contributions[0]["words"].as_str().expect("is text");
     assert!(shown.contains(words), "no {words:?} in {shown}");
+    payment
+}
+
+/// A feature is added before all others. The policy in force stays, what it says of new payments and
+/// what it said of old ones has the right names, and a model with the new feature can be trained.
+fn the_catalogue_grows(bench: &mut Bench, payment: &str) {
+    let (before, document) = (bench.decision(payment), bench.document());
+    let added = "[[feature]]\nname = \"payer.count_3h\"\nentity = \"payer\"\nstatistic = \"count\"\n\
+                 window = \"3h\"\nform = \"ring\"\n\n[[feature]]\n";
+    let standard = millrace_risk::features::Catalogue::STANDARD;
+    let grown = bench.write("grown.toml", standard.replacen("[[feature]]\n", added, 1));
+    bench.restart_with(&grown);
+    let contributions = |of: &Value| of["contributions"].clone();
+    assert_eq!(contributions(&bench.decision(payment)), contributions(&before));
+    assert_eq!(bench.document(), document);
+
+    let file = bench.path("grown.csv");
+    let generate = ["risk", "generate", "--payments", "50", "--days", "24", "--out", &file];
+    done(millrace(generate.into_iter().chain(["--seed", "7", "--fraud-share", "0.1"])));
+    let url = bench.url();
+    let submit = ["submit", "--open-accounts", "--json", "--target", &url, "--file", &file];
+    let _ = millrace(submit);
+    let newest = eventually("a review of now is listed", || {
+        let printed = done(bench.risk(&["reviews", "list", "--json", "--limit", "1000"]));
+        let last: Value = serde_json::from_str(printed.lines().last()?).expect("is JSON");
+        let found = bench.decision(last["payment_id"].as_str()?);
+        let number = |found: &Value| found["event_sequence"].as_u64();
+        (number(&found) > number(&before)).then_some(found)
+    });
+    let own = contributions(&newest);
+    let own = own.as_array().expect("a list");
+    assert!(!own.is_empty() && newest["score"].is_number(), "{newest}");
+    for contribution in own {
+        let name = contribution["feature"].as_str().expect("a name");
+        assert!(standard.contains(&format!("name = \"{name}\"")), "{contribution}");
+        assert_ne!(name, "payer.count_3h", "the model does not know it");
+    }
+
+    let (data, model) = (bench.data_dir(), bench.path("grown.mrm"));
+    let train = ["risk", "train", "--journal", &data, "--train", TRAIN, "--out", &model];
+    done(millrace(train.into_iter().chain(["--catalogue", &grown, "--algorithm", "logistic"])));
+    bench.promote(&["--model", &model, "--dry-run"]);
+    let rules = "[[rule]]\nname = \"often\"\nwhen = \"payer.count_3h > 20\"\naction = \"review\"\n\
+                 reason = \"{payer.count_3h} payments\"\n";
+    bench.promote(&["--rules", &bench.write("often.toml", rules), "--dry-run"]);
+
+    // What means something else is refused at the start, with what differs.
+    let other = standard.replacen("window = \"14d\"", "window = \"21d\"", 1);
+    let config = Settings::unlimited().with("risk.features.enabled", true);
+    let config = config.with("risk.features.catalogue", bench.write("other.toml", other));
+    bench.server.take().expect("it runs").stop();
+    let config = config.write(bench.scratch.path());
+    let mut process = Server::launch(&config, &bench.scratch.path().join("data"));
+    let status = process.wait(Duration::from_secs(60));
+    let said = process.stderr();
+    assert!(!status.success(), "{said}");
+    for part in ["the risk policy in force", "window is 14d in the model and 21d in the catalogue"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    bench.restart_with("standard");
+    assert_eq!(contributions(&bench.decision(payment)), contributions(&before));
 }
 
 /// A policy that is in force comes back with the backup, and without its shelf it would not.

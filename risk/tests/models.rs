@@ -292,27 +292,6 @@ fn other_files_are_told_from_damaged_ones() {
 }
 
 #[test]
-fn a_model_is_held_against_the_catalogue() {
-    let model = logistic().with_catalogue([1; 32]);
-    let names = names();
-    let named: Vec<_> = names.iter().map(String::as_str).collect();
-    assert_eq!(model.check_catalogue(named.iter().copied(), &[1; 32]), Ok(()));
-    let swapped = ["feature.1", "feature.0", "feature.2", "feature.3", "feature.4"];
-    let more = [named.as_slice(), &["age"]].concat();
-    for (names, digest, difference) in [
-        (&named[1..], [1; 32], "the catalogue has no \"feature.0\""),
-        (&more, [1; 32], "the model has no \"age\""),
-        (&swapped, [1; 32], "the order differs from \"feature.0\" on"),
-        (&named, [2; 32], "the names are the same, what they mean is not"),
-    ] {
-        let difference = difference.to_owned();
-        let error = model.check_catalogue(names.iter().copied(), &digest);
-        assert_eq!(error, Err(ModelError::OtherFeatures { difference }));
-    }
-    assert_eq!(logistic().check_catalogue(named.iter().copied(), &[2; 32]), Ok(()), "not known");
-}
-
-#[test]
 fn names_and_weights_that_make_no_sense_are_named() {
     let of = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();

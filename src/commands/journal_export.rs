@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// How lines look
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
-    /// Add what surrounds a payment: channel, device, address, reference. Personal, so only on demand
+    /// Add what surrounds a payment: channel, device, address, reference, the reason of the rule that
+    /// kept it from being approved; and acts as they were journaled. Personal, so only on demand
     #[arg(long)]
     with_context: bool,
     /// Write to this file; without it, to standard output
@@ -158,7 +159,7 @@ fn export(
             if seq < range.first || seq > range.last {
                 continue;
             }
-            let mut row = Row::of_event(frame.time, &event.event);
+            let mut row = Row::of_event(frame.time, &event);
             if with_context {
                 row.cells.extend(Row::of_context(&event).cells);
             }

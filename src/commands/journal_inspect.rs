@@ -228,7 +228,7 @@ fn show_event(
     let events = frame.events().map_err(journal)?;
     let event = events.iter().find(|event| event.event.seq() == seq).ok_or_else(gone)?;
     let parts = [
-        ("event", Row::of_event(frame.time, &event.event)),
+        ("event", Row::of_event(frame.time, event)),
         ("context", Row::of_context(event)),
         ("frame", Row::of_frame(&frame)),
     ];

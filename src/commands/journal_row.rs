@@ -11,8 +11,11 @@ use millrace_ledger::{
     Status, Timestamp,
 };
 use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_risk::evidence::Evidence;
 use prost::Message as _;
 use uuid::Uuid;
+
+pub(crate) use super::journal_cell::Cell;
 
 /// Every name that a row may have, in the order of its cells.
 pub(crate) const COLUMNS: &[&str] = &[
@@ -46,6 +49,13 @@ pub(crate) const COLUMNS: &[&str] = &[
     "event_time",
     "risk_decision",
     "risk_reason",
+    "risk_policy_number",
+    "risk_score",
+    "risk_fell_back",
+    "risk_challenger_score",
+    "risk_challenger_decision",
+    "risk_contributions",
+    "risk_evidence_unreadable_bytes",
     "debit_account_debits_pending_minor",
     "debit_account_debits_posted_minor",
     "debit_account_credits_pending_minor",
@@ -58,9 +68,15 @@ pub(crate) const COLUMNS: &[&str] = &[
     "account_debits_posted_minor",
     "account_credits_pending_minor",
     "account_credits_posted_minor",
+    "act_kind",
+    "act_by",
+    "act_why",
+    "act_details",
+    "act_unreadable_bytes",
 ];
 
-/// The names that a payment's context adds, and what an analyst did.
+/// The names of what may tell of persons: a payment's context, a rule's reason with values of it, and
+/// acts as they were journaled.
 pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "channel",
     "device_id",
@@ -69,59 +85,12 @@ pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "merchant_category_code",
     "reference",
     "context_unreadable_bytes",
+    "risk_rule_reason",
     "act",
 ];
 
-/// A value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cell {
-    Number(u64),
-    Text(String),
-    Names(Vec<&'static str>),
-    Bool(bool),
-}
-
-impl From<&str> for Cell {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Cell {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<u64> for Cell {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl Cell {
-    /// As it stands in a table or a CSV file.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Number(number) => number.to_string(),
-            Self::Text(text) => text.clone(),
-            Self::Names(names) => names.join("|"),
-            Self::Bool(yes) => yes.to_string(),
-        }
-    }
-
-    fn put_json(&self, out: &mut impl Write) -> io::Result<()> {
-        match self {
-            Self::Number(number) => write!(out, "{number}"),
-            Self::Text(text) => Ok(serde_json::to_writer(out, text)?),
-            Self::Names(names) => Ok(serde_json::to_writer(out, names)?),
-            Self::Bool(yes) => write!(out, "{yes}"),
-        }
-    }
-}
-
 /// Named cells, in the order of [`COLUMNS`] where they are an event's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Row {
     pub(crate) cells: Vec<(&'static str, Cell)>,
 }
@@ -141,38 +110,46 @@ impl Row {
         out.write_all(if self.cells.is_empty() { b"{}" } else { b"}" })
     }
 
-    /// The row of an event, without its context.
-    pub(crate) fn of_event(time: Timestamp, event: &Event) -> Self {
+    /// The row of an event, without what may tell of persons that take part in it.
+    pub(crate) fn of_event(time: Timestamp, event: &FeedEvent) -> Self {
         let mut row = Self::default();
-        row.put("event_sequence", event.seq().0);
+        row.put("event_sequence", event.event.seq().0);
         row.put("time", time_text(time));
-        match event {
-            Event::Payment(event) => row.put_payment(event),
+        match &event.event {
+            Event::Payment(payment) => row.put_payment(payment, &event.evidence),
             Event::HoldExpired(event) => row.put_expiry(event),
             Event::Account(event) => row.put_account(event),
-            Event::Act(_) => row.put("event", "ACT"),
+            Event::Act(_) => row.put_act(&event.context),
         }
         row
     }
 
-    /// The cells of a payment's context; none where it has none.
+    /// The cells that [`Self::of_event`] leaves out; none where there are none.
     pub(crate) fn of_context(event: &FeedEvent) -> Self {
         let mut row = Self::default();
-        if event.context.is_empty() {
-            return row;
-        }
         if let Event::Act(_) = event.event {
             row.put("act", String::from_utf8_lossy(&event.context).into_owned());
             return row;
         }
-        let Ok(context) = PaymentContext::decode(&event.context[..]) else {
-            row.put("context_unreadable_bytes", event.context.len() as u64);
-            return row;
+        if !event.context.is_empty() {
+            row.put_context(&event.context);
+        }
+        let evidence = Evidence::read(&event.evidence);
+        if let Some(reason) = evidence.and_then(|evidence| evidence.rule_reason) {
+            row.put("risk_rule_reason", reason);
+        }
+        row
+    }
+
+    fn put_context(&mut self, context: &[u8]) {
+        let Ok(context) = PaymentContext::decode(context) else {
+            self.put("context_unreadable_bytes", context.len() as u64);
+            return;
         };
         if context.channel != 0 {
             let channel = Channel::try_from(context.channel).map(|channel| channel.as_str_name());
             let channel = channel.unwrap_or("CHANNEL_UNKNOWN").trim_start_matches("CHANNEL_");
-            row.put("channel", channel);
+            self.put("channel", channel);
         }
         for (name, text) in [
             ("device_id", context.device_id),
@@ -182,10 +159,9 @@ impl Row {
             ("reference", context.reference),
         ] {
             if !text.is_empty() {
-                row.put(name, text);
+                self.put(name, text);
             }
         }
-        row
     }
 
     /// The row of a frame.
@@ -204,7 +180,7 @@ impl Row {
         row
     }
 
-    fn put_payment(&mut self, event: &PaymentEvent) {
+    fn put_payment(&mut self, event: &PaymentEvent, evidence: &[u8]) {
         let PaymentEvent { payment, outcome, verdict, balances, seq: _ } = event;
         self.put("event", "PAYMENT");
         self.put_id("payment_id", payment.id.0);
@@ -243,6 +219,9 @@ impl Row {
         if !verdict.rule.as_str().is_empty() {
             self.put("risk_reason", verdict.rule.as_str());
         }
+        if !evidence.is_empty() {
+            self.put_evidence(evidence);
+        }
         if let Some([debit, credit]) = balances {
             self.put_balances(&DEBIT_BALANCES, debit);
             self.put_balances(&CREDIT_BALANCES, credit);
@@ -277,7 +256,7 @@ impl Row {
         self.put_balances(&ACCOUNT_BALANCES, &account.balances);
     }
 
-    fn put_id(&mut self, name: &'static str, id: u128) {
+    pub(super) fn put_id(&mut self, name: &'static str, id: u128) {
         self.put(name, Uuid::from_u128(id).to_string());
     }
 

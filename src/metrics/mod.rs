@@ -18,7 +18,7 @@ use axum::{Json, Router, extract::State, http::header, response::IntoResponse, r
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use millrace_engine::{EngineStats, Feed, Submitter, UpkeepStats};
-use millrace_risk::policy::RiskCounts;
+use millrace_risk::policy::{RiskCounts, RuleHitCount};
 use millrace_sinks::SinkWatch;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -121,6 +121,13 @@ impl Watched {
             counter!("millrace_risk_attempts_total").absolute(risk.attempts.load(Relaxed));
             counter!("millrace_risk_fallbacks_total").absolute(risk.fell_back.load(Relaxed));
             gauge!("millrace_risk_policy_number").set(risk.policy.load(Relaxed) as f64);
+            let evicted = risk.evicted.load(Relaxed);
+            counter!("millrace_risk_profiles_evicted_total").absolute(evicted);
+            for RuleHitCount { rule, shadow, hits } in risk.rule_hits.totals() {
+                let shadow = if shadow { "true" } else { "false" };
+                counter!("millrace_risk_rule_hits_total", "rule" => rule, "shadow" => shadow)
+                    .absolute(hits);
+            }
         }
         if let Some(bytes) = resident_bytes() {
             gauge!("millrace_process_resident_memory_bytes").set(bytes as f64);
@@ -133,10 +140,20 @@ impl Watched {
     fn status(&self) -> Value {
         let sinks: Vec<_> = self.sinks.iter().map(SinkWatch::status).collect();
         let risk = self.risk.as_ref().map(|risk| {
+            let rule_hits: Vec<_> = risk
+                .rule_hits
+                .totals()
+                .into_iter()
+                .map(|RuleHitCount { rule, shadow, hits }| {
+                    json!({ "rule": rule, "shadow": shadow, "hits": hits })
+                })
+                .collect();
             json!({
                 "attempts": risk.attempts.load(Relaxed),
                 "fallbacks": risk.fell_back.load(Relaxed),
                 "policy_number": risk.policy.load(Relaxed),
+                "profiles_evicted": risk.evicted.load(Relaxed),
+                "rule_hits": rule_hits,
             })
         });
         json!({ "engine": self.engine.as_ref().map(EngineWatch::status), "risk": risk, "sinks": sinks })

@@ -142,10 +142,22 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Attempts that the policy's fallback decided, because its time budget was spent",
     ),
     (
+        Kind::Counter,
+        "millrace_risk_rule_hits_total",
+        Unit::Count,
+        "Attempts since the start that the rule was the first to hold for or, in shadow, held for",
+    ),
+    (
         Kind::Gauge,
         "millrace_risk_policy_number",
         Unit::Count,
         "Number of the policy in force; 0 is none",
+    ),
+    (
+        Kind::Counter,
+        "millrace_risk_profiles_evicted_total",
+        Unit::Count,
+        "Profiles of entities that gave way to another's, since the journal began",
     ),
     (
         Kind::Gauge,

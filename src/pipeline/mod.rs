@@ -247,7 +247,7 @@ fn services(
         inbox: sinks.inbox.clone(),
         audit: sinks.audit.clone(),
         acts: front_door.map(|url| Arc::new(FrontDoor::new(url)) as Arc<dyn Acts>),
-        catalogue: policy.library().map(|library| Arc::clone(library.catalogue())),
+        policies: policy.library().cloned(),
         ..Services::new(Arc::clone(model))
     })
 }

@@ -4,7 +4,7 @@
 //! where the ledger stops at the first it meets; it copies the whole state to take a group back,
 //! where the ledger undoes postings; and it looks at every hold when time passes.
 //!
-//! [`reasons`] lists what speaks against a payment, [`posting`] does what nothing speaks against.
+//! `reasons` lists what speaks against a payment, `posting` does what nothing speaks against.
 
 mod posting;
 mod reasons;

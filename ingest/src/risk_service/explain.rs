@@ -50,6 +50,7 @@ impl Risks {
             contributions: contributions.collect(),
             review: wire::review(&decided),
             fraud_report: report.as_ref().map(wire::report),
+            rule_reason: evidence.rule_reason.unwrap_or_default(),
         })
     }
 

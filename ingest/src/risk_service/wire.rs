@@ -24,6 +24,7 @@ pub(super) fn deed(deed: &Deed) -> v1::Deed {
 pub(super) fn review(decided: &Decided) -> Option<v1::Review> {
     let standing = decided.standing.as_ref()?;
     let event = &decided.event;
+    let evidence = decided.evidence.as_ref();
     let kind = match standing.kind {
         ReviewKind::Review => v1::ReviewKind::Review,
         ReviewKind::Challenge => v1::ReviewKind::Challenge,
@@ -49,7 +50,8 @@ pub(super) fn review(decided: &Decided) -> Option<v1::Review> {
             approve: resolution.approve,
             deed: Some(deed(&resolution.deed)),
         }),
-        score: decided.evidence.as_ref().and_then(|evidence| evidence.score),
+        score: evidence.and_then(|evidence| evidence.score),
+        rule_reason: evidence.and_then(|it| it.rule_reason.clone()).unwrap_or_default(),
     })
 }
 

@@ -52,6 +52,7 @@ async fn bank(visible: u64) -> Bank {
             Reason { feature: 1, value: 3.0, contribution: 0.5 },
             Reason { feature: 7, value: 0.5, contribution: -0.25 },
         ],
+        rule_reason: Some("200.00 is large".to_owned()),
         ..Evidence::default()
     };
     let mut gate = Suspicious { evidence: Vec::new() };
@@ -370,7 +371,12 @@ async fn explanations_name_what_moved_the_score() {
     let found = explain(7).await;
     assert_eq!((found.policy_number, found.score), (1, Some(0.75)));
     assert_eq!(names(&found), [(1, String::new(), 0.5), (7, String::new(), -0.25)]);
-    assert_eq!(found.review.unwrap().kind(), v1::ReviewKind::Challenge);
+    assert_eq!(found.rule_reason, "200.00 is large");
+    let review = found.review.unwrap();
+    assert_eq!(
+        (review.kind(), &*review.rule_reason),
+        (v1::ReviewKind::Challenge, "200.00 is large")
+    );
     let name = bank.shelf.put(b"one").unwrap();
     bank.risk().await.set_policy(set(&name)).await.unwrap();
     let found = explain(7).await;

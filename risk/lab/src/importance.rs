@@ -24,9 +24,9 @@ pub struct Importance {
 /// The shares of features, the greatest first. Of many rows, some are taken, evenly.
 #[must_use]
 pub fn importance(model: &Model, rows: &[f32]) -> Vec<Importance> {
-    let stride = model.features().len();
+    let (stride, features) = (model.row_len(), model.features().len());
     let step = (rows.len() / stride).div_ceil(ROWS_MAX).max(1);
-    let (mut sizes, mut moved) = (vec![0.0; stride], vec![0.0; stride]);
+    let (mut sizes, mut moved) = (vec![0.0; features], vec![0.0; features]);
     for row in rows.chunks_exact(stride).step_by(step) {
         model.contributions(row, &mut moved);
         sizes.iter_mut().zip(&moved).for_each(|(size, by)| *size += f64::from(by.abs()));
@@ -54,7 +54,7 @@ pub fn permute(
     features: &mut [Importance],
     progress: &mut dyn FnMut(usize),
 ) -> Result<(), MetricError> {
-    let stride = model.features().len();
+    let stride = model.row_len();
     let mut scores = vec![0.0; is_fraud.len()];
     let mut precision = |rows: &[f32]| {
         model.score(rows, &mut scores);
@@ -64,9 +64,10 @@ pub fn permute(
     let mut shuffled = rows.to_vec();
     let order = shuffled_order(is_fraud.len(), seed);
     for (done, it) in features.iter_mut().enumerate() {
-        let Some(place) = model.features().iter().position(|name| *name == it.feature) else {
+        let Some(feature) = model.features().iter().position(|name| *name == it.feature) else {
             continue;
         };
+        let place = model.place_of(feature);
         for (row, from) in shuffled.chunks_exact_mut(stride).zip(&order) {
             row[place] = rows[from * stride + place];
         }

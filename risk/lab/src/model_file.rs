@@ -7,9 +7,9 @@
 use std::{fs, path::Path};
 
 use millrace_risk::{
-    features::{Catalogue, CatalogueError},
+    features::Catalogue,
     model::{
-        Link, Model, ModelError,
+        CATALOGUE_SETTING, Link, Model, ModelError,
         import::{ImportError, import},
     },
     reasons,
@@ -18,7 +18,6 @@ use serde::Serialize;
 
 use crate::data::LabelDelay;
 
-const CATALOGUE: &str = "catalogue";
 const LABEL_DELAY: &str = "label_delay";
 
 /// Longest catalogue that fits into a model: what the format has room for.
@@ -27,9 +26,9 @@ const CATALOGUE_LEN_MAX: usize = u16::MAX as usize;
 /// A model and the catalogue that its rows are made by.
 #[derive(Clone, Debug)]
 pub struct ModelFile {
-    /// The model.
+    /// The model, for rows of the catalogue.
     pub model: Model,
-    /// The catalogue.
+    /// The catalogue; it may have more than the model needs.
     pub catalogue: Catalogue,
     /// When labels were known in training, if that is told.
     pub label_delay: Option<LabelDelay>,
@@ -61,14 +60,6 @@ pub enum ModelFileError {
         file: String,
         /// What is wrong.
         error: ImportError,
-    },
-    /// The catalogue in it can't be read by this release.
-    #[error("{file}: the catalogue in the model can't be read; train the model again: {error}")]
-    Catalogue {
-        /// Its path.
-        file: String,
-        /// What is wrong with it.
-        error: CatalogueError,
     },
     /// None in it, and none named.
     #[error(
@@ -104,9 +95,9 @@ impl ModelFile {
             return Err(ModelFileError::CatalogueTooLong { bytes: text.len() });
         }
         let mut facts = model.facts().clone();
-        facts.settings.retain(|(name, _)| name != CATALOGUE && name != LABEL_DELAY);
+        facts.settings.retain(|(name, _)| name != CATALOGUE_SETTING && name != LABEL_DELAY);
         facts.settings.push((LABEL_DELAY.to_owned(), label_delay.to_string()));
-        facts.settings.push((CATALOGUE.to_owned(), text.to_owned()));
+        facts.settings.push((CATALOGUE_SETTING.to_owned(), text.to_owned()));
         model = model.with_facts(facts).with_catalogue(catalogue.digest());
         Ok(model)
     }
@@ -115,7 +106,8 @@ impl ModelFile {
     /// the one in the file.
     ///
     /// # Errors
-    /// When it can't be read, is no model, is damaged, or has other features than the catalogue.
+    /// When it can't be read, is no model, is damaged, or needs a feature that the catalogue lacks or
+    /// means something else by.
     pub fn load(path: &Path, catalogue: Option<Catalogue>) -> Result<Self, ModelFileError> {
         let file = path.display().to_string();
         let bytes =
@@ -137,31 +129,24 @@ impl ModelFile {
             Err(error) => return Err(ModelFileError::Model { file, error }),
             Ok(model) => model,
         };
-        let told = |name: &str| {
-            let settings = &model.facts().settings;
-            settings.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+        let wrong = |error| ModelFileError::Model { file: file.clone(), error };
+        let settings = &model.facts().settings;
+        let label_delay = settings.iter().find(|(name, _)| name == LABEL_DELAY);
+        let label_delay = label_delay.and_then(|(_, delay)| delay.parse().ok());
+        let catalogue = match catalogue {
+            Some(catalogue) => Some(catalogue),
+            None => model.own_catalogue().map_err(wrong)?,
         };
-        let label_delay = told(LABEL_DELAY).and_then(|delay| delay.parse().ok());
-        let catalogue = match (catalogue, told(CATALOGUE)) {
-            (Some(catalogue), _) => catalogue,
-            (None, Some(text)) => match Catalogue::parse(text) {
-                Ok(catalogue) => catalogue,
-                Err(error) => return Err(ModelFileError::Catalogue { file, error }),
-            },
-            (None, None) => return Err(ModelFileError::NoCatalogue { file }),
-        };
-        let names = catalogue.features().iter().map(|feature| feature.name.as_str());
-        match model.check_catalogue(names, &catalogue.digest()) {
-            Ok(()) => Ok(Self { model, catalogue, label_delay }),
-            Err(error) => Err(ModelFileError::Model { file, error }),
-        }
+        let Some(catalogue) = catalogue else { return Err(ModelFileError::NoCatalogue { file }) };
+        let model = model.fitted_to(&catalogue).map_err(wrong)?;
+        Ok(Self { model, catalogue, label_delay })
     }
 
     /// Settings for people: all that were told but the catalogue's text.
     pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
         let settings = self.model.facts().settings.iter();
         settings
-            .filter(|(name, _)| name != CATALOGUE)
+            .filter(|(name, _)| name != CATALOGUE_SETTING)
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
@@ -194,16 +179,19 @@ impl ModelFile {
     /// When the row is none of the catalogue's.
     #[must_use]
     pub fn reasons(&self, row: &[f32], most: usize) -> Vec<Reason> {
-        let mut moved = vec![0.0; row.len()];
+        let mut moved = vec![0.0; self.model.features().len()];
         self.model.contributions(row, &mut moved);
         if matches!(self.model.link(), Link::Anomaly { .. }) {
             moved.iter_mut().for_each(|by| *by = -*by);
         }
-        let reason = |(place, share): (usize, f32)| Reason {
-            feature: self.catalogue.features()[place].name.clone(),
-            value: Some(row[place]).filter(|value| value.is_finite()),
-            share,
-            words: reasons::in_words(&self.catalogue, place, row),
+        let reason = |(feature, share): (usize, f32)| {
+            let place = self.model.place_of(feature);
+            Reason {
+                feature: self.model.features()[feature].clone(),
+                value: Some(row[place]).filter(|value| value.is_finite()),
+                share,
+                words: reasons::in_words(&self.catalogue, place, row),
+            }
         };
         reasons::strongest(&moved, most).into_iter().map(reason).collect()
     }

@@ -1,5 +1,7 @@
 //! What can be wrong with a model, each a sentence for who uploads, trains or imports it.
 
+use crate::features::{CatalogueError, catalogue::Difference};
+
 /// Why a model is refused. What runs stays in force.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ModelError {
@@ -82,13 +84,30 @@ pub enum ModelError {
          it again"
     )]
     Calibration,
-    /// The catalogue in force has other features.
+    /// The catalogue lacks a feature of the model.
     #[error(
-        "the model was trained on other features than the catalogue in force: {difference}; train it \
-         again, or put its catalogue in force"
+        "the model needs the feature {feature:?}, and the catalogue has none of that name: add it as \
+         it was when the model was trained, or train the model again on this catalogue"
     )]
-    OtherFeatures {
-        /// In words, the first that differ.
-        difference: String,
+    NoFeature {
+        /// Its name.
+        feature: String,
     },
+    /// A feature of the model means something else in the catalogue.
+    #[error(
+        "the model was trained on another {:?} than the catalogue has: {} is {} in the model and {} in \
+         the catalogue. Keep the feature as the model knows it and give the new one a name of its own, \
+         or train the model again on this catalogue",
+        _0.feature, _0.what, _0.own, _0.other
+    )]
+    OtherMeaning(Box<Difference>),
+    /// The model's catalogue is another one, and it is not in its file.
+    #[error(
+        "the model was trained on another catalogue, and its file does not tell which: train it again \
+         with `millrace risk train`, which puts the catalogue into the file"
+    )]
+    OtherCatalogue,
+    /// The catalogue in the file can't be read.
+    #[error("the catalogue in the model can't be read; train the model again: {0}")]
+    Catalogue(CatalogueError),
 }

@@ -85,7 +85,10 @@ impl FlatNode {
 /// The trees, one after another, each breadth first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Forest {
+    /// Of the model's features.
     pub(super) columns: Vec<Column>,
+    /// The same columns, of the numbers of a row: where each is read.
+    read: Vec<Column>,
     pub(super) nodes: Vec<FlatNode>,
     /// Of each tree, its root's index and its depth.
     pub(super) roots: Vec<(u32, u32)>,
@@ -149,7 +152,16 @@ impl Forest {
             steps.extend(nodes[root as usize..end].iter().map(|node| Step::new(node, root)));
         }
         let hops = nodes.iter().map(Hop::new).collect();
-        Self { columns, nodes, roots, base, steps, values, hops, shallow }
+        let read = columns.clone();
+        Self { columns, read, nodes, roots, base, steps, values, hops, shallow }
+    }
+
+    /// The same, for rows that have the features in these places.
+    pub(super) fn reading(mut self, places: &[u32]) -> Self {
+        let place =
+            |column: &Column| Column { feature: places[column.feature as usize], ..*column };
+        self.read = self.columns.iter().map(place).collect();
+        self
     }
 
     /// Writes each row's sum.
@@ -180,7 +192,7 @@ impl Forest {
         if tile_len > 0 {
             let tiles = tiles.chunks_exact_mut(tile_len);
             for (tile, rows) in tiles.zip(rows.chunks(LANES * stride)) {
-                fill_tile(&self.columns, rows, stride, tile);
+                fill_tile(&self.read, rows, stride, tile);
             }
         }
         for &(root, depth) in &self.roots {
@@ -220,7 +232,7 @@ impl Forest {
     /// One row, through several trees at a time.
     fn sum_by_hops(&self, hops: &[Hop], row: &[f32]) -> f64 {
         let mut numbers = [0; HOP_COLUMNS_MAX];
-        self.columns.iter().zip(&mut numbers).for_each(|(column, number)| *number = column.of(row));
+        self.read.iter().zip(&mut numbers).for_each(|(column, number)| *number = column.of(row));
         let mut sum = self.base;
         for trees in self.roots.chunks(TREES_ABREAST) {
             let mut at = [trees[0].0; TREES_ABREAST];
@@ -242,7 +254,7 @@ impl Forest {
 
     /// The same for forests that have too many columns or nodes for hops.
     fn sum_by_nodes(&self, row: &[f32]) -> f64 {
-        let numbers: Vec<_> = self.columns.iter().map(|column| column.of(row)).collect();
+        let numbers: Vec<_> = self.read.iter().map(|column| column.of(row)).collect();
         let leaf = |&(root, depth): &(u32, u32)| {
             (0..depth).fold(&self.nodes[root as usize], |node, _| {
                 let right =
@@ -259,8 +271,12 @@ impl Forest {
         for &(root, depth) in &self.roots {
             let mut node = &self.nodes[root as usize];
             for _ in 0..depth {
-                let Some(column) = self.columns.get(node.column as usize) else { break };
-                let right = u32::from(column.of(row) > node.threshold);
+                let column = node.column as usize;
+                let Some((column, read)) = self.columns.get(column).zip(self.read.get(column))
+                else {
+                    break;
+                };
+                let right = u32::from(read.of(row) > node.threshold);
                 let child = &self.nodes[(node.left + right) as usize];
                 moved[column.feature as usize] += f64::from(child.value) - f64::from(node.value);
                 node = child;
@@ -308,7 +324,7 @@ impl WithSimd for ShallowSums<'_> {
         let Self { forest, shallow, rows, stride, sums } = self;
         let mut tile = vec![0; forest.columns.len() * LANES];
         for (rows, sums) in rows.chunks(LANES * stride).zip(sums.chunks_mut(LANES)) {
-            fill_tile(&forest.columns, rows, stride, &mut tile);
+            fill_tile(&forest.read, rows, stride, &mut tile);
             let tile_sums = shallow.sum_tile(&mut tile, forest.base);
             sums.copy_from_slice(&tile_sums[..sums.len()]);
         }

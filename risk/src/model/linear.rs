@@ -17,6 +17,8 @@ pub struct Term {
 pub(super) struct Linear {
     pub(super) terms: Vec<Term>,
     pub(super) intercept: f64,
+    /// Where a row has each term's value; none where it has the terms' values alone, in their order.
+    places: Option<Vec<u32>>,
 }
 
 impl Linear {
@@ -26,18 +28,33 @@ impl Linear {
             parts.iter().all(|part| part.is_finite() && part.abs() < 1e100) && t.scale > 0.0
         };
         match terms.iter().position(|term| !right(term)) {
-            None if intercept.is_finite() => Ok(Self { terms, intercept }),
+            None if intercept.is_finite() => Ok(Self { terms, intercept, places: None }),
             place => Err(ModelError::Weight { place }),
         }
     }
 
-    pub(super) fn sum(&self, row: &[f32]) -> f64 {
-        self.terms.iter().zip(row).fold(self.intercept, |sum, (term, value)| sum + term.of(*value))
+    /// The same, for rows that have the values of its terms in these places.
+    pub(super) fn reading(self, places: &[u32]) -> Self {
+        let in_order = places.iter().copied().eq(0..places.len() as u32);
+        Self { places: (!in_order).then(|| places.to_vec()), ..self }
     }
 
+    pub(super) fn sum(&self, row: &[f32]) -> f64 {
+        let add = |sum, (term, value): (&Term, f32)| sum + term.of(value);
+        match &self.places {
+            None => self.terms.iter().zip(row.iter().copied()).fold(self.intercept, add),
+            Some(places) => {
+                let values = places.iter().map(|place| row[*place as usize]);
+                self.terms.iter().zip(values).fold(self.intercept, add)
+            }
+        }
+    }
+
+    /// By term, wherever the row has its value.
     pub(super) fn contributions(&self, row: &[f32], moved: &mut [f64]) {
-        for ((moved, term), value) in moved.iter_mut().zip(&self.terms).zip(row) {
-            *moved += term.of(*value);
+        for (number, (moved, term)) in moved.iter_mut().zip(&self.terms).enumerate() {
+            let place = self.places.as_ref().map_or(number, |places| places[number] as usize);
+            *moved += term.of(row[place]);
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! Guarantees that a score is a number of 0 to 1 whatever the row, and a function of the row and the
 //! model's bytes alone: the same on every machine, alone or in a block. A row is one `f32` per
-//! feature of the model, in its order; NaN is a missing value.
+//! feature of the model, in its order, or, once it was fitted to a catalogue, one per feature of that
+//! catalogue; NaN is a missing value.
 
 mod calibration;
 mod column;
 mod error;
 mod exp;
 mod facts;
+mod fit;
 mod forest;
 mod format;
 pub mod import;
@@ -20,11 +22,12 @@ mod tree;
 pub use calibration::{Calibration, Link};
 pub use error::ModelError;
 pub use facts::TrainingFacts;
+pub use fit::CATALOGUE_SETTING;
 pub use format::VERSION;
 pub use linear::Term;
 pub use tree::{Missing, Node, Side, Tree, threshold};
 
-use self::{forest::Forest, linear::Linear};
+use self::{fit::Rows, forest::Forest, linear::Linear};
 
 /// Most features that a model can have.
 pub const FEATURES_MAX: usize = 4_096;
@@ -71,6 +74,7 @@ pub struct Model {
     kind: Kind,
     features: Vec<String>,
     catalogue: [u8; 32],
+    rows: Rows,
     scorer: Scorer,
     link: Link,
     calibration: Calibration,
@@ -115,6 +119,7 @@ impl Model {
         let (calibration, facts) = (Calibration::None, TrainingFacts::default());
         Self {
             kind: Kind::Logistic,
+            rows: Rows::own(features.len()),
             features,
             catalogue: [0; 32],
             scorer,
@@ -162,7 +167,7 @@ impl Model {
         self.kind
     }
 
-    /// Names of its features, in the order of a row.
+    /// Names of its features, in its own order: that of [`Self::contributions`].
     #[must_use]
     pub fn features(&self) -> &[String] {
         &self.features
@@ -201,40 +206,13 @@ impl Model {
         }
     }
 
-    /// Whether rows of this catalogue are this model's rows. A model whose catalogue isn't known is
-    /// held against the names only.
-    ///
-    /// # Errors
-    /// [`ModelError::OtherFeatures`], with what differs first.
-    pub fn check_catalogue<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-        digest: &[u8; 32],
-    ) -> Result<(), ModelError> {
-        let other = |difference| Err(ModelError::OtherFeatures { difference });
-        let names: Vec<_> = names.into_iter().collect();
-        if let Some(name) = self.features.iter().find(|name| !names.contains(&name.as_str())) {
-            return other(format!("the catalogue has no {name:?}"));
-        }
-        if let Some(name) = names.iter().find(|name| !self.features.iter().any(|f| f == *name)) {
-            return other(format!("the model has no {name:?}"));
-        }
-        if let Some(place) = self.features.iter().zip(&names).position(|(a, b)| a != b) {
-            return other(format!("the order differs from {:?} on", self.features[place]));
-        }
-        if self.catalogue != [0; 32] && self.catalogue != *digest {
-            return other("the names are the same, what they mean is not".to_owned());
-        }
-        Ok(())
-    }
-
     /// Writes each row's score, the calibrated probability of fraud.
     ///
     /// # Panics
-    /// When `rows` isn't as long as `scores` times the number of features.
+    /// When `rows` isn't as long as `scores` times [`Self::row_len`].
     pub fn score(&self, rows: &[f32], scores: &mut [f32]) {
         let mut sums = [0.0; BLOCK];
-        let stride = self.features.len();
+        let stride = self.row_len();
         assert_eq!(rows.len(), scores.len() * stride, "each score has a row");
         for (rows, scores) in rows.chunks(BLOCK * stride).zip(scores.chunks_mut(BLOCK)) {
             let sums = &mut sums[..scores.len()];
@@ -250,7 +228,7 @@ impl Model {
     /// # Panics
     /// As [`Self::score`].
     pub fn score_raw(&self, rows: &[f32], sums: &mut [f64]) {
-        let stride = self.features.len();
+        let stride = self.row_len();
         assert_eq!(rows.len(), sums.len() * stride, "each sum has a row");
         match &self.scorer {
             Scorer::Forest(forest) => forest.sum(rows, stride, sums),
@@ -266,11 +244,12 @@ impl Model {
     /// add up to the difference. For an isolation forest, a lower sum is the higher score.
     ///
     /// # Panics
-    /// When either isn't as long as the list of features.
+    /// When the row is not [`Self::row_len`] long, or there isn't one contribution per feature of the
+    /// model.
     pub fn contributions(&self, row: &[f32], contributions: &mut [f32]) {
-        let stride = self.features.len();
-        assert!(row.len() == stride && contributions.len() == stride, "one of each per feature");
-        let mut moved = vec![0.0; stride];
+        assert_eq!(row.len(), self.row_len(), "a row has what the model's rows have");
+        assert_eq!(contributions.len(), self.features.len(), "one per feature of the model");
+        let mut moved = vec![0.0; contributions.len()];
         match &self.scorer {
             Scorer::Forest(forest) => forest.contributions(row, &mut moved),
             Scorer::Linear(linear) => linear.contributions(row, &mut moved),

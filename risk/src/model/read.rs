@@ -7,6 +7,7 @@ use millrace_ledger::Timestamp;
 use super::{
     Calibration, Kind, Link, Model, ModelError, Scorer, Term, TrainingFacts, Tree, check_names,
     column::{Column, Form, key},
+    fit::Rows,
     forest::{COLUMNS_MAX, FlatNode, Forest},
     format::{DIGEST_LEN, HEADER_LEN, LEAF, MAGIC, VERSION},
     linear::Linear,
@@ -54,9 +55,9 @@ impl Model {
         if reader.offset != reader.bytes.len() {
             return Err(reader.wrong("the model should end here"));
         }
-        let Header { kind, catalogue, link, .. } = header;
-        Self { kind, features, catalogue, scorer, link: link.check()?, calibration, facts }
-            .checked()
+        let Header { kind, catalogue, .. } = header;
+        let (link, rows) = (header.link.check()?, Rows::own(features.len()));
+        Self { kind, features, catalogue, rows, scorer, link, calibration, facts }.checked()
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Library {
     shelf: Shelf,
     catalogue: Arc<Catalogue>,
     compiled: Arc<Mutex<HashMap<String, Arc<Compiled>>>>,
+    /// Of policies whose decisions were explained.
+    explained: Arc<Mutex<HashMap<String, Arc<Catalogue>>>>,
 }
 
 /// Policies that are kept compiled.
@@ -73,7 +75,7 @@ impl Library {
     /// Policies over this shelf, for rows of this catalogue.
     #[must_use]
     pub fn new(shelf: Shelf, catalogue: Arc<Catalogue>) -> Self {
-        Self { shelf, catalogue, compiled: Arc::default() }
+        Self { shelf, catalogue, compiled: Arc::default(), explained: Arc::default() }
     }
 
     /// The shelf.
@@ -179,14 +181,36 @@ impl Library {
             .map_err(|_| format!("{what} {name} is no text. Upload the right file"))
     }
 
+    /// A model for rows of the catalogue that is running.
     fn model(&self, name: &str, what: &str) -> Result<Model, String> {
-        let wrong = |error: &dyn std::fmt::Display| format!("{what} {name}: {error}");
-        let model = Model::from_bytes(&self.bytes(name, what)?).map_err(|it| wrong(&it))?;
-        let names = self.catalogue.features().iter().map(|feature| feature.name.as_str());
-        model.check_catalogue(names, &self.catalogue.digest()).map_err(|error| {
-            wrong(&format!("{error}. Train it on the catalogue that this server runs"))
-        })?;
-        Ok(model)
+        let bytes = self.bytes(name, what)?;
+        let model = Model::from_bytes(&bytes).and_then(|it| it.fitted_to(&self.catalogue));
+        model.map_err(|error| format!("{what} {name}: {error}"))
+    }
+
+    /// The features that reasons of this policy are numbered by: those of its model, in the model's
+    /// order, as they were when it was trained. So a number in the journal keeps its name, whatever
+    /// becomes of the catalogue that is running. `None` where the policy has no model, or is not
+    /// whole on the shelf any more.
+    #[must_use]
+    pub fn catalogue_of(&self, policy: &str) -> Option<Arc<Catalogue>> {
+        let policy = policy.to_ascii_lowercase();
+        // Whoever panicked with the lock left a whole map.
+        let kept = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(catalogue) = kept().get(&policy) {
+            return Some(catalogue.clone());
+        }
+        let document = PolicyDocument::parse(&self.text(&policy, "policy").ok()?).ok()?;
+        let model = Model::from_bytes(&self.shelf.get(&document.model?).ok()?).ok()?;
+        let own = model.own_catalogue().ok()?;
+        let catalogue = own.as_ref().unwrap_or(&self.catalogue).selected(model.features())?;
+        let catalogue = Arc::new(catalogue);
+        let mut kept = kept();
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(policy, catalogue.clone());
+        Some(catalogue)
     }
 
     fn list(&self, list: &super::document::ListDocument) -> Result<List, String> {

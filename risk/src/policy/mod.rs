@@ -12,6 +12,7 @@
 mod attempt;
 mod compiled;
 mod document;
+mod hits;
 mod scoring;
 
 use std::sync::{
@@ -25,7 +26,8 @@ use millrace_ledger::{
 
 use self::{
     attempt::CONTEXT_KEYS,
-    scoring::{Scoring, stricter},
+    hits::HitCounters,
+    scoring::{Deciding, Scoring, stricter},
 };
 pub use self::{
     compiled::{Compiled, Library, TEXTS, vocabulary},
@@ -33,6 +35,7 @@ pub use self::{
         BudgetDocument, Fallback, HoldDocument, ListDocument, PolicyDocument, SegmentDocument,
         Thresholds,
     },
+    hits::{RuleHitCount, RuleHits},
 };
 use crate::{
     RiskConfig, RiskConfigError,
@@ -52,6 +55,10 @@ pub struct RiskCounts {
     pub fell_back: AtomicU64,
     /// Number of the policy in force; 0 is none.
     pub policy: AtomicU64,
+    /// Times that an entity's profile gave way to another's, since the journal began.
+    pub evicted: AtomicU64,
+    /// Hits of rules, of this policy and of those before it.
+    pub rule_hits: RuleHits,
 }
 
 /// Decides about payments. See the module's documentation.
@@ -62,6 +69,8 @@ pub struct Policy {
     library: Option<Library>,
     in_force: InForce,
     compiled: Option<Arc<Compiled>>,
+    /// Of the compiled policy's rules, among `counts`.
+    hits: HitCounters,
     counts: Arc<RiskCounts>,
     /// What of a snapshot is to be handed out next.
     stage: Stage,
@@ -119,6 +128,7 @@ impl Policy {
             library,
             in_force: InForce::default(),
             compiled: None,
+            hits: HitCounters::default(),
             counts: Arc::default(),
             stage: Stage::Done,
             restored_profiles: false,
@@ -135,6 +145,12 @@ impl Policy {
     #[must_use]
     pub fn counts(&self) -> Arc<RiskCounts> {
         self.counts.clone()
+    }
+
+    /// From here on this one decides.
+    fn decide_by(&mut self, compiled: Arc<Compiled>) {
+        self.hits = self.counts.rule_hits.counters(compiled.rules.as_ref());
+        self.compiled = Some(compiled);
     }
 
     fn take_in_force(&mut self, name: &str) {
@@ -175,10 +191,13 @@ pub fn unknown_context_keys(catalogue: &Catalogue) -> Vec<String> {
 impl Gate for Policy {
     fn judge(&mut self, judged: Judged<'_>) -> Verdict {
         let by_limit = self.velocity.judge(judged);
-        match &self.scoring {
-            Some(scoring) => stricter(by_limit, scoring.verdict(judged.position)),
-            None => by_limit,
+        let Some(scoring) = &mut self.scoring else { return by_limit };
+        let by_policy = scoring.verdict(judged.position);
+        let verdict = stricter(by_limit, by_policy);
+        if verdict == by_policy {
+            scoring.verdict_stands(judged.position);
         }
+        verdict
     }
 
     fn observe(&mut self, judged: Judged<'_>) {
@@ -196,13 +215,16 @@ impl Gate for Policy {
     }
 
     fn look_ahead(&mut self, block: &Block<'_>) {
-        let Self { scoring: Some(scoring), velocity, compiled, in_force, counts, .. } = self else {
+        let Self { scoring: Some(scoring), velocity, compiled, in_force, counts, hits, .. } = self
+        else {
             return;
         };
-        let policy = compiled.as_deref().map(|compiled| (compiled, in_force.number));
+        let number = in_force.number;
+        let deciding = compiled.as_deref().map(|policy| Deciding { policy, number, hits });
         let is_exempt = |payment: &Payment| velocity.is_exempt(payment);
-        let fell_back = scoring.look_ahead(block, is_exempt, policy);
-        if policy.is_some() {
+        let fell_back = scoring.look_ahead(block, is_exempt, deciding);
+        counts.evicted.store(scoring.profiles.counts().evicted, Relaxed);
+        if deciding.is_some() {
             counts.attempts.fetch_add(block.positions.len() as u64, Relaxed);
             counts.fell_back.fetch_add(fell_back, Relaxed);
         }
@@ -232,7 +254,8 @@ impl Gate for Policy {
         match &read.act {
             ActKind::SetPolicy { policy } => {
                 let library = self.library.as_ref().ok_or_else(off)?;
-                self.compiled = Some(library.compile(policy).map_err(GateActError)?);
+                let compiled = library.compile(policy).map_err(GateActError)?;
+                self.decide_by(compiled);
             }
             ActKind::Upload { .. }
             | ActKind::Label(_)
@@ -254,6 +277,9 @@ impl Gate for Policy {
     }
 
     fn recovered(&mut self) -> Result<(), GateActError> {
+        if let Some(scoring) = &self.scoring {
+            self.counts.evicted.store(scoring.profiles.counts().evicted, Relaxed);
+        }
         let Some(library) = self.library.as_ref().filter(|_| self.in_force.number > 0) else {
             return Ok(());
         };
@@ -265,7 +291,7 @@ impl Gate for Policy {
                  without it, on limits alone"
             ))
         })?;
-        self.compiled = Some(compiled);
+        self.decide_by(compiled);
         Ok(())
     }
 

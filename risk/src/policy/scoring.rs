@@ -18,13 +18,14 @@ use uuid::{Uuid, fmt::Hyphenated};
 use super::{
     attempt::{self, Context, Reader},
     compiled::{Compiled, TEXTS},
+    hits::HitCounters,
 };
 use crate::{
     acts::LabelAct,
-    evidence::{Evidence, REASONS_MAX, Reason},
+    evidence::{self, Evidence, REASONS_MAX, Reason},
     features::{Attempt, EntityKey, Label, Profiles},
-    model::Link,
-    rules::{RuleAction, RuleInput},
+    model::{Link, Model},
+    rules::{RuleAction, RuleCounts, RuleInput, RuleSet},
 };
 
 /// Rows that are scored in one go, by one thread.
@@ -35,6 +36,17 @@ const CHUNK_ROWS: usize = 256;
 struct Said {
     verdict: Verdict,
     evidence: Range<u32>,
+    /// In `rule_reasons`, where a rule made the verdict. It becomes evidence once the verdict counts.
+    rule_reason: Range<u32>,
+}
+
+/// What decides about a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deciding<'a> {
+    pub(super) policy: &'a Compiled,
+    pub(super) number: u16,
+    /// Of the policy's rules.
+    pub(super) hits: &'a HitCounters,
 }
 
 /// Scores attempts, and remembers what it said of those of the request that is being decided.
@@ -47,6 +59,7 @@ pub(super) struct Scoring {
     places: Vec<u32>,
     said: Vec<Said>,
     evidence: Vec<u8>,
+    rule_reasons: String,
     pub(super) spent: Duration,
     columns: usize,
     /// Kept for their memory: of the block before, the keys of its entities, its rows, and what was
@@ -85,6 +98,7 @@ impl Scoring {
             places: Vec::new(),
             said: Vec::new(),
             evidence: Vec::new(),
+            rule_reasons: String::new(),
             spent: Duration::ZERO,
             keys: Vec::new(),
             rows: Vec::new(),
@@ -97,6 +111,7 @@ impl Scoring {
         self.places.resize(payments, 0);
         self.said.clear();
         self.evidence.clear();
+        self.rule_reasons.clear();
         self.spent = Duration::ZERO;
     }
 
@@ -106,14 +121,29 @@ impl Scoring {
     }
 
     pub(super) fn evidence(&self, position: u32) -> &[u8] {
-        self.said(position).map_or(&[], |said| {
-            &self.evidence[said.evidence.start as usize..said.evidence.end as usize]
-        })
+        self.said(position).map_or(&[], |said| &self.evidence[places(&said.evidence)])
+    }
+
+    /// The verdict on this attempt stands: if a rule made it, its reason belongs to the evidence.
+    pub(super) fn verdict_stands(&mut self, position: u32) {
+        let Some(place) = self.place(position) else { return };
+        let Some(said) = self.said.get_mut(place).filter(|said| !said.rule_reason.is_empty())
+        else {
+            return;
+        };
+        let reason = &self.rule_reasons[places(&std::mem::take(&mut said.rule_reason))];
+        let start = self.evidence.len();
+        self.evidence.extend_from_within(places(&said.evidence));
+        evidence::put_rule_reason(&mut self.evidence, start, reason);
+        said.evidence = start as u32..self.evidence.len() as u32;
+    }
+
+    fn place(&self, position: u32) -> Option<usize> {
+        (self.places.get(position as usize).copied().unwrap_or(0) as usize).checked_sub(1)
     }
 
     fn said(&self, position: u32) -> Option<&Said> {
-        let place = self.places.get(position as usize).copied().unwrap_or(0);
-        self.said.get((place as usize).checked_sub(1)?)
+        self.said.get(self.place(position)?)
     }
 
     /// Reads and counts the features of attempts: makes their rows.
@@ -155,7 +185,7 @@ impl Scoring {
         &mut self,
         block: &Block<'_>,
         is_exempt: impl Fn(&Payment) -> bool,
-        policy: Option<(&Compiled, u16)>,
+        deciding: Option<Deciding<'_>>,
     ) -> u64 {
         let Block { payments, positions, contexts, at } = *block;
         let attempt = |position: &u32| {
@@ -170,7 +200,7 @@ impl Scoring {
             payments.push(payment);
         }
         self.observe(&payments, at);
-        let Some((policy, number)) = policy else { return 0 };
+        let Some(Deciding { policy, number, hits }) = deciding else { return 0 };
         let began = Instant::now();
         let budget = match policy.document.budget.request_ms {
             0 => None,
@@ -180,7 +210,7 @@ impl Scoring {
         drafts.clear();
         drafts.resize(payments.len(), Draft::default());
         let rows = Rows { payments, values: &self.rows, columns: self.columns, at };
-        rows.score(policy, self.threads.as_deref(), &mut drafts, &|| {
+        rows.score(policy, hits, self.threads.as_deref(), &mut drafts, &|| {
             budget.is_none_or(|budget| began.elapsed() < budget)
         });
         self.spent += began.elapsed();
@@ -188,10 +218,13 @@ impl Scoring {
         for (position, Draft { verdict, evidence }) in places.into_iter().zip(&mut drafts) {
             evidence.policy = number;
             fell_back += u64::from(evidence.fell_back);
+            let reasons_start = self.rule_reasons.len() as u32;
+            self.rule_reasons.push_str(&evidence.rule_reason.take().unwrap_or_default());
+            let rule_reason = reasons_start..self.rule_reasons.len() as u32;
             let start = self.evidence.len() as u32;
             evidence.put(&mut self.evidence);
-            let end = self.evidence.len() as u32;
-            self.said.push(Said { verdict: *verdict, evidence: start..end });
+            let evidence = start..self.evidence.len() as u32;
+            self.said.push(Said { verdict: *verdict, evidence, rule_reason });
             self.places[position] = self.said.len() as u32;
         }
         self.drafts = drafts;
@@ -218,12 +251,13 @@ impl Rows<'_> {
     fn score(
         &self,
         policy: &Compiled,
+        hits: &HitCounters,
         threads: Option<&rayon::ThreadPool>,
         drafts: &mut [Draft],
         in_time: &(dyn Fn() -> bool + Sync),
     ) {
         let score = |(number, drafts): (usize, &mut [Draft])| match in_time() {
-            true => self.score_chunk(policy, number * CHUNK_ROWS, drafts),
+            true => self.score_chunk(policy, hits, number * CHUNK_ROWS, drafts),
             false => drafts.iter_mut().for_each(|draft| {
                 draft.verdict = policy.fallback;
                 draft.evidence.fell_back = true;
@@ -237,7 +271,13 @@ impl Rows<'_> {
         }
     }
 
-    fn score_chunk(&self, policy: &Compiled, first: usize, drafts: &mut [Draft]) {
+    fn score_chunk(
+        &self,
+        policy: &Compiled,
+        hits: &HitCounters,
+        first: usize,
+        drafts: &mut [Draft],
+    ) {
         let columns = self.columns;
         let values = &self.values[first * columns..(first + drafts.len()) * columns];
         let mut scores = [0.0; CHUNK_ROWS];
@@ -250,7 +290,9 @@ impl Rows<'_> {
             }
         }
         let looks_at_texts = policy.looks_at_texts();
-        let mut contributions = vec![0.0; columns];
+        let of_model = policy.model.as_ref().map_or(0, |model| model.features().len());
+        let mut contributions = vec![0.0; of_model];
+        let mut counts = policy.rules.as_ref().map(RuleSet::counts).unwrap_or_default();
         let mut with_score = vec![0.0; columns + 1];
         for (at, draft) in drafts.iter_mut().enumerate() {
             let row = &values[at * columns..(at + 1) * columns];
@@ -262,7 +304,10 @@ impl Rows<'_> {
             let said =
                 Seen { policy, payment, context, row: row_and_score, at: self.at, looks_at_texts };
             let evidence = &mut draft.evidence;
-            (draft.verdict, evidence.score) = (said.verdict(score), score);
+            let rule;
+            (draft.verdict, rule) = said.verdict(score, &mut counts);
+            evidence.score = score;
+            evidence.rule_reason = rule.map(|rule| said.rule_reason(rule));
             evidence.challenger = policy.challenger.as_ref().map(|_| {
                 let score = challenger_scores[at];
                 (score, said.of_score(score).decision as u8)
@@ -275,9 +320,10 @@ impl Rows<'_> {
                 if matches!(model.link(), Link::Anomaly { .. }) {
                     contributions.iter_mut().for_each(|by| *by = -*by);
                 }
-                evidence.reasons = top_reasons(row, &contributions);
+                evidence.reasons = top_reasons(model, row, &contributions);
             }
         }
+        hits.add(&counts);
     }
 }
 
@@ -294,29 +340,40 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     /// Rules speak before thresholds; an allow rule ends it, and of the others the stricter of rule
-    /// and threshold decides.
-    fn verdict(&self, score: Option<f32>) -> Verdict {
-        self.with_input(|input| {
-            let hit = self.policy.rules.as_ref().and_then(|rules| rules.evaluate(input));
-            let by_score = |score| self.policy.of_score(score, input);
+    /// and threshold decides. With the rule that kept the payment from being approved, if one did.
+    fn verdict(&self, score: Option<f32>, counts: &mut RuleCounts) -> (Verdict, Option<u16>) {
+        self.with_input(self.looks_at_texts, |input| {
+            let rules = self.policy.rules.as_ref();
+            let hit = rules.and_then(|rules| rules.evaluate_counted(input, counts));
+            let by_score =
+                || score.map_or(Verdict::APPROVE, |score| self.policy.of_score(score, input));
             match hit {
-                Some(hit) if hit.action == RuleAction::Allow => Verdict::APPROVE,
+                Some(hit) if hit.action == RuleAction::Allow => (Verdict::APPROVE, None),
                 Some(hit) => {
                     let by_rule = self.policy.rule_verdicts[usize::from(hit.rule)];
-                    stricter(by_rule, score.map_or(Verdict::APPROVE, by_score))
+                    let verdict = stricter(by_rule, by_score());
+                    (verdict, (verdict == by_rule).then_some(hit.rule))
                 }
-                None => score.map_or(Verdict::APPROVE, by_score),
+                None => (by_score(), None),
             }
         })
     }
 
     fn of_score(&self, score: f32) -> Verdict {
-        self.with_input(|input| self.policy.of_score(score, input))
+        self.with_input(self.looks_at_texts, |input| self.policy.of_score(score, input))
     }
 
-    fn with_input<T>(&self, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
+    /// Why a rule holds. Its words may name texts that no condition looks at.
+    fn rule_reason(&self, rule: u16) -> String {
+        let rules = self.policy.rules.as_ref();
+        rules.map_or_else(String::new, |rules| {
+            self.with_input(true, |input| rules.reason(rule, input))
+        })
+    }
+
+    fn with_input<T>(&self, with_texts: bool, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
         let at = attempt::time_of(self.payment, self.at);
-        if !self.looks_at_texts {
+        if !with_texts {
             return look(&RuleInput { row: self.row, texts: &[None; TEXTS.len()], at });
         }
         let mut buffers = [[0; Hyphenated::LENGTH]; 2];
@@ -341,20 +398,25 @@ pub(super) fn stricter(one: Verdict, other: Verdict) -> Verdict {
     if strictness(&other) > strictness(&one) { other } else { one }
 }
 
-/// What moved the score up most.
-fn top_reasons(row: &[f32], contributions: &[f32]) -> Vec<Reason> {
-    let mut reasons: Vec<_> = (0..)
-        .zip(row.iter().zip(contributions))
-        .filter(|(_, (_, contribution))| **contribution > 0.0)
-        .map(|(feature, (value, contribution))| Reason {
-            feature,
-            value: *value,
+/// What moved the score up most, by the numbers that the model has for its features.
+fn top_reasons(model: &Model, row: &[f32], contributions: &[f32]) -> Vec<Reason> {
+    let mut reasons: Vec<_> = contributions
+        .iter()
+        .enumerate()
+        .filter(|(_, contribution)| **contribution > 0.0)
+        .map(|(feature, contribution)| Reason {
+            feature: feature as u16,
+            value: row[model.place_of(feature)],
             contribution: *contribution,
         })
         .collect();
     reasons.sort_by(|one, other| other.contribution.total_cmp(&one.contribution));
     reasons.truncate(REASONS_MAX);
     reasons
+}
+
+fn places(range: &Range<u32>) -> Range<usize> {
+    range.start as usize..range.end as usize
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -6,6 +6,9 @@ use std::path::Path;
 use millrace_ledger::{AccountId, Amount, LedgerId, NoContexts, PaymentId, RiskDecision};
 
 use super::*;
+
+mod live_rules;
+
 use crate::{acts::LabelAct, evidence::Evidence, shelf::Shelf};
 
 const EUR: LedgerId = LedgerId(978);
@@ -273,8 +276,26 @@ fn without_time_the_fallback_decides() {
     };
     let spent = Compiled::with_spent_budget(&compiled, Fallback::Review);
     scoring.spent = std::time::Duration::from_secs(1 << 32);
-    assert_eq!(scoring.look_ahead(&block, |_| false, Some((&spent, 1))), 600);
+    let deciding = Deciding { policy: &spent, number: 1, hits: &HitCounters::default() };
+    assert_eq!(scoring.look_ahead(&block, |_| false, Some(deciding)), 600);
     assert_eq!(scoring.verdict(599).decision, RiskDecision::Review);
     let evidence = Evidence::read(scoring.evidence(599)).expect("evidence");
     assert!(evidence.fell_back && evidence.score.is_none());
+}
+
+/// Fifty profiles of each kind are kept here; there are more payees than that.
+#[test]
+fn profiles_that_give_way_are_counted_also_after_a_restart() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let library = library(directory.path());
+    let mut policy = policy_with(&library, 1);
+    said(&mut policy, &payments(600, 9), 100);
+    let evicted = policy.counts().evicted.load(Relaxed);
+    assert!(evicted > 0, "sixty payees do not fit");
+    let pieces = state(&mut policy);
+    let mut again = policy_with(&library, 1);
+    pieces.iter().for_each(|piece| again.restore(piece).expect("fits"));
+    again.restored().expect("is whole");
+    again.recovered().expect("there is no policy to compile");
+    assert_eq!(again.counts().evicted.load(Relaxed), evicted);
 }

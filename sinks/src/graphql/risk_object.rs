@@ -1,6 +1,8 @@
 //! What risk had to say of a payment: turns evidence of the journal into a GraphQL object, with
 //! reasons in words where the catalogue of features is known.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Object, Result, SimpleObject};
 use millrace_ledger::{RiskDecision as LedgerRiskDecision, Verdict};
 use millrace_risk::{
@@ -31,6 +33,12 @@ impl RiskExplanation {
         Some(rule.as_str().to_owned()).filter(|rule| !rule.is_empty())
     }
 
+    /// Why the rule that decided holds, in words, with the payment's values; null unless a rule of the
+    /// policy kept the payment from being approved.
+    async fn rule_reason(&self) -> Option<&str> {
+        self.evidence.rule_reason.as_deref()
+    }
+
     /// The model's score, 0 to 1: the probability of fraud; null where no model was asked.
     async fn score(&self) -> Option<f64> {
         self.evidence.score.map(f64::from)
@@ -44,13 +52,7 @@ impl RiskExplanation {
     /// The policy's name, BLAKE3 of its document; null where reviews are switched off here.
     #[graphql(complexity = 5)]
     async fn policy_name(&self, ctx: &Context<'_>) -> Result<Option<String>> {
-        let number = u32::from(self.evidence.policy);
-        let Some(reviews) = Services::of(ctx)?.reviews.clone().filter(|_| number > 0) else {
-            return Ok(None);
-        };
-        let read = tokio::task::spawn_blocking(move || reviews.policies(Some(number + 1), 1));
-        let found = read.await?.map_err(|error| read_failed(&error))?;
-        Ok(found.into_iter().find(|set| set.number == number).map(|set| set.name))
+        self.policy_on_shelf(ctx).await
     }
 
     /// The score of the model that is tried out beside the one in force.
@@ -71,19 +73,45 @@ impl RiskExplanation {
 
     /// What moved the score most, most first; empty for payments that were approved.
     async fn reasons(&self, ctx: &Context<'_>) -> Result<Vec<RiskReason>> {
-        let catalogue = Services::of(ctx)?.catalogue.as_deref();
-        Ok(self.evidence.reasons.iter().map(|reason| RiskReason::new(*reason, catalogue)).collect())
+        let catalogue = match self.evidence.reasons.as_slice() {
+            [] => None,
+            _ => self.catalogue(ctx).await?,
+        };
+        let reason = |reason: &Reason| RiskReason::new(*reason, catalogue.as_deref());
+        Ok(self.evidence.reasons.iter().map(reason).collect())
+    }
+}
+
+impl RiskExplanation {
+    async fn policy_on_shelf(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        let number = u32::from(self.evidence.policy);
+        let Some(reviews) = Services::of(ctx)?.reviews.clone().filter(|_| number > 0) else {
+            return Ok(None);
+        };
+        let read = tokio::task::spawn_blocking(move || reviews.policies(Some(number + 1), 1));
+        let found = read.await?.map_err(|error| read_failed(&error))?;
+        Ok(found.into_iter().find(|set| set.number == number).map(|set| set.name))
+    }
+
+    /// The features that the reasons are numbered by, where they are known here.
+    async fn catalogue(&self, ctx: &Context<'_>) -> Result<Option<Arc<Catalogue>>> {
+        let (Some(policies), Some(name)) =
+            (Services::of(ctx)?.policies.clone(), self.policy_on_shelf(ctx).await?)
+        else {
+            return Ok(None);
+        };
+        Ok(tokio::task::spawn_blocking(move || policies.catalogue_of(&name)).await?)
     }
 }
 
 /// Something that moved a score.
 #[derive(SimpleObject)]
 struct RiskReason {
-    /// The feature's number in the catalogue.
+    /// The feature's number in the policy's model.
     number: u32,
-    /// Its name; null where the catalogue is not known here.
+    /// Its name; null where the policy is not known here.
     feature: Option<String>,
-    /// What it says of the payment, in words; null where the catalogue is not known here.
+    /// What it says of the payment, in words; null where the policy is not known here.
     text: Option<String>,
     /// Its value for the payment; null where there was none.
     value: Option<f64>,

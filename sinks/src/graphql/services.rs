@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, Result};
-use millrace_risk::features::Catalogue;
+use millrace_risk::policy::Library;
 
 use super::{acts::Acts, model::ReadModel};
 use crate::{ReviewStore, audit::AuditReader, notify::Inbox};
@@ -22,15 +22,15 @@ pub struct Services {
     pub audit: Option<AuditReader>,
     /// The way to the engine.
     pub acts: Option<Arc<dyn Acts>>,
-    /// The features that risk counts, for reasons in words.
-    pub catalogue: Option<Arc<Catalogue>>,
+    /// Policies, whose models' features are what reasons speak of.
+    pub policies: Option<Library>,
 }
 
 impl Services {
     /// A read model, and nothing else yet.
     #[must_use]
     pub fn new(model: Arc<dyn ReadModel>) -> Self {
-        Self { model, reviews: None, inbox: None, audit: None, acts: None, catalogue: None }
+        Self { model, reviews: None, inbox: None, audit: None, acts: None, policies: None }
     }
 
     pub(super) fn of<'a>(ctx: &Context<'a>) -> Result<&'a Self> {

@@ -48,11 +48,12 @@ prop_compose! {
         challenger in prop::option::of((any::<f32>(), any::<u8>())),
         fell_back in any::<bool>(),
         reasons in prop::collection::vec(any::<(u16, f32, f32)>(), 0..=REASONS_MAX),
+        rule_reason in prop::option::of("\\PC{0,300}"),
     ) -> Vec<u8> {
         let reason = |(feature, value, contribution)| Reason { feature, value, contribution };
         let reasons = reasons.into_iter().map(reason).collect();
         let mut bytes = Vec::new();
-        Evidence { policy, score, challenger, fell_back, reasons }.put(&mut bytes);
+        Evidence { policy, score, challenger, fell_back, reasons, rule_reason }.put(&mut bytes);
         bytes
     }
 }

@@ -105,6 +105,9 @@ fn show(found: &v1::ExplainDecisionResponse) {
     if !outcome.risk_reason.is_empty() {
         say!("  rule        {}", outcome.risk_reason);
     }
+    if !found.rule_reason.is_empty() {
+        say!("  because     {}", found.rule_reason);
+    }
     say!("  from        {}", Uuid::from_u128(payment.debit_account_id));
     say!("  to          {}", Uuid::from_u128(payment.credit_account_id));
     // Without an amount of its own, it asked for all that there was.
@@ -168,6 +171,7 @@ fn to_json(found: &v1::ExplainDecisionResponse) -> Value {
         "status": word(status.as_str_name(), "PAYMENT_STATUS_"),
         "decision": decision(outcome.risk_decision),
         "rule": outcome.risk_reason,
+        "rule_reason": found.rule_reason,
         "decided_at": when_json(found.decided_at.as_ref()),
         "event_sequence": outcome.event_sequence,
         "policy_number": found.policy_number,

@@ -201,6 +201,7 @@ pub(super) fn review_json(review: &v1::Review) -> Value {
         "amount_minor": joined(outcome.amount_minor, outcome.amount_minor_high).to_string(),
         "remaining_minor": joined(review.remaining_minor, review.remaining_minor_high).to_string(),
         "rule": outcome.risk_reason,
+        "rule_reason": review.rule_reason,
         "score": review.score,
         "hold_state": word(review.hold_state().as_str_name(), "HOLD_STATE_"),
         "expires_at": when_json(review.expires_at.as_ref()),

@@ -4,12 +4,14 @@
 //! is in [`Catalogue::digest`]; its unit and its description are not.
 
 mod check;
+mod meaning;
 mod read;
 mod statistic;
 
 use std::fmt;
 
 pub use self::{
+    meaning::Difference,
     read::{CatalogueError, CatalogueProblem},
     statistic::Statistic,
 };
@@ -185,7 +187,8 @@ impl Catalogue {
         self.features.iter().position(|feature| feature.name == name)
     }
 
-    /// BLAKE3 of what the features mean. A model or a snapshot of another digest does not fit.
+    /// BLAKE3 of what the features mean, in their order. A snapshot of another digest does not fit; a
+    /// model may, see [`Self::difference`].
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest

@@ -19,6 +19,7 @@ pub(super) fn write(bytes: &[u8]) -> Option<v1::RiskEvidence> {
         challenger_score: challenger.map(|(score, _)| score),
         challenger_decision: challenger.map_or(0, |(_, decision)| decision.into()),
         reasons: evidence.reasons.iter().map(reason).collect(),
+        rule_reason: evidence.rule_reason,
     };
     (read(&message).as_deref() == Some(bytes)).then_some(message)
 }
@@ -40,6 +41,7 @@ pub(super) fn read(message: &v1::RiskEvidence) -> Option<Vec<u8>> {
         challenger: message.challenger_score.map(|score| (score, decision)),
         fell_back: message.fell_back,
         reasons,
+        rule_reason: message.rule_reason.clone(),
     };
     let mut bytes = Vec::with_capacity(64);
     evidence.put(&mut bytes);

@@ -198,6 +198,7 @@ impl Told {
         let response = connection.risk().explain_decision(request).await;
         let found = response.map_err(|status| connection.explain(&status))?.into_inner();
         let words = found.contributions.into_iter().map(|contribution| contribution.words);
+        let words = std::iter::once(found.rule_reason).chain(words);
         Ok(Example {
             payment: outcome.payment_id,
             pattern: payment.label.ok_or("an honest payment is no example")?,

@@ -1,0 +1,148 @@
+//! Rules without a model, on the real binary: the sentence of a rule that kept a payment from being
+//! approved, wherever a decision is explained, and the hits of rules that act or are in shadow.
+
+mod support;
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use support::{
+    config::Settings,
+    eventually, graphql,
+    payments::{open, pay, submit, word},
+    process::{Finished, millrace},
+    server::Server,
+    text,
+};
+use uuid::Uuid;
+
+const ALICE: u128 = 0xa11ce;
+const BOB: u128 = 0xb0b;
+
+const RULES: &str = r#"
+[[rule]]
+name = "odd-amount"
+when = "amount > 3 && amount < 4"
+action = "block"
+reason = "{amount} to {payee} is odd"
+
+[[rule]]
+name = "look-twice"
+when = "amount > 900"
+action = "review"
+reason = "{amount} is more than 900"
+
+[[rule]]
+name = "tried-out"
+when = "amount > 100 && payee != \"00000000-0000-0000-0000-000000000001\""
+action = "block"
+reason = "{amount}"
+shadow = true
+"#;
+
+fn risk(server: &Server, args: &[&str]) -> Finished {
+    let url = server.url();
+    millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
+}
+
+fn json(printed: &str) -> Value {
+    serde_json::from_str(printed.lines().next().expect("a line")).expect("is JSON")
+}
+
+/// Puts the rules in force, in a policy that has nothing else.
+fn promote(server: &Server, directory: &Path) {
+    let rules = directory.join("rules.toml");
+    fs::write(&rules, RULES).expect("is written");
+    let args = ["promote", "--rules", text(&rules), "--actor", "ann", "--why", "it had to be"];
+    let finished = risk(server, &args);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_rule_says_why_and_its_hits_are_counted() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let config = Settings::unlimited().with("risk.features.enabled", true).write(scratch.path());
+    let data_dir = scratch.path().join("data");
+    let server = Server::start(&config, &data_dir);
+    let connection = server.connect().await;
+    open(&connection, [ALICE, BOB]).await;
+    promote(&server, scratch.path());
+    for (id, minor, outcome) in [
+        (1, 350, "REJECTED RISK_DECLINED"),
+        (2, 20_000, "SETTLED"),
+        (3, 95_000, "HELD"),
+        (4, 500, "SETTLED"),
+    ] {
+        let outcomes = submit(&connection, vec![pay(id, ALICE, BOB, minor)]).await;
+        assert_eq!(word(&outcomes.expect("is taken")[0]), outcome, "payment {id}");
+    }
+
+    // The command line, from the service.
+    let bob = Uuid::from_u128(BOB);
+    let declined = format!("3.50 to {bob} is odd");
+    let held = "950.00 is more than 900";
+    for (id, rule, reason) in
+        [(1, "odd-amount", &*declined), (2, "", ""), (3, "look-twice", held), (4, "", "")]
+    {
+        let id = Uuid::from_u128(id).to_string();
+        let found = json(&risk(&server, &["decision", &id, "--json"]).stdout);
+        assert_eq!((&found["rule"], &found["rule_reason"]), (&rule.into(), &reason.into()));
+        let shown = risk(&server, &["decision", &id]).stdout;
+        let line = format!("  because     {reason}\n");
+        assert_eq!(shown.contains(&line), !reason.is_empty(), "{shown}");
+    }
+    let listed = eventually("the desk has caught up", || {
+        let listed = risk(&server, &["reviews", "list", "--json"]).stdout;
+        listed.lines().next().map(json)
+    });
+    assert_eq!(listed["rule_reason"], held);
+
+    // The read side.
+    let explained = |id: u128| {
+        let id = Uuid::from_u128(id);
+        let query =
+            format!("{{ payment(id: \"{id}\") {{ riskExplanation {{ rule ruleReason }} }} }}");
+        graphql::ask(server.graphql, &query)["payment"]["riskExplanation"].clone()
+    };
+    let last =
+        json(&risk(&server, &["decision", &Uuid::from_u128(4).to_string(), "--json"]).stdout);
+    graphql::wait_for(server.graphql, last["event_sequence"].as_u64().expect("a number"));
+    assert_eq!(explained(1)["ruleReason"], *declined);
+    assert_eq!(explained(3)["ruleReason"], held);
+    assert_eq!(explained(4)["ruleReason"], Value::Null);
+
+    // Monitoring. What is in shadow acts on nothing.
+    let address = server.metrics.expect("metrics are on");
+    let metrics = graphql::get(address, "/metrics");
+    for (rule, shadow, hits) in
+        [("odd-amount", false, 1), ("look-twice", false, 1), ("tried-out", true, 2)]
+    {
+        let line = format!(
+            "millrace_risk_rule_hits_total{{rule=\"{rule}\",shadow=\"{shadow}\"}} {hits}\n"
+        );
+        assert!(metrics.contains(&line), "no {line:?} in {metrics}");
+    }
+    let status = json(&graphql::get(address, "/status"));
+    let hits = status["risk"]["rule_hits"].as_array().expect("a list");
+    let trial = hits.iter().find(|it| it["rule"] == "tried-out").expect("is shown");
+    assert_eq!((&trial["shadow"], &trial["hits"]), (&true.into(), &2.into()));
+
+    // The journal.
+    server.stop();
+    let export = |with_context: &[&str]| {
+        let args = ["journal", "export", "--data-dir", text(&data_dir)];
+        let finished = millrace(args.iter().chain(with_context));
+        let rows: Vec<_> = finished.stdout.lines().map(json).collect();
+        rows
+    };
+    let first = Uuid::from_u128(1).to_string();
+    let find = |rows: &[Value]| rows.iter().find(|row| row["payment_id"] == *first).cloned();
+    let row = find(&export(&[])).expect("is there");
+    assert_eq!((&row["risk_policy_number"], &row["risk_score"]), (&1.into(), &Value::Null));
+    assert_eq!(row["risk_rule_reason"], Value::Null, "it may tell of persons");
+    let rows = export(&["--with-context"]);
+    assert_eq!(find(&rows).expect("is there")["risk_rule_reason"], *declined);
+    let act = rows.iter().find(|row| row["act_kind"] == "SET_POLICY").expect("is there");
+    assert_eq!((&act["act_by"], &act["act_why"]), (&"ann".into(), &"it had to be".into()));
+    assert_eq!(act["act_details"]["policy"].as_str().map(str::len), Some(64), "{act}");
+}
