@@ -84,9 +84,11 @@ impl Bench {
         self.server.as_ref().expect("it runs").url()
     }
 
-    /// Stops the server, and starts it again on the same journal with this catalogue.
+    /// Stops the server if it runs, and starts it again on the same journal with this catalogue.
     fn restart_with(&mut self, catalogue: &str) {
-        self.server.take().expect("it runs").stop();
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
         let settings = Settings::unlimited().with("risk.features.enabled", true);
         let config = settings.with("risk.features.catalogue", catalogue);
         let config = config.write(self.scratch.path());
