@@ -90,7 +90,9 @@ impl UnreadColumns {
 
 impl Column {
     fn take(&mut self, cell: &[u8], is_fraud: bool) {
-        if cell.trim_ascii().is_empty() {
+        // Most cells begin with a letter or a digit, and need no second look.
+        let is_filled = cell.first().is_some_and(u8::is_ascii_graphic);
+        if !is_filled && cell.trim_ascii().is_empty() {
             self.empty.add(is_fraud);
             return;
         }
