@@ -198,7 +198,7 @@ async fn reviews_are_listed_claimed_and_resolved() {
         (4, "risk approved it"),
         (5, "risk declined it (huge-payment)"),
         (30, "it is a capture of the payment 00000000-0000-0000-0000-000000000003"),
-        (99, "no payment took this id"),
+        (99, "the server has no payment 00000000-0000-0000-0000-000000000063"),
     ] {
         bank.refused("ann", &["reviews", "claim", &uuid(id)], &[said]);
     }
@@ -239,7 +239,10 @@ async fn decisions_are_explained_and_frauds_reported() {
         }
     }
     let finished = bank.risk(&["decision", &uuid(99)]);
-    assert!(finished.stderr.contains("no payment took this id"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("the server has no payment 00000000-0000-0000-0000-000000000063"),
+        "{finished:?}"
+    );
 
     let (paid, declined) = (uuid(2), uuid(3));
     bank.done("ann", &["report-fraud", &paid], "reported as fraud, event ");
@@ -247,7 +250,11 @@ async fn decisions_are_explained_and_frauds_reported() {
     bank.done("ann", &["report-fraud", &declined], "reported as fraud, event ");
     bank.done("bob", &["report-fraud", &paid, "--genuine"], "reported as genuine, event ");
     bank.done("bob", &["report-fraud", &paid, "--genuine"], "reported as genuine, as before");
-    bank.refused("ann", &["report-fraud", &uuid(99)], &["no payment took this id"]);
+    bank.refused(
+        "ann",
+        &["report-fraud", &uuid(99)],
+        &["the server has no payment 00000000-0000-0000-0000-000000000063"],
+    );
     let shown = eventually("the desk has caught up", || {
         let shown = bank.risk(&["decision", &paid, "--json"]).stdout;
         let shown: Value = serde_json::from_str(&shown).expect("is JSON");
