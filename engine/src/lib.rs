@@ -18,6 +18,8 @@ mod durable_note;
 pub mod error;
 mod event_bytes;
 pub mod feed;
+#[cfg(test)]
+mod forge;
 mod frame;
 #[cfg(test)]
 mod golden;

@@ -340,8 +340,9 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
                 self.books.replay(&first)
             }
             None => {
+                let accounts = self.books.original_sides(&self.request, position);
                 let verdict = Verdict::default();
-                self.books.refuse(&self.request, position, slot, reason, None, verdict)
+                self.books.refuse(&self.request, position, slot, reason, accounts, verdict)
             }
         }
     }

@@ -60,6 +60,9 @@ pub struct NaiveDecision {
     pub replayed: bool,
     /// What risk said now.
     pub verdict: Verdict,
+    /// The balances of both accounts that the payment names right after it, where both are there.
+    /// None of a replay.
+    pub balances: Option<[Balances; 2]>,
 }
 
 impl NaiveLedger {
@@ -205,20 +208,25 @@ impl NaiveLedger {
         };
         for (position, member) in members.iter().enumerate() {
             let decision = match self.state.first_use(member) {
-                Some(Ok(outcome)) => {
-                    let verdict = Verdict::default();
-                    NaiveDecision { payment: *member, outcome, replayed: true, verdict }
+                Some(Ok(outcome)) => NaiveDecision::replay(member, outcome),
+                _ if closed && position == culprit => {
+                    let decision = decisions[culprit];
+                    NaiveDecision { balances: self.state.balances(&decision.payment), ..decision }
                 }
-                _ if closed && position == culprit => decisions[culprit],
-                _ => NaiveDecision {
-                    payment: Payment {
-                        code: member.code,
-                        ..decisions.get(position).map_or(*member, |it| it.payment)
-                    },
-                    outcome: Outcome::rejected(with_group(position)),
-                    replayed: false,
-                    verdict: decisions.get(position).map_or(Verdict::default(), |it| it.verdict),
-                },
+                _ => {
+                    let payment = decisions.get(position).map_or(*member, |it| it.payment);
+                    let payment = Payment { code: member.code, ..payment };
+                    let payment = self.state.with_original(&payment);
+                    NaiveDecision {
+                        payment,
+                        outcome: Outcome::rejected(with_group(position)),
+                        replayed: false,
+                        verdict: decisions
+                            .get(position)
+                            .map_or_else(Verdict::default, |it| it.verdict),
+                        balances: self.state.balances(&payment),
+                    }
+                }
             };
             if let Status::Rejected(reason) = decision.outcome.status
                 && reason.burns_id()
@@ -235,11 +243,17 @@ impl NaiveLedger {
     }
 }
 
+impl NaiveDecision {
+    fn replay(payment: &Payment, outcome: Outcome) -> Self {
+        let verdict = Verdict::default();
+        Self { payment: *payment, outcome, replayed: true, verdict, balances: None }
+    }
+}
+
 impl State {
     fn decide(&mut self, payment: &Payment, gate: &mut impl Gate) -> NaiveDecision {
         if let Some(Ok(outcome)) = self.first_use(payment) {
-            let verdict = Verdict::default();
-            return NaiveDecision { payment: *payment, outcome, replayed: true, verdict };
+            return NaiveDecision::replay(payment, outcome);
         }
         let mut reasons = self.reasons_before_risk(payment);
         let mut verdict = Verdict::default();
@@ -255,34 +269,46 @@ impl State {
         }
         if let Some(reason) = reasons.into_iter().min() {
             let outcome = Outcome::rejected(reason);
-            let payment = match reason.burns_id() {
-                true => self.with_original(payment),
-                false => *payment,
-            };
+            let payment = self.with_original(payment);
             if reason.burns_id() {
                 self.remember(&payment, outcome, None, 0);
             }
-            return NaiveDecision { payment, outcome, replayed: false, verdict };
+            let balances = self.balances(&payment);
+            return NaiveDecision { payment, outcome, replayed: false, verdict, balances };
         }
         let outcome = self.post(payment, amount, verdict);
         if !payment.operation.needs_original() {
             gate.observe(self.judged(payment, amount));
         }
         let payment = self.known[&payment.id].payment;
-        NaiveDecision { payment, outcome, replayed: false, verdict }
+        let balances = self.balances(&payment);
+        NaiveDecision { payment, outcome, replayed: false, verdict, balances }
+    }
+
+    /// The balances of both accounts that a payment names, where both are there.
+    fn balances(&self, payment: &Payment) -> Option<[Balances; 2]> {
+        let balances = |id| Some(self.accounts.get(&id)?.balances);
+        Some([balances(payment.debit)?, balances(payment.credit)?])
     }
 
     /// The payment with what it left to its original, where that is known and happened.
     fn with_original(&self, payment: &Payment) -> Payment {
         let original = self.known.get(&payment.original).filter(|it| it.outcome.is_accepted());
-        let Some(original) = original.filter(|_| payment.operation.needs_original()) else {
-            return *payment;
-        };
+        let unreadable = matches!(
+            payment.defect,
+            Some(RejectReason::DebitAccountIdMalformed | RejectReason::CreditAccountIdMalformed)
+        );
+        let follow_up = payment.operation.needs_original() && !unreadable;
+        let Some(original) = original.filter(|_| follow_up) else { return *payment };
         let (debit, credit) = self.sides(payment);
         let or = |given: AccountId, of_original| if given.0 == 0 { of_original } else { given };
+        let (mut debit, mut credit) = (or(payment.debit, debit), or(payment.credit, credit));
+        if debit == credit {
+            (debit, credit) = (payment.debit, payment.credit);
+        }
         Payment {
-            debit: or(payment.debit, debit),
-            credit: or(payment.credit, credit),
+            debit,
+            credit,
             ledger: if payment.ledger.0 == 0 { original.payment.ledger } else { payment.ledger },
             ..*payment
         }

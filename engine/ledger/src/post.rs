@@ -72,9 +72,11 @@ impl Books {
         let payment = &request.payments[position];
         match self.resolve(request, position) {
             Resolved::Replay(first) => Evaluation::Replay(first),
-            Resolved::Refused(reason, accounts) => {
-                Evaluation::Refused { reason, accounts, verdict: Verdict::default() }
-            }
+            Resolved::Refused(reason, accounts) => Evaluation::Refused {
+                reason,
+                accounts: accounts.or_else(|| self.original_sides(request, position)),
+                verdict: Verdict::default(),
+            },
             Resolved::Transfer { debit, credit } => {
                 self.evaluate_transfer(payment, position, debit, credit, gate)
             }

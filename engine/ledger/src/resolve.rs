@@ -123,6 +123,22 @@ impl Books {
         }
     }
 
+    /// The payment that this one refers to, as it was found and as far as it never changes, if it
+    /// happened. Brings none back.
+    pub(crate) fn original_as_found<'a>(
+        &'a self,
+        request: &'a Request<'_>,
+        position: usize,
+    ) -> Option<&'a StoredPayment> {
+        let original = match request.findings.original[position].load(Relaxed) {
+            NOT_FOUND => return None,
+            IN_HISTORY => request.recalled(position, true),
+            first if first >= self.recent.len() => return None,
+            first => self.recent.get(Place::Row(self.recent.generation.taker(first)?)),
+        };
+        original.is_original().then_some(original)
+    }
+
     /// Where an older payment is kept while it may change.
     pub(crate) fn place_of_old(&mut self, old: &StoredPayment) -> Place {
         match self.recent.find_old(old.id) {

@@ -210,6 +210,7 @@ fn run(steps: &[Step], split: &mut Split, gate: &mut CountingGate) -> Vec<(Times
                     if let Decision::New(event) = decision {
                         assert_eq!(event.verdict, expected.verdict, "{payment:?}");
                         assert_eq!(event.payment, expected.payment, "{payment:?}");
+                        assert_eq!(event.balances, expected.balances, "{payment:?}");
                         events.push((now, Event::Payment(*event)));
                     }
                 }

@@ -205,6 +205,7 @@ fn check_naive(specs: &[AccountSpec], steps: &[Step], said: &Said) -> (NaiveLedg
                     if let Decision::New(event) = decision {
                         assert_eq!(event.payment, *payment);
                         assert_eq!(event.verdict, expected.verdict, "{payment:?}");
+                        assert_eq!(event.balances, expected.balances, "{payment:?}");
                     }
                 }
             }

@@ -2,8 +2,8 @@
 //! field that differs. Fields are named, and values written, as in an export.
 
 use millrace_ledger::{
-    Account, AccountEvent, AccountOutcome, Balances, Decision, Event, EventSeq, HoldExpired,
-    Ledger, PaymentEvent, Status, Timestamp,
+    Account, AccountEvent, AccountId, AccountOutcome, Balances, Decision, Event, EventSeq,
+    HoldExpired, Ledger, LedgerId, Payment, PaymentEvent, RejectReason, Status, Timestamp,
 };
 
 use super::Difference;
@@ -55,7 +55,13 @@ impl Differences {
 
     pub(super) fn decision(&mut self, recorded: &Event, decision: &Decision) {
         match decision {
-            Decision::New(event) => self.event(recorded, &Event::Payment(*event)),
+            Decision::New(event) => {
+                let event = match recorded {
+                    Event::Payment(recorded) => as_told_then(recorded, event),
+                    Event::HoldExpired(_) | Event::Account(_) | Event::Act(_) => *event,
+                };
+                self.event(recorded, &Event::Payment(event));
+            }
             Decision::Replay { seq, .. } => {
                 self.no_event(recorded, &format!("a replay of event {seq}"));
             }
@@ -184,6 +190,32 @@ impl Differences {
             }
         }
     }
+}
+
+/// What is decided today, told as far as the release that recorded it told of refusals: early ones
+/// left the balances out where a group or the payment itself was at fault, and what a follow-up left
+/// to its original; and where that named another account than its original, they told the balances of
+/// the original's accounts.
+fn as_told_then(recorded: &PaymentEvent, today: &PaymentEvent) -> PaymentEvent {
+    use RejectReason as R;
+    let (then, now) = (&recorded.payment, &today.payment);
+    let mut told = *today;
+    let Status::Rejected(reason) = today.outcome.status else { return told };
+    if recorded.outcome.status != today.outcome.status {
+        return told;
+    }
+    let of_original = [R::OriginalDebitAccountDiffers, R::OriginalCreditAccountDiffers];
+    if recorded.balances.is_none() || of_original.contains(&reason) {
+        told.balances = recorded.balances;
+    }
+    let unnamed = (then.debit, then.credit) == (AccountId::ZERO, AccountId::ZERO);
+    if now.operation.needs_original() && unnamed {
+        told.payment = Payment { debit: then.debit, credit: then.credit, ..*now };
+        if then.ledger == LedgerId(0) {
+            told.payment.ledger = then.ledger;
+        }
+    }
+    told
 }
 
 type Hashes = ([u8; 32], [u8; 32]);

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::Step;
 use crate::{
-    AccountId, EventSeq, LedgerId, Outcome, Payment, PaymentEvent, PaymentId, RejectReason, Stage,
-    StoredPayment, Timestamp, Verdict, books::Books, resolve::Request, stored::NO_ACCOUNT,
+    AccountId, Balances, EventSeq, LedgerId, Operation, Outcome, Payment, PaymentEvent, PaymentId,
+    RejectReason, Stage, StoredPayment, Timestamp, Verdict, books::Books, resolve::Request,
+    stored::NO_ACCOUNT,
 };
 
 /// What became of one payment of a batch.
@@ -72,9 +73,9 @@ impl Books {
         let seq = self.take_seq();
         let payment = &request.payments[position];
         let payment = self.with_accounts_filled_in(payment, accounts);
+        let sides = self.sides_of(request, position, &payment, accounts);
         match (reason.burns_id(), slot) {
             (true, _) => {
-                let sides = self.sides_of(request, position, accounts);
                 self.burn(&payment, sides, reason, verdict, request.first_row(position));
             }
             (false, Slot::Next) => self.recent.push_vacant(),
@@ -85,30 +86,69 @@ impl Books {
             payment,
             outcome: Outcome::rejected(reason),
             verdict,
-            balances: accounts.map(|(debit, credit)| self.balances_of(debit, credit)),
+            balances: self.balances_where_known(sides),
         })
     }
 
-    /// The accounts that a refused payment names, or leaves to its original.
+    /// The accounts of the payment that this one refers to, as it would take them: what a payment
+    /// that is refused before its original counts leaves to it. An account that it names, if only
+    /// unreadably, is not left to it.
+    #[cold]
+    pub(crate) fn original_sides(
+        &self,
+        request: &Request<'_>,
+        position: usize,
+    ) -> Option<(u32, u32)> {
+        use RejectReason as R;
+        let payment = &request.payments[position];
+        let unreadable = [R::DebitAccountIdMalformed, R::CreditAccountIdMalformed];
+        let names_some = payment.defect.is_some_and(|defect| unreadable.contains(&defect));
+        let follow_up = payment.operation.needs_original();
+        if !follow_up || payment.original == PaymentId::ZERO || names_some {
+            return None;
+        }
+        let original = self.original_as_found(request, position)?;
+        // A refund goes the other way.
+        Some(match payment.operation {
+            Operation::Refund => (original.credit, original.debit),
+            _ => (original.debit, original.credit),
+        })
+    }
+
+    /// Balances of both sides, where both are accounts.
+    fn balances_where_known(&self, (debit, credit): (u32, u32)) -> Option<[Balances; 2]> {
+        let known = debit != NO_ACCOUNT && credit != NO_ACCOUNT;
+        known.then(|| self.balances_of(debit, credit))
+    }
+
+    /// The accounts that a refused payment names, now that it is filled in.
     fn sides_of(
         &self,
         request: &Request<'_>,
         position: usize,
+        filled_in: &Payment,
         accounts: Option<(u32, u32)>,
     ) -> (u32, u32) {
         let payment = &request.payments[position];
         let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
-        let named = |id: AccountId, found: &[AtomicU32], of_original| match id {
-            AccountId::ZERO => of_original,
-            id => self.accounts.confirmed(found[position].load(Relaxed), id).unwrap_or(NO_ACCOUNT),
+        let side = |given: AccountId, filled_in: AccountId, found: &[AtomicU32], of_original| match (
+            given, filled_in,
+        ) {
+            (AccountId::ZERO, AccountId::ZERO) => NO_ACCOUNT,
+            (AccountId::ZERO, _) => of_original,
+            _ => {
+                let found = found[position].load(Relaxed);
+                self.accounts.confirmed(found, given).unwrap_or(NO_ACCOUNT)
+            }
         };
         (
-            named(payment.debit, &request.findings.debit, of_debit),
-            named(payment.credit, &request.findings.credit, of_credit),
+            side(payment.debit, filled_in.debit, &request.findings.debit, of_debit),
+            side(payment.credit, filled_in.credit, &request.findings.credit, of_credit),
         )
     }
 
-    /// What a refused payment left to its original, so that readers know whose money it was.
+    /// What a refused payment left to its original, so that readers know whose money it was. Not
+    /// where that would name one account twice: deciding it again would find that at fault.
     fn with_accounts_filled_in(&self, payment: &Payment, accounts: Option<(u32, u32)>) -> Payment {
         let mut filled_in = *payment;
         if let Some((debit, credit)) = accounts.filter(|_| payment.operation.needs_original()) {
@@ -118,6 +158,9 @@ impl Books {
             };
             filled_in.debit = or(payment.debit, self.accounts.id(debit));
             filled_in.credit = or(payment.credit, self.accounts.id(credit));
+            if filled_in.debit == filled_in.credit {
+                (filled_in.debit, filled_in.credit) = (payment.debit, payment.credit);
+            }
             if payment.ledger == LedgerId(0) {
                 filled_in.ledger = self.accounts.ledger(debit);
             }

@@ -173,6 +173,71 @@ tables! {
         balance alice                           -> 0/12 0/12
     ";
 
+    /// Every refusal tells the balances of the accounts that it names, or leaves to its original:
+    /// as of its event, with all that the group did taken back.
+    refusals_tell_balances = "
+        open bank  CZK
+        open alice CZK no-overdraft
+        open shop  CZK
+        pay fund bank alice 100                 -> settled 100
+        authorize h1 alice shop 30              -> held 30
+        pay filler bank shop 1                  -> settled 1
+        # Before the culprit, the culprit, and after it.
+        pay g1 bank alice 5 linked              -> GROUP_MEMBER_FAILED
+        capture g2 h1 10 linked                 -> GROUP_MEMBER_FAILED
+        pay g3 alice shop 900 linked            -> INSUFFICIENT_FUNDS
+        pay g4 shop bank 7 linked               -> GROUP_MEMBER_FAILED
+        capture g5 h1 10 linked                 -> GROUP_MEMBER_FAILED
+        pay g6 nobody shop 7                    -> GROUP_MEMBER_FAILED
+        event g1                                -> 0/101 0/0, 30/0 0/100
+        event g2                                -> 30/0 0/100, 0/0 30/1
+        event g3                                -> 30/0 0/100, 0/0 30/1
+        event g4                                -> 0/0 30/1, 0/101 0/0
+        event g5                                -> 30/0 0/100, 0/0 30/1
+        event g6                                -> no accounts
+        # A group that is not closed.
+        pay g7 bank alice 5 linked              -> GROUP_MEMBER_FAILED
+        refund g8 fund 5 linked                 -> GROUP_UNCLOSED
+        end
+        event g7                                -> 0/101 0/0, 30/0 0/100
+        event g8                                -> 30/0 0/100, 0/101 0/0
+        # Something wrong with the payment itself, with its id, with its envelope.
+        pay p1 bank shop 0                      -> AMOUNT_ZERO
+        event p1                                -> 0/101 0/0, 0/0 30/1
+        capture c1 h1 0                         -> AMOUNT_ZERO
+        event c1                                -> 30/0 0/100, 0/0 30/1
+        pay p2 bank bank 1                      -> ACCOUNTS_EQUAL
+        event p2                                -> 0/101 0/0, 0/101 0/0
+        pay p3 - shop 1                         -> DEBIT_ACCOUNT_ID_ZERO
+        event p3                                -> no accounts
+        capture c2 - 1                          -> ORIGINAL_MISSING
+        event c2                                -> no accounts
+        capture c3 later 1                      -> ORIGINAL_UNKNOWN
+        event c3                                -> no accounts
+        pay filler alice shop 1                 -> ID_REUSED_DEBIT_ACCOUNT_DIFFERS
+        event filler                            -> 30/0 0/100, 0/0 30/1
+        pay p4 bank shop 1 defect=FLAG_UNKNOWN  -> FLAG_UNKNOWN
+        event p4                                -> 0/101 0/0, 0/0 30/1
+        # Of the accounts that it names, not of those that it should have named.
+        capture c4 h1 1 from=bank               -> ORIGINAL_DEBIT_ACCOUNT_DIFFERS
+        event c4                                -> 0/101 0/0, 0/0 30/1
+        capture c5 h1 1 to=nobody               -> ORIGINAL_CREDIT_ACCOUNT_DIFFERS
+        event c5                                -> no accounts
+        capture c6 h1 1 from=shop               -> ORIGINAL_DEBIT_ACCOUNT_DIFFERS
+        event c6                                -> no accounts
+        capture c7 h1 1 from=alice              -> settled 1
+        capture c8 h1 1 defect=DEBIT_ACCOUNT_ID_MALFORMED -> DEBIT_ACCOUNT_ID_MALFORMED
+        event c8                                -> no accounts
+        # The original is of the group that fails, and gone with it.
+        authorize g9 bank shop 5 linked         -> GROUP_MEMBER_FAILED
+        capture g10 g9 linked                   -> GROUP_MEMBER_FAILED
+        capture g11 g9 0 linked                 -> AMOUNT_ZERO
+        capture g12 g9                          -> GROUP_MEMBER_FAILED
+        event g10                               -> 0/101 0/0, 0/0 29/2
+        event g11                               -> 0/101 0/0, 0/0 29/2
+        event g12                               -> no accounts
+    ";
+
     review_and_risk_in_a_group = "
         open alice CZK
         open shop  CZK

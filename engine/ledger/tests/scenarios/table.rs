@@ -181,6 +181,8 @@ impl<'a> Table<'a> {
         for (((_, expected, row), decision), naive) in rows.iter().zip(&decisions).zip(&naive) {
             let (outcome, replayed) = match decision {
                 Decision::New(event) => {
+                    let naive = (naive.payment, naive.balances);
+                    assert_eq!((event.payment, event.balances), naive, "naive: {row}");
                     self.balances.insert(event.payment.id, event.balances);
                     self.events.push((self.now, Event::Payment(*event)));
                     (event.outcome, false)
