@@ -48,13 +48,23 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// Makes the filter of these keys, which it sorts. Empty when there is none to be had: a part
-/// works without.
+/// Makes the filter of these keys. Empty when there is none to be had: a part works without.
 pub(super) fn build(keys: &mut Vec<u64>) -> Vec<u8> {
-    // Two ids may fold to the same, and a filter can't be made of equal keys.
-    keys.sort_unstable();
-    keys.dedup();
-    let Ok(filter) = BinaryFuse8::try_from(&*keys) else { return Vec::new() };
+    // Two ids may fold to the same. That happens to one part in millions, and a filter is usually
+    // made all the same, so only where it is not are equal keys looked for; the crate insists on it
+    // in debug builds.
+    let unlike = |keys: &mut Vec<u64>| {
+        keys.sort_unstable();
+        keys.dedup();
+    };
+    if cfg!(debug_assertions) {
+        unlike(keys);
+    }
+    let made = BinaryFuse8::try_from(&*keys).or_else(|_| {
+        unlike(keys);
+        BinaryFuse8::try_from(&*keys)
+    });
+    let Ok(filter) = made else { return Vec::new() };
     // A payment that its filter denied could be made twice: better no filter than that.
     if !keys.iter().all(|key| filter.contains(key)) {
         return Vec::new();

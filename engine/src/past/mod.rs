@@ -3,11 +3,12 @@
 //! memory that hardly grows.
 //!
 //! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
-//! that there are few. Reading order: `row` → `page` → `layout` → `run` → `write` → `merge`.
+//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `write` → `merge`.
 
 mod filter;
 mod layout;
 mod merge;
+mod pack;
 mod page;
 pub(crate) mod row;
 mod rows;
@@ -30,11 +31,16 @@ use millrace_ledger::{Generation, History, HistoryError, PaymentId, StoredPaymen
 
 pub(crate) use run::Run;
 
-use crate::{JournalError, segment::JournalId};
+use crate::{JournalError, page_cache, segment::JournalId};
 use filter::{FilterMemory, Fold};
 use layout::Layout;
+use pack::Packed;
 use run::Shelf;
 use write::{RunWriter, SUFFIX, UNFINISHED};
+
+/// So many of the newest runs stay in the system's page cache: refunds and questions are mostly about
+/// payments of late.
+const RUNS_CACHED: usize = 16;
 
 /// The runs of a journal. Clones are the same runs.
 ///
@@ -52,16 +58,8 @@ struct Shared {
     listed: RwLock<Arc<Vec<Arc<Run>>>>,
     /// Held while runs are merged.
     merging: Mutex<()>,
-    scratch: Mutex<Scratch>,
-}
-
-/// Memory for sealing, used again for every generation.
-#[derive(Debug, Default)]
-struct Scratch {
-    /// Packed payments, one after the other.
-    rows: Vec<u8>,
-    /// Where each of them stands: id, start, end.
-    sorted: Vec<(PaymentId, usize, usize)>,
+    /// Memory for sealing.
+    packed: Mutex<Packed>,
 }
 
 impl Drop for Shared {
@@ -118,7 +116,7 @@ impl Runs {
             shelf,
             listed: RwLock::new(Arc::new(runs)),
             merging: Mutex::new(()),
-            scratch: Mutex::default(),
+            packed: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -161,26 +159,28 @@ impl Runs {
     ) -> Result<Arc<Run>, JournalError> {
         let newest = self.listed().last().map_or(0, |run| *run.generations().end());
         assert!(number > newest, "generation {number} comes after {newest}, which is in a run");
-        let mut scratch = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Scratch { rows, sorted } = &mut *scratch;
-        rows.clear();
-        sorted.clear();
-        // Packed in the order in which they lie in memory, which is quick to read through; what is
-        // left to be put in order is a third of the size.
-        for payment in payments {
-            let start = rows.len();
-            row::encode(payment, rows);
-            sorted.push((payment.id, start, rows.len()));
-        }
-        // Ids that grow with time are nearly in order, which this sort makes use of.
-        sorted.sort_by_key(|(id, ..)| *id);
+        let mut packed = self.shared.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        packed.pack(payments);
         let mut writer = RunWriter::create(&self.shared.shelf, number..=number)?;
-        for (id, start, end) in sorted {
-            writer.push(*id, &rows[*start..*end])?;
+        for (id, row) in packed.rows() {
+            writer.push(id, row)?;
         }
         let run = Arc::new(writer.finish()?);
         self.replace(|runs| runs.push(run.clone()));
+        self.release_older();
         Ok(run)
+    }
+
+    /// Releases the pages of a run that is no longer one of the newest. Not where ids are in no
+    /// order: there, a page is read whenever a filter can't deny a new id.
+    fn release_older(&self) {
+        let listed = self.listed();
+        let Some(at) = listed.len().checked_sub(RUNS_CACHED + 1) else { return };
+        // A merged one was released as it was written.
+        let is_merged = listed[at].generations().count() > 1;
+        if !is_merged && merge::in_order(&listed[at..at + 2]) {
+            page_cache::release(listed[at].file());
+        }
     }
 
     /// Merges some adjacent runs into one, if there are many of a kind. `false` when nothing was

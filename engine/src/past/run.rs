@@ -9,7 +9,7 @@
 //! | 16 | 16 | journal id |
 //! | 32 | 4 | CRC-32C of bytes 0 to 31 |
 //! | 36 | 4,060 | zero |
-//! | 4,096 | | parts, of up to 1,048,576 rows each: pages (`page`), then the part's filter (`filter`) |
+//! | 4,096 | | parts, of up to 131,072 rows each (once 1,048,576): pages (`page`), then the part's filter (`filter`) |
 //! | | 64 per part | part table |
 //! | | 16 per page | fences: the first id of every page |
 //! | | 136 | footer |
