@@ -26,6 +26,7 @@ mod golden;
 pub mod huge_pages;
 mod lock;
 mod pace;
+mod page_cache;
 mod past;
 pub mod pipeline;
 mod record;

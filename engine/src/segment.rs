@@ -17,6 +17,7 @@
 //! | 76 | 52 | zero |
 
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     io,
     os::unix::fs::FileExt as _,
@@ -31,6 +32,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 use crate::{
     JournalError,
     frame::{FrameBuffer, FrameHash},
+    page_cache,
 };
 
 pub(crate) use crate::segment_reader::{Found, SegmentReader, list};
@@ -42,6 +44,8 @@ pub(crate) const FIRST_FRAME: u64 = 128;
 /// A segment that took this long to fill came from small frames, whose syncs are quicker into blocks
 /// that were written before. Large frames come faster than blocks could be written twice.
 const FILLED_SLOWLY: Duration = Duration::from_secs(5);
+/// So many sealed segments stay in the system's page cache, for readers that are close behind.
+const SEALED_CACHED: usize = 2;
 /// What a segment's name ends with.
 pub(crate) const SUFFIX: &str = "segment";
 
@@ -104,6 +108,8 @@ pub(crate) struct SegmentWriter {
     offset: u64,
     len: u64,
     last: FrameHash,
+    /// Segments that were sealed last, oldest first.
+    sealed: VecDeque<File>,
     preparer: Preparer,
     /// When the segment that is being filled was begun.
     begun: Instant,
@@ -129,6 +135,7 @@ impl SegmentWriter {
             offset: FIRST_FRAME,
             len: segment_bytes,
             last: FrameHash::default(),
+            sealed: VecDeque::new(),
             preparer: Preparer::start(directory, segment_bytes),
             begun: Instant::now(),
         })
@@ -158,6 +165,7 @@ impl SegmentWriter {
             offset,
             len: segment.len,
             last,
+            sealed: VecDeque::new(),
             preparer: Preparer::start(directory, segment_bytes),
             begun: Instant::now(),
         })
@@ -217,13 +225,13 @@ impl SegmentWriter {
                     prepare(&self.directory, "extra.unfinished", self.len, Blocks::Reserved)?
                 }
             };
-            (self.file, self.path) = name_segment(&self.directory, &header, blank)?;
+            let (file, path) = name_segment(&self.directory, &header, blank)?;
+            self.sealed.push_back(std::mem::replace(&mut self.file, file));
+            self.path = path;
             if ask_again {
-                self.preparer.request(if filled_slowly {
-                    Blocks::Written
-                } else {
-                    Blocks::Reserved
-                });
+                let blocks = if filled_slowly { Blocks::Written } else { Blocks::Reserved };
+                let spent = self.sealed.len().saturating_sub(SEALED_CACHED);
+                self.preparer.request(blocks, self.sealed.drain(..spent).collect());
             }
             self.offset = FIRST_FRAME;
         }
@@ -253,11 +261,12 @@ enum Blocks {
     Reserved,
 }
 
-/// Makes the next segment ready on a thread of its own, which ends with the writer.
+/// Makes the next segment ready on a thread of its own, which ends with the writer, and releases the
+/// pages of sealed ones that readers have had time to read.
 #[derive(Debug)]
 struct Preparer {
     /// `None` once the thread is to end.
-    wanted: Option<Sender<Blocks>>,
+    wanted: Option<Sender<(Blocks, Vec<File>)>>,
     ready: Receiver<Result<Blank, JournalError>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -275,21 +284,22 @@ impl Drop for Preparer {
 
 impl Preparer {
     fn start(directory: &Path, segment_bytes: u64) -> Self {
-        let (wanted, requests) = bounded(1);
+        let (wanted, requests) = bounded::<(Blocks, Vec<File>)>(1);
         let (blanks, ready) = bounded(1);
         let directory = directory.to_owned();
         let prepare_all = move || {
-            for blocks in requests {
+            for (blocks, spent) in requests {
                 let blank = prepare(&directory, "next.unfinished", segment_bytes, blocks);
                 if blanks.send(blank).is_err() {
                     return;
                 }
+                spent.iter().for_each(page_cache::release);
             }
         };
         let thread = thread::Builder::new().name("segments".to_owned()).spawn(prepare_all);
         let thread = thread.expect("the system has a thread for us");
         let preparer = Self { wanted: Some(wanted), ready, thread: Some(thread) };
-        preparer.request(Blocks::Written);
+        preparer.request(Blocks::Written, Vec::new());
         preparer
     }
 
@@ -298,10 +308,10 @@ impl Preparer {
         self.ready.try_recv().ok()
     }
 
-    fn request(&self, blocks: Blocks) {
+    fn request(&self, blocks: Blocks, spent: Vec<File>) {
         // Never more than one at a time: all of them are made under one name.
         if let Some(wanted) = &self.wanted {
-            let _ = wanted.try_send(blocks);
+            let _ = wanted.try_send((blocks, spent));
         }
     }
 }

@@ -25,7 +25,8 @@ const HASH: usize = 96;
 pub(super) struct Layout {
     /// A power of two.
     pub(super) page_bytes: u32,
-    /// Rows of a part, which has one filter.
+    /// Rows of a part, which has one filter. What a filter of so many is made in stays in a
+    /// processor's own cache.
     pub(super) part_rows_max: usize,
     /// A run of fewer rows is merged with its likes whatever their ids are.
     pub(super) small_rows: u64,
@@ -38,7 +39,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             page_bytes: 1 << 14,
-            part_rows_max: 1 << 20,
+            part_rows_max: 1 << 17,
             small_rows: 1 << 16,
             class_rows: 1 << 18,
         }

@@ -11,7 +11,7 @@ use super::{
     run::{Run, Shelf},
     write::RunWriter,
 };
-use crate::JournalError;
+use crate::{JournalError, page_cache};
 
 /// So many runs are merged that are small, or whose ids lie among each other's.
 const RUNS_MIN: usize = 4;
@@ -19,6 +19,8 @@ const RUNS_MIN: usize = 4;
 const RUNS_IN_ORDER_MIN: usize = 64;
 /// Bounds the memory of a merge.
 const RUNS_MAX: usize = 64;
+/// How much of what was read stays in the page cache meanwhile.
+const ROWS_BETWEEN_RELEASES: u64 = 1 << 20;
 /// How soon a merge notices that it is to stop.
 const ROWS_BETWEEN_STOPS: u64 = 1024;
 
@@ -49,13 +51,15 @@ fn due_class(runs: &[Arc<Run>], class_rows: u64) -> Option<Range<usize>> {
         let len = runs.iter().rev().take_while(|run| class(run) <= of_class).count();
         let start = runs.len() - len;
         let newest = &runs[start..];
-        let runs_min = match newest.windows(2).any(|pair| overlap(&pair[0], &pair[1])) {
-            true => RUNS_MIN,
-            false => RUNS_IN_ORDER_MIN,
-        };
+        let runs_min = if in_order(newest) { RUNS_IN_ORDER_MIN } else { RUNS_MIN };
         let due = newest.iter().filter(|run| class(run) == of_class).count() >= runs_min;
         due.then(|| start..runs.len().min(start + RUNS_MAX))
     })
+}
+
+/// Whether the ids of each run follow those of the one before.
+pub(super) fn in_order(runs: &[Arc<Run>]) -> bool {
+    !runs.windows(2).any(|pair| overlap(&pair[0], &pair[1]))
 }
 
 /// Whether the ids of two runs lie among each other's. Those of a few payments don't count: a
@@ -74,15 +78,34 @@ pub(super) fn merge(
     let (Some(oldest), Some(newest)) = (runs.first(), runs.last()) else { return Ok(None) };
     let generations = *oldest.generations().start()..=*newest.generations().end();
     let mut writer = RunWriter::create(shelf, generations)?;
+    // Hardly anybody asks for what is in runs in order: it need not stay in the page cache.
+    let in_order = in_order(runs);
+    if in_order {
+        writer.set_released();
+    }
     let mut heads = Heads::new(runs)?;
     let mut pushed = 0_u64;
-    while let Some((id, rows)) = heads.first() {
-        if pushed.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() {
-            return Ok(None);
+    while let Some((at, others_from)) = heads.first() {
+        // Up to the next id of another run, there is nothing to compare: in order, that is nearly
+        // the whole run.
+        let mut next = Some(heads.id(at));
+        while let Some(id) = next {
+            if pushed.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() {
+                return Ok(None);
+            }
+            if in_order && pushed.is_multiple_of(ROWS_BETWEEN_RELEASES) {
+                runs.iter().for_each(|run| page_cache::release(run.file()));
+            }
+            writer.push(id, heads.row(at))?;
+            pushed += 1;
+            next = match others_from {
+                Some(others) if others == id => {
+                    heads.pass(id)?;
+                    None
+                }
+                _ => heads.advance(at)?.filter(|id| others_from.is_none_or(|others| *id < others)),
+            };
         }
-        writer.push(id, rows.row())?;
-        pushed += 1;
-        heads.pass(id)?;
     }
     writer.finish().map(Some)
 }
@@ -105,26 +128,42 @@ impl Heads {
         Ok(Self { heads })
     }
 
-    /// The newest version of the smallest id.
-    fn first(&self) -> Option<(PaymentId, &Rows)> {
+    /// Which run has the smallest id, the newest of those that have it, and the smallest id of the
+    /// others.
+    fn first(&self) -> Option<(usize, Option<PaymentId>)> {
+        let ids = self.heads.iter().map(|(id, _)| *id).enumerate();
         // Of equal ones, the first is taken.
-        self.heads.iter().min_by_key(|(id, _)| *id).map(|(id, rows)| (*id, rows))
+        let (at, _) = ids.clone().min_by_key(|(_, id)| *id)?;
+        let others_from = ids.filter(|(other, _)| *other != at).map(|(_, id)| id).min();
+        Some((at, others_from))
+    }
+
+    fn id(&self, at: usize) -> PaymentId {
+        self.heads[at].0
+    }
+
+    fn row(&self, at: usize) -> &[u8] {
+        self.heads[at].1.row()
+    }
+
+    /// Goes on in one run. Its next id, or `None` when it is at its end: then it is no head any more.
+    fn advance(&mut self, at: usize) -> Result<Option<PaymentId>, JournalError> {
+        let (head, rows) = &mut self.heads[at];
+        let next = rows.advance()?;
+        match next {
+            Some(id) => *head = id,
+            None => drop(self.heads.remove(at)),
+        }
+        Ok(next)
     }
 
     /// Goes on behind all versions of this id.
     fn pass(&mut self, id: PaymentId) -> Result<(), JournalError> {
         let mut at = 0;
-        while let Some((head, rows)) = self.heads.get_mut(at) {
-            if *head == id {
-                match rows.advance()? {
-                    Some(next) => *head = next,
-                    None => {
-                        self.heads.remove(at);
-                        continue;
-                    }
-                }
+        while let Some((head, _)) = self.heads.get(at) {
+            if *head != id || self.advance(at)?.is_some() {
+                at += 1;
             }
-            at += 1;
         }
         Ok(())
     }

@@ -3,11 +3,12 @@
 //! memory that hardly grows.
 //!
 //! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
-//! that there are few. Reading order: `row` → `page` → `layout` → `run` → `write` → `merge`.
+//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `write` → `merge`.
 
 mod filter;
 mod layout;
 mod merge;
+mod pack;
 mod page;
 pub(crate) mod row;
 mod rows;
@@ -30,11 +31,18 @@ use millrace_ledger::{Generation, History, HistoryError, PaymentId, StoredPaymen
 
 pub(crate) use run::Run;
 
-use crate::{JournalError, segment::JournalId};
+use crate::{JournalError, page_cache, segment::JournalId};
 use filter::{FilterMemory, Fold};
 use layout::Layout;
+use pack::Packed;
 use run::Shelf;
 use write::{RunWriter, SUFFIX, UNFINISHED};
+
+/// So many runs are asked for an id at once.
+const RUNS_ASKED: usize = 16;
+/// So many of the newest runs stay in the system's page cache: refunds and questions are mostly about
+/// payments of late.
+const RUNS_CACHED: usize = 16;
 
 /// The runs of a journal. Clones are the same runs.
 ///
@@ -48,20 +56,28 @@ pub(crate) struct Runs {
 #[derive(Debug)]
 struct Shared {
     shelf: Arc<Shelf>,
-    /// Oldest first. Locked for as long as it takes to read or to replace the pointer.
-    listed: RwLock<Arc<Vec<Arc<Run>>>>,
+    /// Locked for as long as it takes to read or to replace the pointer.
+    listed: RwLock<Arc<Listed>>,
     /// Held while runs are merged.
     merging: Mutex<()>,
-    scratch: Mutex<Scratch>,
+    /// Memory for sealing.
+    packed: Mutex<Packed>,
 }
 
-/// Memory for sealing, used again for every generation.
-#[derive(Debug, Default)]
-struct Scratch {
-    /// Packed payments, one after the other.
-    rows: Vec<u8>,
-    /// Where each of them stands: id, start, end.
-    sorted: Vec<(PaymentId, usize, usize)>,
+/// The runs that there are.
+#[derive(Debug)]
+struct Listed {
+    /// Oldest first.
+    runs: Vec<Arc<Run>>,
+    /// No id in them is greater.
+    id_max: PaymentId,
+}
+
+impl Listed {
+    fn new(runs: Vec<Arc<Run>>) -> Self {
+        let id_max = runs.iter().map(|run| run.id_max()).max().unwrap_or_default();
+        Self { runs, id_max }
+    }
 }
 
 impl Drop for Shared {
@@ -116,9 +132,9 @@ impl Runs {
         }
         let shared = Shared {
             shelf,
-            listed: RwLock::new(Arc::new(runs)),
+            listed: RwLock::new(Arc::new(Listed::new(runs))),
             merging: Mutex::new(()),
-            scratch: Mutex::default(),
+            packed: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -159,28 +175,30 @@ impl Runs {
         number: u64,
         payments: impl Iterator<Item = &'a StoredPayment>,
     ) -> Result<Arc<Run>, JournalError> {
-        let newest = self.listed().last().map_or(0, |run| *run.generations().end());
+        let newest = self.listed().runs.last().map_or(0, |run| *run.generations().end());
         assert!(number > newest, "generation {number} comes after {newest}, which is in a run");
-        let mut scratch = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Scratch { rows, sorted } = &mut *scratch;
-        rows.clear();
-        sorted.clear();
-        // Packed in the order in which they lie in memory, which is quick to read through; what is
-        // left to be put in order is a third of the size.
-        for payment in payments {
-            let start = rows.len();
-            row::encode(payment, rows);
-            sorted.push((payment.id, start, rows.len()));
-        }
-        // Ids that grow with time are nearly in order, which this sort makes use of.
-        sorted.sort_by_key(|(id, ..)| *id);
+        let mut packed = self.shared.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        packed.pack(payments);
         let mut writer = RunWriter::create(&self.shared.shelf, number..=number)?;
-        for (id, start, end) in sorted {
-            writer.push(*id, &rows[*start..*end])?;
+        for (id, row) in packed.rows() {
+            writer.push(id, row)?;
         }
         let run = Arc::new(writer.finish()?);
         self.replace(|runs| runs.push(run.clone()));
+        self.release_older();
         Ok(run)
+    }
+
+    /// Releases the pages of a run that is no longer one of the newest. Not where ids are in no
+    /// order: there, a page is read whenever a filter can't deny a new id.
+    fn release_older(&self) {
+        let listed = &self.listed().runs;
+        let Some(at) = listed.len().checked_sub(RUNS_CACHED + 1) else { return };
+        // A merged one was released as it was written.
+        let is_merged = listed[at].generations().count() > 1;
+        if !is_merged && merge::in_order(&listed[at..at + 2]) {
+            page_cache::release(listed[at].file());
+        }
     }
 
     /// Merges some adjacent runs into one, if there are many of a kind. `false` when nothing was
@@ -194,7 +212,7 @@ impl Runs {
             Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(false),
         };
-        match merge::due(&self.listed(), &self.shared.shelf.layout) {
+        match merge::due(&self.listed().runs, &self.shared.shelf.layout) {
             Some(due) => self.merge(due, stop),
             None => Ok(false),
         }
@@ -203,7 +221,7 @@ impl Runs {
     /// Only one merge at a time: the places of the runs must not change meanwhile.
     fn merge(&self, due: Range<usize>, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
         assert!(due.len() > 1, "a run merged with nothing would have its own name again");
-        let runs = self.listed();
+        let runs = &self.listed().runs;
         let Some(merged) = merge::merge(&self.shared.shelf, &runs[due.clone()], stop)? else {
             return Ok(false);
         };
@@ -218,7 +236,7 @@ impl Runs {
 
     /// The runs, oldest first.
     pub(crate) fn list(&self) -> Vec<Arc<Run>> {
-        self.listed().to_vec()
+        self.listed().runs.clone()
     }
 
     /// Bytes of memory that filters take.
@@ -253,29 +271,43 @@ impl Runs {
         Ok(())
     }
 
-    fn listed(&self) -> Arc<Vec<Arc<Run>>> {
-        self.shared.listed.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn listed(&self) -> Arc<Listed> {
+        self.read_listed(Arc::clone)
+    }
+
+    fn read_listed<R>(&self, read: impl FnOnce(&Arc<Listed>) -> R) -> R {
+        read(&self.shared.listed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Run>>)) {
         let mut listed = self.shared.listed.write().unwrap_or_else(PoisonError::into_inner);
-        let mut runs = listed.to_vec();
+        let mut runs = listed.runs.clone();
         change(&mut runs);
-        *listed = Arc::new(runs);
+        *listed = Arc::new(Listed::new(runs));
     }
 }
 
 impl History for Runs {
     fn id_max(&self) -> PaymentId {
-        self.listed().iter().map(|run| run.id_max()).max().unwrap_or_default()
+        self.read_listed(|listed| listed.id_max)
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        for run in self.listed().iter().rev() {
-            let found =
-                run.find(id).map_err(|error| HistoryError { id, why: error.to_string() })?;
-            if found.is_some() {
-                return Ok(found);
+        let listed = self.listed();
+        let key = self.shared.shelf.fold.key(id);
+        let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
+        // Newest first, some at once: their filters come from memory at the same time.
+        for runs in listed.runs.rchunks(RUNS_ASKED) {
+            let mut sought = [const { None }; RUNS_ASKED];
+            for (run, sought) in runs.iter().zip(&mut sought) {
+                *sought = run.seek(id, key).map_err(failed)?;
+            }
+            for (run, sought) in runs.iter().zip(&sought).rev() {
+                let Some(sought) = sought else { continue };
+                let found = run.find_sought(id, sought).map_err(failed)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
             }
         }
         Ok(None)

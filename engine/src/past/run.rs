@@ -9,7 +9,7 @@
 //! | 16 | 16 | journal id |
 //! | 32 | 4 | CRC-32C of bytes 0 to 31 |
 //! | 36 | 4,060 | zero |
-//! | 4,096 | | parts, of up to 1,048,576 rows each: pages (`page`), then the part's filter (`filter`) |
+//! | 4,096 | | parts, of up to 131,072 rows each (once 1,048,576): pages (`page`), then the part's filter (`filter`) |
 //! | | 64 per part | part table |
 //! | | 16 per page | fences: the first id of every page |
 //! | | 136 | footer |
@@ -59,7 +59,7 @@ use std::{
 use millrace_ledger::{PaymentId, StoredPayment};
 
 use super::{
-    filter::{Filter, FilterMemory, Fold},
+    filter::{Filter, FilterMemory, Fold, Question},
     layout::{self, Contents, Layout},
     page::Page,
     rows::{Payments, Rows},
@@ -87,9 +87,19 @@ pub(crate) struct Run {
     #[allow(dead_code, reason = "for reports on a data directory")]
     len: u64,
     contents: Contents,
+    /// The first id of every part, side by side.
+    part_firsts: Box<[PaymentId]>,
     /// One per part, once it was asked for and there was memory for it.
     filters: Vec<OnceLock<Filter>>,
     replaced: AtomicBool,
+}
+
+/// Where in a run an id would be.
+#[derive(Debug)]
+pub(super) struct Sought {
+    part: usize,
+    /// `None` without a filter.
+    question: Option<Question>,
 }
 
 impl fmt::Debug for Run {
@@ -122,8 +132,10 @@ impl Run {
     ) -> Self {
         let path = shelf.directory.join(&name);
         let filters = contents.parts.iter().map(|_| OnceLock::new()).collect();
+        let first_of = |part: &layout::Part| contents.fences[part.first_page as usize];
+        let part_firsts = contents.parts.iter().map(first_of).collect();
         let replaced = AtomicBool::new(false);
-        Self { shelf, name, path, file, len, contents, filters, replaced }
+        Self { shelf, name, path, file, len, contents, part_firsts, filters, replaced }
     }
 
     /// Opens a run, and checks all of it but its pages and its filters, which are checked whenever
@@ -196,31 +208,53 @@ impl Run {
     ///
     /// # Errors
     /// When the file can't be read or is damaged.
-    pub(crate) fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, JournalError> {
+    #[cfg(test)]
+    pub(super) fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, JournalError> {
+        match self.seek(id, self.shelf.fold.key(id))? {
+            Some(sought) => self.find_sought(id, &sought),
+            None => Ok(None),
+        }
+    }
+
+    /// Where this id would be, while what its filter needs is being fetched from memory. `None`
+    /// when it is not between the first and the last.
+    ///
+    /// # Errors
+    /// When a filter can't be read or is damaged.
+    pub(super) fn seek(&self, id: PaymentId, key: u64) -> Result<Option<Sought>, JournalError> {
         let contents = &self.contents;
         if id < contents.id_min || id > contents.id_max {
             return Ok(None);
         }
-        let first_of = |part: &layout::Part| contents.fences[part.first_page as usize];
-        let part = contents.parts.partition_point(|part| first_of(part) <= id) - 1;
-        if !self.may_hold(part, id)? {
-            return Ok(None);
-        }
-        let pages = contents.pages_of(part);
-        let first = pages.start;
-        let number = first + contents.fences[pages].partition_point(|fence| *fence <= id) - 1;
-        let page = self.page(part, number, Vec::new())?;
-        page.find(id).map_err(|_| self.malformed(part, number))
-    }
-
-    /// Whether a part may hold an id. `false` is certain. Without memory for the part's filter,
-    /// the page must be read to know.
-    fn may_hold(&self, part: usize, id: PaymentId) -> Result<bool, JournalError> {
+        let part = self.part_firsts.partition_point(|first| *first <= id) - 1;
+        // Without memory for the part's filter, the page must be read to know.
         let filter = match self.filters[part].get() {
             Some(filter) => Some(filter),
             None => self.load_filter(part)?,
         };
-        Ok(filter.is_none_or(|filter| filter.may_hold(self.shelf.fold.key(id))))
+        Ok(Some(Sought { part, question: filter.map(|filter| filter.question(key)) }))
+    }
+
+    /// The payment with an id that was sought.
+    ///
+    /// # Errors
+    /// When the file can't be read or is damaged.
+    pub(super) fn find_sought(
+        &self,
+        id: PaymentId,
+        sought: &Sought,
+    ) -> Result<Option<StoredPayment>, JournalError> {
+        let part = sought.part;
+        if let (Some(question), Some(filter)) = (&sought.question, self.filters[part].get())
+            && !filter.may_hold(question)
+        {
+            return Ok(None);
+        }
+        let pages = self.contents.pages_of(part);
+        let first = pages.start;
+        let number = first + self.contents.fences[pages].partition_point(|fence| *fence <= id) - 1;
+        let page = self.page(part, number, Vec::new())?;
+        page.find(id).map_err(|_| self.malformed(part, number))
     }
 
     fn load_filter(&self, number: usize) -> Result<Option<&Filter>, JournalError> {

@@ -17,10 +17,12 @@ use super::{
     page::PageBuilder,
     run::{Run, Shelf},
 };
-use crate::JournalError;
+use crate::{JournalError, page_cache};
 
 /// What a run's name ends with while it is written.
 pub(super) const UNFINISHED: &str = ".unfinished";
+/// So much may be written before it is synced.
+const SYNC_BYTES: u64 = 32 << 20;
 pub(super) const SUFFIX: &str = ".run";
 
 /// A run in the making. When it is dropped before it is finished, it leaves no trace.
@@ -35,10 +37,14 @@ pub(super) struct RunWriter {
     contents: Contents,
     page: PageBuilder,
     offset: u64,
+    /// What comes before is durable.
+    synced: u64,
     part_offset: u64,
     part_first_page: usize,
     /// One per row of the part that is being written.
     keys: Vec<u64>,
+    /// Whether what is written leaves the system's page cache.
+    released: bool,
 }
 
 impl Drop for RunWriter {
@@ -81,14 +87,21 @@ impl RunWriter {
             },
             page: PageBuilder::new(page_bytes),
             offset: HEADER_LEN as u64,
+            synced: 0,
             part_offset: HEADER_LEN as u64,
             part_first_page: 0,
             keys: Vec::new(),
+            released: false,
         };
         let header = std::mem::take(&mut writer.header);
         writer.write(&header)?;
         writer.header = header;
         Ok(writer)
+    }
+
+    /// What is written need not stay in the system's page cache.
+    pub(super) fn set_released(&mut self) {
+        self.released = true;
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
@@ -102,7 +115,9 @@ impl RunWriter {
         assert!(contents.rows == 0 || id > contents.id_max, "rows come in the order of their ids");
         if self.keys.len() >= self.shelf.layout.part_rows_max {
             self.end_part()?;
-            self.sync_so_far()?;
+            if self.offset - self.synced >= SYNC_BYTES {
+                self.sync_so_far()?;
+            }
         } else if !self.page.has_room(row) {
             self.end_page()?;
         }
@@ -154,7 +169,12 @@ impl RunWriter {
         let out = self.out.as_mut().expect("nothing is written once it is finished");
         out.flush()
             .and_then(|()| out.get_ref().sync_data())
-            .map_err(JournalError::io("can't write", &self.unfinished))
+            .map_err(JournalError::io("can't write", &self.unfinished))?;
+        self.synced = self.offset;
+        if self.released {
+            page_cache::release_up_to(out.get_ref(), self.offset);
+        }
+        Ok(())
     }
 
     /// Makes the file durable, then gives it its name: a run is there whole or not at all.
@@ -169,6 +189,9 @@ impl RunWriter {
         out.flush().map_err(error)?;
         let file = out.get_ref().try_clone().map_err(error)?;
         file.sync_all().map_err(error)?;
+        if self.released {
+            page_cache::release(&file);
+        }
         let path = self.shelf.directory.join(&self.name);
         fs::rename(&self.unfinished, &path).map_err(JournalError::io("can't create", &path))?;
         self.out = None;

@@ -9,7 +9,7 @@ use std::{
 use millrace_ledger::{Account, SnapshotHead, StoredPayment};
 
 use super::{MAGIC, SUFFIX, VERSION, kind, rows};
-use crate::{JournalError, frame::FrameHash, pace::Pace, segment::JournalId};
+use crate::{JournalError, frame::FrameHash, pace::Pace, page_cache, segment::JournalId};
 
 /// A snapshot in the making, under a temporary name. When it is dropped before it is finished, it
 /// leaves nothing behind: on a full disk, the journal needs the space.
@@ -109,6 +109,8 @@ impl SnapshotWriter {
         self.file.get_ref().sync_all().map_err(error)?;
         fs::rename(&self.unfinished, &self.path).map_err(error)?;
         self.finished = true;
+        // The next start reads it, if it is the newest then.
+        page_cache::release(self.file.get_ref());
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(JournalError::io("can't sync", &self.directory))?;

@@ -1,0 +1,71 @@
+//! The system's page cache: consumes files that are durable and that hardly anybody will read soon,
+//! gives the memory of their pages back to the system. What they hold is not touched.
+//!
+//! Without this, journal and runs fill all memory that is free, and each page of it is memory that
+//! a virtual machine has to fetch from its host, for more than writing costs otherwise
+//! (`docs/decisions/0022-page-cache.md`). A page that was given back is taken for the next write.
+
+use std::{fs::File, num::NonZeroU64};
+
+use rustix::fs::{Advice, fadvise};
+
+/// Gives back the pages of a file. Those that were not synced stay, and a system that can't do it
+/// goes on as it is.
+pub(crate) fn release(file: &File) {
+    release_range(file, 0, None);
+}
+
+/// Gives back the pages that lie wholly between these offsets.
+pub(crate) fn release_up_to(file: &File, end: u64) {
+    if let Some(len) = NonZeroU64::new(end) {
+        release_range(file, 0, Some(len));
+    }
+}
+
+fn release_range(file: &File, offset: u64, len: Option<NonZeroU64>) {
+    // It is advice: nothing depends on whether it is taken.
+    let _ = fadvise(file, offset, len, Advice::DontNeed);
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{fs::File, io::IoSliceMut, os::unix::fs::FileExt as _};
+
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+    use super::*;
+
+    /// Whether the page at this offset is in memory; `None` where the file system can't tell.
+    pub(crate) fn is_cached(file: &File, offset: u64) -> Option<bool> {
+        let mut byte = [0];
+        let mut into = [IoSliceMut::new(&mut byte)];
+        match preadv2(file, &mut into, offset, ReadWriteFlags::NOWAIT) {
+            Ok(_) => Some(true),
+            Err(Errno::AGAIN) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    const LEN: usize = 1 << 20;
+
+    #[test]
+    fn what_was_released_is_read_from_disk_again() {
+        let file = tempfile::tempfile().expect("a temporary file");
+        let bytes: Vec<u8> = (0..LEN).map(|at| (at / 4096) as u8).collect();
+        file.write_all_at(&bytes, 0).expect("written");
+        file.sync_all().expect("synced");
+        let Some(cached) = is_cached(&file, 0) else { return };
+        assert!(cached, "it was written just now");
+        release_up_to(&file, LEN as u64 / 2);
+        // In memory, where there is no disk, there is nothing to release.
+        if is_cached(&file, 0) == Some(true) {
+            return;
+        }
+        assert_eq!(is_cached(&file, LEN as u64 - 1), Some(true), "behind the end");
+        release(&file);
+        assert_eq!(is_cached(&file, LEN as u64 - 1), Some(false));
+        let mut read = vec![0; LEN];
+        file.read_exact_at(&mut read, 0).expect("read");
+        assert!(read == bytes, "it is what was written");
+    }
+}
