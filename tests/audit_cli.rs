@@ -8,6 +8,7 @@ use std::{
     process::Command,
 };
 
+use millrace_services::{python, required};
 use serde_json::Value;
 use support::{
     process::{Finished, millrace},
@@ -166,22 +167,20 @@ fn a_proof_convinces_whoever_has_the_public_key() {
     }
 }
 
-/// The auditor's own program from the documentation, where Python is there.
+/// The auditor's own program from the documentation.
 fn check_with_python(sample: &Sample, proof: &str, forged: &str, key: &str) {
+    let Some(python) = required(python()) else { return };
     let program = repository("docs/audit_check.py");
     let run = |name: &str, content: &str| {
         let file = sample.file(name, content);
-        Command::new("python3").arg(&program).args([text(&file), key]).output()
+        let output = Command::new(&python).arg(&program).args([text(&file), key]).output();
+        output.expect("runs")
     };
-    match run("proof.json", proof) {
-        Err(error) => eprintln!("SKIPPED the auditor's program: python3: {error}"),
-        Ok(output) => {
-            let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(output.status.success() && shown.contains("the proof holds"), "{output:?}");
-            let output = run("forged.json", forged).expect("runs again");
-            assert!(!output.status.success(), "{output:?}");
-        }
-    }
+    let output = run("proof.json", proof);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && shown.contains("the proof holds"), "{output:?}");
+    let output = run("forged.json", forged);
+    assert!(!output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -1,10 +1,18 @@
 //! What the server refuses, and how it says so: hostile queries, other sites, other documents than
 //! the trusted ones. And federation, which asks by representations.
 
+#[path = "common/asked.rs"]
+mod asked;
 mod common;
 #[path = "common/server.rs"]
 mod server;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use asked::Asked;
 use common::bank;
 use millrace_sinks::{
     GraphqlConfig,
@@ -39,11 +47,22 @@ fn hash_only(text: &str) -> String {
     json!({ "extensions": { "persistedQuery": persisted } }).to_string()
 }
 
-/// `examples/hostile.rs` has the times.
+/// A server, and how often its store is asked.
+async fn watched(config: &GraphqlConfig) -> (Server, Arc<AtomicUsize>) {
+    let mut questions = Arc::default();
+    let server = Server::start_with(&bank(), config, |services| {
+        let (model, counter) = Asked::counted(Arc::clone(&services.model));
+        services.model = model;
+        questions = counter;
+    });
+    (server.await, questions)
+}
+
+/// Nothing is read for what is refused. `examples/hostile.rs` has the times.
 #[tokio::test]
 async fn hostile_queries_are_refused() {
     let roomy = LimitsConfig { request_bytes: 4 << 20, ..LimitsConfig::default() };
-    let server = started(&with(|config| config.limits = roomy)).await;
+    let (server, questions) = watched(&with(|config| config.limits = roomy)).await;
     let deep = "{ original ".repeat(1_000) + &"}".repeat(1_000);
     let aliases: String =
         (0..10_000).map(|n| format!("a{n}: payment(id: \"{PAYMENT_1}\") {{ id }} ")).collect();
@@ -64,14 +83,66 @@ async fn hostile_queries_are_refused() {
         (doubled, "QUERY_TOO_LARGE"),
         (format!("{{ payments(first: [{list}]) {{ nodes {{ id }} }} }}"), "QUERY_TOO_LARGE"),
         ("{ payments(first: 1000000000) { nodes { id } } }".to_owned(), "FIRST_OUT_OF_RANGE"),
+        (pages_of_pages(3), "QUERY_TOO_COMPLEX"),
+        (
+            look_ups(&format!("payments(first: 200) {{ nodes {{ {} }} }}", "seq ".repeat(9))),
+            "QUERY_TOO_COMPLEX",
+        ),
     ] {
         let answer = server.ask(&query, json!({})).await;
         assert_eq!(code(&answer), expected, "{answer}");
+        assert_eq!(questions.load(Ordering::Relaxed), 0, "{expected} asked the store");
     }
     let ids = vec![PAYMENT_1; 201];
     let answer =
         server.ask("query($ids: [UUID!]) { status { appliedSeq } }", json!({ "ids": ids }));
     assert_eq!(code(&answer.await), "LIST_TOO_LONG");
+}
+
+/// Payments of accounts of payments, so many levels of them.
+fn pages_of_pages(levels: usize) -> String {
+    let page = "payments(first: 200) { nodes { debitAccount { ";
+    format!("{{ {} id {} }}", page.repeat(levels), "} } }".repeat(levels))
+}
+
+/// As many of a look-up as a query may have.
+fn look_ups(field: &str) -> String {
+    let fields = (0..20).map(|number| format!("a{number}: {field} "));
+    format!("{{ {} }}", fields.collect::<String>())
+}
+
+/// The dearest queries that are still answered: what the store is asked for them is bounded by the
+/// complexity that they were let through for, counted and not timed.
+#[tokio::test]
+async fn what_is_let_through_asks_the_store_no_more_than_it_is_worth() {
+    let config = GraphqlConfig { read_cache_entries: 0, ..GraphqlConfig::default() };
+    let (server, questions) = watched(&config).await;
+    let by_id = look_ups(&format!("payment(id: \"{PAYMENT_1}\") {{ id original {{ id }} }}"));
+    let refunds = "{ payments(first: 100) { nodes { followUps(first: 50) { nodes { seq } } } } }";
+    let both_sides = "{ payments(first: 200) { nodes { debitAccount { id } creditAccount { id } \
+                        original { id } } } }";
+    for (query, most) in [
+        // All are one look-up, and what they refer to is another.
+        (by_id.as_str(), 2),
+        // A page, and the pages of each of its payments.
+        (refunds, 1 + 18),
+        // A page, all accounts, all originals.
+        (both_sides, 3),
+        // A page, its accounts, and the page of each of them.
+        (&pages_of_pages(1), 2),
+        ("{ conservation { ledger } }", 1),
+    ] {
+        let answer = server.ask(query, json!({})).await;
+        assert_eq!(answer.get("errors"), None, "{query}");
+        let asked = questions.swap(0, Ordering::Relaxed);
+        assert!((1..=most).contains(&asked), "{asked} questions for {query}");
+    }
+    // With more than one of them a query is worth too much.
+    assert_eq!(
+        server.error("{ a: conservation { ledger } b: conservation { ledger } }").await.0,
+        "QUERY_TOO_COMPLEX"
+    );
+    assert_eq!(questions.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]

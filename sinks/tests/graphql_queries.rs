@@ -1,6 +1,8 @@
 //! The queries that go beyond single payments and accounts: filters, both directions, moments of
 //! the past, follow-ups, risk in words, reviews, acts, and how often the store is read.
 
+#[path = "common/asked.rs"]
+mod asked;
 mod common;
 #[path = "common/server.rs"]
 mod server;
@@ -10,19 +12,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use asked::Asked;
 use common::{CZK, History, bank, payment};
 use futures_util::future::BoxFuture;
-use millrace_ledger::{AccountId, PaymentId, RiskDecision};
+use millrace_ledger::{PaymentId, RiskDecision};
 use millrace_sinks::{
-    GraphqlConfig, ReadStore, ReviewsConfig, ReviewsSink, Sink as _,
-    graphql::{
-        AccountView, ActError, Acts, HistoryRow, LedgerConservation, PaymentView, ReadModel,
-        TimedOutHold, model::*, schema_definition,
-    },
+    GraphqlConfig, ReviewsConfig, ReviewsSink, Sink as _,
+    graphql::{ActError, Acts, ReadModel, schema_definition},
 };
 use serde_json::{Value, json};
 use server::{ACCOUNT_1, Server};
-use tokio::sync::watch;
 
 fn seqs(page: &Value) -> Vec<&str> {
     let nodes = page["nodes"].as_array().expect("a list").iter();
@@ -258,65 +257,9 @@ async fn reviews_are_explained_and_resolved() {
     assert_eq!(told.len(), 2, "a reason that is none is not told");
 }
 
-/// The embedded store, and how often it was asked.
-struct Counted(ReadStore, Arc<AtomicUsize>);
-
-impl Counted {
-    fn asked(&self) -> &ReadStore {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        &self.0
-    }
-}
-
-impl ReadModel for Counted {
-    fn watch(&self) -> watch::Receiver<AppliedPlace> {
-        self.0.watch()
-    }
-    fn applied(&self) -> Reading<'_, AppliedPlace> {
-        self.asked().applied()
-    }
-    fn payments_by_id(&self, ids: Vec<PaymentId>) -> Reading<'_, Vec<Option<PaymentView>>> {
-        self.asked().payments_by_id(ids)
-    }
-    fn payments(&self, query: PaymentQuery) -> Reading<'_, Slice<PaymentView>> {
-        ReadModel::payments(self.asked(), query)
-    }
-    fn refunds(&self, original: PaymentId, page: PageQuery) -> Reading<'_, Slice<PaymentView>> {
-        ReadModel::refunds(self.asked(), original, page)
-    }
-    fn accounts_by_id(&self, ids: Vec<AccountId>) -> Reading<'_, Vec<Option<AccountView>>> {
-        self.asked().accounts_by_id(ids)
-    }
-    fn accounts(&self, page: AccountPage) -> Reading<'_, Slice<AccountView>> {
-        ReadModel::accounts(self.asked(), page)
-    }
-    fn balances_at(&self, account: AccountId, at: AsOf) -> Reading<'_, Option<BalancesAt>> {
-        ReadModel::balances_at(self.asked(), account, at)
-    }
-    fn balance_history(
-        &self,
-        account: AccountId,
-        range: TimeRange,
-        page: PageQuery,
-    ) -> Reading<'_, Slice<HistoryRow>> {
-        ReadModel::balance_history(self.asked(), account, range, page)
-    }
-    fn holds(&self, query: HoldQuery) -> Reading<'_, Slice<PaymentView>> {
-        ReadModel::holds(self.asked(), query)
-    }
-    fn timed_out_holds(
-        &self,
-        account: Option<AccountId>,
-        page: PageQuery,
-    ) -> Reading<'_, Slice<TimedOutHold>> {
-        ReadModel::timed_out_holds(self.asked(), account, page)
-    }
-    fn totals(&self, query: TotalsQuery) -> Reading<'_, Vec<Total>> {
-        ReadModel::totals(self.asked(), query)
-    }
-    fn conservation(&self) -> Reading<'_, Vec<LedgerConservation>> {
-        ReadModel::conservation(self.asked())
-    }
+fn watched(model: &Arc<dyn ReadModel>) -> (Arc<dyn ReadModel>, Arc<AtomicUsize>) {
+    let (model, questions) = Asked::counted(Arc::clone(model));
+    (model, questions)
 }
 
 /// A hundred payments between forty accounts, and what they refer to: three reads, not two hundred.
@@ -330,15 +273,10 @@ async fn look_ups_of_a_page_are_one_read() {
         history.refund(100 + number, number, (number % 20 + 1, number % 20 + 21), 1);
     });
     for (entries, again) in [(10_000, 1), (0, 3)] {
-        let reads = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&reads);
         let config = GraphqlConfig { read_cache_entries: entries, ..GraphqlConfig::default() };
+        let mut reads = Arc::default();
         let server = Server::start_with(&history, &config, |services| {
-            let dir = tempfile::tempdir().expect("a temporary directory");
-            let (mut sink, store) =
-                millrace_sinks::GraphqlSink::open(dir.path(), &config).expect("opens");
-            sink.apply(&history.batches(4)).expect("applies");
-            services.model = Arc::new(Counted(store, counter));
+            (services.model, reads) = watched(&services.model);
         });
         let server = server.await;
         let query = "{ payments(first: 100) { nodes { seq original { seq } \

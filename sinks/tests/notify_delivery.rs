@@ -5,22 +5,19 @@ mod common;
 mod delivery;
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::Write as _,
-    net::SocketAddr,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use delivery::{Answer, Receiver, Service, eventually, now, secret_file};
-use millrace_services::{Smtp, SmtpMode, SmtpSettings, required, tools_dir};
+use millrace_services::{Smtp, SmtpMode, SmtpSettings, python, required};
 use millrace_sinks::{
     NotifyConfig,
     notify::{
-        Channel, DispatcherHandle, EmailConfig, FileConfig, InboxQuery, ProviderConfig, StateKind,
-        Tls, WebhookConfig, is_signed,
+        Channel, EmailConfig, FileConfig, InboxQuery, StateKind, Tls, WebhookConfig, is_signed,
     },
 };
 use serde_json::Value;
@@ -139,45 +136,49 @@ fn a_mail_that_is_refused_for_good_is_a_dead_letter() {
     assert!(service.inbox.list(query, None, 10).expect("lists").is_empty());
 }
 
-/// The server insists on STARTTLS and a password. Without trust in its certificate, or with another
-/// password, nothing is sent, and nothing is lost.
+/// The server insists on TLS and a password, by STARTTLS or from the first byte. Without trust in its
+/// certificate, with another password, or where the other form of TLS is spoken, nothing is sent, and
+/// nothing is lost.
 #[test]
-fn mails_go_by_starttls_with_a_password() {
+fn mails_go_by_either_tls_with_a_password() {
     let names = vec!["localhost".to_owned()];
     let signed = rcgen::generate_simple_self_signed(names).expect("a certificate");
     let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
-    let settings = SmtpSettings {
-        tls_pem: Some(format!("{certificate}{key}")),
-        password: Some("right".into()),
-    };
-    let Some(smtp) = required(Smtp::start_with(&settings)) else { return };
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ca_file = dir.path().join("ca.pem");
-    fs::write(&ca_file, certificate).expect("written");
-    let config = |ca_file: PathBuf, password: &str, tls: Tls| {
-        let mut config = mails(&smtp);
-        config.email.host = "localhost".into();
-        config.email.tls = tls;
-        config.email.ca_file = ca_file;
-        config.email.username = "millrace".into();
-        config.email.password = secret_file(&dir, password, password);
-        config
-    };
-    for (config, said) in [
-        (config(PathBuf::new(), "right", Tls::Starttls), "ertificate"),
-        (config(ca_file.clone(), "wrong", Tls::Starttls), "535"),
-    ] {
-        let mut service = Service::start(Channel::Email, config, NO_HOOK);
+    fs::write(&ca_file, &certificate).expect("written");
+    for (tls, other) in [(Tls::Starttls, Tls::Implicit), (Tls::Implicit, Tls::Starttls)] {
+        let settings = SmtpSettings {
+            tls_pem: Some(format!("{certificate}{key}")),
+            tls_at_once: tls == Tls::Implicit,
+            password: Some("right".into()),
+        };
+        let Some(smtp) = required(Smtp::start_with(&settings)) else { return };
+        let config = |ca_file: &PathBuf, password: &str, tls: Tls| {
+            let mut config = mails(&smtp);
+            config.email.host = "localhost".into();
+            config.email.tls = tls;
+            config.email.ca_file.clone_from(ca_file);
+            config.email.username = "millrace".into();
+            config.email.password = secret_file(&dir, password, password);
+            config
+        };
+        for (config, said) in [
+            (config(&PathBuf::new(), "right", tls), "ertificate"),
+            (config(&ca_file, "wrong", tls), "535"),
+            (config(&ca_file, "right", other), "the mail server"),
+        ] {
+            let mut service = Service::start(Channel::Email, config, NO_HOOK);
+            let id = service.refuse();
+            let failed = service.wait_for(id, StateKind::Failed);
+            assert!(format!("{:?}", failed.state).contains(said), "{tls:?}: {:?}", failed.state);
+            assert!(smtp.mails().is_empty());
+        }
+        let mut service = Service::start(Channel::Email, config(&ca_file, "right", tls), NO_HOOK);
         let id = service.refuse();
-        let failed = service.wait_for(id, StateKind::Failed);
-        assert!(format!("{:?}", failed.state).contains(said), "{:?}", failed.state);
-        assert!(smtp.mails().is_empty());
+        service.wait_for(id, StateKind::Sent);
+        assert_eq!(smtp.mails().len(), 1, "{tls:?}");
     }
-    let mut service =
-        Service::start(Channel::Email, config(ca_file, "right", Tls::Starttls), NO_HOOK);
-    let id = service.refuse();
-    service.wait_for(id, StateKind::Sent);
-    assert_eq!(smtp.mails().len(), 1);
 }
 
 #[test]
@@ -209,11 +210,7 @@ fn a_webhook_is_signed_and_says_what_happened() {
 
 /// The program that the documentation shows to receivers.
 fn check_with_python(signature: &str, body: &[u8]) {
-    let python = tools_dir().join("python/bin/python");
-    if !python.is_file() {
-        eprintln!("skipped: {} is missing", python.display());
-        return;
-    }
+    let Some(python) = required(python()) else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/verify_webhook.py");
     let says = |secret: &str, body: &[u8]| -> String {
         let mut process = Command::new(&python)
@@ -298,71 +295,6 @@ fn a_receiver_that_is_gone_for_good_gets_no_second_try() {
     let dead = service.wait_for(id, StateKind::Dead);
     assert!(format!("{:?}", dead.state).contains("410 Gone: not now"), "{dead:?}");
     assert_eq!(receiver.requests().len(), 1);
-}
-
-#[test]
-fn providers_get_what_the_configuration_describes_and_report_back() {
-    let receiver = Receiver::start(&[]);
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let config = NotifyConfig {
-        sms: ProviderConfig {
-            enabled: true,
-            url: format!("http://{}/sms/send", receiver.address),
-            headers: BTreeMap::from([
-                header("content-type", "application/x-www-form-urlencoded"),
-                header("authorization", "Bearer {{ secret }}"),
-            ]),
-            body: "to={{ to|urlencode }}&text={{ text|urlencode }}&ref={{ key }}".into(),
-            secret: secret_file(&dir, "token", "provider-token"),
-            status_secret: secret_file(&dir, "status", SECRET),
-            ..ProviderConfig::default()
-        },
-        status_listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-        ..NotifyConfig::default()
-    };
-    let mut service = Service::start(Channel::Sms, config, NO_HOOK);
-    let id = service.refuse();
-    service.wait_for(id, StateKind::Sent);
-    let request = receiver.requests()[0].clone();
-    assert_eq!(request.path, "sms/send");
-    assert_eq!(request.header("authorization"), "Bearer provider-token");
-    let body = String::from_utf8(request.body.clone()).expect("text");
-    let key = request.header("idempotency-key").to_owned();
-    assert!(body.starts_with("to=%2B420600000001&text=Your%20payment%20of%203.00"), "{body}");
-    assert!(body.ends_with(&format!("&ref={key}")), "{body}");
-
-    let status = service.handle.as_ref().and_then(DispatcherHandle::status_address);
-    let status = status.expect("reports are taken");
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let report = |id: &str, token: &str, body: &str| {
-        let request = client
-            .post(format!("http://{status}/notifications/{id}/status"))
-            .header("authorization", format!("Bearer {token}"))
-            .body(body.to_owned());
-        let answer = runtime.block_on(request.send()).expect("answers");
-        answer.status().as_u16()
-    };
-    let delivered = r#"{"status":"delivered"}"#;
-    let id_text = id.to_string();
-    for (id, token, body, status) in [
-        (id_text.as_str(), "another-secret-000", delivered, 401),
-        ("4711", "another-secret-000", delivered, 401),
-        ("4711", SECRET, delivered, 404),
-        ("nothing", SECRET, delivered, 404),
-        (&id_text, SECRET, r#"{"status":"eaten"}"#, 400),
-    ] {
-        assert_eq!(report(id, token, body), status, "{id} {body}");
-    }
-    assert_eq!(service.get(id).state.kind(), StateKind::Sent);
-    assert_eq!(report(&id_text, SECRET, delivered), 204);
-    assert_eq!(service.get(id).state.kind(), StateKind::Delivered);
-    let bounced = r#"{"status":"bounced","reason":"number unknown"}"#;
-    assert_eq!(report(&key, SECRET, bounced), 204, "by the key");
-    let dead = service.get(id);
-    assert!(format!("{:?}", dead.state).contains("bounced: number unknown"), "{dead:?}");
 }
 
 #[test]

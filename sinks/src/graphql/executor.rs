@@ -1,13 +1,16 @@
 //! Runs requests: consumes them from HTTP and WebSockets alike, produces responses. Guarantees that
 //! nothing runs that was not measured, that every answer comes in time, and that every error has a
-//! code.
+//! code. Only subscriptions stream: queries and mutations go one way, wherever they come from.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use async_graphql::{Data, Executor, Request, Response, ServerError};
+use async_graphql::{
+    Data, Executor, Request, Response, ServerError,
+    parser::types::{ExecutableDocument, OperationType},
+};
 use futures_util::{
     StreamExt as _, future,
     stream::{self, BoxStream},
@@ -47,11 +50,32 @@ impl Runner {
         })
     }
 
-    fn prepare(&self, mut request: Request) -> Result<Request, ServerError> {
+    fn prepare(&self, mut request: Request) -> Result<Prepared, ServerError> {
         self.guard.check_variables(&request)?;
         let document = self.persisted.document(&mut request, &self.guard)?;
+        let follows = is_subscription(&document, request.operation_name.as_deref());
         request.set_parsed_query(document);
-        Ok(request)
+        Ok(Prepared { request, follows })
+    }
+
+    /// The one answer to what is no subscription, in time.
+    async fn answer(&self, prepared: Result<Prepared, ServerError>, started: Instant) -> Response {
+        let response = match prepared {
+            Ok(Prepared { request, .. }) => {
+                match timeout(self.answer_max, self.schema.execute(request)).await {
+                    Ok(response) => response,
+                    Err(_) => refused(refusal(
+                        format!("the answer took longer than {} ms", self.answer_max.as_millis()),
+                        "ANSWER_TIMED_OUT",
+                    )),
+                }
+            }
+            Err(error) => refused(error),
+        };
+        let outcome = if response.is_ok() { "ok" } else { "error" };
+        metrics::histogram!("millrace_graphql_request_seconds", "outcome" => outcome)
+            .record(started.elapsed().as_secs_f64());
+        with_codes(response)
     }
 
     /// The cache's figures, for whoever reads metrics.
@@ -62,23 +86,17 @@ impl Runner {
     }
 }
 
+/// A request that is within the limits.
+struct Prepared {
+    request: Request,
+    /// Whether it is a subscription.
+    follows: bool,
+}
+
 impl Executor for Runner {
     async fn execute(&self, request: Request) -> Response {
         let started = Instant::now();
-        let response = match self.prepare(request) {
-            Ok(request) => match timeout(self.answer_max, self.schema.execute(request)).await {
-                Ok(response) => response,
-                Err(_) => refused(refusal(
-                    format!("the answer took longer than {} ms", self.answer_max.as_millis()),
-                    "ANSWER_TIMED_OUT",
-                )),
-            },
-            Err(error) => refused(error),
-        };
-        let outcome = if response.is_ok() { "ok" } else { "error" };
-        metrics::histogram!("millrace_graphql_request_seconds", "outcome" => outcome)
-            .record(started.elapsed().as_secs_f64());
-        with_codes(response)
+        self.answer(self.prepare(request), started).await
     }
 
     fn execute_stream(
@@ -86,14 +104,18 @@ impl Executor for Runner {
         request: Request,
         session_data: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
+        let started = Instant::now();
         match self.prepare(request) {
-            Ok(request) => {
+            Ok(Prepared { request, follows: true }) => {
                 let responses = self
                     .schema
                     .execute_stream_with_session_data(request, session_data.unwrap_or_default());
                 responses.map(with_codes).boxed()
             }
-            Err(error) => stream::once(future::ready(refused(error))).boxed(),
+            prepared => {
+                let runner = self.clone();
+                stream::once(async move { runner.answer(prepared, started).await }).boxed()
+            }
         }
     }
 }
@@ -143,6 +165,15 @@ fn holding(
     responses.map(move |response| {
         let _held = &permit;
         response
+    })
+}
+
+/// Whether the operation that is meant is a subscription; one that is not there is none.
+fn is_subscription(document: &ExecutableDocument, name: Option<&str>) -> bool {
+    let mut operations = document.operations.iter();
+    operations.any(|(operation, definition)| {
+        let is_meant = name.is_none() || operation.map(|name| name.as_str()) == name;
+        is_meant && definition.node.ty == OperationType::Subscription
     })
 }
 

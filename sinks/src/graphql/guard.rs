@@ -85,8 +85,7 @@ impl Guard {
         if document.fragments.len() > FRAGMENTS_MAX {
             return Err(too_many("fragments", document.fragments.len(), FRAGMENTS_MAX));
         }
-        let mut unfolding =
-            Unfolding { fragments: &document.fragments, measured: HashMap::new(), guard: self };
+        let mut unfolding = Unfolding::of(document, self);
         for name in document.fragments.keys() {
             unfolding.fragment(name)?;
         }
@@ -229,9 +228,15 @@ struct Unfolding<'a> {
     /// `None` while it is being measured: a fragment that needs itself comes back to that.
     measured: HashMap<&'a str, Option<Shape>>,
     guard: &'a Guard,
+    /// Selections that were looked at: each of the text once, however often it is used.
+    looks: usize,
 }
 
 impl<'a> Unfolding<'a> {
+    fn of(document: &'a ExecutableDocument, guard: &'a Guard) -> Self {
+        Self { fragments: &document.fragments, measured: HashMap::new(), guard, looks: 0 }
+    }
+
     fn fragment(&mut self, name: &'a str) -> Result<Shape, ServerError> {
         match self.measured.get(name) {
             Some(Some(shape)) => return Ok(*shape),
@@ -252,6 +257,7 @@ impl<'a> Unfolding<'a> {
     fn set(&mut self, set: &'a SelectionSet) -> Result<Shape, ServerError> {
         let mut shape = Shape::default();
         for selection in &set.items {
+            self.looks += 1;
             shape.add(match &selection.node {
                 Selection::Field(field) => {
                     let field = &field.node;

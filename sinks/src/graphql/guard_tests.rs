@@ -111,3 +111,22 @@ fn text_is_measured_without_strings_comments_and_arguments() {
         assert_eq!(found, (nesting, names, aliases), "{text}");
     }
 }
+
+/// What it takes to refuse is counted, not timed: each selection of the text is looked at once, however
+/// many a query that was run would come to.
+#[test]
+fn measuring_looks_at_each_selection_once() {
+    for levels in [1, 10, 90] {
+        let text = doubling(levels);
+        let document = parse_query(&text).expect("is a query");
+        let guard = guard(Profile::Dev);
+        let mut unfolding = Unfolding::of(&document, &guard);
+        for (_, operation) in document.operations.iter() {
+            let shape = unfolding.set(&operation.node.selection_set.node).expect("has no cycle");
+            let unfolded = 1_usize.checked_shl(levels as u32).unwrap_or(usize::MAX);
+            assert_eq!(shape.fields, unfolded, "as often as the fragments are used");
+        }
+        // One in the operation, two in each fragment, and the field.
+        assert_eq!(unfolding.looks, 1 + 2 * levels + 1);
+    }
+}

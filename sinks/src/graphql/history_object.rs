@@ -63,12 +63,12 @@ pub(super) struct TimedOutHold(pub(super) TimedOutHoldView);
 #[Object]
 impl TimedOutHold {
     /// Position of the expiry in the journal, as decimal text.
-    async fn seq(&self) -> String {
+    pub(super) async fn seq(&self) -> String {
         self.0.seq.to_string()
     }
 
     /// Time of the expiry's batch. RFC 3339, UTC.
-    async fn time(&self) -> String {
+    pub(super) async fn time(&self) -> String {
         rfc3339(self.0.time)
     }
 

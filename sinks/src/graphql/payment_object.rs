@@ -73,12 +73,12 @@ impl Payment {
     }
 
     /// Position in the journal, as decimal text.
-    async fn seq(&self) -> String {
+    pub(super) async fn seq(&self) -> String {
         self.0.event.seq.to_string()
     }
 
     /// Time of its batch. RFC 3339, UTC.
-    async fn time(&self) -> String {
+    pub(super) async fn time(&self) -> String {
         rfc3339(self.0.time)
     }
 

@@ -36,6 +36,7 @@ pub(super) fn schema(services: Services, config: &GraphqlConfig) -> ReadSchema {
     let reader = Reader::new(Arc::clone(&services.model), config.read_cache_entries);
     let schema = Schema::build(Query, Mutation, Subscription)
         .enable_federation()
+        .enable_subscription_in_federation()
         .limit_depth(config.limits.depth)
         .limit_complexity(config.limits.complexity)
         .data(reader)
@@ -50,7 +51,10 @@ pub(super) fn schema(services: Services, config: &GraphqlConfig) -> ReadSchema {
 /// The schema in the GraphQL schema definition language, with what federation adds.
 #[must_use]
 pub fn schema_definition() -> String {
-    let schema = Schema::build(Query, Mutation, Subscription).enable_federation().finish();
+    let schema = Schema::build(Query, Mutation, Subscription)
+        .enable_federation()
+        .enable_subscription_in_federation()
+        .finish();
     let options = SDLExportOptions::new().federation().prefer_single_line_descriptions();
     let text = schema.sdl_with_options(options);
     let lines: Vec<_> = text.trim().lines().map(str::trim_end).collect();

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::{Context, Error, Result, Subscription as GraphqlSubscription};
+use async_graphql::{Context, Error, Interface, Result, Subscription as GraphqlSubscription};
 use futures_util::{Stream, stream};
 use millrace_ledger::{AccountId, EventSeq};
 use millrace_risk::desk::OpenPage;
@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::{
     enums::ReviewKind,
     error::{read_failed, sink_failed, switched_off},
+    history_object::TimedOutHold,
     lists::seq,
-    model::{AppliedPlace, Order, PageQuery, PaymentQuery, ReadModel},
+    model::{AppliedPlace, Order, PageQuery, PaymentQuery, ReadModel, Stop},
     notification_object::{self, Notification},
     payment_object::Payment,
     reader::Reader,
@@ -28,6 +29,17 @@ use crate::{ReviewStore, notify::Inbox};
 const LOOK: usize = 100;
 /// How often the desk is looked at: people wait for reviews, not programs.
 const DESK_POLL: Duration = Duration::from_millis(20);
+
+/// What befalls an account: a payment that was decided, accepted or refused, or a hold that timed out.
+#[derive(Interface)]
+#[graphql(
+    field(name = "seq", ty = "String", desc = "Position in the journal, as decimal text."),
+    field(name = "time", ty = "String", desc = "Time of its batch. RFC 3339, UTC.")
+)]
+pub(super) enum Outcome {
+    Payment(Payment),
+    TimedOutHold(TimedOutHold),
+}
 
 pub(super) struct Subscription;
 
@@ -44,16 +56,32 @@ impl Subscription {
                           first. From now on unless told.")]
         from_seq: Option<String>,
     ) -> Result<impl Stream<Item = Result<Payment>> + use<>> {
-        let model = Arc::clone(&Reader::of(ctx)?.model);
-        let after = match from_seq {
-            Some(text) => EventSeq(seq("fromSeq", &text)?.0.saturating_sub(1)),
-            None => model.place().seq,
-        };
-        let places = model.watch();
-        let account = account.map(|id| AccountId(id.as_u128()));
-        let follower = PaymentFollower { model, places, account, after, found: Vec::new() };
+        let follower = OutcomeFollower::new(ctx, account, from_seq, false)?;
         Ok(stream::try_unfold(follower, |mut follower| async move {
-            Ok(follower.next().await?.map(|payment| (payment, follower)))
+            loop {
+                match follower.next().await? {
+                    Some(Outcome::Payment(payment)) => return Ok(Some((payment, follower))),
+                    // None was looked for.
+                    Some(Outcome::TimedOutHold(_)) => {}
+                    None => return Ok(None),
+                }
+            }
+        }))
+    }
+
+    /// Payments as they are decided, and holds as they time out, in sequence: all, or those of an
+    /// account, on either side.
+    async fn outcomes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Only what befalls this account.")] account: Option<Uuid>,
+        #[graphql(desc = "From this position on, as decimal text: what happened meanwhile comes \
+                          first. From now on unless told.")]
+        from_seq: Option<String>,
+    ) -> Result<impl Stream<Item = Result<Outcome>> + use<>> {
+        let follower = OutcomeFollower::new(ctx, account, from_seq, true)?;
+        Ok(stream::try_unfold(follower, |mut follower| async move {
+            Ok(follower.next().await?.map(|outcome| (outcome, follower)))
         }))
     }
 
@@ -104,44 +132,101 @@ impl Subscription {
     }
 }
 
-/// Where a subscriber to payments is.
-struct PaymentFollower {
+/// Where a subscriber to payments, or to all outcomes, is.
+struct OutcomeFollower {
     model: Arc<dyn ReadModel>,
     places: watch::Receiver<AppliedPlace>,
     account: Option<AccountId>,
+    with_expiries: bool,
     /// All up to here was found.
     after: EventSeq,
     /// What was found and not yet taken, newest first.
-    found: Vec<Payment>,
+    found: Vec<Outcome>,
 }
 
-impl PaymentFollower {
-    /// The next payment; `None` when there will be none any more.
-    async fn next(&mut self) -> Result<Option<Payment>> {
+impl OutcomeFollower {
+    fn new(
+        ctx: &Context<'_>,
+        account: Option<Uuid>,
+        from_seq: Option<String>,
+        with_expiries: bool,
+    ) -> Result<Self> {
+        let model = Arc::clone(&Reader::of(ctx)?.model);
+        let after = match from_seq {
+            Some(text) => EventSeq(seq("fromSeq", &text)?.0.saturating_sub(1)),
+            None => model.place().seq,
+        };
+        let account = account.map(|id| AccountId(id.as_u128()));
+        let places = model.watch();
+        Ok(Self { model, places, account, with_expiries, after, found: Vec::new() })
+    }
+
+    /// The next outcome; `None` when there will be none any more.
+    async fn next(&mut self) -> Result<Option<Outcome>> {
         loop {
-            if let Some(payment) = self.found.pop() {
-                return Ok(Some(payment));
+            if let Some(outcome) = self.found.pop() {
+                return Ok(Some(outcome));
             }
             let after = self.after;
             // The sender is gone when the process is about to stop.
             let place = self.places.wait_for(|place| place.seq > after).await;
             let Ok(seen) = place.map(|place| place.seq) else { return Ok(None) };
             // A look that begins now sees all up to there.
-            let page = PageQuery { after: Some(after), ..PageQuery::first(LOOK) };
-            let query = PaymentQuery {
-                order: Order::OldestFirst,
-                account: self.account,
-                ..PaymentQuery::all(page)
-            };
-            let slice = self.model.payments(query).await.map_err(|error| read_failed(&error))?;
-            let last = slice.items.last().map(|view| view.event.seq);
-            self.after = match (slice.more_after, last) {
-                (true, Some(last)) => last,
-                (_, last) => last.map_or(seen, |last| last.max(seen)),
-            };
-            let payments = slice.items.into_iter().rev().map(|view| Payment(Arc::new(view)));
-            self.found = payments.collect();
+            let (mut found, mut until) = self.payments(seen).await?;
+            if self.with_expiries {
+                let (expired, expired_until) = self.expiries(seen).await?;
+                found.extend(expired);
+                // What one look did not reach, the other may have passed: both look there again.
+                until = until.min(expired_until);
+            }
+            found.retain(|(seq, _)| *seq <= until);
+            found.sort_unstable_by_key(|(seq, _)| std::cmp::Reverse(*seq));
+            self.found = found.into_iter().map(|(_, outcome)| outcome).collect();
+            self.after = until;
         }
+    }
+
+    /// Payments behind `after`, and up to where there are no others.
+    async fn payments(&self, seen: EventSeq) -> Result<(Vec<(EventSeq, Outcome)>, EventSeq)> {
+        let page = PageQuery { after: Some(self.after), ..PageQuery::first(LOOK) };
+        let query = PaymentQuery {
+            order: Order::OldestFirst,
+            account: self.account,
+            ..PaymentQuery::all(page)
+        };
+        let slice = self.model.payments(query).await.map_err(|error| read_failed(&error))?;
+        let last = slice.items.last().map(|view| view.event.seq);
+        let until = match slice.stopped_at {
+            Some(Stop::After(place) | Stop::Before(place)) => EventSeq(place),
+            None => looked_until(slice.more_after, last, seen),
+        };
+        let payments = slice.items.into_iter();
+        let payments =
+            payments.map(|view| (view.event.seq, Outcome::Payment(Payment(Arc::new(view)))));
+        Ok((payments.collect(), until))
+    }
+
+    /// Expiries behind `after`, and up to where there are no others.
+    async fn expiries(&self, seen: EventSeq) -> Result<(Vec<(EventSeq, Outcome)>, EventSeq)> {
+        // The list has the newest first: the oldest that are newer stand at the end of its page.
+        let page = PageQuery { before: Some(self.after), from_end: true, ..PageQuery::first(LOOK) };
+        let slice = self.model.timed_out_holds(self.account, page).await;
+        let slice = slice.map_err(|error| read_failed(&error))?;
+        let last = slice.items.first().map(|expiry| expiry.seq);
+        let until = looked_until(slice.more_before, last, seen);
+        let expiries = slice.items.into_iter();
+        let expiries =
+            expiries.map(|expiry| (expiry.seq, Outcome::TimedOutHold(TimedOutHold(expiry))));
+        Ok((expiries.collect(), until))
+    }
+}
+
+/// How far a look came that found `last` at its end: there may be more right behind it, or there is
+/// nothing else up to the place that was seen before.
+fn looked_until(more: bool, last: Option<EventSeq>, seen: EventSeq) -> EventSeq {
+    match (more, last) {
+        (true, Some(last)) => last,
+        (_, last) => last.map_or(seen, |last| last.max(seen)),
     }
 }
 

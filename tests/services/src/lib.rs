@@ -7,10 +7,12 @@
 
 mod nats;
 mod postgres;
+mod python;
 mod server;
 mod smtp;
 
 pub use nats::{Nats, NatsSettings};
 pub use postgres::{Postgres, PostgresTls};
+pub use python::python;
 pub use server::{Missing, ServiceError, free_port, required, tools_dir};
 pub use smtp::{Smtp, SmtpMode, SmtpSettings};

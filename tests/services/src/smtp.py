@@ -2,7 +2,8 @@
 
 Arguments: port, directory. Modes: accept, refuse_later (4xx), refuse (5xx), hang, drop. The file is
 read again for each mail. With `tls.pem` in the directory it offers STARTTLS, and takes nothing
-without; with `password` there, it takes nothing from who does not know it.
+without; with `tls_at_once` as well it speaks TLS from the first byte. With `password` there, it takes
+nothing from who does not know it.
 """
 
 import asyncio
@@ -39,29 +40,36 @@ class Mails:
 
 
 def authenticate(server, session, envelope, mechanism, login):
-    password = (directory / "password").read_bytes()
-    right = isinstance(login, LoginPassword) and login.password == password
+    expected = (directory / "password").read_bytes()
+    right = isinstance(login, LoginPassword) and login.password == expected
     return AuthResult(success=right, handled=False)
 
 
+tls, password = directory / "tls.pem", directory / "password"
+at_once = (directory / "tls_at_once").exists()
+context = None
+if tls.exists():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls)
+
+
 def start_session():
-    tls, password = directory / "tls.pem", directory / "password"
-    context = None
-    if tls.exists():
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls)
     return SMTP(
         Mails(),
-        tls_context=context,
-        require_starttls=context is not None,
+        tls_context=None if at_once else context,
+        require_starttls=context is not None and not at_once,
         authenticator=authenticate if password.exists() else None,
         auth_required=password.exists(),
+        # It knows of the TLS that it begins itself only.
+        auth_require_tls=not at_once,
         enable_SMTPUTF8=True,
     )
 
 
 async def main():
-    server = await asyncio.get_running_loop().create_server(start_session, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(
+        start_session, "127.0.0.1", port, ssl=context if at_once else None
+    )
     await server.serve_forever()
 
 

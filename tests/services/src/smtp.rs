@@ -9,7 +9,10 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::server::{Missing, Server, ServiceError, free_port, io, tools_dir};
+use crate::{
+    python::installed_python,
+    server::{Missing, Server, ServiceError, free_port, io, tools_dir},
+};
 
 const WHAT: &str = "the mail server";
 const SCRIPT: &str = include_str!("smtp.py");
@@ -34,6 +37,8 @@ pub enum SmtpMode {
 pub struct SmtpSettings {
     /// Certificate and key, PEM: it insists on STARTTLS.
     pub tls_pem: Option<String>,
+    /// With [`Self::tls_pem`]: it speaks TLS from the first byte instead.
+    pub tls_at_once: bool,
     /// It insists on this password; any user name will do.
     pub password: Option<String>,
 }
@@ -68,6 +73,7 @@ impl Smtp {
         for (name, text) in [
             ("smtp.py", Some(SCRIPT)),
             ("tls.pem", settings.tls_pem.as_deref()),
+            ("tls_at_once", settings.tls_at_once.then_some("")),
             ("password", settings.password.as_deref()),
         ] {
             if let Some(text) = text {
@@ -160,11 +166,10 @@ impl Drop for Smtp {
 
 /// The Python that has the mail server's package.
 fn python() -> Result<PathBuf, Missing> {
-    let python = tools_dir().join("python/bin/python");
     let package = |entry: &Path| entry.join("site-packages/aiosmtpd").is_dir();
     let libraries = fs::read_dir(tools_dir().join("python/lib")).into_iter().flatten().flatten();
     let has_package = libraries.map(|entry| entry.path()).any(|entry| package(&entry));
-    Some(python)
-        .filter(|python| python.is_file() && has_package)
+    installed_python()
+        .filter(|_| has_package)
         .ok_or(Missing { what: "Python with aiosmtpd", variable: "MILLRACE_TOOLS" })
 }

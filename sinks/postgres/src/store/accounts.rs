@@ -55,16 +55,19 @@ pub(super) async fn list(
 
 /// Sums over all accounts. They wrap at 128 bits, on both sides alike: sums of equal numbers stay
 /// equal.
-pub(super) async fn conservation(reads: &Reads) -> Result<Vec<LedgerConservation>, ReadError> {
+pub(super) fn conservation_sql() -> String {
     let sum = |column: &str| format!("sum({column}) % 340282366920938463463374607431768211456");
-    let sql = format!(
+    format!(
         "SELECT ledger, {}, {}, {}, {} FROM millrace.accounts GROUP BY ledger ORDER BY ledger",
         sum("debits_posted"),
         sum("credits_posted"),
         sum("debits_pending"),
         sum("credits_pending")
-    );
-    let rows = reads.prepared(&sql, &[]).await?;
+    )
+}
+
+pub(super) async fn conservation(reads: &Reads) -> Result<Vec<LedgerConservation>, ReadError> {
+    let rows = reads.prepared(&conservation_sql(), &[]).await?;
     let sums = rows.iter().map(|row| {
         let mut fields = Fields::of(row);
         Ok(LedgerConservation {

@@ -9,13 +9,17 @@ use millrace_ledger::{AccountId, RejectReason, RiskDecision, Timestamp};
 use millrace_services::{Postgres, required};
 use millrace_sinks::{
     Sink as _,
-    graphql::model::{AsOf, HoldQuery, Order, OutcomeKind, PageQuery, PaymentQuery},
+    graphql::model::{
+        AsOf, HoldQuery, Order, OutcomeKind, PageQuery, PaymentQuery, TimeRange, TotalsBy,
+        TotalsQuery,
+    },
 };
 use tokio_postgres::{Client, NoTls};
 
 use super::{
     accounts, history as past, payments,
     statement::{ANY, ONE, Values},
+    totals,
 };
 use crate::{PostgresConfig, PostgresSink};
 
@@ -54,6 +58,7 @@ fn no_hot_question_reads_a_large_table_from_end_to_end() {
         let server = Server { client, large };
         server.look_ups().await;
         server.lists(&history).await;
+        server.sums(&history).await;
     });
 }
 
@@ -138,17 +143,47 @@ impl Server {
         }
         let (sql, values) = past::list_sql(
             AccountId(history.accounts[7].0),
-            millrace_sinks::graphql::model::TimeRange { from: from_time, to: None },
+            TimeRange { from: from_time, to: None },
             &PageQuery::first(50),
         )
         .expect("has a page");
         self.explain("balance history", &sql, &values).await;
     }
 
+    /// Totals are kept, not added up: no payment is read for them. Those of a ledger or of a stretch of
+    /// time are found by an index; those of all time, and conservation, read their one table once.
+    async fn sums(&self, history: &History) {
+        let ledger = Some(payments_of(history)[0].payment.ledger);
+        let [from, to] = [60, 80].map(|batch| Some(history.batches[batch].time));
+        let some = TimeRange { from, to };
+        for (ledger, by, range) in [
+            (ledger, TotalsBy::Hour, some),
+            (ledger, TotalsBy::Day, some),
+            (ledger, TotalsBy::Ledger, some),
+            (None, TotalsBy::Hour, some),
+            (None, TotalsBy::Day, some),
+        ] {
+            let (sql, values) = totals::list_sql(TotalsQuery { ledger, by, range });
+            let plan = self.plan(&sql, &values).await;
+            let what = format!("totals by {by:?}, of one ledger: {}", ledger.is_some());
+            self.check(&what, &plan);
+            assert_eq!(scanned(&plan), ["totals"], "{what}:\n{}", plan.join("\n"));
+        }
+        let ever = TotalsQuery { ledger: None, by: TotalsBy::Ledger, range: TimeRange::default() };
+        let (sql, values) = totals::list_sql(ever);
+        let plan = self.plan(&sql, &values).await;
+        assert_eq!(scanned(&plan), ["totals"], "totals ever:\n{}", plan.join("\n"));
+        let plan = self.plan(&accounts::conservation_sql(), &Values::default()).await;
+        assert_eq!(scanned(&plan), ["accounts"], "conservation:\n{}", plan.join("\n"));
+    }
+
     async fn explain(&self, what: &str, sql: &str, values: &Values) {
+        self.check(what, &self.plan(sql, values).await);
+    }
+
+    async fn plan(&self, sql: &str, values: &Values) -> Vec<String> {
         let rows = self.client.query_typed(&format!("EXPLAIN {sql}"), &values.params()).await;
-        let rows = rows.expect("explains");
-        self.check(what, &rows.iter().map(|row| row.get(0)).collect::<Vec<_>>());
+        rows.expect("explains").iter().map(|row| row.get(0)).collect()
     }
 
     fn check(&self, what: &str, plan: &[String]) {
@@ -159,4 +194,12 @@ impl Server {
         assert!(!plan.iter().any(reads_all), "{what}:\n{}", plan.join("\n"));
         assert!(plan.iter().any(|line| line.contains("Index")), "{what}:\n{}", plan.join("\n"));
     }
+}
+
+/// The tables that a plan reads, each as often as it does. An index is read on its table's behalf.
+fn scanned(plan: &[String]) -> Vec<&str> {
+    plan.iter()
+        .filter(|line| line.contains("Scan") && !line.contains("Bitmap Index Scan"))
+        .filter_map(|line| line.split_once(" on ").and_then(|(_, on)| on.split(' ').next()))
+        .collect()
 }

@@ -18,6 +18,12 @@ use crate::{
 const AMOUNT_MAX: &str = "340282366920938463463374607431768211455";
 
 pub(super) async fn list(reads: &Reads, query: TotalsQuery) -> Result<Vec<Total>, ReadError> {
+    let (sql, values) = list_sql(query);
+    let rows = reads.planned(&sql, &values.params()).await?;
+    rows.iter().map(total).collect()
+}
+
+pub(super) fn list_sql(query: TotalsQuery) -> (String, Values) {
     let mut values = Values::default();
     let mut filters = vec!["true".to_owned()];
     if let Some(ledger) = query.ledger {
@@ -54,8 +60,7 @@ pub(super) async fn list(reads: &Reads, query: TotalsQuery) -> Result<Vec<Total>
         of("rejected"),
         filters.join(" AND ")
     );
-    let rows = reads.planned(&sql, &values.params()).await?;
-    rows.iter().map(total).collect()
+    (sql, values)
 }
 
 fn total(row: &Row) -> Result<Total, ReadError> {

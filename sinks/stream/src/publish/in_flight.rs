@@ -60,3 +60,64 @@ impl InFlight {
         Ok((message, ack))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    const KIB: usize = 1_024;
+
+    fn message(last: u64, bytes: usize) -> Acked {
+        Acked { last: EventSeq(last), events: 1, bytes }
+    }
+
+    fn acknowledged(sequence: u64) -> Ack {
+        Box::pin(ready(Ok(PublishAck { sequence, ..PublishAck::default() })))
+    }
+
+    #[test]
+    fn bytes_and_messages_in_flight_are_capped() {
+        for (messages_max, bytes_max, in_flight, next, has_room) in [
+            // One may always go, so that a message above the cap is not stuck for ever.
+            (4, 100 * KIB, &[][..], 500 * KIB, true),
+            (4, 100 * KIB, &[60 * KIB], 40 * KIB, true),
+            (4, 100 * KIB, &[60 * KIB], 40 * KIB + 1, false),
+            (4, 100 * KIB, &[500 * KIB], 0, false),
+            (4, 100 * KIB, &[1, 1, 1], 1, true),
+            (4, 100 * KIB, &[1, 1, 1, 1], 1, false),
+        ] {
+            let mut flying = InFlight::new(messages_max, bytes_max);
+            for (bytes, number) in in_flight.iter().zip(1..) {
+                flying.push(message(number, *bytes), Box::pin(pending()));
+            }
+            assert_eq!(flying.bytes(), in_flight.iter().sum::<usize>());
+            assert_eq!(flying.has_room(next), has_room, "{in_flight:?}, then {next}");
+        }
+    }
+
+    /// A server that answers late: the sender sends what there is room for, and never more.
+    #[tokio::test]
+    async fn what_is_acknowledged_makes_room() {
+        const CAP: usize = 100 * KIB;
+        let mut flying = InFlight::new(1_000, CAP);
+        let sizes = [30 * KIB, 50 * KIB, 7, 20 * KIB, 90 * KIB, 10 * KIB, 100 * KIB, 1];
+        let (mut expected, mut most) = (1, 0);
+        for (bytes, number) in sizes.iter().cycle().zip(1..=500) {
+            while !flying.has_room(*bytes) {
+                let (oldest, ack) = flying.next().await.expect("is acknowledged");
+                assert_eq!((oldest.last.0, ack.sequence), (expected, expected), "in order");
+                expected += 1;
+            }
+            flying.push(message(number, *bytes), acknowledged(number));
+            most = most.max(flying.bytes());
+            assert!(flying.bytes() <= CAP, "{} bytes", flying.bytes());
+        }
+        assert_eq!(most, CAP, "the room is used");
+        while flying.len() > 0 {
+            flying.next().await.expect("is acknowledged");
+        }
+        assert_eq!(flying.bytes(), 0);
+    }
+}
