@@ -134,6 +134,12 @@ pub(crate) enum ConfigError {
     #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
     OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
     #[error(
+        "the configuration is not right: sinks.graphql.read_only is true, and postgres.url is not \
+         set. An embedded read model is read by the process that keeps it: set postgres.url to the \
+         database that another process fills, or sinks.graphql.read_only = false"
+    )]
+    NothingToRead,
+    #[error(
         "the configuration is not right: {first} and {second} are both {address}; give one of them \
          another port"
     )]
@@ -236,6 +242,9 @@ impl Config {
             if let (true, Some((first, ..))) = (enabled && address.port() != 0, taken) {
                 return Err(ConfigError::SameAddress { first, second, address });
             }
+        }
+        if self.sinks.graphql.read_only && !self.postgres.is_set() {
+            return Err(ConfigError::NothingToRead);
         }
         self.stream.check()?;
         Ok(Policy::new(&self.risk, self.scoring()?)?)
@@ -355,6 +364,16 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/dev.toml");
         let config = Config::load(Some(&path)).expect("dev.toml");
         assert_eq!(config.sinks.notify, millrace_sinks::NotifyConfig::default());
+    }
+
+    #[test]
+    fn whoever_only_answers_needs_a_read_model_that_another_process_keeps() {
+        let mut config = Config::default();
+        config.sinks.graphql.read_only = true;
+        let error = config.check().expect_err("an embedded one is nobody else's").to_string();
+        assert!(error.contains("sinks.graphql.read_only is true, and postgres.url"), "{error}");
+        config.postgres.url = "postgres://me@127.0.0.1/money".to_owned();
+        assert!(config.check().is_ok());
     }
 
     #[test]

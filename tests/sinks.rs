@@ -3,18 +3,14 @@
 
 mod support;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use millrace_services::{Postgres, required};
 use serde_json::{Value, json};
 use support::{
     config::Settings,
     data_dir::{count_lines, verified_journal},
-    eventually, graphql,
+    eventually, graphql, metrics,
     payments::{open, pay, submit},
     process::{Finished, millrace},
     server::Server,
@@ -225,23 +221,12 @@ fn forge(bank: &Bank, seq: &str) -> bool {
     told
 }
 
-/// One line of a scrape: name with labels, and value.
-fn samples(scrape: &str) -> BTreeMap<String, f64> {
-    let mut samples = BTreeMap::new();
-    for line in scrape.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
-        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
-        let value = value.parse().expect("a number");
-        assert_eq!(samples.insert(name.to_owned(), value), None, "{name} comes twice");
-    }
-    samples
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_what_happened() {
     let bank = bank().await;
     let last = bank.wait_for_sinks(EVENTS) as f64;
     let scrape = graphql::get(bank.metrics(), "/metrics");
-    let samples = samples(&scrape);
+    let samples = metrics::samples(&scrape);
     for (name, value) in [
         ("millrace_engine_durable_seq", last),
         ("millrace_engine_payments_total{status=\"settled\"}", 50.0),

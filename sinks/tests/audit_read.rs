@@ -15,8 +15,8 @@ use common::{
 };
 use millrace_ledger::Timestamp;
 use millrace_sinks::audit::{
-    AuditEntry, AuditQuery, AuditReader, FILE_NAME, Order, ProofFile, VerifyOptions, leaf_hash,
-    verify,
+    AuditEntry, AuditError, AuditQuery, AuditReader, FILE_NAME, Order, ProofFile, VerifyOptions,
+    leaf_hash, verify,
 };
 use serde_json::Value;
 
@@ -68,6 +68,28 @@ fn indexes(reader: &AuditReader, query: &AuditQuery, order: Order) -> Vec<u64> {
         })
         .expect("reads");
     found
+}
+
+/// Who answers queries may start before who writes the log, in whichever process that is.
+#[test]
+fn a_reader_beside_a_writer_waits_for_the_log() {
+    let log = Log::new();
+    let reader = AuditReader::beside(&log.dir());
+    let questions: [(&str, fn(&AuditReader) -> Result<u64, AuditError>); 4] = [
+        ("size", |reader| reader.size()),
+        ("checkpoint", |reader| reader.checkpoint().map(|it| it.tree_size)),
+        ("key", |reader| reader.public_key().map(|_| 0)),
+        ("proof", |reader| reader.inclusion_proof(0, 1).map(|it| it.tree_size)),
+    ];
+    for (name, ask) in questions {
+        assert!(matches!(ask(&reader), Err(AuditError::NoLog { .. })), "{name}");
+    }
+    log.write(&long_history(3).batches(8));
+    let entries = log.reader().size().expect("reads");
+    assert!(entries > 0);
+    for ((name, ask), answer) in questions.into_iter().zip([entries, entries, 0, 1]) {
+        assert_eq!(ask(&reader).expect(name), answer, "{name}");
+    }
 }
 
 #[test]

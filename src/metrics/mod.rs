@@ -12,11 +12,12 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use axum::{Json, Router, extract::State, http::header, response::IntoResponse, routing::get};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use millrace_engine::{EngineStats, Feed, Submitter, UpkeepStats};
 use millrace_risk::policy::{RiskCounts, RuleHitCount};
 use millrace_sinks::SinkWatch;
@@ -25,6 +26,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use self::table::{Kind, METRICS};
+
+/// Upper bounds of the buckets that times are counted in, in seconds.
+const TIME_BUCKETS_S: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// How often times that were noted are counted, also while nobody scrapes: they are kept until then.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// Where metrics are shown.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -50,6 +57,7 @@ impl Default for MetricsConfig {
 /// What there is to watch. A role that runs without an engine has none.
 #[derive(Clone, Default)]
 pub(crate) struct Watched {
+    pub(crate) publishers: Vec<SinkWatch>,
     pub(crate) sinks: Vec<SinkWatch>,
     pub(crate) engine: Option<EngineWatch>,
     pub(crate) risk: Option<Arc<RiskCounts>>,
@@ -64,13 +72,18 @@ pub(crate) struct EngineWatch {
     pub(crate) upkeep: UpkeepStats,
 }
 
-/// The recorder of this process, installed at the first call.
+/// The recorder of this process, installed at the first call. A metric that was taken before it has no
+/// effect, ever.
 pub(crate) fn recorder() -> io::Result<PrometheusHandle> {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
     }
-    let handle = PrometheusBuilder::new().install_recorder().map_err(io::Error::other)?;
+    let times = Matcher::Suffix("_seconds".to_owned());
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(times, &TIME_BUCKETS_S)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(io::Error::other)?;
     for (kind, name, unit, text) in METRICS {
         match kind {
             Kind::Counter => describe_counter!(*name, *unit, *text),
@@ -91,10 +104,18 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route("/metrics", get(scrape))
         .route("/status", get(status))
-        .with_state((recorder, watched));
+        .with_state((recorder.clone(), watched));
     tokio::select! {
         served = axum::serve(listener, router) => served,
+        never = count_times(&recorder) => never,
         () = shutdown => Ok(()),
+    }
+}
+
+async fn count_times(recorder: &PrometheusHandle) -> ! {
+    loop {
+        tokio::time::sleep(COUNT_EVERY).await;
+        recorder.run_upkeep();
     }
 }
 
@@ -113,7 +134,13 @@ async fn status(State((_, watched)): State<(PrometheusHandle, Watched)>) -> Json
 impl Watched {
     /// Brings gauges and counters to what they are now.
     fn publish(&self) {
-        self.sinks.iter().for_each(SinkWatch::publish);
+        self.readers().for_each(SinkWatch::publish);
+        for publisher in &self.publishers {
+            if let Some(lag) = publisher.status().lag_events {
+                gauge!("millrace_stream_publisher_lag_events", "sink" => publisher.name())
+                    .set(lag as f64);
+            }
+        }
         if let Some(engine) = &self.engine {
             engine.publish();
         }
@@ -137,8 +164,13 @@ impl Watched {
         }
     }
 
+    /// Whoever reads events here.
+    fn readers(&self) -> impl Iterator<Item = &SinkWatch> {
+        self.publishers.iter().chain(&self.sinks)
+    }
+
     fn status(&self) -> Value {
-        let sinks: Vec<_> = self.sinks.iter().map(SinkWatch::status).collect();
+        let sinks: Vec<_> = self.readers().map(SinkWatch::status).collect();
         let risk = self.risk.as_ref().map(|risk| {
             let rule_hits: Vec<_> = risk
                 .rule_hits

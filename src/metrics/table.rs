@@ -394,4 +394,18 @@ mod tests {
             assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
         }
     }
+
+    /// An alert over a metric that there is none of never fires.
+    #[test]
+    fn alerts_are_over_metrics_that_there_are() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/configs/prometheus/rules.yaml");
+        let rules = fs::read_to_string(path).expect("is there");
+        let of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let words = rules.split(|letter: char| !of_a_name(letter));
+        let named: Vec<_> = words.filter(|word| word.starts_with("millrace_")).collect();
+        assert!(named.len() > 10, "{named:?}");
+        for name in named {
+            assert!(METRICS.iter().any(|(_, known, ..)| *known == name), "{name} in {path}");
+        }
+    }
 }

@@ -32,8 +32,12 @@ impl Events {
             None => None,
         };
         let stream = config.stream.url.is_some().then(|| config.stream.clone());
+        let only_answers = *roles == Roles::new(&[Role::Graphql])
+            && config.sinks.graphql.read_only
+            && !config.sinks.reviews.enabled;
         let nothing_to_publish = roles.has(Role::Publish) && journal.is_none();
-        if nothing_to_publish || journal.is_none() && stream.is_none() {
+        let nothing_to_read = journal.is_none() && stream.is_none() && !only_answers;
+        if nothing_to_publish || nothing_to_read {
             let roles = roles.names();
             return Err(PipelineError::NoEvents { roles, journal: directory });
         }
@@ -60,22 +64,40 @@ impl Events {
         sink: Box<dyn Sink>,
         quarantine: Quarantine,
     ) -> Result<SinkHandle, PipelineError> {
+        let consumer = format!("millrace-{}", sink.name());
         let Some(stream) = &self.stream else {
-            return self.spawn_on_journal(sink, quarantine);
+            return self.spawn_on_journal(&consumer, sink, quarantine);
         };
-        let source = StreamSource::new(stream, &format!("millrace-{}", sink.name()))?;
-        Ok(spawn_with(sink, source, quarantine))
+        self.spawn_on_stream(stream, &consumer, sink, quarantine)
     }
 
-    /// Runs a sink that must not depend on anything but the journal, where that is here.
+    /// Runs a sink that must not depend on anything but the journal, where that is here. Elsewhere it
+    /// reads the stream, as the consumer of this name.
     pub(super) fn spawn_on_journal(
         &self,
+        consumer: &str,
         sink: Box<dyn Sink>,
         quarantine: Quarantine,
     ) -> Result<SinkHandle, PipelineError> {
-        match &self.journal {
-            Some(journal) => Ok(spawn_with(sink, journal.clone(), quarantine)),
-            None => self.spawn(sink, quarantine),
+        match (&self.journal, &self.stream) {
+            (Some(journal), _) => Ok(spawn_with(sink, journal.clone(), quarantine)),
+            (None, Some(stream)) => self.spawn_on_stream(stream, consumer, sink, quarantine),
+            (None, None) => unreachable!("there is a journal or a stream where a sink is run"),
         }
+    }
+
+    fn spawn_on_stream(
+        &self,
+        stream: &StreamConfig,
+        consumer: &str,
+        sink: Box<dyn Sink>,
+        quarantine: Quarantine,
+    ) -> Result<SinkHandle, PipelineError> {
+        let source = StreamSource::new(stream, consumer)?;
+        let source = match &self.journal {
+            Some(journal) => source.beside(journal),
+            None => source,
+        };
+        Ok(spawn_with(sink, source, quarantine))
     }
 }

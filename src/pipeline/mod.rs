@@ -95,7 +95,10 @@ impl Pipeline {
             front.journal_pending(config).await;
         }
         let events = Events::choose(config, roles, front.as_ref().map(Front::feed))?;
-        // 4. The publisher and the sinks go on where they stood, each on a thread of its own.
+        // 4. What counts takes its counters when it starts, so there must be some by then.
+        let recorder = metrics_listener.as_ref().map(|_| metrics::recorder()).transpose();
+        let recorder = recorder.map_err(failed("metrics"))?;
+        // 5. The publisher and the sinks go on where they stood, each on a thread of its own.
         let publisher = match roles.has(Role::Publish) {
             true => events.publish()?,
             false => None,
@@ -103,17 +106,17 @@ impl Pipeline {
         //    Opening them may wait for a disk or a database.
         let sinks = tokio::task::block_in_place(|| Sinks::start(config, roles, &events))?;
         let (stop_metrics, metrics_stopped) = watch::channel(false);
-        if let Some(listener) = metrics_listener {
+        if let Some((listener, recorder)) = metrics_listener.zip(recorder) {
             let watched = Watched {
+                publishers: publisher.as_ref().map_or_else(Vec::new, PublisherHandle::watches),
                 sinks: sinks.handles.iter().map(SinkHandle::watch).collect(),
                 engine: front.as_ref().map(Front::watch),
                 risk: front.is_some().then(|| policy.counts()),
             };
-            let recorder = metrics::recorder().map_err(failed("metrics"))?;
             let stopped = turned_true(metrics_stopped);
             tokio::spawn(metrics::serve(listener, recorder, watched, stopped));
         }
-        // 5. Reads are served before writes are taken.
+        // 6. Reads are served before writes are taken.
         let grpc = grpc_listener.as_ref().map(address).transpose()?;
         let services = services(config, &policy, &sinks, grpc);
         let reads = services
@@ -121,7 +124,7 @@ impl Pipeline {
             .map(|(services, listener)| Reads::serve(services, &config.sinks.graphql, listener))
             .transpose()?;
         let live_rebuilds = live_rebuilds(config, &events, &sinks, reads.as_ref())?;
-        // 6. The front door opens last.
+        // 7. The front door opens last.
         if let Some((front, listener)) = front.as_mut().zip(grpc_listener) {
             front.open(config, &policy, sinks.reviews.clone(), listener);
         }

@@ -1,7 +1,7 @@
 //! The sinks of this process: opens those that its roles and the settings ask for, and runs each from
 //! where its cursor stands.
 
-use std::sync::Arc;
+use std::{fs, io, sync::Arc};
 
 use millrace_ledger::EventSeq;
 use millrace_postgres::{PostgresSink, PostgresStore};
@@ -13,6 +13,7 @@ use millrace_sinks::{
     notify::{Dispatcher, DispatcherHandle, Inbox},
     rebuild,
 };
+use uuid::Uuid;
 
 use super::{PipelineError, events::Events};
 use crate::{
@@ -55,7 +56,14 @@ impl Sinks {
             sinks.dispatcher = notify.dispatcher.map(Dispatcher::start).transpose()?;
         }
         if settings.graphql.enabled && roles.has(Role::Graphql) {
-            sinks.keep_read_model(config, events)?;
+            match settings.graphql.read_only {
+                true => sinks.read_only(config)?,
+                false => sinks.keep_read_model(config, events)?,
+            }
+            if sinks.audit.is_none() && settings.audit.enabled {
+                // Another process may write it, now or later, on this disk.
+                sinks.audit = Some(AuditReader::beside(&config.audit_dir()));
+            }
         }
         if settings.reviews.enabled && (roles.has(Role::Ingest) || roles.has(Role::Graphql)) {
             sinks.keep_reviews(config, roles, events)?;
@@ -80,6 +88,12 @@ impl Sinks {
         Ok(())
     }
 
+    /// Another process keeps the read model.
+    fn read_only(&mut self, config: &Config) -> Result<(), PipelineError> {
+        self.model = Some(Arc::new(PostgresStore::open(&config.postgres, None)?));
+        Ok(())
+    }
+
     /// The desk of the front door reads the journal, whatever the other sinks read: analysts go on
     /// while NATS is away. Queries that are answered in a process of their own have a desk of their
     /// own.
@@ -90,11 +104,15 @@ impl Sinks {
         events: &Events,
     ) -> Result<(), PipelineError> {
         let name = if roles.has(Role::Ingest) { "reviews" } else { "graphql-reviews" };
+        let consumer = match config.sinks.graphql.read_only {
+            true => own_consumer(config)?,
+            false => "millrace-reviews".to_owned(),
+        };
         let quarantine = quarantine(config, name)?;
         let directory = config.sink_dir(name);
         let (projection, reads) = ReviewsSink::open(&directory, &config.sinks.reviews)?;
         check_place(&projection, events)?;
-        self.handles.push(events.spawn_on_journal(Box::new(projection), quarantine)?);
+        self.handles.push(events.spawn_on_journal(&consumer, Box::new(projection), quarantine)?);
         self.reviews = Some(reads);
         Ok(())
     }
@@ -120,6 +138,30 @@ impl Sinks {
             drop(ended);
         }
     }
+}
+
+/// The name of this data directory's consumer. Any number of processes only answer, each with a desk of
+/// its own, and no two may be one consumer to the server.
+fn own_consumer(config: &Config) -> Result<String, PipelineError> {
+    let path = config.data_dir.join("consumer-id");
+    let failed = |error: io::Error| {
+        let reason = format!("{}: {error}", path.display());
+        PipelineError::Server { what: "GraphQL", reason }
+    };
+    let known = match fs::read_to_string(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        found => found.ok().and_then(|text| text.trim().parse::<Uuid>().ok()),
+    };
+    let id = match known {
+        Some(id) => id,
+        None => {
+            let id = Uuid::now_v7();
+            fs::create_dir_all(&config.data_dir).map_err(failed)?;
+            fs::write(&path, format!("{id}\n")).map_err(failed)?;
+            id
+        }
+    };
+    Ok(format!("millrace-reviews-{}", id.simple()))
 }
 
 /// Whoever rebuilds a sink holds its quarantine, so that comes first.

@@ -11,6 +11,19 @@ use super::{WAIT_MAX, eventually};
 
 /// The answer to a query that has no error.
 pub(crate) fn ask(address: SocketAddr, query: &str) -> Value {
+    let answer = answer(address, query);
+    assert_eq!(answer.get("errors"), None, "{query}");
+    answer["data"].clone()
+}
+
+/// The code and the text of the first error of the answer to a query.
+pub(crate) fn error_of(address: SocketAddr, query: &str) -> (String, String) {
+    let error = &answer(address, query)["errors"][0];
+    let text = |value: &Value| value.as_str().expect("there is an error").to_owned();
+    (text(&error["extensions"]["code"]), text(&error["message"]))
+}
+
+fn answer(address: SocketAddr, query: &str) -> Value {
     let body = json!({ "query": query }).to_string();
     let mut connection = TcpStream::connect(address).expect("the read side listens");
     connection.set_read_timeout(Some(WAIT_MAX)).expect("a time-out");
@@ -25,9 +38,7 @@ pub(crate) fn ask(address: SocketAddr, query: &str) -> Value {
     connection.read_to_string(&mut answer).expect("is answered");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    let answer: Value = serde_json::from_str(body).expect("is JSON");
-    assert_eq!(answer.get("errors"), None, "{query}");
-    answer["data"].clone()
+    serde_json::from_str(body).expect("is JSON")
 }
 
 /// The body of the answer to a plain request.

@@ -8,10 +8,12 @@ pub(crate) mod config;
 pub(crate) mod data_dir;
 pub(crate) mod dice;
 pub(crate) mod graphql;
+pub(crate) mod metrics;
 pub(crate) mod orders;
 pub(crate) mod payments;
 pub(crate) mod process;
 pub(crate) mod raw_grpc;
+pub(crate) mod roles;
 pub(crate) mod server;
 
 use std::{

@@ -60,8 +60,8 @@ impl Schema {
     pub(crate) fn is_kept(self) -> &'static str {
         match self {
             Self::Live => {
-                "another process keeps this read model; stop that one first, or name another \
-                 database"
+                "another process keeps this read model; stop that one first, name another \
+                 database, or have this process only answer from it (sinks.graphql.read_only)"
             }
             Self::Rebuilt | Self::Replaced => {
                 "another process rebuilds this read model; wait until it is done"

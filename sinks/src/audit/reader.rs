@@ -1,7 +1,15 @@
 //! Reads the log beside its writer: consumes the log's files, produces entries, proofs and
 //! checkpoints. Guarantees that an answer covers only what is durable.
 
-use std::{fs, io, ops::ControlFlow, path::Path};
+use std::{
+    fs, io,
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use super::{
     AuditEntry, AuditError, AuditQuery, Checkpoint,
@@ -27,6 +35,8 @@ use crate::{
 pub struct AuditReader {
     layout: Layout,
     views: Views,
+    /// Whether there was a log of this program's format.
+    found: Arc<AtomicBool>,
 }
 
 impl AuditReader {
@@ -36,16 +46,33 @@ impl AuditReader {
     /// # Errors
     /// When there is no log, or it can't be read.
     pub fn open(dir: &Path) -> Result<Self, AuditError> {
-        let layout = Layout::of_log(dir)?;
-        Ok(Self { layout, views: Views::of_files() })
+        let reader = Self::beside(dir);
+        reader.find()?;
+        Ok(reader)
+    }
+
+    /// A reader of the log that another process writes in `dir`, now or later. As long as there is
+    /// none, every question is answered with [`AuditError::NoLog`].
+    #[must_use]
+    pub fn beside(dir: &Path) -> Self {
+        Self { layout: Layout::new(dir), views: Views::of_files(), found: Arc::default() }
     }
 
     pub(super) fn new(layout: &Layout, views: Views) -> Self {
-        Self { layout: layout.clone(), views }
+        Self { layout: layout.clone(), views, found: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// Looks for the log until it was there once.
+    fn find(&self) -> Result<&Layout, AuditError> {
+        if !self.found.load(Ordering::Acquire) {
+            Layout::of_log(&self.layout.dir)?;
+            self.found.store(true, Ordering::Release);
+        }
+        Ok(&self.layout)
     }
 
     fn view(&self) -> Result<View, AuditError> {
-        self.views.get(&self.layout)
+        self.views.get(self.find()?)
     }
 
     /// Entries of the log, with those that no checkpoint covers yet and those that are not kept any
@@ -202,7 +229,7 @@ impl AuditReader {
     /// # Errors
     /// When it can't be read.
     pub fn checkpoint(&self) -> Result<Checkpoint, AuditError> {
-        read_checkpoint(&self.layout.checkpoint())
+        read_checkpoint(&self.find()?.checkpoint())
     }
 
     /// The checkpoint that was signed at this size when a segment was sealed there, or the newest one
@@ -229,7 +256,7 @@ impl AuditReader {
     /// # Errors
     /// When a file can't be read.
     pub fn key_statements(&self) -> Result<Vec<String>, AuditError> {
-        Ok(notes_of(&self.layout)?.into_iter().map(|(_, note)| note).collect())
+        Ok(notes_of(self.find()?)?.into_iter().map(|(_, note)| note).collect())
     }
 
     /// The public key that lies beside the log.
@@ -237,7 +264,7 @@ impl AuditReader {
     /// # Errors
     /// When it can't be read.
     pub fn public_key(&self) -> Result<PublicKey, AuditError> {
-        PublicKey::read(&self.layout.public_key().to_string_lossy())
+        PublicKey::read(&self.find()?.public_key().to_string_lossy())
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     connection::{Connection, connection},
     enums::AuditKind,
-    error::{audit_failed, malformed, switched_off},
+    error::{audit_failed, malformed, no_audit_log},
     model::Order,
     paging::{Of, Paging, time},
     services::Services,
@@ -174,7 +174,7 @@ async fn ask<T: Send + 'static>(
     question: impl FnOnce(&AuditReader) -> Result<T, AuditError> + Send + 'static,
 ) -> Result<T> {
     let log = Services::of(ctx)?.audit.clone();
-    let log = log.ok_or_else(|| switched_off("the audit log is", "sinks.audit.enabled"))?;
+    let log = log.ok_or_else(no_audit_log)?;
     let answer = tokio::task::spawn_blocking(move || question(&log)).await?;
     answer.map_err(|error| audit_failed(&error))
 }

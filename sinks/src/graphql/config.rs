@@ -19,6 +19,9 @@ pub struct GraphqlConfig {
     /// Front door to which acts of people go where this process has none of its own, as in
     /// `http://127.0.0.1:7400`. Default: empty, nobody can act.
     pub ingest_url: String,
+    /// Only answer, from a read model in PostgreSQL that another process keeps. Default: false, this
+    /// process keeps it.
+    pub read_only: bool,
     /// Memory for blocks of the embedded store that were read, in MiB. Default: 64.
     pub cache_mib: u64,
     /// Payments and accounts that are kept in memory as they were read last. Default: 50,000, up
@@ -87,6 +90,7 @@ impl Default for GraphqlConfig {
             enabled: true,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             ingest_url: String::new(),
+            read_only: false,
             cache_mib: 64,
             read_cache_entries: 50_000,
             profile: Profile::Dev,

@@ -55,6 +55,7 @@ pub(super) fn sink_failed(error: &SinkError) -> Error {
 /// The audit log could not answer.
 pub(super) fn audit_failed(error: &AuditError) -> Error {
     let code = match error {
+        AuditError::NoLog { .. } => return no_audit_log(),
         AuditError::NoEntry { .. } => "NOT_FOUND",
         AuditError::Removed { .. } => "AUDIT_ENTRY_REMOVED",
         AuditError::NoProof { .. } => "AUDIT_NO_PROOF",
@@ -71,9 +72,37 @@ pub(super) fn act_failed(error: &ActError) -> Error {
     coded(error.to_string(), error.code())
 }
 
-/// A part of this process is switched off.
-pub(super) fn switched_off(what: &str, setting: &str) -> Error {
-    coded(format!("{what} switched off here: see the setting {setting}"), "SERVICE_OFF")
+/// This process has not what is asked for. The remedy names who has, and the setting.
+fn not_here(what: &str, remedy: &str) -> Error {
+    coded(format!("this process has no {what}: {remedy}"), "SERVICE_OFF")
+}
+
+pub(super) fn no_audit_log() -> Error {
+    not_here(
+        "audit log, and there is none in its data directory",
+        "ask one that has the role audit, or the data directory of one, with the setting \
+         sinks.audit.enabled",
+    )
+}
+
+pub(super) fn no_notifications() -> Error {
+    not_here(
+        "notifications, which are read and changed only where they are kept",
+        "ask one that has the roles notify and graphql together, with the setting \
+         sinks.notify.enabled and sinks.notify.transport = \"outbox\"",
+    )
+}
+
+pub(super) fn no_reviews() -> Error {
+    not_here("reviews", "ask one with the setting sinks.reviews.enabled")
+}
+
+pub(super) fn no_acts() -> Error {
+    not_here(
+        "way to the engine, which people's acts need",
+        "ask one that has the role ingest, or name its front door in the setting \
+         sinks.graphql.ingest_url",
+    )
 }
 
 /// Text that an argument can't be.

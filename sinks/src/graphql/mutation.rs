@@ -8,7 +8,7 @@ use millrace_ledger::{PaymentId, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    error::{act_failed, coded, malformed, sink_failed, switched_off},
+    error::{act_failed, coded, malformed, no_acts, sink_failed},
     notification_object::{
         self, Notification, NotificationPreferences, NotificationPreferencesInput,
     },
@@ -100,7 +100,7 @@ impl Mutation {
             }
         }
         let acts = Services::of(ctx)?.acts.clone();
-        let acts = acts.ok_or_else(|| switched_off("acts are", "sinks.reviews.enabled"))?;
+        let acts = acts.ok_or_else(no_acts)?;
         let payment = PaymentId(payment_id.as_u128());
         let done = acts.resolve_review(payment, accept, actor, why).await;
         done.map_err(|error| act_failed(&error))?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     connection::{Connection, connection},
     enums::{NotificationChannel, NotificationKind, NotificationState},
-    error::{malformed, sink_failed, switched_off},
+    error::{malformed, no_notifications, sink_failed},
     model::Order,
     money::Money,
     paging::{Of, Paging},
@@ -289,7 +289,7 @@ fn thresholds(list: Vec<ThresholdInput>) -> Result<Vec<notify::Threshold>> {
 /// The inbox, where notifications are switched on.
 pub(super) fn inbox(ctx: &Context<'_>) -> Result<Inbox> {
     let inbox = Services::of(ctx)?.inbox.clone();
-    inbox.ok_or_else(|| switched_off("notifications are", "sinks.notify.enabled"))
+    inbox.ok_or_else(no_notifications)
 }
 
 /// Asks the inbox, on a thread that may block.

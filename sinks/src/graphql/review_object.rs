@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     connection::{Connection, connection},
     enums::{HoldEnd, ReviewKind},
-    error::{read_failed, switched_off},
+    error::{no_reviews, read_failed},
     model::Order,
     money::Money,
     paging::{Of, Paging},
@@ -147,7 +147,7 @@ pub(super) async fn ask<T: Send + 'static>(
     question: impl FnOnce(&ReviewStore) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T> {
     let reviews = Services::of(ctx)?.reviews.clone();
-    let reviews = reviews.ok_or_else(|| switched_off("reviews are", "sinks.reviews.enabled"))?;
+    let reviews = reviews.ok_or_else(no_reviews)?;
     let answer = tokio::task::spawn_blocking(move || question(&reviews)).await?;
     answer.map_err(|error| read_failed(&error))
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     enums::ReviewKind,
-    error::{read_failed, sink_failed, switched_off},
+    error::{no_reviews, read_failed, sink_failed},
     history_object::TimedOutHold,
     lists::seq,
     model::{AppliedPlace, Order, PageQuery, PaymentQuery, ReadModel, Stop},
@@ -97,7 +97,7 @@ impl Subscription {
         from_seq: Option<String>,
     ) -> Result<impl Stream<Item = Result<Review>> + use<>> {
         let desk = Services::of(ctx)?.reviews.clone();
-        let desk = desk.ok_or_else(|| switched_off("reviews are", "sinks.reviews.enabled"))?;
+        let desk = desk.ok_or_else(no_reviews)?;
         let after = match from_seq {
             Some(text) => seq("fromSeq", &text)?.0.saturating_sub(1),
             None => desk.applied_seq().0,

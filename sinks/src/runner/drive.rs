@@ -153,7 +153,6 @@ impl<S: Source> Driver<S> {
                 continue;
             };
             self.progress.note_pending(first.time);
-            self.progress.note_head(self.source.head());
             self.process(batches)?;
             if self.switch_when_caught_up()? {
                 return Ok(());
@@ -200,7 +199,7 @@ impl<S: Source> Driver<S> {
                 Ok(()) => {
                     self.worked();
                     self.found_in_a_row = 0;
-                    self.progress.note_applied(self.name, self.sink.next_seq());
+                    self.progress.note_applied(self.sink.next_seq());
                     self.note_processed(from);
                     return Ok(Ok(()));
                 }
@@ -282,7 +281,7 @@ impl<S: Source> Driver<S> {
         );
         counter!("millrace_sink_quarantined_total", "sink" => self.name).increment(1);
         self.worked();
-        self.progress.note_applied(self.name, self.sink.next_seq());
+        self.progress.note_applied(self.sink.next_seq());
         self.note_quarantine();
         Ok(())
     }
@@ -329,7 +328,6 @@ impl<S: Source> Driver<S> {
     fn worked(&mut self) {
         self.backoff.reset();
         self.progress.note_recovery();
-        self.progress.note_head(self.source.head());
     }
 
     /// Waits after a failure that may pass.
@@ -354,8 +352,8 @@ impl<S: Source> Driver<S> {
         }
     }
 
-    /// What is looked at between batches and during waits: whether to stop, where the source's end
-    /// is, and what is asked of the quarantine.
+    /// What is looked at between batches and during waits: whether to stop, and what is asked of the
+    /// quarantine.
     fn look_around(&mut self) -> Result<(), Halt> {
         if self.progress.stopped() {
             return Err(Halt::Told);
@@ -364,7 +362,6 @@ impl<S: Source> Driver<S> {
             return Ok(());
         }
         self.looked_at = Some(Instant::now());
-        self.progress.note_head(self.source.head());
         if let Some(quarantine) = &mut self.quarantine {
             quarantine.serve(self.sink.as_mut(), &|seq| self.source.event(seq));
         }

@@ -30,12 +30,12 @@ use std::{
 use millrace_ledger::EventSeq;
 
 pub(crate) use self::progress::now_ns;
-use self::{backoff::Pace, drive::Driver, progress::Progress};
+use self::{backoff::Pace, drive::Driver};
 pub use self::{
     priority::{run_when_idle, yield_to_payments},
-    progress::{SinkState, SinkStatus, SinkWatch},
+    progress::{Progress, SinkState, SinkStatus, SinkWatch},
     replace::{Replacement, Replacer, Switch, Switched},
-    source::{Source, SourceError},
+    source::{Head, Source, SourceError},
 };
 use crate::{Quarantine, Sink};
 
@@ -130,8 +130,8 @@ fn start(
     pace: Pace,
 ) -> SinkHandle {
     let name = sink.name();
-    let progress = Arc::new(Progress::starting_at(sink.next_seq()));
-    let watch = SinkWatch { name, progress: Arc::clone(&progress) };
+    let progress = Arc::new(Progress::new(name, sink.next_seq(), source.head()));
+    let watch = progress.watch();
     let replacer = Replacer::default();
     let place = quarantine.as_ref().map(Quarantine::lock);
     let offered = replacer.clone();

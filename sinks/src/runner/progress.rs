@@ -1,5 +1,5 @@
-//! How a sink gets on: consumes what its thread notes, produces a status and metrics for whoever
-//! watches. Watching costs the sink nothing but a few atomic stores per batch.
+//! How a sink, or another reader of events, gets on: consumes what its thread notes, produces a status
+//! and metrics for whoever watches. Watching costs it nothing but a few atomic stores per batch.
 
 use std::{
     collections::VecDeque,
@@ -13,6 +13,8 @@ use std::{
 use metrics::{counter, gauge};
 use millrace_ledger::{EventSeq, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use super::Head;
 
 /// The rate is that of the last so many seconds.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
@@ -61,7 +63,6 @@ pub struct SinkStatus {
 /// Watches a sink from elsewhere. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SinkWatch {
-    pub(super) name: &'static str,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -69,35 +70,35 @@ impl SinkWatch {
     /// What the sink is called.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        self.progress.name
     }
 
     /// The last event that the sink durably processed; 0 when there is none.
     #[must_use]
     pub fn applied_seq(&self) -> EventSeq {
-        EventSeq(self.progress.applied_seq.load(Ordering::Acquire))
+        self.progress.applied_seq()
     }
 
     /// Why the sink stopped by itself, if it did.
     #[must_use]
     pub fn error(&self) -> Option<String> {
-        self.progress.trouble().stopped.clone()
+        self.progress.error()
     }
 
     /// How it gets on now.
     #[must_use]
     pub fn status(&self) -> SinkStatus {
-        self.progress.status(self.name)
+        self.progress.status()
     }
 
     /// Sets the sink's gauges to what they are now. Counters count by themselves.
     pub fn publish(&self) {
-        let name = self.name;
+        let name = self.name();
         let status = self.status();
         gauge!("millrace_sink_applied_seq", "sink" => name).set(status.applied_seq as f64);
-        if let Some(lag) = status.lag_events {
-            gauge!("millrace_sink_lag_events", "sink" => name).set(lag as f64);
-        }
+        // A figure from the time when it was known must not stay.
+        let lag = status.lag_events.map_or(f64::NAN, |lag| lag as f64);
+        gauge!("millrace_sink_lag_events", "sink" => name).set(lag);
         gauge!("millrace_sink_age_seconds", "sink" => name).set(status.age_s);
         gauge!("millrace_sink_rate_events_per_second", "sink" => name).set(status.rate_per_s);
         gauge!("millrace_sink_backoff_seconds", "sink" => name).set(status.backoff_s);
@@ -107,12 +108,12 @@ impl SinkWatch {
     }
 }
 
-/// What the sink's thread tells the rest of the process.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
+/// What the thread of a sink, or of another reader of events, tells the rest of the process.
+#[derive(Debug)]
+pub struct Progress {
+    name: &'static str,
+    head: Head,
     applied_seq: AtomicU64,
-    /// The last event that there is; `u64::MAX` when nobody knows.
-    head_seq: AtomicU64,
     /// Time of the oldest event that is not processed; 0 when there is none.
     pending_since_ns: AtomicU64,
     quarantined: AtomicU64,
@@ -131,11 +132,44 @@ struct Trouble {
 }
 
 impl Progress {
-    pub(super) fn starting_at(next_seq: EventSeq) -> Self {
-        let progress = Self::default();
-        progress.head_seq.store(u64::MAX, Ordering::Relaxed);
-        progress.applied_seq.store(next_seq.0.saturating_sub(1), Ordering::Release);
-        progress
+    /// Of a reader whose next event is `next_seq`, of those up to `head`.
+    #[must_use]
+    pub fn new(name: &'static str, next_seq: EventSeq, head: Head) -> Self {
+        Self {
+            name,
+            head,
+            applied_seq: AtomicU64::new(next_seq.0.saturating_sub(1)),
+            pending_since_ns: AtomicU64::default(),
+            quarantined: AtomicU64::default(),
+            stop: AtomicBool::default(),
+            ended: AtomicBool::default(),
+            trouble: Mutex::default(),
+            samples: Mutex::default(),
+        }
+    }
+
+    /// For whoever shows how the reader gets on; it may outlive it.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>) -> SinkWatch {
+        SinkWatch { progress: Arc::clone(self) }
+    }
+
+    /// The last event that was processed; 0 when there is none.
+    #[must_use]
+    pub fn applied_seq(&self) -> EventSeq {
+        EventSeq(self.applied_seq.load(Ordering::Acquire))
+    }
+
+    /// Why the reader stopped by itself, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        self.trouble().stopped.clone()
+    }
+
+    /// What it tries again, if it does.
+    #[must_use]
+    pub fn retried(&self) -> Option<String> {
+        self.trouble().retried.clone()
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -150,12 +184,8 @@ impl Progress {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn note_head(&self, head: Option<EventSeq>) {
-        self.head_seq.store(head.map_or(u64::MAX, |seq| seq.0), Ordering::Relaxed);
-    }
-
     /// Events of this time are at hand.
-    pub(super) fn note_pending(&self, time: Timestamp) {
+    pub fn note_pending(&self, time: Timestamp) {
         self.pending_since_ns.store(time.0, Ordering::Relaxed);
     }
 
@@ -165,29 +195,34 @@ impl Progress {
         self.sample();
     }
 
-    pub(super) fn note_applied(&self, name: &'static str, next_seq: EventSeq) {
+    pub(super) fn note_applied(&self, next_seq: EventSeq) {
         let applied = next_seq.0.saturating_sub(1);
-        let before = self.applied_seq.swap(applied, Ordering::AcqRel);
-        counter!("millrace_sink_events_total", "sink" => name)
+        let before = self.applied_seq().0;
+        counter!("millrace_sink_events_total", "sink" => self.name)
             .increment(applied.saturating_sub(before));
-        if applied >= self.head_seq.load(Ordering::Relaxed) {
-            self.note_idle();
+        self.note_reached(EventSeq(applied));
+    }
+
+    /// It stands behind this event, wherever it stood before.
+    pub fn note_reached(&self, seq: EventSeq) {
+        self.applied_seq.store(seq.0, Ordering::Release);
+        if self.head.now().is_some_and(|head| seq >= head) {
+            self.pending_since_ns.store(0, Ordering::Relaxed);
         }
         self.sample();
     }
 
-    pub(super) fn note_failure(&self, text: &str, failures: u32, wait: Duration) {
-        // The source may hold newer events that nobody here knows of.
-        let now = now_ns();
-        let _ =
-            self.pending_since_ns.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    /// Something failed in a way that may pass, so many times in a row, and is tried again after a
+    /// wait.
+    pub fn note_failure(&self, text: &str, failures: u32, wait: Duration) {
+        self.note_waiting_since_now();
         let mut trouble = self.trouble();
         (trouble.failures, trouble.wait) = (failures.into(), wait);
         trouble.retried = Some(text.to_owned());
     }
 
     /// What failed works again.
-    pub(super) fn note_recovery(&self) {
+    pub fn note_recovery(&self) {
         let mut trouble = self.trouble();
         (trouble.failures, trouble.wait, trouble.retried) = (0, Duration::ZERO, None);
     }
@@ -197,9 +232,19 @@ impl Progress {
     }
 
     /// The thread is no more; with the reason when it stopped by itself.
-    pub(super) fn note_end(&self, error: Option<String>) {
+    pub fn note_end(&self, error: Option<String>) {
+        if error.is_some() {
+            self.note_waiting_since_now();
+        }
         self.trouble().stopped = error;
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// There may be newer events from now on that nobody here knows of.
+    fn note_waiting_since_now(&self) {
+        let now = now_ns();
+        let _ =
+            self.pending_since_ns.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn sample(&self) {
@@ -222,13 +267,15 @@ impl Progress {
         if seconds < 0.1 { 0.0 } else { applied.saturating_sub(*then) as f64 / seconds }
     }
 
-    fn status(&self, name: &str) -> SinkStatus {
-        let applied_seq = self.applied_seq.load(Ordering::Acquire);
-        let head = self.head_seq.load(Ordering::Relaxed);
-        let head_seq = (head != u64::MAX).then_some(head);
+    fn status(&self) -> SinkStatus {
+        let applied_seq = self.applied_seq().0;
+        let head_seq = self.head.now().map(|head| head.0);
         let lag_events = head_seq.map(|head| head.saturating_sub(applied_seq));
-        let since = self.pending_since_ns.load(Ordering::Relaxed);
-        let age_ns = if since == 0 { 0 } else { now_ns().saturating_sub(since) };
+        let age_ns = match self.pending_since_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            _ if lag_events == Some(0) => 0,
+            since => now_ns().saturating_sub(since),
+        };
         let trouble = self.trouble();
         let state = match () {
             () if self.ended.load(Ordering::Acquire) => SinkState::Stopped,
@@ -236,7 +283,7 @@ impl Progress {
             () => SinkState::Following,
         };
         SinkStatus {
-            sink: name.to_owned(),
+            sink: self.name.to_owned(),
             state,
             applied_seq,
             head_seq,

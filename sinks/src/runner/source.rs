@@ -1,6 +1,6 @@
 //! Where a sink's batches come from: the feed of the journal, a stream, or a script in tests.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use millrace_engine::{
     JournalError,
@@ -22,9 +22,9 @@ pub trait Source: Send + 'static {
     /// When the source is away, or has not that event any more.
     fn reader(&self, from: EventSeq) -> Result<Self::Reader, SourceError>;
 
-    /// The last event that there is, where the source knows that without asking anybody.
-    fn head(&self) -> Option<EventSeq> {
-        None
+    /// Tells the last event that there is, now and later.
+    fn head(&self) -> Head {
+        Head::unknown()
     }
 
     /// The next batch; waits at most `timeout`. `None` when there was none.
@@ -40,7 +40,7 @@ pub trait Source: Send + 'static {
     /// # Errors
     /// When the source is away, or has not that event any more.
     fn event(&self, seq: EventSeq) -> Result<Option<FeedEvent>, SourceError> {
-        if self.head().is_some_and(|head| head < seq) {
+        if self.head().now().is_some_and(|head| head < seq) {
             return Ok(None);
         }
         let batch = Self::next(&mut self.reader(seq)?, EVENT_WAIT)?;
@@ -56,6 +56,36 @@ pub trait Source: Send + 'static {
     fn committed(reader: &mut Self::Reader, next_seq: EventSeq) -> Result<(), SourceError> {
         let _ = (reader, next_seq);
         Ok(())
+    }
+}
+
+/// Tells where a source ends. It is asked by whoever watches, at the moment of the question, so that
+/// what it says does not stand still when a reader does. Cheap to clone.
+#[derive(Clone)]
+pub struct Head(Arc<dyn Fn() -> Option<EventSeq> + Send + Sync>);
+
+impl Head {
+    /// Asks this, which must not wait for anybody.
+    pub fn new(ask: impl Fn() -> Option<EventSeq> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+
+    /// Nobody knows.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::new(|| None)
+    }
+
+    /// The last event that there is; `None` while nobody knows.
+    #[must_use]
+    pub fn now(&self) -> Option<EventSeq> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Head").field(&self.now()).finish()
     }
 }
 
@@ -82,8 +112,9 @@ impl Source for Feed {
         Ok(Self::reader(self, from))
     }
 
-    fn head(&self) -> Option<EventSeq> {
-        Some(self.durable_seq())
+    fn head(&self) -> Head {
+        let feed = self.clone();
+        Head::new(move || Some(feed.durable_seq()))
     }
 
     fn next(reader: &mut FeedReader, timeout: Duration) -> Result<Option<FeedBatch>, SourceError> {

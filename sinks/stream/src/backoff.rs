@@ -21,6 +21,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// How often it failed since it worked.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// The wait after one more failure: half to all of a span that doubles.
     pub(crate) fn next(&mut self) -> Duration {
         let span = FIRST.saturating_mul(1 << self.failures.min(16)).min(MAX);

@@ -8,7 +8,11 @@ pub(crate) struct Watched {
     bytes: Counter,
     restarts: Counter,
     in_flight: Gauge,
-    lag: Gauge,
+}
+
+/// What a consumer has yet to receive.
+pub(crate) fn consumer_lag(sink: &str) -> Gauge {
+    gauge!("millrace_stream_consumer_lag_messages", "sink" => sink.to_owned())
 }
 
 impl Watched {
@@ -20,7 +24,6 @@ impl Watched {
             bytes: counter!("millrace_stream_published_bytes_total", "sink" => sink()),
             restarts: counter!("millrace_stream_publisher_restarts_total", "sink" => sink()),
             in_flight: gauge!("millrace_stream_in_flight_bytes", "sink" => sink()),
-            lag: gauge!("millrace_stream_publisher_lag_events", "sink" => sink()),
         }
     }
 
@@ -32,7 +35,6 @@ impl Watched {
             bytes: counter!("millrace_stream_consumed_bytes_total", "sink" => sink()),
             restarts: counter!("millrace_stream_consumer_restarts_total", "sink" => sink()),
             in_flight: gauge!("millrace_stream_unacknowledged_messages", "sink" => sink()),
-            lag: gauge!("millrace_stream_consumer_lag_messages", "sink" => sink()),
         }
     }
 
@@ -45,11 +47,6 @@ impl Watched {
     /// Sent or received, and not acknowledged.
     pub(crate) fn note_in_flight(&self, amount: usize) {
         self.in_flight.set(amount as f64);
-    }
-
-    /// What is still to be done.
-    pub(crate) fn note_lag(&self, amount: u64) {
-        self.lag.set(amount as f64);
     }
 
     /// It had to connect and look for its place again.

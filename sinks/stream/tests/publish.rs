@@ -63,6 +63,34 @@ fn the_stream_is_the_feed_and_so_is_what_a_sink_gets() {
     });
 }
 
+/// A sink that waits for its database receives nothing more, and what it has yet to do grows all the
+/// same: the stream's end is told in events, by the journal where it is here, else by the server.
+#[test]
+fn a_sink_that_stands_still_knows_how_far_it_is_behind() {
+    let Some(mut nats) = nats() else { return };
+    let config = StreamConfig { consumer_messages: 2, ..config(nats.url()) };
+    let mut bank = Bank::open(12);
+    bank.trade(30);
+    let publisher = Publisher::spawn(&config, &bank.feed()).expect("starts");
+    until_published(&publisher, &bank.feed());
+    let elsewhere = StreamSource::new(&config, "elsewhere").expect("starts");
+    let beside = StreamSource::new(&config, "beside").expect("starts").beside(&bank.feed());
+    let heads = [elsewhere.head(), beside.head()];
+    let last = || Some(bank.feed().durable_seq());
+    assert_eq!([heads[0].now(), heads[1].now()], [None, last()], "nobody was asked yet");
+    // They read nothing.
+    let readers = [&elsewhere, &beside].map(|it| it.reader(EventSeq::FIRST).expect("opens"));
+    eventually("the end is known", || heads.iter().all(|head| head.now() == last()));
+    bank.trade(30);
+    until_published(&publisher, &bank.feed());
+    let last = bank.feed().durable_seq();
+    eventually("the end moves on", || heads.iter().all(|head| head.now() == Some(last)));
+    nats.kill();
+    eventually("nobody knows the end", || heads[0].now().is_none());
+    assert_eq!(heads[1].now(), Some(last));
+    drop(readers);
+}
+
 /// Frames are as large as they may be when there is much to publish, and no larger.
 #[test]
 fn frames_are_filled_and_not_overfilled() {

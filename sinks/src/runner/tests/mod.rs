@@ -3,7 +3,13 @@
 
 mod script;
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use millrace_engine::feed::FeedBatch;
 use millrace_ledger::Timestamp;
@@ -84,6 +90,36 @@ fn what_no_retry_helps_stops_the_sink_and_is_told() {
         assert_eq!(handle.watch().status().state, SinkState::Stopped);
         handle.join();
     }
+}
+
+/// Monitoring that stands still with what it watches shows nothing.
+#[test]
+fn the_lag_grows_although_the_reader_stands_still() {
+    let last = Arc::new(AtomicU64::new(7));
+    let known = Arc::clone(&last);
+    let head = Head::new(move || match known.load(Ordering::Acquire) {
+        0 => None,
+        last => Some(EventSeq(last)),
+    });
+    let progress = Arc::new(Progress::new(NAME, EventSeq(8), head));
+    let watch = progress.watch();
+    let now = || {
+        let status = watch.status();
+        (status.state, status.head_seq, status.lag_events, status.age_s > 0.0)
+    };
+    assert_eq!(now(), (SinkState::Following, Some(7), Some(0), false));
+    progress.note_failure("a service is away", 3, Duration::from_secs(1));
+    assert_eq!(now(), (SinkState::Retrying, Some(7), Some(0), false), "there is nothing to do");
+    last.store(9, Ordering::Release);
+    assert!(eventually(|| now() == (SinkState::Retrying, Some(9), Some(2), true)));
+    progress.note_recovery();
+    progress.note_reached(EventSeq(9));
+    assert_eq!(now(), (SinkState::Following, Some(9), Some(0), false));
+    progress.note_end(Some("it is damaged".to_owned()));
+    last.store(12, Ordering::Release);
+    assert!(eventually(|| now() == (SinkState::Stopped, Some(12), Some(3), true)));
+    last.store(0, Ordering::Release);
+    assert_eq!(now(), (SinkState::Stopped, None, None, true), "nobody knows");
 }
 
 /// A gap is never poison: what comes after it would be wrong.

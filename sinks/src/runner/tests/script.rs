@@ -73,8 +73,9 @@ impl Source for Script {
         })
     }
 
-    fn head(&self) -> Option<EventSeq> {
-        Some(EventSeq(self.last_seq))
+    fn head(&self) -> Head {
+        let last = EventSeq(self.last_seq);
+        Head::new(move || Some(last))
     }
 
     fn event(&self, seq: EventSeq) -> Result<Option<FeedEvent>, SourceError> {

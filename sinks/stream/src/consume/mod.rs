@@ -2,24 +2,36 @@
 //! another machine. Guarantees that the sink gets each event once and in sequence from its own cursor
 //! on, or is told what is missing.
 
+mod end;
 mod pump;
 mod seek;
 
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_nats::jetstream::message::Acker;
-use millrace_engine::{FeedBatch, FeedEvent};
+use metrics::Gauge;
+use millrace_engine::{Feed, FeedBatch, FeedEvent};
 use millrace_ledger::EventSeq;
-use millrace_sinks::{Source, SourceError, yield_to_payments};
+use millrace_sinks::{Head, Source, SourceError, yield_to_payments};
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
 
-use self::pump::{Pump, Received};
-use crate::{StreamConfig, StreamError, connection, label::hex, watched::Watched};
+use self::{
+    end::End,
+    pump::{Pump, Received},
+};
+use crate::{
+    StreamConfig, StreamError, connection,
+    label::hex,
+    watched::{Watched, consumer_lag},
+};
 
 /// The stream of all events, for one sink.
 #[derive(Debug)]
@@ -27,8 +39,11 @@ pub struct StreamSource {
     config: StreamConfig,
     durable: String,
     runtime: Arc<Runtime>,
-    /// Of the first message. All events that a sink gets are of one journal.
+    /// Of the journal that is here, or of the first message. All events that a sink gets are of one.
     journal: Arc<OnceLock<[u8; 16]>>,
+    end: End,
+    beside: Option<Feed>,
+    was_opened: AtomicBool,
 }
 
 /// A place in the stream.
@@ -44,7 +59,9 @@ pub struct StreamReader {
     ready: VecDeque<FeedBatch>,
     /// The last event of each message that was received, until the sink has committed it.
     unacknowledged: Vec<(EventSeq, Acker)>,
+    end: End,
     watched: Watched,
+    lag: Gauge,
 }
 
 impl StreamSource {
@@ -71,7 +88,21 @@ impl StreamSource {
             durable: durable.to_owned(),
             runtime: Arc::new(runtime),
             journal: Arc::default(),
+            end: End::default(),
+            beside: None,
+            was_opened: AtomicBool::new(false),
         })
+    }
+
+    /// The journal is here, too: it tells how far the sink is behind, also while the server is away,
+    /// and whose events the stream should hold. Without it, the stream's last message tells the one,
+    /// and its first one the other.
+    #[must_use]
+    pub fn beside(self, journal: &Feed) -> Self {
+        if let Ok(Some(id)) = journal.journal_id() {
+            self.journal.get_or_init(|| id);
+        }
+        Self { beside: Some(journal.clone()), ..self }
     }
 }
 
@@ -81,21 +112,30 @@ impl Source for StreamSource {
     fn reader(&self, from: EventSeq) -> Result<StreamReader, SourceError> {
         let from = from.max(EventSeq::FIRST);
         let watched = Watched::consumer(&self.durable);
-        watched.note_restart();
         let pump = self.runtime.block_on(Pump::open(&self.config, &self.durable, from))?;
+        if self.was_opened.swap(true, Ordering::Relaxed) {
+            watched.note_restart();
+        }
         let (out, received) = mpsc::channel(self.config.consumer_messages);
+        let pump = self.runtime.spawn(pump.run(out, self.end.clone()));
         Ok(StreamReader {
             stream: self.config.stream.clone(),
             durable: self.durable.clone(),
             runtime: Arc::clone(&self.runtime),
             journal: Arc::clone(&self.journal),
             received,
-            pump: self.runtime.spawn(pump.run(out)),
+            pump,
             expected: from,
             ready: VecDeque::new(),
             unacknowledged: Vec::new(),
+            end: self.end.clone(),
             watched,
+            lag: consumer_lag(&self.durable),
         })
+    }
+
+    fn head(&self) -> Head {
+        self.beside.as_ref().map_or_else(|| self.end.head(), Source::head)
     }
 
     fn next(
@@ -146,7 +186,7 @@ impl StreamReader {
                 stream: self.stream.clone(),
                 sequence: stream_sequence,
                 problem: format!(
-                    "it is of journal {}, and those before it of journal {}",
+                    "it is of journal {}, and what this sink reads is journal {}",
                     hex(&label.journal),
                     hex(&journal)
                 ),
@@ -162,7 +202,8 @@ impl StreamReader {
         }
         self.unacknowledged.push((label.last, acker));
         self.watched.note_in_flight(self.unacknowledged.len());
-        self.watched.note_lag(pending);
+        self.lag.set(pending as f64);
+        self.end.note(label.last);
         if label.last < self.expected {
             return Ok(());
         }
@@ -208,6 +249,7 @@ impl fmt::Debug for StreamReader {
 impl Drop for StreamReader {
     fn drop(&mut self) {
         self.pump.abort();
+        self.end.forget();
     }
 }
 

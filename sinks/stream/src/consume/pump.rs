@@ -15,7 +15,7 @@ use millrace_engine::{FeedBatch, FeedEvent};
 use millrace_ledger::EventSeq;
 use tokio::sync::mpsc::Sender;
 
-use super::seek;
+use super::{end::End, seek};
 use crate::{
     StreamConfig, StreamError,
     connection::{ANSWER_MAX, Connection},
@@ -43,6 +43,7 @@ pub(super) struct Received {
 /// A consumer at its place, and the connection that it needs.
 pub(super) struct Pump {
     connection: Connection,
+    stream: Stream,
     consumer: PullConsumer,
     name: String,
     messages_max: usize,
@@ -95,16 +96,26 @@ impl Pump {
         let find = async {
             let stream = find_stream(&connection, &name).await?;
             let start = seek::find(&stream, durable, &name, from).await?;
-            consumer_at(&stream, &name, wanted(config, durable, start)).await
+            let consumer = consumer_at(&stream, &name, wanted(config, durable, start)).await?;
+            Ok((stream, consumer))
         };
-        let consumer = connection.during(find).await?;
+        let (stream, consumer) = connection.during(find).await?;
         let messages_max = config.consumer_messages;
-        Ok(Self { connection, consumer, name, messages_max })
+        Ok(Self { connection, stream, consumer, name, messages_max })
     }
 
-    /// Hands over what comes until the receiver is gone or something fails.
-    pub(super) async fn run(self, out: Sender<Result<Received, StreamError>>) {
-        if let Err(error) = self.connection.during(self.pull(&out)).await {
+    /// Hands over what comes until the receiver is gone or something fails, and tells the stream's end
+    /// meanwhile.
+    pub(super) async fn run(self, out: Sender<Result<Received, StreamError>>, end: End) {
+        let pull = async {
+            tokio::select! {
+                pulled = self.pull(&out) => pulled,
+                never = end.ask(&self.stream, &self.name) => never,
+            }
+        };
+        let pulled = self.connection.during(pull).await;
+        end.forget();
+        if let Err(error) = pulled {
             // Nobody waits for it if this fails.
             let _ = out.send(Err(error)).await;
         }

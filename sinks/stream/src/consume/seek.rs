@@ -44,7 +44,12 @@ pub(super) async fn find(
     Ok(low)
 }
 
-async fn label(stream: &Stream, name: &str, sequence: u64) -> Result<Label, StreamError> {
+/// What the headers of a message say.
+pub(super) async fn label(
+    stream: &Stream,
+    name: &str,
+    sequence: u64,
+) -> Result<Label, StreamError> {
     let message = stream
         .get_raw_message(sequence)
         .await

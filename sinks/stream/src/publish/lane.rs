@@ -72,10 +72,9 @@ impl Lane {
             let wait = backoff.next();
             let stream = self.which.stream(&self.config);
             tracing::warn!(stream, %error, ?wait, "publishing starts again");
-            self.progress.note_waiting(Some(error.to_string()));
+            self.progress.shown.note_failure(&error.to_string(), backoff.failures(), wait);
             self.watched.note_restart();
             self.watched.note_in_flight(0);
-            self.note_lag();
             tokio::select! {
                 () = self.progress.until_stopped() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -101,9 +100,9 @@ impl Lane {
         let context = ContextBuilder::new().timeout(ANSWER_MAX).build(connection.client.clone());
         let stream = setup::ensure(&context, &self.config, self.which).await?;
         let place = place::find(&stream, &name, &self.feed).await?;
-        self.progress.note_waiting(None);
+        self.progress.shown.note_recovery();
         tracing::info!(stream = name, next_seq = place.next_seq.0, "publishing");
-        self.progress.note_published(EventSeq(place.next_seq.0 - 1));
+        self.progress.shown.note_reached(EventSeq(place.next_seq.0 - 1));
         let journal = self.feed.journal_id()?.ok_or(StreamError::NoJournal)?;
         let in_flight = InFlight::new(MESSAGES_MAX, self.config.in_flight_mib << 20);
         let session = Session {
@@ -117,11 +116,6 @@ impl Lane {
             in_flight,
         };
         session.run().await
-    }
-
-    fn note_lag(&self) {
-        let published = self.progress.published_seq();
-        self.watched.note_lag(self.feed.durable_seq().0.saturating_sub(published.0));
     }
 
     fn check_payload(&self, connection: &Connection) -> Result<(), StreamError> {
@@ -186,6 +180,7 @@ impl Session<'_> {
         while self.ready.is_empty() {
             match self.reader.next(Duration::ZERO)? {
                 Some(batch) => {
+                    self.lane.progress.shown.note_pending(batch.time);
                     let chain = self.reader.chain_hash();
                     self.lane.packer.pack(&batch, self.journal, chain, &mut self.ready);
                 }
@@ -196,13 +191,12 @@ impl Session<'_> {
                     if self.ready.is_empty() && self.in_flight.len() == 0 {
                         // What was read last may be nothing that this stream has.
                         let read = EventSeq(self.reader.next_seq().0 - 1);
-                        self.lane.progress.note_published(read);
+                        self.lane.progress.shown.note_reached(read);
                     }
                     break;
                 }
             }
         }
-        self.lane.note_lag();
         Ok(())
     }
 
@@ -245,7 +239,7 @@ impl Session<'_> {
             // moment ago, and the server still knows its id.
             return Err(request("continue", &self.name, "it has this message already"));
         }
-        self.lane.progress.note_published(message.last);
+        self.lane.progress.shown.note_reached(message.last);
         self.lane.watched.note_published(message.events, message.bytes);
         self.lane.watched.note_in_flight(self.in_flight.bytes());
         Ok(())

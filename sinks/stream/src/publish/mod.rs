@@ -14,7 +14,7 @@ use std::{
 
 use millrace_engine::Feed;
 use millrace_ledger::EventSeq;
-use millrace_sinks::yield_to_payments;
+use millrace_sinks::{SinkWatch, yield_to_payments};
 
 use self::{
     lane::Lane,
@@ -75,13 +75,20 @@ impl PublisherHandle {
     /// Why it stopped by itself, if it did.
     #[must_use]
     pub fn error(&self) -> Option<String> {
-        self.lanes.iter().find_map(|(progress, _)| progress.error())
+        self.lanes.iter().find_map(|(progress, _)| progress.shown.error())
     }
 
     /// What it waits for before it can go on, if it does.
     #[must_use]
     pub fn waiting_for(&self) -> Option<String> {
-        self.lanes.iter().find_map(|(progress, _)| progress.waiting())
+        self.lanes.iter().find_map(|(progress, _)| progress.shown.retried())
+    }
+
+    /// For whoever shows how it gets on, one per stream: like sinks, under the names `publish` and
+    /// `publish-payments`. They may outlive it.
+    #[must_use]
+    pub fn watches(&self) -> Vec<SinkWatch> {
+        self.lanes.iter().map(|(progress, _)| progress.watch()).collect()
     }
 
     /// Lets it end. What is not published is published after the next start.
@@ -107,7 +114,7 @@ impl PublisherHandle {
         feed: &Feed,
         packer: Packer,
     ) -> Result<(), StreamError> {
-        let progress = Arc::new(Progress::new());
+        let progress = Arc::new(Progress::new(name, feed));
         let lane = Lane {
             config: config.clone(),
             which,
@@ -124,10 +131,11 @@ impl PublisherHandle {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             yield_to_payments();
             let _guard = PanicNote(&shared);
-            if let Err(error) = runtime.block_on(lane.run()) {
+            let ended = runtime.block_on(lane.run());
+            if let Err(error) = &ended {
                 tracing::error!(%error, "the publisher stopped");
-                shared.note_error(error.to_string());
             }
+            shared.shown.note_end(ended.err().map(|error| error.to_string()));
         });
         self.lanes.push((progress, Some(thread.map_err(StreamError::Thread)?)));
         Ok(())
@@ -146,7 +154,8 @@ struct PanicNote<'a>(&'a Progress);
 impl Drop for PanicNote<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.note_error("the publisher panicked; its log says where".to_owned());
+            let error = "the publisher panicked; its log says where".to_owned();
+            self.0.shown.note_end(Some(error));
         }
     }
 }

@@ -1,38 +1,34 @@
-//! What a publisher's thread tells the rest of the process.
+//! What a lane's thread tells the rest of the process, as every reader of events does, and how it is
+//! told to stop.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
+use millrace_engine::Feed;
 use millrace_ledger::EventSeq;
+use millrace_sinks::{self as sinks, SinkWatch, Source as _};
 use tokio::sync::watch;
 
 #[derive(Debug)]
 pub(crate) struct Progress {
-    published_seq: AtomicU64,
+    pub(crate) shown: Arc<sinks::Progress>,
     stop: watch::Sender<bool>,
-    error: Mutex<Option<String>>,
-    waiting: Mutex<Option<String>>,
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
-        Self {
-            published_seq: AtomicU64::new(0),
-            stop: watch::Sender::new(false),
-            error: Mutex::default(),
-            waiting: Mutex::default(),
-        }
+    /// Of a lane that has published nothing yet. What it has to publish is looked up in the feed by
+    /// whoever watches, whatever became of the lane.
+    pub(crate) fn new(name: &'static str, feed: &Feed) -> Self {
+        let shown = sinks::Progress::new(name, EventSeq::FIRST, feed.head());
+        Self { shown: Arc::new(shown), stop: watch::Sender::new(false) }
+    }
+
+    pub(crate) fn watch(&self) -> SinkWatch {
+        self.shown.watch()
     }
 
     /// The last event that the stream has acknowledged.
     pub(crate) fn published_seq(&self) -> EventSeq {
-        EventSeq(self.published_seq.load(Ordering::Acquire))
-    }
-
-    pub(crate) fn note_published(&self, seq: EventSeq) {
-        self.published_seq.store(seq.0, Ordering::Release);
+        self.shown.applied_seq()
     }
 
     pub(crate) fn stop(&self) {
@@ -48,24 +44,4 @@ impl Progress {
         // The sender is in `self`.
         let _ = self.stop.subscribe().wait_for(|stopped| *stopped).await;
     }
-
-    pub(crate) fn error(&self) -> Option<String> {
-        lock(&self.error).clone()
-    }
-
-    pub(crate) fn note_error(&self, error: String) {
-        *lock(&self.error) = Some(error);
-    }
-
-    pub(crate) fn waiting(&self) -> Option<String> {
-        lock(&self.waiting).clone()
-    }
-
-    pub(crate) fn note_waiting(&self, why: Option<String>) {
-        *lock(&self.waiting) = why;
-    }
-}
-
-fn lock(text: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
-    text.lock().unwrap_or_else(PoisonError::into_inner)
 }
