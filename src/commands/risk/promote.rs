@@ -199,13 +199,13 @@ fn title(path: &Path) -> String {
 }
 
 /// The bytes of a list whose file has no mistakes.
-fn read_list_file(list: &ListArg) -> Result<(ListArg, Bytes), Failure> {
+pub(super) fn read_list_file(list: &ListArg) -> Result<(ListArg, Bytes), Failure> {
     read_list(&list.name, list.kind, &list.path)?;
     Ok((list.clone(), upload::read(&list.path)?))
 }
 
 /// The bytes of a model; one of another library in our format.
-fn read_model(path: &Path) -> Result<(Bytes, String), Failure> {
+pub(super) fn read_model(path: &Path) -> Result<(Bytes, String), Failure> {
     let shown = path.display();
     let bytes = upload::read(path)?;
     let imported = match Model::from_bytes(&bytes) {

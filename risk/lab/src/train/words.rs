@@ -1,12 +1,26 @@
 //! Settings in words: consumes the settings of a training, produces what its model's facts and
 //! reports say of them.
 
+use millrace_risk::model::Model;
+
 use super::{Boosting, Calibrate, Loss, Settings, SmartBoosting, SmartForest, Trainer};
+
+/// The setting that tells the calibration, and what it says of ranks.
+const CALIBRATED: &str = "calibrated";
+const RANKS: &str = "to ranks: a score of 0.99 is odder than 99 % of the rows";
+
+/// Whether a model's scores tell how unusual a payment is, not how likely it is fraud: it was trained
+/// without labels.
+#[must_use]
+pub fn scores_are_ranks(model: &Model) -> bool {
+    model.facts().settings.iter().any(|(name, value)| name == CALIBRATED && value == RANKS)
+}
 
 impl Settings {
     /// For the model's facts: name and value of each.
-    pub(super) fn in_words(&self) -> Vec<(String, String)> {
+    pub(super) fn in_words(&self, by_rank: bool) -> Vec<(String, String)> {
         let calibrate = match self.calibrate {
+            _ if by_rank => RANKS.to_owned(),
             Calibrate::None => "no".to_owned(),
             Calibrate::Tail(share) => {
                 format!("on the last {} % of the rows, by a model of the others", share * 100.0)
@@ -17,7 +31,7 @@ impl Settings {
         };
         let settings = [
             ("trainer", self.trainer.in_words()),
-            ("calibrated", calibrate),
+            (CALIBRATED, calibrate),
             ("legitimate_share", self.legitimate_share.to_string()),
             ("seed", self.seed.to_string()),
         ];
