@@ -262,6 +262,8 @@ fn lists(bench: &Bench) {
     let document = bench.document();
     assert_eq!(document.matches("[[list]]").count(), 1, "{document}");
 
+    lists_come_back(bench, device);
+
     let wrong = bench.write("wrong.csv", "value,expires_at\na,tomorrow\n");
     let wrong = format!("bad_devices:block={wrong}");
     for (args, said) in [
@@ -281,6 +283,63 @@ fn lists(bench: &Bench) {
     });
     assert_eq!((&found["decision"], &found["rule"]), (&"decline".into(), &"known".into()));
     sentences(bench, &payment);
+}
+
+/// A list in force is exported, with when it ends and why, and is the same when it is promoted again.
+fn lists_come_back(bench: &Bench, device: &str) {
+    let url = bench.url();
+    let export = |args: &[&str]| {
+        let finished =
+            millrace([&["risk", "lists", "export", "--server", &url][..], args].concat());
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    let whole = format!(
+        "value,expires_at,reason,added_by\n{device},2099-01-31T12:30:00Z,\"stolen, twice\",ann\n\
+         gone,2020-01-01,,\n\"quoted \"\"one\"\"\",,,ben\n"
+    );
+    let file = bench.write("whole.csv", &whole);
+    let promoted = bench.promote(&["--list", &format!("bad_devices:block={file}")]);
+    let out = bench.path("exported.csv");
+    export(&["bad_devices", "--out", &out]);
+    let of = |file: &str| {
+        let check = ["risk", "lists", "check", file, "--name", "bad_devices", "--json"];
+        json(&done(millrace(check)))
+    };
+    assert_eq!(of(&out)["blake3"], of(&file)["blake3"], "the same entries");
+    let exported = fs::read_to_string(&out).expect("was written");
+    assert_eq!(export(&["bad_devices"]), exported);
+    for line in [
+        format!("{device},2099-01-31T12:30:00Z,\"stolen, twice\",ann"),
+        "gone,2020-01-01T00:00:00Z,,".to_owned(),
+        "\"quoted \"\"one\"\"\",,,ben".to_owned(),
+    ] {
+        assert!(exported.lines().any(|it| it == line), "no {line} in {exported}");
+    }
+    let now = export(&["bad_devices", "--active-at", "2026-01-01T00:00:00Z"]);
+    assert!(!now.contains("gone") && now.contains(device), "{now}");
+
+    // There and back again: the same list, and the same file.
+    bench.promote(&["--list", &format!("bad_devices:block={out}")]);
+    assert_eq!(export(&["bad_devices"]), exported);
+    let told = json(&export(&["--json"]));
+    assert_eq!((&told["name"], &told["values"]), (&"bad_devices".into(), &3.into()), "{told}");
+    assert_eq!(told["blake3"], of(&file)["blake3"], "{told}");
+    export(&["--out", text(bench.scratch.path())]);
+    let path = bench.scratch.path().join("bad_devices.csv");
+    assert_eq!(fs::read_to_string(path).expect("was written"), exported);
+    let (before, after) = (&promoted["before"]["number"], &promoted["after"]["number"]);
+    assert_ne!(before, after, "an export changes nothing, a promotion does");
+
+    for (args, said) in [
+        (&["export", "nobody", "--server", &url][..], "its lists are bad_devices"),
+        (&["export", "--server", &url, "--out", "no/such/folder"], "is not a folder"),
+        (&["export"], "CSV"),
+    ] {
+        let finished = millrace([&["risk", "lists"][..], args].concat());
+        assert_ne!(finished.code, Some(0), "{args:?}: {finished:?}");
+        assert!(finished.stderr.contains(said), "{args:?}: no {said:?} in {}", finished.stderr);
+    }
 }
 
 /// What is asked of no payment, and what is not known yet.

@@ -3,8 +3,8 @@
 //!
 //! What is promised, and held here: of payments with a calibrated score from the threshold on, the
 //! share that is fraud is the mean score, give or take `PRECISION_WITHIN`, whichever the model; a
-//! model of one kind that is trained again stops the same share of payments, within a factor of
-//! `SHARE_WITHIN`; without labels, a score from 0.99 on stops one payment in a hundred, within a factor
+//! model of one kind that is trained again, on the four weeks after, stops the same share of payments
+//! from 0.3 on, within a factor of `SHARE_WITHIN`; without labels, a score from 0.99 on stops one payment in a hundred, within a factor
 //! of `RANK_WITHIN`.
 
 use millrace_risk::{features::Catalogue, model::Model};
@@ -17,13 +17,13 @@ use millrace_risk_lab::{
     },
 };
 
-const PRECISION_WITHIN: f64 = 0.15;
-const SHARE_WITHIN: f64 = 1.6;
+const PRECISION_WITHIN: f64 = 0.12;
+const SHARE_WITHIN: f64 = 2.2;
 const RANK_WITHIN: f64 = 1.6;
 
 fn payments() -> Payments {
     let settings =
-        Generate { payments: 60_000, days: 80, fraud_share: 0.02, ..Generate::default() };
+        Generate { payments: 150_000, days: 120, fraud_share: 0.02, ..Generate::default() };
     let mut builder = PaymentsBuilder::new(&[], true);
     for payment in Generator::new(&settings).expect("settings are right") {
         let row = Payment {
@@ -121,25 +121,26 @@ fn kinds() -> [(&'static str, Trainer); 4] {
 #[test]
 fn a_threshold_keeps_its_meaning_through_a_retrain() {
     let bench = Bench::new();
-    let (first, second) = (days("2026-01-15", 25), days("2026-01-29", 25));
-    let test = days("2026-02-28", 20);
+    // The first weeks only feed the profiles.
+    let (first, second) = (days("2026-02-05", 28), days("2026-03-05", 28));
+    let test = days("2026-04-02", 28);
     let (_, labels) = bench.rows(&test);
     for (kind, trainer) in kinds() {
-        // Ranks by anomalies alone reach no high probability on these frauds.
-        let from = if kind == "isolation" { 0.03 } else { 0.1 };
         let calibrate = Calibrate::CrossFitted(3);
         let models = [(&first, 1), (&second, 2)]
             .map(|(span, seed)| bench.trained(span, &trainer, seed, calibrate));
-        let stopped =
-            models.each_ref().map(|model| stopped(&bench.scores(model, &test), labels, from));
-        println!("{kind} from {from}: {stopped:?}");
-        for it in &stopped {
-            let miss = (it.precision - it.mean_score).abs();
-            assert!(miss <= PRECISION_WITHIN, "{kind}: {stopped:?}");
+        let scores = models.each_ref().map(|model| bench.scores(model, &test));
+        for from in [0.1, 0.2, 0.3] {
+            let stopped = scores.each_ref().map(|scores| stopped(scores, labels, from));
+            println!("{kind} from {from}: {stopped:?}");
+            for it in &stopped {
+                let miss = (it.precision - it.mean_score).abs();
+                assert!(miss <= PRECISION_WITHIN, "{kind} from {from}: {stopped:?}");
+            }
         }
-        let [one, other] = &stopped;
-        assert!(within_factor(one.share, other.share, SHARE_WITHIN), "{kind}: {stopped:?}");
-        assert!((one.precision - other.precision).abs() <= PRECISION_WITHIN, "{kind}: {stopped:?}");
+        let [one, other] = scores.each_ref().map(|scores| stopped(scores, labels, 0.3));
+        let factor = SHARE_WITHIN;
+        assert!(within_factor(one.share, other.share, factor), "{kind}: {one:?} {other:?}");
     }
 }
 

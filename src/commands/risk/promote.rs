@@ -19,7 +19,8 @@ use millrace_risk_lab::model_file::looks_imported;
 use prost::bytes::Bytes;
 
 use super::{
-    policy,
+    output, policy,
+    promote_report::Promotion,
     promote_shown::{Shown, changes},
     rule_source::{ListArg, ListArgs, kind_name, read_list},
     server::{ServerArgs, SignatureArgs},
@@ -77,6 +78,9 @@ pub(crate) struct Args {
     /// Check, and tell what would change
     #[arg(long)]
     dry_run: bool,
+    /// Write a report on what is in force before and after
+    #[arg(long, value_name = "HTML", conflicts_with = "rollback")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     signature: SignatureArgs,
     #[command(flatten)]
@@ -130,6 +134,18 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.server.json {
         true => shown.print_json(args.dry_run, done.replayed),
         false => shown.print(args.dry_run, done.replayed),
+    }
+    if let Some(path) = &args.report {
+        let promotion = Promotion {
+            connection: &connection,
+            before: (before.number > 0).then_some((before.number, &before.document)),
+            after: (number, &document),
+            changes: &changes,
+            dry_run: args.dry_run,
+            why: &args.signature.why,
+        };
+        let report = promotion.report().await?;
+        output::report(Some(path), || report)?;
     }
     if !document.acts_on_scores() && document.model.is_some() && !args.server.json {
         say!(

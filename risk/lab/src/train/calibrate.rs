@@ -67,7 +67,7 @@ pub fn fit_isotonic(
 
 /// Ranks, for when there are no labels: a score becomes the share of these scores that are below it
 /// (and half of its equals), so that 0.99 is odder than 99 % of them, whichever model gave the score.
-/// Knots are a hundredth apart, and closer where few are above; beyond what was seen, ranks go on to 1
+/// Knots are a hundredth apart, closer where few are above, and on both sides of many equals; beyond what was seen, ranks go on to 1
 /// and 0 at the ends of `range`.
 #[must_use]
 pub fn fit_ranks(scores: &[f64], range: (f64, f64)) -> Calibration {
@@ -75,14 +75,19 @@ pub fn fit_ranks(scores: &[f64], range: (f64, f64)) -> Calibration {
     sorted.sort_by(f64::total_cmp);
     let all = sorted.len() as f64;
     let mut knots: Vec<(f64, f64)> = Vec::new();
-    let mut below = 0;
+    let (mut below, mut before) = (0, (f64::NEG_INFINITY, 0.0));
     for equals in sorted.chunk_by(|one, other| one == other) {
         let rank = (below as f64 + equals.len() as f64 / 2.0) / all;
         below += equals.len();
         let apart = ((1.0 - rank) / 20.0).min(0.01);
         if knots.last().is_none_or(|last| rank - last.1 >= apart) {
+            // A step must not lean on scores that lie far below it.
+            if rank - before.1 >= apart && knots.last().is_some_and(|last| last.0 < before.0) {
+                knots.push(before);
+            }
             knots.push((equals[0], rank));
         }
+        before = (equals[0], rank);
     }
     let outer = |place: Option<&(f64, f64)>| place.map(|knot| knot.0);
     if outer(knots.first()).is_some_and(|first| range.0 < first) {

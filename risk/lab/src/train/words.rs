@@ -113,13 +113,13 @@ mod tests {
             for calibrate in [Calibrate::None, Calibrate::Tail(0.25), Calibrate::CrossFitted(5)] {
                 let settings =
                     Settings { trainer: trainer.clone(), calibrate, ..Settings::default() };
-                for (name, value) in settings.in_words() {
+                for (name, value) in settings.in_words(false) {
                     let is_code = ['{', '}', '_', '['].iter().any(|sign| value.contains(*sign));
                     assert!(!value.is_empty() && !is_code, "{name}: {value}");
                 }
             }
         }
-        let told = Settings::default().in_words();
+        let told = Settings::default().in_words(false);
         let trainer = "the sum of 200 trees of depth 3 boosted on squared error, learning rate 0.1";
         assert!(told[0].1.starts_with(trainer), "{}", told[0].1);
         assert_eq!(told[1].1, "on the last 25 % of the rows, by a model of the others");
