@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use millrace_client::Connection;
 use millrace_ledger::Timestamp;
-use millrace_risk::{model::Model, policy::PolicyDocument, rules::List};
+use millrace_risk::{
+    model::Model,
+    policy::{PolicyDocument, Thresholds},
+    rules::List,
+};
 use millrace_risk_lab::report::{Align, Card, Report, Table};
 
 use super::{
@@ -63,8 +67,7 @@ impl Promotion<'_> {
                 &format!("({name})"),
             );
         }
-        let text = document.to_toml();
-        report.heading("The policy").facts(&[("document", text)]);
+        report.heading("In force").facts(&in_force(document));
         Ok(report)
     }
 
@@ -183,6 +186,34 @@ impl Promotion<'_> {
             .filter_map(|rule| Some((rule.get("name")?.as_str()?.to_owned(), rule.clone())));
         Ok(rules.collect())
     }
+}
+
+/// All of a policy, part by part.
+fn in_force(document: &PolicyDocument) -> Vec<(&'static str, String)> {
+    let at = |at: Option<f32>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    let thresholds = |of: Thresholds| {
+        let [review, challenge, decline] = [of.review, of.challenge, of.decline].map(at);
+        format!("review from {review}, challenge from {challenge}, decline from {decline}")
+    };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+    let mut facts = vec![
+        ("name", document.name.clone()),
+        ("model", text(&document.model)),
+        ("challenger", text(&document.challenger)),
+        ("rules", text(&document.rules)),
+        ("thresholds", thresholds(document.thresholds)),
+    ];
+    for segment in &document.segments {
+        let (name, when) = (&segment.name, &segment.when);
+        facts.push(("segment", format!("{name} ({when}): {}", thresholds(segment.thresholds()))));
+    }
+    for list in &document.lists {
+        facts.push(("list", format!("{} ({}): {}", list.name, list.kind, list.artefact)));
+    }
+    let (review, challenge) = (document.review.hold_s, document.challenge.hold_s);
+    facts.push(("holds", format!("review {review} s, challenge {challenge} s")));
+    facts.push(("time budget", format!("{} ms per request", document.budget.request_ms)));
+    facts
 }
 
 fn lists_table(lists: &[ListPair], at: Timestamp) -> Table {

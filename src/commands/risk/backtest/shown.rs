@@ -235,13 +235,13 @@ pub(super) fn report(it: &Outcome, source: &Source, replayed: &Replayed) -> Repo
         cards.push(card("decided otherwise", share, format!("{} payments", whole(changed))));
     }
     report.cards(&cards);
-    report.backtest(&it.days);
     report.table("Decisions", &decisions_table(it));
     if replayed.is_document {
         report.table("Segments", &segments_table(it));
     }
     report.table("More and less than was decided then", &differences_table(it));
     report.table("Payments that would be decided otherwise", &changes_table(it));
+    report.backtest(&it.days);
     report.table("Rules", &rules_table("rule", &it.rules));
     report.table("Rules in shadow", &rules_table("rule", &it.shadow_rules));
     let document = &replayed.policy.document;

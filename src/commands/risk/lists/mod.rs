@@ -188,7 +188,9 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
     let list = read_list(name, *kind, &args.file)?;
     let before = match (&args.before, &args.server) {
         (Some(file), _) => Some((file.display().to_string(), read_list(name, *kind, file)?)),
-        (None, Some(url)) => Some((url.clone(), in_force::one(url, name).await?)),
+        (None, Some(url)) => {
+            Some(("the list in force".to_owned(), in_force::one(url, name).await?))
+        }
         (None, None) => None,
     };
     let before = before.as_ref().map(|(name, list)| (name.as_str(), list));

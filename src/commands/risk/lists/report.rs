@@ -61,7 +61,7 @@ fn titled(title: &str, all: usize) -> String {
 /// Adds what came and went.
 pub(crate) fn difference(report: &mut Report, of: &Difference<'_>, name: &str) {
     let Difference { added, removed, changed } = of;
-    let title = |what: &str, all| titled(&format!("{what} {name}").trim_end().to_owned(), all);
+    let title = |what: &str, all| titled(format!("{what} {name}").trim_end(), all);
     report.table(&title("Added", added.len()), &entries_table(added));
     report.table(&title("Removed", removed.len()), &entries_table(removed));
     let left = Align::Left;
@@ -112,7 +112,7 @@ pub(crate) fn report(title: &str, shown: &Shown<'_>) -> Report {
         let share = percent(touched.payments as f64 / touched.rows.max(1) as f64);
         let note = format!("{share} of {over}");
         cards.push(card("payments touched", count(touched.payments as usize), note));
-        let money = format!("{} of them", number(touched.money_frauds, 2));
+        let money = format!("money {}", number(touched.money_frauds, 2));
         cards.push(card("frauds touched", count(touched.frauds as usize), money));
     }
     report.cards(&cards);
