@@ -250,7 +250,7 @@ async fn put(
         title: title.to_owned(),
         ..v1::UploadArtefactRequest::default()
     };
-    Ok(upload::send_bytes(connection, bytes, head).await?.name)
+    Ok(upload::send_told(connection, bytes, head).await?.name)
 }
 
 /// The policy in force; an empty one where none was set.

@@ -16,7 +16,7 @@ use super::{ExportArgs, active, export as export_one};
 use crate::{
     Failure,
     commands::{
-        risk::{output::count, rule_source::list_kind, tested::hex},
+        risk::{output::count, progress, rule_source::list_kind, tested::hex},
         say,
     },
 };
@@ -102,10 +102,13 @@ pub(crate) async fn download(connection: &Connection, name: &str) -> Result<Vec<
     let request = v1::DownloadArtefactRequest { name: name.to_owned() };
     let response = connection.risk().download_artefact(request).await;
     let mut pieces = response.map_err(|status| connection.explain(&status))?.into_inner();
-    let mut bytes = Vec::new();
+    let (bar, mut bytes) = (progress::bytes("downloading"), Vec::new());
     while let Some(piece) = pieces.message().await.map_err(|it| connection.explain(&it))? {
+        bar.set_length(bar.length().unwrap_or_default().max(piece.size_bytes));
+        bar.inc(piece.chunk.len() as u64);
         bytes.extend_from_slice(&piece.chunk);
     }
+    bar.finish_and_clear();
     match name_of(&bytes).eq_ignore_ascii_case(name) {
         true => Ok(bytes),
         false => Err(format!("{name} did not arrive whole; try again").into()),
