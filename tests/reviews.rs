@@ -7,7 +7,8 @@ use std::{fs, path::PathBuf};
 
 use millrace_client::Connection;
 use millrace_protos::v1::{
-    ArtefactKind, Balances, GetAccountsRequest, Operation, Payment, UploadArtefactRequest,
+    ArtefactKind, Balances, DownloadArtefactRequest, GetAccountsRequest, Operation, Payment,
+    UploadArtefactRequest,
 };
 use serde_json::Value;
 use support::{
@@ -355,6 +356,29 @@ async fn artefacts_are_kept_and_unusable_policies_refused() {
         for part in parts {
             assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
         }
+    }
+    let large = vec![0xff; 3 << 20];
+    let name = blake3::hash(&large).to_hex().to_string();
+    let request = DownloadArtefactRequest { name: name.to_uppercase() };
+    let pieces = within("answer", bank.connection.risk().download_artefact(request)).await;
+    let mut pieces = pieces.expect("is there").into_inner();
+    let (mut bytes, mut told) = (Vec::new(), Vec::new());
+    while let Some(piece) = within("piece", pieces.message()).await.expect("comes") {
+        bytes.extend_from_slice(&piece.chunk);
+        told.push(piece.size_bytes);
+    }
+    assert!(bytes == large, "{} bytes came back", bytes.len());
+    assert_eq!(told, [3 << 20, 0, 0], "the first piece tells how many there are");
+    for (name, reason, code) in [
+        ("", "FIELD_MISSING", Code::InvalidArgument),
+        ("../../journal", "SHELF", Code::InvalidArgument),
+        (&"0".repeat(64), "SHELF", Code::NotFound),
+    ] {
+        let request = DownloadArtefactRequest { name: name.to_owned() };
+        let status = within("answer", bank.connection.risk().download_artefact(request)).await;
+        let status = status.expect_err("is refused");
+        let info = error_info(&status).expect("has a reason");
+        assert_eq!((status.code(), info.1.as_str()), (code, reason), "{name}");
     }
     let unknown = "0".repeat(64);
     for (args, parts) in [

@@ -262,6 +262,9 @@ fn lists(bench: &Bench) {
     let document = bench.document();
     assert_eq!(document.matches("[[list]]").count(), 1, "{document}");
 
+    lists_come_back(bench, device);
+    bench.promote(&["--list", &listed]);
+
     let wrong = bench.write("wrong.csv", "value,expires_at\na,tomorrow\n");
     let wrong = format!("bad_devices:block={wrong}");
     for (args, said) in [
@@ -281,6 +284,103 @@ fn lists(bench: &Bench) {
     });
     assert_eq!((&found["decision"], &found["rule"]), (&"decline".into(), &"known".into()));
     sentences(bench, &payment);
+}
+
+/// A list in force is exported, with when it ends and why, and is the same when it is promoted again.
+fn lists_come_back(bench: &Bench, device: &str) {
+    let url = bench.url();
+    let export = |args: &[&str]| {
+        let finished =
+            millrace([&["risk", "lists", "export", "--server", &url][..], args].concat());
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
+    };
+    let whole = format!(
+        "value,expires_at,reason,added_by\n{device},2099-01-31T12:30:00Z,\"stolen, twice\",ann\n\
+         gone,2020-01-01,,\n\"quoted \"\"one\"\"\",,,ben\n"
+    );
+    let file = bench.write("whole.csv", &whole);
+    let page = bench.path("promoted.html");
+    let listed = format!("bad_devices:block={file}");
+    let promoted = bench.promote(&["--list", &listed, "--report", &page]);
+    let page = fs::read_to_string(page).expect("was written");
+    for part in [
+        "<h1>Promotion</h1><p>it had to be</p>",
+        "What changes",
+        "<td>list bad_devices</td>",
+        // Devices that came, and one whose reason is another.
+        "Added (bad_devices)",
+        "<td>gone</td><td>2020-01-01T00:00:00Z</td>",
+        "Changed (bad_devices)",
+        "</html>",
+    ] {
+        assert!(page.contains(part), "no {part} in the report");
+    }
+    let out = bench.path("exported.csv");
+    export(&["bad_devices", "--out", &out]);
+    let of = |file: &str| {
+        let check = ["risk", "lists", "check", file, "--name", "bad_devices", "--json"];
+        json(&done(millrace(check)))
+    };
+    assert_eq!(of(&out)["blake3"], of(&file)["blake3"], "the same entries");
+    let exported = fs::read_to_string(&out).expect("was written");
+    assert_eq!(export(&["bad_devices"]), exported);
+    for line in [
+        format!("{device},2099-01-31T12:30:00Z,\"stolen, twice\",ann"),
+        "gone,2020-01-01T00:00:00Z,,".to_owned(),
+        "\"quoted \"\"one\"\"\",,,ben".to_owned(),
+    ] {
+        assert!(exported.lines().any(|it| it == line), "no {line} in {exported}");
+    }
+    let now = export(&["bad_devices", "--active-at", "2026-01-01T00:00:00Z"]);
+    assert!(!now.contains("gone") && now.contains(device), "{now}");
+
+    // What another list would change, and which payments it would have touched.
+    let next = bench.write("next.csv", format!("value,expires_at\n{device},\nnew,2099-01-01\n"));
+    let page = bench.path("next.html");
+    let data = bench.path("payments.csv");
+    let check = ["risk", "lists", "check", &next, "--name", "bad_devices", "--server", &url];
+    let more = ["--data", &data, "--days", "400", "--of", "context.device", "--json"];
+    let checked = check.into_iter().chain(more).chain(["--report", &page]);
+    let checked = json(&done(millrace(checked)));
+    let differs = ["added", "removed", "changed"].map(|what| checked[what].as_u64());
+    assert_eq!(differs, [Some(1), Some(2), Some(1)], "{checked}");
+    let payments = fs::read_to_string(&data).expect("is there");
+    let of_device = payments.lines().filter(|line| line.contains(device)).count();
+    assert_eq!(checked["touched"]["payments"], of_device, "{checked}");
+    assert_eq!(checked["touched"]["rows"], 3_000, "{checked}");
+    assert_eq!(checked["touched"]["texts"][0]["text"], "context.device", "{checked}");
+    let page = fs::read_to_string(page).expect("was written");
+    for part in ["Payments that it would have touched", "Removed", "<td>new</td>", "</html>"] {
+        assert!(page.contains(part), "no {part} in the report");
+    }
+    let day = ["risk", "lists", "check", &next, "--data", &data, "--days", "1", "--json"];
+    let day = json(&done(millrace(day)));
+    assert!(day["touched"]["rows"].as_u64().is_some_and(|rows| rows < 300), "{day}");
+    assert_eq!(day["added"], Value::Null, "there is nothing to compare with");
+
+    // There and back again: the same list, and the same file.
+    bench.promote(&["--list", &format!("bad_devices:block={out}")]);
+    assert_eq!(export(&["bad_devices"]), exported);
+    let told = json(&export(&["--json"]));
+    assert_eq!((&told["name"], &told["values"]), (&"bad_devices".into(), &3.into()), "{told}");
+    assert_eq!(told["blake3"], of(&file)["blake3"], "{told}");
+    export(&["--out", text(bench.scratch.path())]);
+    let path = bench.scratch.path().join("bad_devices.csv");
+    assert_eq!(fs::read_to_string(path).expect("was written"), exported);
+    let (before, after) = (&promoted["before"]["number"], &promoted["after"]["number"]);
+    assert_ne!(before, after, "an export changes nothing, a promotion does");
+
+    for (args, said) in [
+        (&["export", "nobody", "--server", &url][..], "its lists are bad_devices"),
+        (&["export", "--server", &url, "--out", "no/such/folder"], "is not a folder"),
+        (&["check", &file, "--of", "card", "--data", &data], "--of card: no list is of that"),
+        (&["export"], "CSV"),
+    ] {
+        let finished = millrace([&["risk", "lists"][..], args].concat());
+        assert_ne!(finished.code, Some(0), "{args:?}: {finished:?}");
+        assert!(finished.stderr.contains(said), "{args:?}: no {said:?} in {}", finished.stderr);
+    }
 }
 
 /// What is asked of no payment, and what is not known yet.

@@ -75,6 +75,14 @@ fn attempts(payments: &[Paid]) -> Vec<Attempt<'_>> {
     attempts.collect()
 }
 
+/// Most entities where nothing is measured: `cargo test` runs each bench once, to see that it runs.
+const ENTITIES_OF_A_TEST: u64 = 1_000;
+
+/// As `cargo bench` asks for it.
+fn is_measured() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
 fn observe(
     criterion: &mut Criterion,
     name: &str,
@@ -82,6 +90,8 @@ fn observe(
     entities: u64,
     block: usize,
 ) {
+    let named = entities;
+    let entities = if is_measured() { entities } else { entities.min(ENTITIES_OF_A_TEST) };
     let mut stream = Stream { entities, state: 7, at: START };
     let mut profiles = Profiles::new(catalogue.clone(), ProfileLimits::default());
     let columns = catalogue.len();
@@ -105,7 +115,7 @@ fn observe(
     }
     let mut group = criterion.benchmark_group("features");
     group.throughput(Throughput::Elements(PAYMENTS as u64)).sample_size(30);
-    group.bench_function(format!("{name}, {entities} entities, blocks of {block}"), |bencher| {
+    group.bench_function(format!("{name}, {named} entities, blocks of {block}"), |bencher| {
         bencher.iter_custom(|times| (0..times).map(|_| observe(&stream.take(PAYMENTS))).sum());
     });
 }

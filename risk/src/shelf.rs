@@ -55,6 +55,12 @@ pub enum ShelfError {
     },
 }
 
+/// The name of bytes on any shelf: their BLAKE3.
+#[must_use]
+pub fn name_of(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
+}
+
 impl Shelf {
     /// The shelf in a directory, which is made when something is first put there.
     #[must_use]
@@ -67,7 +73,7 @@ impl Shelf {
     /// # Errors
     /// When they can't be written.
     pub fn put(&self, bytes: &[u8]) -> Result<String, ShelfError> {
-        let name = blake3::hash(bytes).to_hex().to_string();
+        let name = name_of(bytes);
         let path = self.directory.join(&name);
         if path.exists() {
             return Ok(name);

@@ -7,6 +7,7 @@
 
 mod acts;
 mod desk;
+mod download;
 mod explain;
 mod policies;
 mod refusal;
@@ -38,6 +39,8 @@ pub use self::{
 
 /// Uploads that may be under way: each is in memory until it is whole.
 const UPLOADS_MAX: usize = 2;
+/// The same of downloads.
+const DOWNLOADS_MAX: usize = 2;
 const PAGE_DEFAULT: u32 = 50;
 const PAGE_MAX: u32 = 200;
 
@@ -48,12 +51,15 @@ pub(crate) struct Risks {
     parts: RiskParts,
     ledgered: Arc<Ledgered>,
     uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
 }
 
 impl Risks {
     pub(crate) fn new(admission: Admission, parts: RiskParts) -> Self {
         let ledgered = Arc::new(Ledgered::new(parts.feed.durable_seq()));
-        Self { admission, parts, ledgered, uploads: Arc::new(Semaphore::new(UPLOADS_MAX)) }
+        let [uploads, downloads] =
+            [UPLOADS_MAX, DOWNLOADS_MAX].map(|max| Arc::new(Semaphore::new(max)));
+        Self { admission, parts, ledgered, uploads, downloads }
     }
 
     fn desk(&self) -> Result<Arc<dyn ReviewDesk>, RiskRefusal> {
@@ -187,6 +193,15 @@ impl RiskService for Risks {
     ) -> Result<Response<v1::UploadArtefactResponse>, Status> {
         let deadline = deadline(request.metadata().as_ref());
         Ok(Response::new(self.upload(request.into_inner(), deadline).await?))
+    }
+
+    type DownloadArtefactStream = download::Pieces;
+
+    async fn download_artefact(
+        &self,
+        request: Request<v1::DownloadArtefactRequest>,
+    ) -> Result<Response<Self::DownloadArtefactStream>, Status> {
+        Ok(Response::new(self.download(request.into_inner()).await?))
     }
 
     async fn set_policy(

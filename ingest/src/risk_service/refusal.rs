@@ -52,6 +52,8 @@ pub(crate) enum RiskRefusal {
     ArtefactNotText,
     /// Several uploads are under way.
     UploadsBusy,
+    /// Several downloads are under way.
+    DownloadsBusy,
     /// Nothing came for a while.
     UploadStalled,
     /// A blocking task was given up.
@@ -177,6 +179,11 @@ impl From<RiskRefusal> for Status {
                 Code::ResourceExhausted,
                 "UPLOADS_BUSY",
                 "other uploads are under way; nothing was kept: try again in a moment".to_owned(),
+            ),
+            R::DownloadsBusy => (
+                Code::ResourceExhausted,
+                "DOWNLOADS_BUSY",
+                "other downloads are under way: try again in a moment".to_owned(),
             ),
             R::UploadStalled => (
                 Code::DeadlineExceeded,

@@ -115,7 +115,11 @@ impl ModelFile {
         Self::read(file, &bytes, catalogue)
     }
 
-    fn read(
+    /// The same of a file's bytes; `file` is what it is called in errors.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn read(
         file: String,
         bytes: &[u8],
         catalogue: Option<Catalogue>,

@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use millrace_risk::model::{Calibration, Model};
 use millrace_risk_lab::train::{
     Boosting, Calibrate, Dataset, Isolation, Logistic, Loss, Settings, SmartBoosting, SmartForest,
-    TrainError, Trainer, train,
+    TrainError, Trainer, scores_are_ranks, train,
 };
 use smartcore::{
     ensemble::random_forest_regressor::{RandomForestRegressor, RandomForestRegressorParameters},
@@ -340,8 +340,17 @@ fn an_isolation_forest_needs_no_labels() {
     let scores = scores(&model, &rows);
     let auc = roc_auc(&scores, &odd);
     assert!(auc > 0.99, "{auc}");
-    let mean = scores.iter().sum::<f32>() / 5_000.0;
-    assert!((0.3..0.55).contains(&mean), "one half is neither odd nor common: {mean}");
+    assert!(scores_are_ranks(&model), "{:?}", model.facts());
+    for part in [0.5, 0.9, 0.99] {
+        let below = scores.iter().filter(|score| **score < part).count() as f32 / 5_000.0;
+        assert!((below - part).abs() < 0.01, "{below} are below {part}");
+    }
+    // As the trees have it, one half is neither odd nor common.
+    let trainer = Trainer::Isolation(Isolation::default());
+    let model = trained(&rows, &settings(trainer));
+    assert!(!scores_are_ranks(&model), "{:?}", model.facts());
+    let mean = self::scores(&model, &rows).iter().sum::<f32>() / 5_000.0;
+    assert!((0.3..0.55).contains(&mean), "{mean}");
 }
 
 /// At the minimum, predicted and true frauds are as many, along each feature too.

@@ -1,22 +1,19 @@
-//! Compiled policies: consumes a policy document and the shelf, produces what decides about rows of
-//! features.
+//! Compiled policies: consumes a policy document and the artefacts that it names, produces what
+//! decides about rows of features.
 //!
 //! Guarantees that whatever a document names is there, whole, and fits the catalogue that is running:
 //! a document with anything wrong never becomes a policy.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-
 use millrace_ledger::{RiskDecision, RuleName, Verdict};
 
-use super::document::{Fallback, PolicyDocument, Thresholds};
+use super::document::{Fallback, ListDocument, PolicyDocument, SegmentDocument, Thresholds};
 use crate::{
     features::Catalogue,
     model::Model,
-    rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleAction, RuleSet, Vocabulary},
-    shelf::Shelf,
+    rules::{
+        List, ListKind, ListLimits, ListSpec, Lists, RuleAction, RuleCounts, RuleInput, RuleSet,
+        Vocabulary,
+    },
 };
 
 /// Texts that rules may speak of, in the order of their values.
@@ -57,181 +54,6 @@ struct Band {
     verdicts: [Verdict; 3],
 }
 
-/// Compiles policies, and keeps the ones that were compiled. Shared with whoever checks a policy
-/// before it is promoted, so that the engine finds it ready.
-#[derive(Clone, Debug)]
-pub struct Library {
-    shelf: Shelf,
-    catalogue: Arc<Catalogue>,
-    compiled: Arc<Mutex<HashMap<String, Arc<Compiled>>>>,
-    /// Of policies whose decisions were explained.
-    explained: Arc<Mutex<HashMap<String, Arc<Catalogue>>>>,
-}
-
-/// Policies that are kept compiled.
-const KEPT_MAX: usize = 8;
-
-impl Library {
-    /// Policies over this shelf, for rows of this catalogue.
-    #[must_use]
-    pub fn new(shelf: Shelf, catalogue: Arc<Catalogue>) -> Self {
-        Self { shelf, catalogue, compiled: Arc::default(), explained: Arc::default() }
-    }
-
-    /// The shelf.
-    #[must_use]
-    pub fn shelf(&self) -> &Shelf {
-        &self.shelf
-    }
-
-    /// The catalogue.
-    #[must_use]
-    pub fn catalogue(&self) -> &Arc<Catalogue> {
-        &self.catalogue
-    }
-
-    /// The names that rules may use.
-    #[must_use]
-    pub fn vocabulary(&self) -> Vocabulary {
-        vocabulary(&self.catalogue)
-    }
-
-    /// The policy of this name, compiled now unless it was before.
-    ///
-    /// # Errors
-    /// What is wrong with it: one sentence per line.
-    pub fn compile(&self, name: &str) -> Result<Arc<Compiled>, String> {
-        let name = name.to_ascii_lowercase();
-        // Whoever panicked with the lock left a whole map.
-        let kept = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = kept().get(&name) {
-            return Ok(compiled.clone());
-        }
-        let compiled = Arc::new(self.compile_anew(&name)?);
-        let mut kept = kept();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(name, compiled.clone());
-        Ok(compiled)
-    }
-
-    fn compile_anew(&self, name: &str) -> Result<Compiled, String> {
-        let text = self.text(name, "policy")?;
-        let document = PolicyDocument::parse(&text).map_err(|it| format!("policy {name}: {it}"))?;
-        let model = document.model.as_deref().map(|it| self.model(it, "model")).transpose()?;
-        let challenger = document.challenger.as_deref();
-        let challenger = challenger.map(|it| self.model(it, "challenger")).transpose()?;
-        let mut lists = Lists::new();
-        for list in &document.lists {
-            lists.insert(self.list(list)?);
-        }
-        let vocabulary = self.vocabulary();
-        let compile = |what: &str, file: &str| {
-            RuleSet::compile(file, &vocabulary, &lists).map_err(|errors| {
-                let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                format!("{what}: {}", errors.join("\n"))
-            })
-        };
-        let rules = match &document.rules {
-            None => None,
-            Some(name) => Some(compile("rules", &self.text(name, "rule file")?)?),
-        };
-        let segments = match document.segments.is_empty() {
-            true => None,
-            false => Some(compile("segments", &segments_as_rules(&document))?),
-        };
-        let mut bands: Vec<_> = document
-            .segments
-            .iter()
-            .map(|it| Band::new(&document, it.thresholds(), &format!("score/{}", it.name)))
-            .collect();
-        bands.push(Band::new(&document, document.thresholds, "score"));
-        let rule_verdicts = rules
-            .iter()
-            .flat_map(RuleSet::rules)
-            .map(|rule| verdict(&document, decision_of(rule.action), &rule.name));
-        let rule_verdicts = rule_verdicts.collect();
-        let fallback = match document.budget.then {
-            Fallback::Approve => RiskDecision::Approve,
-            Fallback::Review => RiskDecision::Review,
-            Fallback::Decline => RiskDecision::Decline,
-        };
-        let fallback = verdict(&document, fallback, "time-budget");
-        let name = name.to_owned();
-        Ok(Compiled {
-            name,
-            document,
-            model,
-            challenger,
-            rules,
-            rule_verdicts,
-            segments,
-            bands,
-            fallback,
-        })
-    }
-
-    fn bytes(&self, name: &str, what: &str) -> Result<Vec<u8>, String> {
-        self.shelf.get(name).map_err(|error| format!("{what}: {error}"))
-    }
-
-    fn text(&self, name: &str, what: &str) -> Result<String, String> {
-        String::from_utf8(self.bytes(name, what)?)
-            .map_err(|_| format!("{what} {name} is no text. Upload the right file"))
-    }
-
-    /// A model for rows of the catalogue that is running.
-    fn model(&self, name: &str, what: &str) -> Result<Model, String> {
-        let bytes = self.bytes(name, what)?;
-        let model = Model::from_bytes(&bytes).and_then(|it| it.fitted_to(&self.catalogue));
-        model.map_err(|error| format!("{what} {name}: {error}"))
-    }
-
-    /// The features that reasons of this policy are numbered by: those of its model, in the model's
-    /// order, as they were when it was trained. So a number in the journal keeps its name, whatever
-    /// becomes of the catalogue that is running. `None` where the policy has no model, or is not
-    /// whole on the shelf any more.
-    #[must_use]
-    pub fn catalogue_of(&self, policy: &str) -> Option<Arc<Catalogue>> {
-        let policy = policy.to_ascii_lowercase();
-        // Whoever panicked with the lock left a whole map.
-        let kept = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(catalogue) = kept().get(&policy) {
-            return Some(catalogue.clone());
-        }
-        let document = PolicyDocument::parse(&self.text(&policy, "policy").ok()?).ok()?;
-        let model = Model::from_bytes(&self.shelf.get(&document.model?).ok()?).ok()?;
-        let own = model.own_catalogue().ok()?;
-        let catalogue = own.as_ref().unwrap_or(&self.catalogue).selected(model.features())?;
-        let catalogue = Arc::new(catalogue);
-        let mut kept = kept();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
-        }
-        kept.insert(policy, catalogue.clone());
-        Some(catalogue)
-    }
-
-    fn list(&self, list: &super::document::ListDocument) -> Result<List, String> {
-        let kind = match list.kind.as_str() {
-            "allow" => ListKind::Allow,
-            "block" => ListKind::Block,
-            "watch" => ListKind::Watch,
-            other => {
-                let name = &list.name;
-                return Err(format!("list {name:?}: kind {other:?} is not allow, block or watch"));
-            }
-        };
-        let spec = ListSpec { name: list.name.clone(), kind, of: list.of.clone() };
-        let bytes = self.bytes(&list.artefact, "list")?;
-        List::from_csv(spec, ListLimits::default(), &bytes[..]).map_err(|errors| {
-            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            format!("list {:?}: {}", list.name, errors.join("\n"))
-        })
-    }
-}
-
 /// The names that rules may use over rows of a catalogue.
 #[must_use]
 pub fn vocabulary(catalogue: &Catalogue) -> Vocabulary {
@@ -240,9 +62,49 @@ pub fn vocabulary(catalogue: &Catalogue) -> Vocabulary {
     Vocabulary::new(features.chain(score), TEXTS)
 }
 
+/// The stricter of two verdicts; the first of equals.
+pub(super) fn stricter(one: Verdict, other: Verdict) -> Verdict {
+    let strictness = |verdict: &Verdict| match verdict.decision {
+        RiskDecision::NotJudged | RiskDecision::Approve => 0,
+        RiskDecision::Review => 1,
+        RiskDecision::Challenge => 2,
+        RiskDecision::Decline => 3,
+    };
+    if strictness(&other) > strictness(&one) { other } else { one }
+}
+
+fn fetched(
+    artefact: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    name: &str,
+    what: &str,
+) -> Result<Vec<u8>, String> {
+    artefact(name).map_err(|error| format!("{what}: {error}"))
+}
+
+pub(super) fn as_text(bytes: Vec<u8>, name: &str, what: &str) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|_| format!("{what} {name} is no text. Upload the right file"))
+}
+
+fn list_of(list: &ListDocument, bytes: &[u8]) -> Result<List, String> {
+    let name = &list.name;
+    let kind = match list.kind.as_str() {
+        "allow" => ListKind::Allow,
+        "block" => ListKind::Block,
+        "watch" => ListKind::Watch,
+        other => {
+            return Err(format!("list {name:?}: kind {other:?} is not allow, block or watch"));
+        }
+    };
+    let spec = ListSpec { name: name.clone(), kind, of: list.of.clone() };
+    List::from_csv(spec, ListLimits::default(), bytes).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        format!("list {name:?}: {}", errors.join("\n"))
+    })
+}
+
 /// Segments are rules that allow: the first one that holds names the segment.
 fn segments_as_rules(document: &PolicyDocument) -> String {
-    let rule = |segment: &super::document::SegmentDocument| {
+    let rule = |segment: &SegmentDocument| {
         let (name, when) = (quoted(&segment.name), quoted(&segment.when));
         format!(
             "[[rule]]\nname = {name}\nwhen = {when}\naction = \"allow\"\nreason = \"segment\"\n"
@@ -297,11 +159,143 @@ impl Band {
 }
 
 impl Compiled {
+    /// A policy for rows of a catalogue. `artefact` fetches what the document names.
+    ///
+    /// # Errors
+    /// What is wrong with it: one sentence per line.
+    pub fn of(
+        name: &str,
+        document: PolicyDocument,
+        catalogue: &Catalogue,
+        artefact: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, String> {
+        let model_of = |name: &str, what| {
+            let model = Model::from_bytes(&fetched(artefact, name, what)?);
+            let model = model.and_then(|model| model.fitted_to(catalogue));
+            model.map_err(|error| format!("{what} {name}: {error}"))
+        };
+        let model = document.model.as_deref().map(|it| model_of(it, "model")).transpose()?;
+        let challenger = document.challenger.as_deref();
+        let challenger = challenger.map(|it| model_of(it, "challenger")).transpose()?;
+        let mut lists = Lists::new();
+        for list in &document.lists {
+            lists.insert(list_of(list, &fetched(artefact, &list.artefact, "list")?)?);
+        }
+        let vocabulary = vocabulary(catalogue);
+        let compile = |what: &str, file: &str| {
+            RuleSet::compile(file, &vocabulary, &lists).map_err(|errors| {
+                let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                format!("{what}: {}", errors.join("\n"))
+            })
+        };
+        let rules = match &document.rules {
+            None => None,
+            Some(name) => {
+                let bytes = fetched(artefact, name, "rule file")?;
+                Some(compile("rules", &as_text(bytes, name, "rule file")?)?)
+            }
+        };
+        let segments = match document.segments.is_empty() {
+            true => None,
+            false => Some(compile("segments", &segments_as_rules(&document))?),
+        };
+        let mut bands: Vec<_> = document
+            .segments
+            .iter()
+            .map(|it| Band::new(&document, it.thresholds(), &format!("score/{}", it.name)))
+            .collect();
+        bands.push(Band::new(&document, document.thresholds, "score"));
+        let rule_verdicts = rules
+            .iter()
+            .flat_map(RuleSet::rules)
+            .map(|rule| verdict(&document, decision_of(rule.action), &rule.name));
+        let rule_verdicts = rule_verdicts.collect();
+        let fallback = match document.budget.then {
+            Fallback::Approve => RiskDecision::Approve,
+            Fallback::Review => RiskDecision::Review,
+            Fallback::Decline => RiskDecision::Decline,
+        };
+        let fallback = verdict(&document, fallback, "time-budget");
+        let name = name.to_owned();
+        Ok(Self {
+            name,
+            document,
+            model,
+            challenger,
+            rules,
+            rule_verdicts,
+            segments,
+            bands,
+            fallback,
+        })
+    }
+
+    /// The model whose score decides, for rows of the catalogue.
+    #[must_use]
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> Option<&RuleSet> {
+        self.rules.as_ref()
+    }
+
+    /// What is decided when there is no time for more.
+    #[must_use]
+    pub fn fallback(&self) -> Verdict {
+        self.fallback
+    }
+
+    /// What the policy says of a payment, and the rule that kept it from being approved, if one did.
+    ///
+    /// Rules speak before thresholds; an allow rule ends it, and of the others the stricter of rule
+    /// and threshold decides.
+    ///
+    /// # Panics
+    /// If the input is not of the catalogue, or the counts are other rules'.
+    #[inline]
+    pub fn verdict(
+        &self,
+        score: Option<f32>,
+        input: &RuleInput<'_>,
+        counts: &mut RuleCounts,
+    ) -> (Verdict, Option<u16>) {
+        let rules = self.rules.as_ref();
+        let hit = rules.and_then(|rules| rules.evaluate_counted(input, counts));
+        let by_score = || score.map_or(Verdict::APPROVE, |score| self.of_score(score, input));
+        match hit {
+            Some(hit) if hit.action == RuleAction::Allow => (Verdict::APPROVE, None),
+            Some(hit) => {
+                let by_rule = self.rule_verdicts[usize::from(hit.rule)];
+                let verdict = stricter(by_rule, by_score());
+                (verdict, (verdict == by_rule).then_some(hit.rule))
+            }
+            None => (by_score(), None),
+        }
+    }
+
     /// What a score comes to in the payment's segment.
-    pub(super) fn of_score(&self, score: f32, input: &crate::rules::RuleInput<'_>) -> Verdict {
+    pub(super) fn of_score(&self, score: f32, input: &RuleInput<'_>) -> Verdict {
+        self.bands[self.segment_of(input)].verdict(score)
+    }
+
+    /// The payment's segment: its place in the document, or the number of segments for a payment
+    /// that is in none.
+    ///
+    /// # Panics
+    /// If the input is not of the catalogue.
+    #[must_use]
+    pub fn segment_of(&self, input: &RuleInput<'_>) -> usize {
         let segment = self.segments.as_ref().and_then(|segments| segments.evaluate(input));
-        let place = segment.map_or(self.bands.len() - 1, |hit| usize::from(hit.rule));
-        self.bands[place].verdict(score)
+        segment.map_or(self.bands.len() - 1, |hit| usize::from(hit.rule))
+    }
+
+    /// Whether anything but the score decides: rules, or segments.
+    #[must_use]
+    pub fn looks_at_payments(&self) -> bool {
+        self.rules.is_some() || self.segments.is_some()
     }
 
     /// The same policy without a model and with no time left, for tests.

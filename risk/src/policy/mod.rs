@@ -13,6 +13,7 @@ mod attempt;
 mod compiled;
 mod document;
 mod hits;
+mod library;
 mod scoring;
 
 use std::sync::{
@@ -26,16 +27,18 @@ use millrace_ledger::{
 
 use self::{
     attempt::CONTEXT_KEYS,
+    compiled::stricter,
     hits::HitCounters,
-    scoring::{Deciding, Scoring, stricter},
+    scoring::{Deciding, Scoring},
 };
 pub use self::{
-    compiled::{Compiled, Library, TEXTS, vocabulary},
+    compiled::{Compiled, TEXTS, vocabulary},
     document::{
         BudgetDocument, Fallback, HoldDocument, ListDocument, PolicyDocument, SegmentDocument,
         Thresholds,
     },
     hits::{RuleHitCount, RuleHits},
+    library::Library,
 };
 use crate::{
     RiskConfig, RiskConfigError,

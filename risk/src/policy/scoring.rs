@@ -25,7 +25,7 @@ use crate::{
     evidence::{self, EVIDENCE_LEN_MAX, Evidence, REASONS_MAX, Reason},
     features::{Attempt, EntityKey, Label, Profiles},
     model::{Link, Model},
-    rules::{RuleAction, RuleCounts, RuleInput, RuleSet},
+    rules::{RuleCounts, RuleInput, RuleSet},
 };
 
 /// Rows that are scored in one go, by one thread.
@@ -339,24 +339,8 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// Rules speak before thresholds; an allow rule ends it, and of the others the stricter of rule
-    /// and threshold decides. With the rule that kept the payment from being approved, if one did.
     fn verdict(&self, score: Option<f32>, counts: &mut RuleCounts) -> (Verdict, Option<u16>) {
-        self.with_input(self.looks_at_texts, |input| {
-            let rules = self.policy.rules.as_ref();
-            let hit = rules.and_then(|rules| rules.evaluate_counted(input, counts));
-            let by_score =
-                || score.map_or(Verdict::APPROVE, |score| self.policy.of_score(score, input));
-            match hit {
-                Some(hit) if hit.action == RuleAction::Allow => (Verdict::APPROVE, None),
-                Some(hit) => {
-                    let by_rule = self.policy.rule_verdicts[usize::from(hit.rule)];
-                    let verdict = stricter(by_rule, by_score());
-                    (verdict, (verdict == by_rule).then_some(hit.rule))
-                }
-                None => (by_score(), None),
-            }
-        })
+        self.with_input(self.looks_at_texts, |input| self.policy.verdict(score, input, counts))
     }
 
     fn of_score(&self, score: f32) -> Verdict {
@@ -388,17 +372,6 @@ impl Seen<'_> {
         let texts = attempt::texts(payer, payee, &context);
         look(&RuleInput { row: self.row, texts: &texts, at })
     }
-}
-
-/// The stricter of two verdicts; the first of equals.
-pub(super) fn stricter(one: Verdict, other: Verdict) -> Verdict {
-    let strictness = |verdict: &Verdict| match verdict.decision {
-        RiskDecision::NotJudged | RiskDecision::Approve => 0,
-        RiskDecision::Review => 1,
-        RiskDecision::Challenge => 2,
-        RiskDecision::Decline => 3,
-    };
-    if strictness(&other) > strictness(&one) { other } else { one }
 }
 
 /// What moved the score up most, by the numbers that the model has for its features.

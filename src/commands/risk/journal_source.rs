@@ -5,7 +5,10 @@
 //! through without a policy. A label is an analyst's report; what nobody reported is taken for
 //! genuine.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use indicatif::ProgressBar;
 use millrace_engine::{
@@ -14,30 +17,44 @@ use millrace_engine::{
 };
 use millrace_ledger::{Currency, Event, Operation, PaymentEvent, RiskDecision, Status, Timestamp};
 use millrace_protos::v1::{Channel, PaymentContext};
-use millrace_risk::acts::{Act, ActKind};
-use millrace_risk_lab::data::{Payment, Payments, PaymentsBuilder};
+use millrace_risk::{
+    acts::{Act, ActKind},
+    evidence::Evidence,
+};
+use millrace_risk_lab::{
+    data::{Payment, Payments, PaymentsBuilder},
+    tune::Decision,
+};
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::{progress, source::Source};
+use super::{
+    progress,
+    source::{Decided, Source},
+};
 use crate::Failure;
 
 /// Columns that a payment's context fills, as files of payments call them.
 const CONTEXTS: [&str; 6] = ["device", "ip", "country", "channel", "currency", "mcc"];
 
-pub(crate) fn read(data_dir: &Path) -> Result<Source, Failure> {
+/// Payments of `exempt_payers` are left out: the server neither judges nor counts them.
+pub(crate) fn read(data_dir: &Path, exempt_payers: &[Uuid]) -> Result<Source, Failure> {
     let bar = progress::bar(0, "reading", "events");
-    let read = read_told(data_dir, &bar);
+    let read = read_told(data_dir, exempt_payers, &bar);
     bar.finish_and_clear();
     read
 }
 
 /// The same, without a bar.
 pub(crate) fn read_quietly(data_dir: &Path) -> Result<Source, Failure> {
-    read_told(data_dir, &ProgressBar::hidden())
+    read_told(data_dir, &[], &ProgressBar::hidden())
 }
 
-fn read_told(data_dir: &Path, bar: &ProgressBar) -> Result<Source, Failure> {
+fn read_told(
+    data_dir: &Path,
+    exempt_payers: &[Uuid],
+    bar: &ProgressBar,
+) -> Result<Source, Failure> {
     let directory = data_dir.join("journal");
     if !directory.is_dir() {
         let named = data_dir.display();
@@ -45,7 +62,8 @@ fn read_told(data_dir: &Path, bar: &ProgressBar) -> Result<Source, Failure> {
         return Err(format!("there is no journal in {named}: {what}").into());
     }
     bar.set_length(scan::last_seq(&directory)?.0);
-    let mut reading = Reading::default();
+    let exempt_payers = exempt_payers.iter().map(Uuid::as_u128).collect();
+    let mut reading = Reading { exempt_payers, ..Reading::default() };
     for frame in JournalScan::open_at(&directory, Start::Oldest)? {
         let frame = frame?;
         for event in frame.events()? {
@@ -54,19 +72,22 @@ fn read_told(data_dir: &Path, bar: &ProgressBar) -> Result<Source, Failure> {
         bar.set_position(frame.last_seq().0);
     }
     let name = directory.display().to_string();
-    let (payments, warnings) = reading.finish();
+    let (payments, decided, warnings) = reading.finish();
     if payments.is_empty() {
         return Err(format!("{name}: the journal has no payments that a policy could judge").into());
     }
-    Ok(Source { payments, name, warnings, unread_leaks: Vec::new() })
+    let decided = Some(decided);
+    Ok(Source { payments, name, warnings, unread_leaks: Vec::new(), decided })
 }
 
 struct Reading {
     payments: PaymentsBuilder,
     ids: Vec<u128>,
+    decided: Vec<Decided>,
     /// What was last said of a payment, and when.
     labels: BTreeMap<u128, (bool, Timestamp)>,
     acts_unreadable: u64,
+    exempt_payers: BTreeSet<u128>,
 }
 
 impl Default for Reading {
@@ -74,8 +95,10 @@ impl Default for Reading {
         Self {
             payments: PaymentsBuilder::new(&CONTEXTS, true),
             ids: Vec::new(),
+            decided: Vec::new(),
             labels: BTreeMap::new(),
             acts_unreadable: 0,
+            exempt_payers: BTreeSet::new(),
         }
     }
 }
@@ -83,8 +106,10 @@ impl Default for Reading {
 impl Reading {
     fn take(&mut self, time: Timestamp, event: &FeedEvent) {
         match &event.event {
-            Event::Payment(payment) if is_attempt(payment) => {
-                self.payment(time, payment, &event.context);
+            Event::Payment(it)
+                if is_attempt(it) && !self.exempt_payers.contains(&it.payment.debit.0) =>
+            {
+                self.payment(time, it, event);
             }
             Event::Act(_) => match Act::read(&event.context) {
                 Ok(Act { act: ActKind::Label(label), .. }) => {
@@ -98,11 +123,11 @@ impl Reading {
         }
     }
 
-    fn payment(&mut self, time: Timestamp, event: &PaymentEvent, context: &[u8]) {
-        let PaymentEvent { payment, .. } = event;
+    fn payment(&mut self, time: Timestamp, event: &PaymentEvent, whole: &FeedEvent) {
+        let PaymentEvent { payment, verdict, .. } = event;
         let currency = Currency::of_ledger(payment.ledger);
         let exponent = currency.map_or(0, |currency| i32::from(currency.exponent));
-        let context = PaymentContext::decode(context).unwrap_or_default();
+        let context = PaymentContext::decode(&whole.context[..]).unwrap_or_default();
         let channel = match Channel::try_from(context.channel) {
             Ok(channel) if context.channel != 0 => {
                 channel.as_str_name().trim_start_matches("CHANNEL_")
@@ -132,9 +157,13 @@ impl Reading {
         };
         self.payments.push(&row, &contexts);
         self.ids.push(payment.id.0);
+        self.decided.push(Decided {
+            decision: decision_of(verdict.decision),
+            fell_back: Evidence::read(&whole.evidence).is_some_and(|it| it.fell_back),
+        });
     }
 
-    fn finish(mut self) -> (Payments, Vec<String>) {
+    fn finish(mut self) -> (Payments, Vec<Decided>, Vec<String>) {
         let mut known = 0;
         for (row, id) in self.ids.iter().enumerate() {
             if let Some((fraud, at)) = self.labels.get(id) {
@@ -155,7 +184,18 @@ impl Reading {
             warnings
                 .push(format!("{acts} acts can't be read: a later release may have written them"));
         }
-        (self.payments.finish(), warnings)
+        let (payments, decided) = self.payments.finish_with(self.decided);
+        (payments, decided, warnings)
+    }
+}
+
+/// A decision of the policy; what nobody judged went through.
+pub(crate) fn decision_of(decision: RiskDecision) -> Decision {
+    match decision {
+        RiskDecision::NotJudged | RiskDecision::Approve => Decision::Approve,
+        RiskDecision::Review => Decision::Review,
+        RiskDecision::Challenge => Decision::Challenge,
+        RiskDecision::Decline => Decision::Decline,
     }
 }
 

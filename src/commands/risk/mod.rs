@@ -14,6 +14,7 @@ pub(super) mod output;
 mod policy;
 mod progress;
 mod promote;
+mod promote_report;
 mod promote_shown;
 mod reviews;
 mod rule_source;
@@ -69,7 +70,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Tune(args) => tune::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Drift(args) => drift::run(&args),
-        Command::Lists(args) => lists::run(&args),
+        Command::Lists(args) => lists::run(&args).await,
         Command::Rules(args) => rules::run(&args),
         Command::Reviews(args) => reviews::run(args).await,
         Command::Decision(args) => decision::run(args).await,

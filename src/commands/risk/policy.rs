@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             let name = match Path::new(&policy).is_file() {
                 true => {
                     let kind = v1::ArtefactKind::Policy;
-                    upload::send(&connection, kind, Path::new(&policy), &signature).await?.name
+                    upload::send_file(&connection, kind, Path::new(&policy), &signature).await?.name
                 }
                 false if policy.len() == 64 => policy,
                 false => {

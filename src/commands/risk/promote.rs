@@ -19,7 +19,8 @@ use millrace_risk_lab::model_file::looks_imported;
 use prost::bytes::Bytes;
 
 use super::{
-    policy,
+    output, policy,
+    promote_report::Promotion,
     promote_shown::{Shown, changes},
     rule_source::{ListArg, ListArgs, kind_name, read_list},
     server::{ServerArgs, SignatureArgs},
@@ -77,6 +78,9 @@ pub(crate) struct Args {
     /// Check, and tell what would change
     #[arg(long)]
     dry_run: bool,
+    /// Write a report on what is in force before and after
+    #[arg(long, value_name = "HTML", conflicts_with = "rollback")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     signature: SignatureArgs,
     #[command(flatten)]
@@ -130,6 +134,18 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     match args.server.json {
         true => shown.print_json(args.dry_run, done.replayed),
         false => shown.print(args.dry_run, done.replayed),
+    }
+    if let Some(path) = &args.report {
+        let promotion = Promotion {
+            connection: &connection,
+            before: (before.number > 0).then_some((before.number, &before.document)),
+            after: (number, &document),
+            changes: &changes,
+            dry_run: args.dry_run,
+            why: &args.signature.why,
+        };
+        let report = promotion.report().await?;
+        output::report(Some(path), || report)?;
     }
     if !document.acts_on_scores() && document.model.is_some() && !args.server.json {
         say!(
@@ -199,13 +215,13 @@ fn title(path: &Path) -> String {
 }
 
 /// The bytes of a list whose file has no mistakes.
-fn read_list_file(list: &ListArg) -> Result<(ListArg, Bytes), Failure> {
+pub(super) fn read_list_file(list: &ListArg) -> Result<(ListArg, Bytes), Failure> {
     read_list(&list.name, list.kind, &list.path)?;
     Ok((list.clone(), upload::read(&list.path)?))
 }
 
 /// The bytes of a model; one of another library in our format.
-fn read_model(path: &Path) -> Result<(Bytes, String), Failure> {
+pub(super) fn read_model(path: &Path) -> Result<(Bytes, String), Failure> {
     let shown = path.display();
     let bytes = upload::read(path)?;
     let imported = match Model::from_bytes(&bytes) {
@@ -234,7 +250,7 @@ async fn put(
         title: title.to_owned(),
         ..v1::UploadArtefactRequest::default()
     };
-    Ok(upload::send_bytes(connection, bytes, head).await?.name)
+    Ok(upload::send_told(connection, bytes, head).await?.name)
 }
 
 /// The policy in force; an empty one where none was set.

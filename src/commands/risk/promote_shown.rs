@@ -14,6 +14,22 @@ pub(super) struct Change {
     after: Option<String>,
 }
 
+impl Change {
+    /// The part, and what it was and is.
+    pub(super) fn cells(&self) -> [String; 3] {
+        [self.part.clone(), shown(self.before.as_deref()), shown(self.after.as_deref())]
+    }
+}
+
+fn shown(value: Option<&str>) -> String {
+    match value {
+        None => "none".to_owned(),
+        // A digest's beginning tells it from others.
+        Some(digest) if digest.len() == 64 => format!("{}…", &digest[..12]),
+        Some(text) => text.to_owned(),
+    }
+}
+
 /// What differs between two documents, in what can be promoted.
 pub(super) fn changes(before: &PolicyDocument, after: &PolicyDocument) -> Vec<Change> {
     let score = |score: Option<f32>| score.map(|score| score.to_string());
@@ -95,14 +111,9 @@ impl Shown<'_> {
         if self.changes.is_empty() {
             say!("  nothing differs");
         }
-        for Change { part, before, after } in self.changes {
-            let text = |value: &Option<String>| match value.as_deref() {
-                None => "none".to_owned(),
-                // A digest's beginning tells it from others.
-                Some(digest) if digest.len() == 64 => format!("{}…", &digest[..12]),
-                Some(text) => text.to_owned(),
-            };
-            say!("  {part:<15} {} -> {}", text(before), text(after));
+        for change in self.changes {
+            let [part, before, after] = change.cells();
+            say!("  {part:<15} {before} -> {after}");
         }
         match (dry_run, replayed) {
             (true, _) => say!("It can be used. Nothing was changed (--dry-run)."),

@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use millrace_risk_lab::data::{
-    Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, leaks_in_payments, read,
+use millrace_risk_lab::{
+    data::{Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, leaks_in_payments, read},
+    tune::Decision,
 };
+use uuid::Uuid;
 
 use super::{journal_source, progress};
 use crate::Failure;
@@ -23,6 +25,10 @@ pub(crate) struct SourceArgs {
     /// Data directory of a millrace: payments and labels come from its journal
     #[arg(long, value_name = "DIR", conflicts_with = "data")]
     journal: Option<PathBuf>,
+    /// An account whose payments the server does not judge (its risk.exempt_payers): they are left
+    /// out; may be named more than once
+    #[arg(long = "exempt-payer", value_name = "UUID", requires = "journal")]
+    exempt_payers: Vec<Uuid>,
     /// Which header stands for what, such as payer=card,label=chargeback,context=wallet
     #[arg(long, value_name = "ROLE=HEADER,..", value_parser = Columns::parse, conflicts_with = "journal")]
     columns: Option<Columns>,
@@ -43,6 +49,16 @@ pub(crate) struct Source {
     pub(crate) warnings: Vec<String>,
     /// Columns that nothing was read from, and that give the label away.
     pub(crate) unread_leaks: Vec<Leak>,
+    /// What was decided of each payment; `None` where the payments are of a file.
+    pub(crate) decided: Option<Vec<Decided>>,
+}
+
+/// What a server decided of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    /// There was no time to look: the fallback of the policy decided.
+    pub(crate) fell_back: bool,
 }
 
 impl Source {
@@ -66,11 +82,16 @@ impl SourceArgs {
         self.data.is_some() || self.journal.is_some()
     }
 
+    /// The data directory, where payments come from a journal.
+    pub(crate) fn journal(&self) -> Option<&Path> {
+        self.journal.as_deref()
+    }
+
     /// Reads all payments. Warnings are printed, too.
     pub(crate) fn load(&self, label_needed: bool) -> Result<Source, Failure> {
         let source = match (&self.data, &self.journal) {
             (Some(path), _) => self.read_file(path, label_needed)?,
-            (None, Some(directory)) => journal_source::read(directory)?,
+            (None, Some(directory)) => journal_source::read(directory, &self.exempt_payers)?,
             (None, None) => {
                 let what = "name a file with --data, or a data directory with --journal";
                 return Err(format!("there are no payments: {what}").into());
@@ -102,7 +123,7 @@ impl SourceArgs {
             warnings.extend(leaks_in_payments(&payments).iter().map(ToString::to_string));
         }
         let unread_leaks = report.unused_leaks;
-        Ok(Source { payments, name: report.file, warnings, unread_leaks })
+        Ok(Source { payments, name: report.file, warnings, unread_leaks, decided: None })
     }
 }
 

@@ -10,6 +10,7 @@ use millrace_risk_lab::{
     metrics::Scored,
     model_file::ModelFile,
     report::Example,
+    train::scores_are_ranks,
 };
 use serde_json::{Map, Value, json};
 
@@ -58,6 +59,13 @@ impl TestArgs {
         let mut source = self.source.load(true)?;
         if let Some(warning) = overlap(&self.test, model) {
             source.warn(warning);
+        }
+        if scores_are_ranks(&model.model) {
+            source.warn(
+                "the model was trained without labels: its scores are ranks, not probabilities, so \
+                 calibration and Brier score say nothing of it"
+                    .to_owned(),
+            );
         }
         let rows = split.rows(&source.payments)?;
         Ok(Tested { source, split, rows })

@@ -11,7 +11,7 @@ use millrace_risk_lab::{
     importance::{Importance, importance},
     model_file::ModelFile,
     report::{Align, Report, Table},
-    train::{self, Dataset, Progress, Settings},
+    train::{self, Dataset, Progress, Settings, scores_are_ranks},
 };
 use serde_json::{Value, json};
 
@@ -195,6 +195,11 @@ fn print(args: &Args, model: &Model, features: &[Importance], seconds: f64) {
     let (file, trainer) = (args.out.display(), &facts.trainer);
     say!("{file}: {trainer}, trained on {rows} payments of {}, {frauds} of them fraud", args.train);
     say!("  {trees} trees, {} nodes, {} features; {seconds:.1} s", count(nodes), features.len());
+    if scores_are_ranks(model) {
+        say!(
+            "  there were no labels: scores are ranks, and 0.99 is odder than 99 % of these payments"
+        );
+    }
     let mut table = Table::new(&[("feature", Align::Left), ("share", Align::Right)]);
     for it in features.iter().take(FEATURES_TOLD) {
         table.row([it.feature.clone(), percent(it.share)]);

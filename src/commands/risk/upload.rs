@@ -7,13 +7,17 @@ use std::{
 };
 
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use millrace_client::Connection;
 use millrace_protos::v1::{self, ArtefactKind};
 use millrace_risk::shelf::ARTEFACT_LEN_MAX;
 use prost::bytes::Bytes;
 use serde_json::json;
 
-use super::server::{ServerArgs, SignatureArgs};
+use super::{
+    progress,
+    server::{ServerArgs, SignatureArgs},
+};
 use crate::{Failure, commands::say};
 
 /// Bytes that travel at once.
@@ -58,7 +62,7 @@ impl From<Kind> for ArtefactKind {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let connection = args.server.connect().await?;
-    let kept = send(&connection, args.kind.into(), &args.file, &args.signature).await?;
+    let kept = send_file(&connection, args.kind.into(), &args.file, &args.signature).await?;
     match args.server.json {
         true => say!(
             "{}",
@@ -74,7 +78,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// Uploads a file.
-pub(super) async fn send(
+pub(super) async fn send_file(
     connection: &Connection,
     kind: ArtefactKind,
     file: &Path,
@@ -83,7 +87,7 @@ pub(super) async fn send(
     let bytes = read(file)?;
     let title = file.file_name().map_or_else(String::new, |it| it.to_string_lossy().into_owned());
     let (actor, why) = (signature.actor()?, signature.why.clone());
-    send_bytes(
+    send_told(
         connection,
         bytes,
         v1::UploadArtefactRequest { kind: kind as i32, title, actor, why, ..Default::default() },
@@ -105,14 +109,38 @@ pub(super) fn read(file: &Path) -> Result<Bytes, Failure> {
     Ok(Bytes::from(fs::read(file).map_err(unreadable)?))
 }
 
-/// Uploads bytes; `head` says what they are, who uploads them and why.
+/// Uploads bytes under a bar; `head` says what they are, who uploads them and why.
+pub(super) async fn send_told(
+    connection: &Connection,
+    bytes: Bytes,
+    head: v1::UploadArtefactRequest,
+) -> Result<v1::UploadArtefactResponse, Failure> {
+    let bar = progress::bytes("uploading");
+    bar.set_length(bytes.len() as u64);
+    let sent = send(connection, bytes, head, &bar).await;
+    bar.finish_and_clear();
+    sent
+}
+
+/// The same without a bar.
 pub(crate) async fn send_bytes(
     connection: &Connection,
     bytes: Bytes,
     head: v1::UploadArtefactRequest,
 ) -> Result<v1::UploadArtefactResponse, Failure> {
+    send(connection, bytes, head, &ProgressBar::hidden()).await
+}
+
+async fn send(
+    connection: &Connection,
+    bytes: Bytes,
+    head: v1::UploadArtefactRequest,
+    bar: &ProgressBar,
+) -> Result<v1::UploadArtefactResponse, Failure> {
+    let bar = bar.clone();
     let pieces = (0..bytes.len()).step_by(PIECE_LEN).map(move |from| {
         let chunk = bytes.slice(from..bytes.len().min(from + PIECE_LEN));
+        bar.inc(chunk.len() as u64);
         // Who and why is said once.
         let said = if from == 0 { head.clone() } else { v1::UploadArtefactRequest::default() };
         v1::UploadArtefactRequest { kind: head.kind, chunk, ..said }

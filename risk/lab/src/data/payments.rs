@@ -236,37 +236,51 @@ impl PaymentsBuilder {
     /// The payments in order of time; those of one moment stay in the order in which they came.
     #[must_use]
     pub fn finish(self) -> Payments {
-        match self.is_sorted {
-            true => self.payments,
-            false => sorted(&self.payments),
+        self.finish_with::<()>(Vec::new()).0
+    }
+
+    /// The same, with a column of the caller's own, which is brought into the same order. It has one
+    /// entry per payment in the order of adding, or none at all.
+    ///
+    /// # Panics
+    /// When it has more or fewer.
+    #[must_use]
+    pub fn finish_with<T: Copy>(self, column: Vec<T>) -> (Payments, Vec<T>) {
+        let len = self.payments.len();
+        assert!(column.is_empty() || column.len() == len, "one entry per payment");
+        if self.is_sorted {
+            return (self.payments, column);
         }
+        let mut order: Vec<usize> = (0..len).collect();
+        order.sort_by_key(|row| self.payments.at[*row]);
+        let column = if column.is_empty() { column } else { pick(&column, &order) };
+        (sorted(&self.payments, &order), column)
     }
 }
 
-fn sorted(payments: &Payments) -> Payments {
-    let mut order: Vec<usize> = (0..payments.len()).collect();
-    order.sort_by_key(|row| payments.at[*row]);
-    fn pick<T: Copy>(column: &[T], order: &[usize]) -> Vec<T> {
-        order.iter().map(|row| column[*row]).collect()
-    }
+fn pick<T: Copy>(column: &[T], order: &[usize]) -> Vec<T> {
+    order.iter().map(|row| column[*row]).collect()
+}
+
+fn sorted(payments: &Payments, order: &[usize]) -> Payments {
     let mut ids = (String::with_capacity(payments.id_text.len()), Vec::with_capacity(order.len()));
-    for row in &order {
+    for row in order {
         ids.0.push_str(payments.id(*row));
         ids.1.push(ids.0.len());
     }
     let reordered =
-        |context: &Context| Context { values: pick(&context.values, &order), ..context.clone() };
+        |context: &Context| Context { values: pick(&context.values, order), ..context.clone() };
     Payments {
         id_text: ids.0,
         id_ends: ids.1,
-        at: pick(&payments.at, &order),
-        payer: pick(&payments.payer, &order),
-        payee: pick(&payments.payee, &order),
-        amount: pick(&payments.amount, &order),
-        is_fraud: pick(&payments.is_fraud, &order),
+        at: pick(&payments.at, order),
+        payer: pick(&payments.payer, order),
+        payee: pick(&payments.payee, order),
+        amount: pick(&payments.amount, order),
+        is_fraud: pick(&payments.is_fraud, order),
         reported_at: match payments.reported_at.is_empty() {
             true => Vec::new(),
-            false => pick(&payments.reported_at, &order),
+            false => pick(&payments.reported_at, order),
         },
         contexts: payments.contexts.iter().map(reordered).collect(),
         payers: payments.payers.clone(),
@@ -296,7 +310,8 @@ mod tests {
             };
             builder.push(&payment, &[id]);
         }
-        let payments = builder.finish();
+        let (payments, letters) = builder.finish_with(vec!['a', 'b', 'c', 'd']);
+        assert_eq!(letters, ['d', 'b', 'a', 'c'], "a column of the caller's own follows");
         let ids: Vec<_> = (0..4).map(|row| payments.id(row)).collect();
         assert_eq!(ids, ["dd", "b", "a", "c"]);
         assert_eq!(payments.is_fraud(), [false, true, false, false]);

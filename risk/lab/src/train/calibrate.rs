@@ -65,6 +65,40 @@ pub fn fit_isotonic(
     ascending(knots, range)
 }
 
+/// Ranks, for when there are no labels: a score becomes the share of these scores that are below it
+/// (and half of its equals), so that 0.99 is odder than 99 % of them, whichever model gave the score.
+/// Knots are a hundredth apart, closer where few are above, and on both sides of many equals; beyond what was seen, ranks go on to 1
+/// and 0 at the ends of `range`.
+#[must_use]
+pub fn fit_ranks(scores: &[f64], range: (f64, f64)) -> Calibration {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let all = sorted.len() as f64;
+    let mut knots: Vec<(f64, f64)> = Vec::new();
+    let (mut below, mut before) = (0, (f64::NEG_INFINITY, 0.0));
+    for equals in sorted.chunk_by(|one, other| one == other) {
+        let rank = (below as f64 + equals.len() as f64 / 2.0) / all;
+        below += equals.len();
+        let apart = ((1.0 - rank) / 20.0).min(0.01);
+        if knots.last().is_none_or(|last| rank - last.1 >= apart) {
+            // A step must not lean on scores that lie far below it.
+            if rank - before.1 >= apart && knots.last().is_some_and(|last| last.0 < before.0) {
+                knots.push(before);
+            }
+            knots.push((equals[0], rank));
+        }
+        before = (equals[0], rank);
+    }
+    let outer = |place: Option<&(f64, f64)>| place.map(|knot| knot.0);
+    if outer(knots.first()).is_some_and(|first| range.0 < first) {
+        knots.insert(0, (range.0, 0.0));
+    }
+    if outer(knots.last()).is_some_and(|last| last < range.1) {
+        knots.push((range.1, 1.0));
+    }
+    Calibration::PiecewiseLinear(knots)
+}
+
 /// Probabilities by a sigmoid of the score (J. Platt, 1999): two numbers, for when frauds are few.
 #[must_use]
 pub fn fit_platt(scores: &[f64], labels: &[bool], weights: Option<&[f32]>) -> Calibration {
@@ -214,6 +248,28 @@ mod tests {
         assert!(after < before - 0.01, "{after} after {before}");
         let platt = fit_platt(&scores, &labels, None);
         assert!(brier(&platt, &scores, &labels) < before - 0.01);
+    }
+
+    /// Against the share that is below, counted one by one, with many equals among them.
+    #[test]
+    fn ranks_are_shares_of_what_is_below() {
+        let mut random = Random::new(5, 0);
+        let scores: Vec<_> = (0..20_000)
+            .map(|row| if row % 4 == 0 { 0.25 } else { random.share().powi(3) })
+            .collect();
+        let ranks = fit_ranks(&scores, (0.0, 1.5));
+        let Calibration::PiecewiseLinear(knots) = &ranks else { panic!("{ranks:?}") };
+        assert!(knots.len() < 400, "{}", knots.len());
+        assert!(knots.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 < w[1].1), "{knots:?}");
+        for score in scores.iter().step_by(7) {
+            let below = scores.iter().filter(|it| *it < score).count() as f64;
+            let equals = scores.iter().filter(|it| *it == score).count() as f64;
+            let rank = (below + equals / 2.0) / 20_000.0;
+            let miss = (ranks.apply(*score) - rank).abs();
+            assert!(miss <= 0.01_f64.min((1.0 - rank) / 10.0 + 1e-4), "{score}: {miss} off {rank}");
+        }
+        assert_eq!((ranks.apply(0.0), ranks.apply(1.5), ranks.apply(9.0)), (0.0, 1.0, 1.0));
+        assert_eq!(fit_ranks(&[0.5, 0.5], (0.1, 0.9)).apply(0.5), 0.5, "one score is enough");
     }
 
     #[test]

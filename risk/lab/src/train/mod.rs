@@ -2,8 +2,9 @@
 //! does.
 //!
 //! Guarantees that the same rows and settings give the same model, to the last bit, on any number of
-//! threads; and that a calibration was never fitted on rows that the scores it was fitted to were
-//! trained on.
+//! threads; and that a calibration to labels was never fitted on rows that the scores it was fitted
+//! to were trained on. Without labels an isolation forest is calibrated to ranks, which are those of
+//! its own rows: they tell how unusual, not how likely fraud.
 
 mod blend;
 mod boosting;
@@ -18,11 +19,12 @@ mod words;
 
 pub use blend::Blend;
 pub use boosting::{Boosting, Loss};
-pub use calibrate::{fit_isotonic, fit_platt};
+pub use calibrate::{fit_isotonic, fit_platt, fit_ranks};
 pub use dataset::Dataset;
 pub use error::TrainError;
 pub use isolation::Isolation;
 pub use smart::{Logistic, SmartBoosting, SmartForest};
+pub use words::scores_are_ranks;
 
 use millrace_risk::model::{Calibration, Kind, Link, Model, TrainingFacts};
 
@@ -67,7 +69,8 @@ pub enum Calibrate {
 pub struct Settings {
     /// What is trained.
     pub trainer: Trainer,
-    /// How it is calibrated. An isolation forest is, where there are labels of both kinds.
+    /// How it is calibrated. An isolation forest is calibrated to ranks where there are no labels of
+    /// both kinds: see [`fit_ranks`].
     pub calibrate: Calibrate,
     /// Of the payments that are no fraud, the share that is trained on, each then counting for as
     /// many as it stands for, so that probabilities stay as they are. Above 0, at most 1.
@@ -119,13 +122,21 @@ pub fn train(
         _ => Calibration::None,
     };
     let model = fit(rows, settings, "training", progress)?;
+    let by_rank = !labelled && settings.calibrate != Calibrate::None;
+    let calibration = match by_rank {
+        true => {
+            let scores = calibrate::uncalibrated(&model, rows.rows);
+            fit_ranks(&scores, calibrate::score_range(&model))
+        }
+        false => calibration,
+    };
     // The knots reach as far as scores of the model that they were fitted to: others may go further.
     let calibration = calibrate::widen(calibration, calibrate::score_range(&model));
     let facts = TrainingFacts {
         trainer: settings.trainer.name().to_owned(),
         rows: rows.len() as u64,
         frauds: rows.frauds() as u64,
-        settings: settings.in_words(),
+        settings: settings.in_words(by_rank),
         ..TrainingFacts::default()
     };
     Ok(model.with_calibration(calibration)?.with_facts(facts))

@@ -1,12 +1,26 @@
 //! Settings in words: consumes the settings of a training, produces what its model's facts and
 //! reports say of them.
 
+use millrace_risk::model::Model;
+
 use super::{Boosting, Calibrate, Loss, Settings, SmartBoosting, SmartForest, Trainer};
+
+/// The setting that tells the calibration, and what it says of ranks.
+const CALIBRATED: &str = "calibrated";
+const RANKS: &str = "to ranks: a score of 0.99 is odder than 99 % of the rows";
+
+/// Whether a model's scores tell how unusual a payment is, not how likely it is fraud: it was trained
+/// without labels.
+#[must_use]
+pub fn scores_are_ranks(model: &Model) -> bool {
+    model.facts().settings.iter().any(|(name, value)| name == CALIBRATED && value == RANKS)
+}
 
 impl Settings {
     /// For the model's facts: name and value of each.
-    pub(super) fn in_words(&self) -> Vec<(String, String)> {
+    pub(super) fn in_words(&self, by_rank: bool) -> Vec<(String, String)> {
         let calibrate = match self.calibrate {
+            _ if by_rank => RANKS.to_owned(),
             Calibrate::None => "no".to_owned(),
             Calibrate::Tail(share) => {
                 format!("on the last {} % of the rows, by a model of the others", share * 100.0)
@@ -17,7 +31,7 @@ impl Settings {
         };
         let settings = [
             ("trainer", self.trainer.in_words()),
-            ("calibrated", calibrate),
+            (CALIBRATED, calibrate),
             ("legitimate_share", self.legitimate_share.to_string()),
             ("seed", self.seed.to_string()),
         ];
@@ -99,13 +113,13 @@ mod tests {
             for calibrate in [Calibrate::None, Calibrate::Tail(0.25), Calibrate::CrossFitted(5)] {
                 let settings =
                     Settings { trainer: trainer.clone(), calibrate, ..Settings::default() };
-                for (name, value) in settings.in_words() {
+                for (name, value) in settings.in_words(false) {
                     let is_code = ['{', '}', '_', '['].iter().any(|sign| value.contains(*sign));
                     assert!(!value.is_empty() && !is_code, "{name}: {value}");
                 }
             }
         }
-        let told = Settings::default().in_words();
+        let told = Settings::default().in_words(false);
         let trainer = "the sum of 200 trees of depth 3 boosted on squared error, learning rate 0.1";
         assert!(told[0].1.starts_with(trainer), "{}", told[0].1);
         assert_eq!(told[1].1, "on the last 25 % of the rows, by a model of the others");
