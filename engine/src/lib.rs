@@ -20,6 +20,8 @@ mod event_bytes;
 pub mod feed;
 #[cfg(test)]
 mod forge;
+#[cfg(test)]
+mod forged_tests;
 mod frame;
 #[cfg(test)]
 mod golden;
