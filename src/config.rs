@@ -79,9 +79,11 @@ pub(crate) struct EngineSettings {
     pub(crate) recent_payments: u32,
     /// Memory for the filters of runs, in mebibytes. Default 256.
     pub(crate) filters_mib: u64,
-    /// Journal that is written between two snapshots, in mebibytes; 0 takes none. Default 1024.
+    /// Journal that is written between two snapshots, in mebibytes; 0 takes none, whatever the
+    /// interval says. Default 1024.
     pub(crate) snapshot_mib: u64,
-    /// Seconds between two snapshots, if anything happened. Default 600.
+    /// Seconds after which a snapshot is taken, if anything happened since the last one; also while
+    /// nobody asks for anything. Default 600.
     pub(crate) snapshot_interval_s: u64,
     /// Mebibytes of a snapshot that are written in a second, at most, so that payments don't wait
     /// for the disk; 0 for as fast as it gets. Default 64.

@@ -6,12 +6,12 @@
 //! because after a failed sync nobody knows what the disk holds.
 
 use crossbeam_channel::{Receiver, Sender};
-use millrace_ledger::{Account, EventSeq, GateActError, PaymentView, Timestamp};
+use millrace_ledger::{Account, EventSeq, GateActError, HistoryError, PaymentView, Timestamp};
 
 use crate::{
     AccountReply, Feed, JournalError, PaymentReply,
     frame::{FrameBuffer, FrameHash},
-    segment::SegmentWriter,
+    segment::{Disk, SegmentWriter},
     submission::Reply,
 };
 
@@ -24,9 +24,12 @@ pub(crate) trait Log: Send + 'static {
         first_seq: EventSeq,
         time: Timestamp,
     ) -> Result<FrameHash, JournalError>;
+
+    /// Hash of the last frame that is durable.
+    fn head(&self) -> FrameHash;
 }
 
-impl Log for SegmentWriter {
+impl<D: Disk> Log for SegmentWriter<D> {
     fn append(
         &mut self,
         frame: &mut FrameBuffer,
@@ -34,6 +37,10 @@ impl Log for SegmentWriter {
         time: Timestamp,
     ) -> Result<FrameHash, JournalError> {
         Self::append(self, frame, first_seq, time)
+    }
+
+    fn head(&self) -> FrameHash {
+        Self::head(self)
     }
 }
 
@@ -45,7 +52,10 @@ pub(crate) enum Release {
     Account(Reply<AccountReply>, AccountReply),
     Act(Reply<Result<EventSeq, GateActError>>, Result<EventSeq, GateActError>),
     FoundAccounts(Reply<Vec<Option<Account>>>, Vec<Option<Account>>),
-    FoundPayment(Reply<Option<PaymentView>>, Box<Option<PaymentView>>),
+    FoundPayment(
+        Reply<Result<Option<PaymentView>, HistoryError>>,
+        Box<Result<Option<PaymentView>, HistoryError>>,
+    ),
 }
 
 impl Release {
@@ -71,7 +81,8 @@ pub(crate) struct Batch {
     pub(crate) releases: Vec<Release>,
     /// Items asked for, whether or not they made events: replays and reads fill a batch as well.
     pub(crate) answers: u32,
-    /// Who wants to know the hash of the batch's frame once it is durable.
+    /// Who wants to know the hash of the last frame once that is durable: the batch's own, if it has
+    /// one.
     pub(crate) head_wanted: Option<Sender<FrameHash>>,
 }
 
@@ -85,11 +96,11 @@ pub(crate) fn run(
     for mut batch in batches {
         let event_count = batch.frame.event_count();
         if event_count > 0 {
-            let head = log.append(&mut batch.frame, batch.first_seq, batch.time)?;
-            if let Some(wanted) = batch.head_wanted.take() {
-                // Whoever takes a snapshot may have given it up.
-                let _ = wanted.send(head);
-            }
+            log.append(&mut batch.frame, batch.first_seq, batch.time)?;
+        }
+        if let Some(wanted) = batch.head_wanted.take() {
+            // Whoever takes a snapshot may have given it up.
+            let _ = wanted.send(log.head());
         }
         batch.releases.drain(..).for_each(Release::send);
         if event_count > 0 {

@@ -15,14 +15,20 @@ pub mod backup;
 mod commit;
 mod crew;
 mod durable_note;
+#[cfg(test)]
+mod durable_tests;
 pub mod error;
 mod event_bytes;
 pub mod feed;
 #[cfg(test)]
 mod forge;
+#[cfg(test)]
+mod forged_tests;
 mod frame;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_layouts;
 pub mod huge_pages;
 mod lock;
 mod pace;
@@ -34,6 +40,7 @@ pub mod recover;
 pub mod redecide;
 pub mod retention;
 pub mod scan;
+mod sealer;
 mod segment;
 mod segment_frames;
 mod segment_reader;

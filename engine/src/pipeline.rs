@@ -128,7 +128,8 @@ impl Engine {
         Ok((Self { readers, ..engine }, report))
     }
 
-    fn start_with<G: Gate + Send + 'static>(
+    /// Starts the engine on a state and a log, wherever they come from.
+    pub(crate) fn start_with<G: Gate + Send + 'static>(
         config: &EngineConfig,
         state: Recovered<G>,
         log: impl Log,
@@ -263,6 +264,10 @@ mod tests {
             self.frames_left -= 1;
             *self.events.lock().unwrap() += u64::from(frame.event_count());
             Ok(FrameHash::default())
+        }
+
+        fn head(&self) -> FrameHash {
+            FrameHash::default()
         }
     }
 

@@ -60,7 +60,7 @@ pub(crate) struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    fn encode(&self) -> [u8; FIRST_FRAME as usize] {
+    pub(crate) fn encode(&self) -> [u8; FIRST_FRAME as usize] {
         let mut header = [0; FIRST_FRAME as usize];
         header[0..8].copy_from_slice(&MAGIC);
         header[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -97,9 +97,33 @@ impl SegmentHeader {
     }
 }
 
+/// Where frames are written and made durable: apart, so that a test sees that both happen, and when.
+pub(crate) trait Disk: std::fmt::Debug + Send + 'static {
+    /// Writes all of it at this place.
+    fn write(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Waits until what was written is durable.
+    fn sync(&mut self, file: &File) -> io::Result<()>;
+}
+
+/// The disk as the system has it.
+#[derive(Debug)]
+pub(crate) struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn write(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}
+
 /// Appends frames durably, one segment after the other.
 #[derive(Debug)]
-pub(crate) struct SegmentWriter {
+pub(crate) struct SegmentWriter<D = SystemDisk> {
+    disk: D,
     directory: PathBuf,
     segment_bytes: u64,
     journal: JournalId,
@@ -118,27 +142,7 @@ pub(crate) struct SegmentWriter {
 impl SegmentWriter {
     /// Starts a journal in an empty directory.
     pub(crate) fn create(directory: &Path, segment_bytes: u64) -> Result<Self, JournalError> {
-        let mut journal = [0; 16];
-        rustix::rand::getrandom(&mut journal, rustix::rand::GetRandomFlags::empty()).map_err(
-            |error| JournalError::io("can't name a journal in", directory)(error.into()),
-        )?;
-        let header =
-            SegmentHeader { journal, first_seq: EventSeq::FIRST, previous: FrameHash::default() };
-        let blank = prepare(directory, "first.unfinished", segment_bytes, Blocks::Written)?;
-        let (file, path) = name_segment(directory, &header, blank)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            segment_bytes,
-            journal,
-            file,
-            path,
-            offset: FIRST_FRAME,
-            len: segment_bytes,
-            last: FrameHash::default(),
-            sealed: VecDeque::new(),
-            preparer: Preparer::start(directory, segment_bytes),
-            begun: Instant::now(),
-        })
+        Self::create_on(SystemDisk, directory, segment_bytes)
     }
 
     /// Goes on at the end of the segment that recovery read last.
@@ -157,6 +161,7 @@ impl SegmentWriter {
             .open(&path)
             .map_err(JournalError::io("can't write", &path))?;
         Ok(Self {
+            disk: SystemDisk,
             directory: directory.to_owned(),
             segment_bytes,
             journal: segment.header.journal,
@@ -170,10 +175,47 @@ impl SegmentWriter {
             begun: Instant::now(),
         })
     }
+}
+
+impl<D: Disk> SegmentWriter<D> {
+    /// Starts a journal in an empty directory, on this disk.
+    pub(crate) fn create_on(
+        disk: D,
+        directory: &Path,
+        segment_bytes: u64,
+    ) -> Result<Self, JournalError> {
+        let mut journal = [0; 16];
+        rustix::rand::getrandom(&mut journal, rustix::rand::GetRandomFlags::empty()).map_err(
+            |error| JournalError::io("can't name a journal in", directory)(error.into()),
+        )?;
+        let header =
+            SegmentHeader { journal, first_seq: EventSeq::FIRST, previous: FrameHash::default() };
+        let blank = prepare(directory, "first.unfinished", segment_bytes, Blocks::Written)?;
+        let (file, path) = name_segment(directory, &header, blank)?;
+        Ok(Self {
+            disk,
+            directory: directory.to_owned(),
+            segment_bytes,
+            journal,
+            file,
+            path,
+            offset: FIRST_FRAME,
+            len: segment_bytes,
+            last: FrameHash::default(),
+            sealed: VecDeque::new(),
+            preparer: Preparer::start(directory, segment_bytes),
+            begun: Instant::now(),
+        })
+    }
 
     /// The journal's id.
     pub(crate) fn journal(&self) -> JournalId {
         self.journal
+    }
+
+    /// Hash of the last frame.
+    pub(crate) fn head(&self) -> FrameHash {
+        self.last
     }
 
     /// Overwrites what follows the last frame with zeros, so that a torn frame can't be mistaken
@@ -235,10 +277,10 @@ impl SegmentWriter {
             }
             self.offset = FIRST_FRAME;
         }
-        self.file
-            .write_all_at(bytes, self.offset)
-            .map_err(JournalError::io("can't write", &self.path))?;
-        self.file.sync_data().map_err(JournalError::io("can't sync", &self.path))?;
+        let written = self.disk.write(&self.file, bytes, self.offset);
+        written.map_err(JournalError::io("can't write", &self.path))?;
+        let synced = self.disk.sync(&self.file);
+        synced.map_err(JournalError::io("can't sync", &self.path))?;
         self.offset += bytes.len() as u64;
         self.last = hash;
         Ok(hash)

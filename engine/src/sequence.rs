@@ -2,7 +2,8 @@
 //!
 //! Guarantees one order for everything. A batch closes by itself: it takes what is queued, up to a
 //! maximum, and is handed over as soon as the committer is free; while that one is being synced,
-//! the next fills. There is no timer but for holds that expire.
+//! the next fills. There is no timer but for holds that expire and, while nobody asks for anything,
+//! for the snapshot that is due.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -110,7 +111,8 @@ impl<G: Gate> Sequencer<G> {
         }
     }
 
-    /// Waits for a message or a hold that expires. `false` when there is nothing left to do.
+    /// Waits for a message, a hold that expires or a snapshot that is due. `false` when there is
+    /// nothing left to do.
     fn wait_for_work(&mut self) -> bool {
         let desk = &mut self.desk;
         if self.stopping {
@@ -123,16 +125,23 @@ impl<G: Gate> Sequencer<G> {
         if desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {
             return true;
         }
-        let message = match desk.ledger.next_expiry() {
+        let until = |at: Timestamp| Duration::from_nanos(at.0.saturating_sub(now().0));
+        let expiry = desk.ledger.next_expiry().map(until);
+        let snapshot = desk.upkeep.snapshot_due_in(&desk.ledger);
+        let message = match expiry.into_iter().chain(snapshot).min() {
             None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) => {
-                let wait = Duration::from_nanos(at.0.saturating_sub(now().0));
-                self.queue.recv_timeout(wait)
-            }
+            Some(wait) => self.queue.recv_timeout(wait),
         };
         match message {
             Ok(message) => self.take(message),
-            Err(RecvTimeoutError::Timeout) => desk.begin(),
+            Err(RecvTimeoutError::Timeout) => {
+                desk.begin();
+                // A snapshot is begun where a batch ends: an empty one will do.
+                let due = desk.upkeep.snapshot_due_in(&desk.ledger);
+                if desk.is_empty() && due == Some(Duration::ZERO) {
+                    return self.committer.send(desk.close()).is_ok();
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return false,
         }
         true
@@ -256,9 +265,9 @@ impl<G: Gate> Desk<G> {
                 Release::FoundAccounts(reply, found.collect())
             }
             Command::GetPayment { id, reply } => {
-                let found = self.ledger.payment(id).unwrap_or_else(|error| {
-                    self.failed = Some(error.into());
-                    None
+                // A mere read decides nothing: where it fails, only whoever asked is told.
+                let found = self.ledger.payment(id).inspect_err(|error| {
+                    tracing::error!(%error, "can't read a payment");
                 });
                 Release::FoundPayment(reply, Box::new(found))
             }

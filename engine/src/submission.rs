@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use millrace_ledger::{
     Account, AccountChange, AccountId, AccountOutcome, AccountSpec, EventSeq, GateActError,
-    Outcome, Payment, PaymentId, PaymentView, Verdict,
+    HistoryError, Outcome, Payment, PaymentId, PaymentView, Verdict,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -93,8 +93,9 @@ pub enum Command {
     GetPayment {
         /// Which one.
         id: PaymentId,
-        /// What is known of it.
-        reply: Reply<Option<PaymentView>>,
+        /// What is known of it, or why that can't be read. Nothing else waits for this answer: a
+        /// payment that needs what can't be read is another matter, and stops the engine.
+        reply: Reply<Result<Option<PaymentView>, HistoryError>>,
     },
 }
 

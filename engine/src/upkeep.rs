@@ -8,19 +8,19 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use millrace_ledger::{Gate, Generation, Ledger};
+use crossbeam_channel::bounded;
+use millrace_ledger::{EventSeq, Gate, Ledger};
 
 use crate::{
     JournalError,
     commit::Batch,
-    past::{Run, Runs},
+    past::Runs,
+    sealer::Sealer,
     snapshot::{Slice, Snapshotter, Taking},
 };
 
@@ -29,6 +29,9 @@ const SLICE_ROWS: usize = 4_096;
 
 /// What an account takes in a snapshot.
 const ACCOUNT_BYTES: u64 = 86;
+
+/// How often it is looked whether a snapshot is written, while nothing happens.
+const WRITTEN_POLL: Duration = Duration::from_secs(1);
 
 /// When snapshots are taken, and how much stays in memory.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +102,10 @@ struct Store {
     /// What the gate has to say is being handed out.
     gate_due: bool,
     bytes_since: u64,
+    /// When a snapshot was begun last, or the engine started.
     last_snapshot: Instant,
+    /// The last event that a snapshot knows.
+    covered: EventSeq,
 }
 
 impl Upkeep {
@@ -120,11 +126,12 @@ impl Upkeep {
             limits,
             sealer: Sealer::start(runs.clone()),
             runs,
-            snapshotter,
             taking: None,
             gate_due: false,
             bytes_since,
             last_snapshot: Instant::now(),
+            covered: snapshotter.newest_seq(),
+            snapshotter,
         };
         Self { store: Some(store), stats: UpkeepStats::default() }
     }
@@ -150,7 +157,7 @@ impl Upkeep {
             counters.generations.fetch_add(1, Ordering::Relaxed);
         }
         store.finish_snapshot(counters);
-        if batch.frame.event_count() > 0 && store.snapshot_is_due(ledger.account_count()) {
+        if store.snapshot_is_due(ledger) {
             waited += store.close_generation(ledger)?;
             let (head, arrives) = bounded(1);
             batch.head_wanted = Some(head);
@@ -166,6 +173,18 @@ impl Upkeep {
         let pause = micros(started.elapsed().saturating_sub(waited));
         counters.pause_max_us.fetch_max(pause, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How long it takes, while nothing happens, until a snapshot is due; `None` where none will be.
+    pub(crate) fn snapshot_due_in(&mut self, ledger: &Ledger) -> Option<Duration> {
+        let store = self.store.as_mut()?;
+        store.finish_snapshot(&self.stats.shared);
+        if store.limits.snapshot_bytes == 0 || store.covered == ledger.last_seq() {
+            return None;
+        }
+        let left = store.limits.snapshot_interval.saturating_sub(store.last_snapshot.elapsed());
+        // One that is being written still may cover all, or fail.
+        Some(if store.taking.is_some() { left.max(WRITTEN_POLL) } else { left })
     }
 
     /// Nothing is decided any more: a snapshot that is under way need not spare the disk.
@@ -218,10 +237,12 @@ impl Store {
 
     /// A snapshot of many accounts is taken less often: it is never more than half of what is
     /// written.
-    fn snapshot_is_due(&self, accounts: usize) -> bool {
-        let bytes = self.limits.snapshot_bytes.max(accounts as u64 * ACCOUNT_BYTES);
+    fn snapshot_is_due(&self, ledger: &Ledger) -> bool {
+        let accounts = ledger.account_count() as u64;
+        let bytes = self.limits.snapshot_bytes.max(accounts * ACCOUNT_BYTES);
         self.taking.is_none()
             && self.limits.snapshot_bytes > 0
+            && ledger.last_seq() > self.covered
             && (self.bytes_since >= bytes
                 || self.last_snapshot.elapsed() >= self.limits.snapshot_interval)
     }
@@ -260,6 +281,7 @@ impl Store {
         if let Some(taking) = self.taking.take_if(|taking| taking.is_finished()) {
             match taking.join() {
                 Ok(seq) => {
+                    self.covered = seq;
                     counters.snapshots.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(event = seq.0, "took a snapshot");
                 }
@@ -280,124 +302,4 @@ impl Drop for Store {
         }
         self.runs.keep_files();
     }
-}
-
-/// Writes closed generations to runs, and merges runs, on a thread for each: a merge of many runs
-/// takes longer than the next generation takes to fill.
-#[derive(Debug)]
-struct Sealer {
-    tasks: Option<Sender<Task>>,
-    sealed: Receiver<Result<u128, JournalError>>,
-    threads: Vec<JoinHandle<()>>,
-    stopping: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-enum Task {
-    Seal(Arc<Generation>),
-    /// Tell the runs that are there once all generations before are sealed.
-    Runs(Sender<Vec<Arc<Run>>>),
-}
-
-impl Sealer {
-    fn start(runs: Runs) -> Self {
-        // Two generations may wait to be written: their memory is what a slow disk costs.
-        let (tasks, incoming) = bounded(2);
-        let (done, sealed) = crossbeam_channel::unbounded();
-        let (grown, growth) = bounded(1);
-        let stopping = Arc::new(AtomicBool::new(false));
-        let (all_runs, stop) = (runs.clone(), stopping.clone());
-        let threads = vec![
-            spawn("sealer", move || seal_all(&runs, &incoming, &done, &grown)),
-            spawn("merger", move || merge_all(&all_runs, &growth, &stop)),
-        ];
-        Self { tasks: Some(tasks), sealed, threads, stopping }
-    }
-
-    fn seal(&self, generation: Arc<Generation>) -> Result<(), JournalError> {
-        self.give(Task::Seal(generation))
-    }
-
-    /// The runs, when all generations so far are written.
-    fn runs(&self) -> Result<Receiver<Vec<Arc<Run>>>, JournalError> {
-        let (reply, runs) = bounded(1);
-        self.give(Task::Runs(reply))?;
-        Ok(runs)
-    }
-
-    fn give(&self, task: Task) -> Result<(), JournalError> {
-        let taken = self.tasks.as_ref().is_some_and(|tasks| tasks.send(task).is_ok());
-        match taken {
-            true => Ok(()),
-            // It has ended, so it has told why.
-            false => Err(self.sealed.try_iter().find_map(Result::err).unwrap_or_else(|| {
-                JournalError::snapshot("runs", "the thread that writes runs is gone".to_owned())
-            })),
-        }
-    }
-
-    /// Digest of the next generation that was written.
-    fn next_sealed(&self) -> Result<Option<u128>, JournalError> {
-        self.sealed.try_recv().ok().transpose()
-    }
-}
-
-impl Drop for Sealer {
-    /// Waits for the threads: they must not touch the directory when another engine may hold it.
-    fn drop(&mut self) {
-        self.tasks = None;
-        self.stopping.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            // They have no way to panic but by a defect, and nothing depends on them any more.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Carries out tasks until there are no more. A failure ends it: it is the last that is told.
-fn seal_all(
-    runs: &Runs,
-    tasks: &Receiver<Task>,
-    done: &Sender<Result<u128, JournalError>>,
-    grown: &Sender<()>,
-) {
-    for task in tasks {
-        match task {
-            Task::Seal(generation) => {
-                let result = runs.seal(&generation).map(|_| generation.digest());
-                let failed = result.is_err();
-                // The ledger uses the memory again, unless it is held here.
-                drop(generation);
-                if done.send(result).is_err() || failed {
-                    return;
-                }
-                // One that is there already will do.
-                let _ = grown.try_send(());
-            }
-            Task::Runs(reply) => drop(reply.send(runs.list())),
-        }
-    }
-}
-
-fn merge_all(runs: &Runs, growth: &Receiver<()>, stopping: &AtomicBool) {
-    // Payments don't wait for merges: behind a busy engine they take a quarter of a processor. Where
-    // the system does not allow it, they compete like any other thread.
-    let _ = rustix::process::nice(5);
-    for () in growth {
-        loop {
-            match runs.merge_if_due(&|| stopping.load(Ordering::Relaxed)) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "could not merge runs; they are used as they are");
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    thread.expect("the system has a thread for us")
 }

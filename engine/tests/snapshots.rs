@@ -175,7 +175,7 @@ fn payments_of_every_age_are_known_after_a_restart() {
             }
             let found = ask(&engine, |reply| Command::GetPayment { id: first.id, reply });
             assert_eq!(
-                found.expect("known").left.0,
+                found.expect("can be read").expect("known").left.0,
                 left - if left >= expected { expected } else { 0 }
             );
         }
@@ -242,7 +242,8 @@ fn a_snapshot_ahead_of_the_journal_is_refused() {
         .filter(|path| path.extension().is_some_and(|it| it == "segment"))
         .collect();
     files.sort();
-    for lost in files.split_off(files.len() / 2) {
+    // A snapshot is due after more than a segment: however late one was taken, it knows more.
+    for lost in files.split_off(1) {
         fs::remove_file(lost).unwrap();
     }
     let error = start(directory.path()).map(|_| ()).expect_err("events are missing").to_string();

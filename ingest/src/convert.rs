@@ -4,6 +4,9 @@
 //! Guarantees that what the ledger gets has the right form. What is wrong with one payment becomes
 //! that payment's `defect`, never an error of the request: the other payments go on.
 
+#[cfg(test)]
+mod defects_tests;
+
 use millrace_engine::{AccountReply, PaymentReply};
 use millrace_ledger::{
     AccountFlags, AccountId, AccountOutcome, AccountRejectReason, AccountSpec, Amount, Code,

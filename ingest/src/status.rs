@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     DeadlinePassed,
     /// The server is stopping and takes no more.
     Draining,
+    /// What is known of the payment is on disk, and can't be read from there.
+    PaymentUnreadable,
     /// The engine stopped before it answered: the outcome is not known.
     EngineStopped,
 }
@@ -86,6 +88,13 @@ impl From<Refusal> for Status {
                 Code::Unavailable,
                 "DRAINING",
                 "the server is stopping; nothing happened: send the request elsewhere".to_owned(),
+            ),
+            R::PaymentUnreadable => (
+                Code::DataLoss,
+                "PAYMENT_UNREADABLE",
+                "the payment is older than what is in memory, and can't be read from disk; the \
+                 server's log says which file is damaged. Payments go on"
+                    .to_owned(),
             ),
             R::EngineStopped => (
                 Code::Unavailable,

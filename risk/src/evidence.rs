@@ -181,6 +181,29 @@ mod tests {
         bytes.split_off(3)
     }
 
+    /// Made by hand from the table above, not by this code: the journal keeps these bytes for ever.
+    #[test]
+    fn evidence_is_written_and_read_as_layout_1_always_was() {
+        let golden = [
+            &[1, 15, 3, 0][..],
+            &[0, 0, 0x40, 0x3f],
+            &[0, 0, 0, 0x3f, 2],
+            &[1, 9, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0x80, 0xbe],
+            &[2, b'h', b'i'],
+        ]
+        .concat();
+        let evidence = Evidence {
+            policy: 3,
+            score: Some(0.75),
+            challenger: Some((0.5, 2)),
+            fell_back: true,
+            reasons: vec![reason((9, 1.5, -0.25))],
+            rule_reason: Some("hi".to_owned()),
+        };
+        assert_eq!(bytes_of(&evidence), golden);
+        assert_eq!(Evidence::read(&golden), Some(evidence));
+    }
+
     proptest! {
         #[test]
         fn evidence_reads_back_whole_and_never_in_part(evidence in any_evidence()) {

@@ -27,6 +27,8 @@
 //! 4 open holds, 5 a piece of the risk policy's memory, 6 the end: hash of the journal frame with the last
 //! event (32), number of holds (8), and BLAKE3 of all bytes before it (32).
 
+#[cfg(test)]
+mod golden;
 mod read;
 mod rows;
 mod take;

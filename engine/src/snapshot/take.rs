@@ -90,6 +90,12 @@ impl Snapshotter {
         self.hurry.begin();
     }
 
+    /// The last event that the newest snapshot knows; 0 where there is none.
+    pub(crate) fn newest_seq(&self) -> EventSeq {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.first().map_or(EventSeq(0), |kept| kept.seq)
+    }
+
     /// The last event that the older of both kept snapshots knows: recovery never reads further
     /// back.
     fn oldest_seq(&self) -> Option<EventSeq> {

@@ -73,7 +73,8 @@ impl Risks {
         deadline: Option<Instant>,
     ) -> Result<Option<PaymentView>, Refusal> {
         let command = |reply| Command::GetPayment { id, reply };
-        self.admission.submit(deadline, command).await?.answer().await
+        let found = self.admission.submit(deadline, command).await?.answer().await?;
+        found.map_err(|_| Refusal::PaymentUnreadable)
     }
 
     async fn known_payment(

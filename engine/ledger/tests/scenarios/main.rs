@@ -35,6 +35,7 @@ mod accounts;
 mod amounts;
 mod coverage;
 mod exchange;
+mod front_door;
 mod groups;
 mod holds;
 mod ids;

@@ -58,6 +58,7 @@ fn the_earlier_of_two_reasons_is_told() {
         }
     }
     let mut exclusive = exclusive();
+    let (mut masked_pairs, mut apart_pairs) = (0, 0);
     for one in RejectReason::ALL {
         for other in RejectReason::ALL.iter().filter(|other| one < *other) {
             let pair = (*one, *other);
@@ -66,15 +67,23 @@ fn the_earlier_of_two_reasons_is_told() {
                 assert!(why.is_none(), "{pair:?} can be had: {why:?}");
                 continue;
             }
-            let impossible = why.is_some_and(|why| {
+            if let Some(why) = why {
                 why.1 = true;
-                true
-            });
+                continue;
+            }
             let masked = tried.masked.contains_key(&pair);
             let apart = operations_of(&ways, *one).is_disjoint(&operations_of(&ways, *other));
-            assert!(impossible || masked || apart, "{pair:?} was not tried");
+            assert!(masked || apart, "{pair:?} was not tried");
+            let count = if apart { &mut apart_pairs } else { &mut masked_pairs };
+            *count += 1;
         }
     }
+    // Nobody says why for each of these: one more would be a hole, so it is to be looked at.
+    assert_eq!(
+        (tried.pairs.len(), masked_pairs, apart_pairs),
+        (1_618, 200, 250),
+        "tried, masked, apart"
+    );
     for (why, _, _) in EXCLUSIVE {
         let needed = exclusive.values().any(|(of, needed)| of == why && *needed);
         assert!(needed, "no pair is left out because {why}");
@@ -193,6 +202,7 @@ const EXCLUSIVE: &[(&str, &str, &str)] = &[
     ("what is no hold did not end as one", "ORIGINAL_NOT_A_HOLD", "HOLD_*"),
     ("what is not settled was not refunded", "ORIGINAL_NOT_SETTLED", "ALREADY_REFUNDED"),
     ("a hold ends once", "HOLD_*", "HOLD_*"),
+    ("what was held was not refunded", "HOLD_*", "ALREADY_REFUNDED"),
     ("a payer has one state", "DEBIT_ACCOUNT_FROZEN", "DEBIT_ACCOUNT_CLOSED"),
     ("a payee has one state", "CREDIT_ACCOUNT_FROZEN", "CREDIT_ACCOUNT_CLOSED"),
     ("a closed payer has nothing pending", "DEBIT_ACCOUNT_CLOSED", "OVERFLOW_DEBITS_PENDING"),

@@ -105,4 +105,22 @@ tables! {
         refund r4 p5 8000                       -> settled 8000
         refund r5 p5 7000                       -> settled 7000
     ";
+
+    /// However a hold ended, it is no payment: what was captured of it is refunded by its capture.
+    an_ended_hold_is_not_refunded = "
+        open alice CZK
+        open shop  CZK
+        authorize h1 alice shop 10              -> held 10
+        capture c1 h1                           -> settled 10
+        refund r1 h1                            -> ORIGINAL_NOT_SETTLED
+        refund r2 c1                            -> settled 10
+        authorize h2 alice shop 10              -> held 10
+        void v2 h2                              -> voided 10
+        refund r3 h2                            -> ORIGINAL_NOT_SETTLED
+        refund r4 v2                            -> ORIGINAL_NOT_SETTLED
+        authorize h3 alice shop 10 timeout=5    -> held 10
+        wait 5                                  -> expired h3 10
+        refund r5 h3                            -> ORIGINAL_NOT_SETTLED
+        balance alice                           -> 0/10 0/10
+    ";
 }

@@ -121,6 +121,7 @@ impl Scene {
 
     fn originals(&self, rows: &mut Vec<String>) {
         let timeout = if self.is("was", "expired") { "timeout=5" } else { "" };
+        let expires = self.says["original"];
         for (name, command) in [
             ("hold", "authorize hold a b"),
             ("hold2", "authorize hold2 a b"),
@@ -130,7 +131,7 @@ impl Scene {
             ("paid2", "pay paid2 b a"),
         ] {
             if self.names(name) {
-                let timeout = if name == "hold" { timeout } else { "" };
+                let timeout = if name == expires { timeout } else { "" };
                 rows.push(format!("{command} 100 {timeout} -> *"));
             }
         }
@@ -155,8 +156,10 @@ impl Scene {
             Some(&"captured") => rows.push(format!("capture end {original} -> settled *")),
             Some(&"voided") if !voided => rows.push(format!("void end {original} -> voided *")),
             Some(&"refunded") => rows.push(format!("refund end {original} -> settled *")),
+            // The first use of the id took as much already.
+            Some(&"taken") if self.first_use_took(original, "60") => {}
             Some(&"taken") => rows.push(format!("{part} part {original} 60 -> settled 60")),
-            Some(&"expired") => rows.push("wait 5 -> expired hold*".to_owned()),
+            Some(&"expired") => rows.push(format!("wait 5 -> expired {original}*")),
             _ => {}
         }
         if self.is("clock", "late") {
@@ -166,6 +169,10 @@ impl Scene {
         if closed {
             self.release_all(rows);
         }
+    }
+
+    fn first_use_took(&self, original: &str, amount: &str) -> bool {
+        self.said.as_ref().is_some_and(|it| it["original"] == original && it["amount"] == amount)
     }
 
     /// Closing an account asks for nothing pending.

@@ -30,7 +30,7 @@ macro_rules! tables {
 }
 pub(crate) use tables;
 
-/// Reviews amounts of 7,000 and declines amounts of 8,000.
+/// Reviews amounts of 7,000, declines amounts of 8,000, and challenges amounts of 9,000.
 pub(crate) struct TableGate;
 
 impl Gate for TableGate {
@@ -38,6 +38,7 @@ impl Gate for TableGate {
         let decision = match judged.amount.0 {
             7_000 => RiskDecision::Review,
             8_000 => RiskDecision::Decline,
+            9_000 => RiskDecision::Challenge,
             _ => return Verdict::APPROVE,
         };
         Verdict { decision, rule: RuleName::new("table").expect("short"), hold_s: 0 }

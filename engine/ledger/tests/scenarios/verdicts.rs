@@ -22,6 +22,34 @@ tables! {
         pay  p4 poor shop 8000                  -> RISK_DECLINED
         pay  p5 poor shop 7000                  -> INSUFFICIENT_FUNDS
     ";
+
+    /// Until the payer has answered the challenge, the money is held: whoever asked captures it then, or
+    /// voids it.
+    a_challenge_holds_as_a_review_does = "
+        open alice CZK
+        open poor  CZK no-overdraft
+        open shop  CZK
+        pay  p1 alice shop 9000                 -> held 9000
+        pay  p1 alice shop 9000                 -> again held 9000
+        view p1                                 -> held 9000, open, left 9000
+        balance alice                           -> 9000/0 0/0
+        refund r1 p1                            -> ORIGINAL_NOT_SETTLED
+        capture c1 p1                           -> settled 9000
+        balance alice                           -> 0/9000 0/0
+        pay  p2 alice shop 9000                 -> held 9000
+        void v1 p2                              -> voided 9000
+        # An authorization stays one, with its own time-out.
+        authorize h1 alice shop 9000 timeout=5  -> held 9000
+        wait 5                                  -> expired h1 9000
+        # What can't be paid is not asked about twice.
+        pay  p3 poor shop 9000                  -> INSUFFICIENT_FUNDS
+        # Held is no failure of a group.
+        pay  g1 alice shop 9000 linked          -> held 9000
+        pay  g2 alice shop 1                    -> settled 1
+        pay  g3 alice shop 9000 linked          -> GROUP_MEMBER_FAILED
+        pay  g4 poor  shop 1                    -> INSUFFICIENT_FUNDS
+        balance alice                           -> 9000/9001 0/0
+    ";
 }
 
 /// "The first outcome again" includes what risk said and by which rule.
@@ -37,7 +65,7 @@ fn a_replay_repeats_the_verdict() {
             ..AccountSpec::default()
         });
     }
-    for (id, amount) in [(1, 5), (2, 7_000), (3, 8_000)] {
+    for (id, amount) in [(1, 5), (2, 7_000), (3, 8_000), (4, 9_000)] {
         let payment = Payment {
             id: PaymentId(id),
             debit: AccountId(1),

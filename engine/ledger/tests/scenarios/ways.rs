@@ -98,10 +98,14 @@ const WAYS: &str = "
     ORIGINAL_CODE_DIFFERS             | late         | code=65535              |                   | original=is
     EXCEEDS_ORIGINAL_AMOUNT           | capture refund | amount=1000             |                   | original=is
     HOLD_CAPTURED                     | capture void |                         |                   | kind=hold was=captured
+    HOLD_CAPTURED (ORIGINAL_NOT_SETTLED) | refund       | original=held           |                   | kind=hold was=captured
+    HOLD_VOIDED (ORIGINAL_NOT_SETTLED) | refund       | original=held           |                   | kind=hold was=voided
+    HOLD_EXPIRED (ORIGINAL_NOT_SETTLED) | refund       | original=held           |                   | kind=hold was=expired
     HOLD_VOIDED                       | capture void |                         |                   | kind=hold was=voided
     HOLD_EXPIRED                      | capture void |                         |                   | kind=hold was=expired
     ALREADY_REFUNDED                  | refund       |                         |                   | kind=payment was=refunded
     EXCEEDS_REMAINING_AMOUNT          | capture refund | amount=50               |                   | was=taken
+    EXCEEDS_REMAINING_AMOUNT          | capture refund | amount=60               | amount=60         | was=taken
     EXCEEDS_REMAINING_AMOUNT (EXCEEDS_ORIGINAL_AMOUNT) | capture refund | amount=1000             |                   | was=taken
     EXCEEDS_REMAINING_AMOUNT (HOLD_CAPTURED) | capture      | amount=50               |                   | kind=hold was=captured
     EXCEEDS_REMAINING_AMOUNT (HOLD_VOIDED) | capture      | amount=50               |                   | kind=hold was=voided

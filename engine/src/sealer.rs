@@ -1,0 +1,204 @@
+//! The sealer: consumes closed generations in order, produces runs, and merges them.
+//!
+//! Guarantees that whoever waits for it is answered or let go, also when a run can't be written.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use millrace_ledger::Generation;
+
+use crate::{
+    JournalError,
+    past::{Run, Runs},
+};
+
+/// Writes closed generations to runs, and merges runs, on a thread for each: a merge of many runs
+/// takes longer than the next generation takes to fill.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    tasks: Option<Sender<Task>>,
+    sealed: Receiver<Result<u128, JournalError>>,
+    threads: Vec<JoinHandle<()>>,
+    stopping: Arc<AtomicBool>,
+    /// A generation could not be written: nothing more is taken.
+    broken: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Seal(Arc<Generation>),
+    /// Tell the runs that are there once all generations before are sealed.
+    Runs(Sender<Vec<Arc<Run>>>),
+}
+
+impl Sealer {
+    pub(crate) fn start(runs: Runs) -> Self {
+        // Two generations may wait to be written: their memory is what a slow disk costs.
+        let (tasks, incoming) = bounded(2);
+        let (done, sealed) = crossbeam_channel::unbounded();
+        let (grown, growth) = bounded(1);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let broken = Arc::new(AtomicBool::new(false));
+        let (all_runs, stop, breaks) = (runs.clone(), stopping.clone(), broken.clone());
+        let threads = vec![
+            spawn("sealer", move || seal_all(&runs, &incoming, &done, &grown, &breaks)),
+            spawn("merger", move || merge_all(&all_runs, &growth, &stop)),
+        ];
+        Self { tasks: Some(tasks), sealed, threads, stopping, broken }
+    }
+
+    pub(crate) fn seal(&self, generation: Arc<Generation>) -> Result<(), JournalError> {
+        self.give(Task::Seal(generation))
+    }
+
+    /// The runs, when all generations so far are written.
+    pub(crate) fn runs(&self) -> Result<Receiver<Vec<Arc<Run>>>, JournalError> {
+        let (reply, runs) = bounded(1);
+        self.give(Task::Runs(reply))?;
+        Ok(runs)
+    }
+
+    fn give(&self, task: Task) -> Result<(), JournalError> {
+        let broken = self.broken.load(Ordering::Acquire);
+        let take = |tasks: &Sender<Task>| !broken && tasks.send(task).is_ok();
+        match self.tasks.as_ref().is_some_and(take) {
+            true => Ok(()),
+            // It has ended, so it has told why.
+            false => Err(self.sealed.try_iter().find_map(Result::err).unwrap_or_else(|| {
+                JournalError::snapshot("runs", "the thread that writes runs is gone".to_owned())
+            })),
+        }
+    }
+
+    /// Digest of the next generation that was written.
+    pub(crate) fn next_sealed(&self) -> Result<Option<u128>, JournalError> {
+        self.sealed.try_recv().ok().transpose()
+    }
+}
+
+impl Drop for Sealer {
+    /// Waits for the threads: they must not touch the directory when another engine may hold it.
+    fn drop(&mut self) {
+        self.tasks = None;
+        self.stopping.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // They have no way to panic but by a defect, and nothing depends on them any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Carries out tasks until there are no more. A failure ends it: it is the last that is told.
+fn seal_all(
+    runs: &Runs,
+    tasks: &Receiver<Task>,
+    done: &Sender<Result<u128, JournalError>>,
+    grown: &Sender<()>,
+    broken: &AtomicBool,
+) {
+    for task in tasks {
+        match task {
+            Task::Seal(generation) => {
+                let result = runs.seal(&generation).map(|_| generation.digest());
+                let failed = result.is_err();
+                // The ledger uses the memory again, unless it is held here.
+                drop(generation);
+                if done.send(result).is_err() {
+                    return;
+                }
+                if failed {
+                    // What is still queued would wait in the queue for ever, and so would a
+                    // snapshot for the runs that it asked for: whoever asks is let go instead.
+                    broken.store(true, Ordering::Release);
+                    tasks.iter().for_each(drop);
+                    return;
+                }
+                // One that is there already will do.
+                let _ = grown.try_send(());
+            }
+            Task::Runs(reply) => drop(reply.send(runs.list())),
+        }
+    }
+}
+
+fn merge_all(runs: &Runs, growth: &Receiver<()>, stopping: &AtomicBool) {
+    // Payments don't wait for merges: behind a busy engine they take a quarter of a processor. Where
+    // the system does not allow it, they compete like any other thread.
+    let _ = rustix::process::nice(5);
+    for () in growth {
+        loop {
+            match runs.merge_if_due(&|| stopping.load(Ordering::Relaxed)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "could not merge runs; they are used as they are");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.expect("the system has a thread for us")
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_ledger::{
+        AccountId, AccountSpec, Amount, ApproveAll, Code, Ledger, LedgerId, Payment, PaymentId,
+    };
+
+    use super::*;
+
+    fn generation() -> Arc<Generation> {
+        let mut ledger = Ledger::new(0);
+        let (ledger_id, code) = (LedgerId(203), Code(1));
+        for id in [1, 2] {
+            let (id, ledger_id) = (AccountId(id), ledger_id);
+            let spec = AccountSpec { id, ledger: ledger_id, code, ..AccountSpec::default() };
+            ledger.create_account(&spec);
+        }
+        let payment = Payment {
+            id: PaymentId(1),
+            debit: AccountId(1),
+            credit: AccountId(2),
+            amount: Amount(5),
+            ledger: ledger_id,
+            code,
+            ..Payment::default()
+        };
+        ledger.decide(&[payment], &mut ApproveAll, |_| {}).expect("there is no history");
+        ledger.close_generation().expect("it has a payment")
+    }
+
+    /// A snapshot asks for its runs while a generation before it is being written, and that finds no
+    /// space. An engine that stopped then waited for that snapshot, which waited for its runs, for
+    /// ever.
+    #[test]
+    fn whoever_waits_for_runs_that_can_not_be_written_is_let_go() {
+        for _ in 0..50 {
+            let directory = tempfile::tempdir().expect("a directory");
+            let runs = Runs::open(directory.path(), [0; 16], &[], 1 << 20).expect("opens");
+            drop(directory);
+            let sealer = Sealer::start(runs);
+            let asked = sealer.seal(generation()).and_then(|()| sealer.runs());
+            let error = match asked {
+                Ok(runs) => {
+                    assert!(runs.recv().is_err(), "there are none");
+                    // Nothing more is taken, and the reason is told once.
+                    sealer.seal(generation()).expect_err("it is broken")
+                }
+                Err(error) => error,
+            };
+            assert!(error.to_string().contains("can't"), "{error}");
+        }
+    }
+}

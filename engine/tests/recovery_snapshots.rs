@@ -1,0 +1,161 @@
+//! The rows of the recovery table about snapshots that are whole and all the same can't be used: of
+//! another history, of a later version, of another risk policy, or never finished.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod support;
+
+use std::{fs, os::unix::fs::FileExt as _, path::Path};
+
+use millrace_engine::{
+    Command, Engine, RecoveryReport, backup::Until, recover, trial_balance::trial_balance,
+};
+use millrace_ledger::{ApproveAll, EventSeq, Gate, GateStateError, Judged, Verdict};
+use support::{
+    ask,
+    backups::{back_up, bring_back, config, context, fill, journal, payment, start},
+    files, open_accounts, state_hash,
+};
+
+fn recovered(directory: &Path) -> (RecoveryReport, [u8; 32]) {
+    recover::verify_recovery(&config(directory), &ApproveAll).expect("recovers")
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::remove_dir_all(to).unwrap();
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// A journal that was brought back to an earlier event has another future, under the same id. A
+/// snapshot of the first future must not be taken for one of the second: at its place stands another
+/// frame, whether or not it ends with the same event.
+#[test]
+fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
+    let (first, scratch) = (journal(), tempfile::tempdir().unwrap());
+    let target = scratch.path().join("backup");
+    back_up(first.path(), &target).expect("backs up");
+    // Three accounts and ten payments a frame: inside a frame, so that none ends where one of the
+    // first future did, and at the end of one, so that all do.
+    for (until, ends_alike) in [(300, false), (303, true)] {
+        let place = scratch.path().join(format!("until-{until}"));
+        bring_back(&target, &place, Some(Until::Event(EventSeq(until)))).expect("restores");
+        let engine = start(&place);
+        fill(&engine, 5_000..6_000);
+        engine.stop().expect("stops");
+        let whole = state_hash(&place);
+        assert_eq!(recovered(&place).1, whole);
+
+        for shelf in ["snapshots", "runs"] {
+            copy_all(&first.path().join(shelf), &place.join(shelf));
+        }
+        let newest = files(&place.join("snapshots"), ".snapshot").pop().unwrap();
+        let segments = support::segments(&place).into_iter().map(|it| fs::read(it).unwrap());
+        let before: Vec<_> = segments.collect();
+        let refused = Engine::start(&config(&place), &ApproveAll).map(|_| ());
+        let error = refused.expect_err("another history").to_string();
+        assert!(error.contains("the journal has another frame at its place"), "{error}");
+        assert!(error.contains(newest.file_name().unwrap().to_str().unwrap()), "{error}");
+        let verified = recover::verify_recovery(&config(&place), &ApproveAll);
+        assert_eq!(verified.expect_err("the same").to_string(), error);
+        let summed = trial_balance(&place, None, |_| {}).expect_err("sums of nothing").to_string();
+        assert!(summed.contains("the journal has another frame at its place"), "{summed}");
+        let after: Vec<_> =
+            support::segments(&place).into_iter().map(|it| fs::read(it).unwrap()).collect();
+        assert!(before == after && newest.exists(), "nothing was changed");
+
+        // What the error asks for helps.
+        fs::rename(place.join("snapshots"), place.join("aside")).unwrap();
+        start(&place).stop().expect("stops");
+        assert_eq!(recovered(&place).1, whole, "ends alike: {ends_alike}");
+    }
+}
+
+#[test]
+fn a_snapshot_of_a_later_version_is_passed_over_and_put_aside() {
+    let directory = journal();
+    let whole = state_hash(directory.path());
+    let newest = files(&directory.path().join("snapshots"), ".snapshot").pop().unwrap();
+    let mut header = fs::read(&newest).unwrap()[..96].to_vec();
+    header[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    let checksum = crc32c::crc32c(&header[..88]).to_le_bytes();
+    header[88..92].copy_from_slice(&checksum);
+    let file = fs::File::options().write(true).open(&newest).unwrap();
+    file.write_all_at(&header, 0).unwrap();
+
+    let (report, hash) = recovered(directory.path());
+    let [said] = &report.snapshots_passed_over[..] else { panic!("{report:?}") };
+    assert!(said.contains("version 2, and this millrace reads up to 1"), "{said}");
+    assert!(report.snapshot.is_some(), "the one before it serves: {report:?}");
+    assert_eq!(hash, whole);
+    let (engine, report) = Engine::start(&config(directory.path()), &ApproveAll).expect("starts");
+    assert_eq!(report.snapshots_passed_over.len(), 1, "{report:?}");
+    engine.stop().expect("stops");
+    assert!(!newest.exists() && newest.with_extension("unusable").exists());
+}
+
+/// A gate that remembers under which policy it does so.
+#[derive(Clone, Debug)]
+struct Policy(u8);
+
+impl Gate for Policy {
+    fn judge(&mut self, _: Judged<'_>) -> Verdict {
+        Verdict::APPROVE
+    }
+
+    fn observe(&mut self, _: Judged<'_>) {}
+    fn begin_group(&mut self) {}
+    fn end_group(&mut self, _: bool) {}
+
+    fn snapshot_slice(&mut self, _: usize, piece: &mut Vec<u8>) -> bool {
+        piece.push(self.0);
+        false
+    }
+
+    fn restore(&mut self, piece: &[u8]) -> Result<(), GateStateError> {
+        match piece == [self.0] {
+            true => Ok(()),
+            false => Err(GateStateError("it was taken under another policy")),
+        }
+    }
+}
+
+#[test]
+fn snapshots_of_another_risk_policy_are_passed_over_and_the_whole_journal_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = config(directory.path());
+    let (engine, _) = Engine::start(&limits, &Policy(1)).expect("starts");
+    open_accounts(&engine);
+    fill(&engine, 1..1_001);
+    engine.stop().expect("stops");
+    let whole = state_hash(directory.path());
+    let (report, hash) = recover::verify_recovery(&limits, &Policy(1)).expect("recovers");
+    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
+    assert_eq!(hash, whole);
+
+    let (engine, report) = Engine::start(&limits, &Policy(2)).expect("starts from the journal");
+    assert_eq!((report.snapshot, report.snapshots_passed_over.len()), (None, 2), "{report:?}");
+    let of_policy = |said: &String| said.contains("it was taken under another policy");
+    assert!(report.snapshots_passed_over.iter().all(of_policy), "{report:?}");
+    assert_eq!(report.last_seq, EventSeq(1_003), "every event is read");
+    let (payments, contexts) = (vec![payment(7)], vec![context(7).into()]);
+    let replies = ask(&engine, |reply| Command::Payments { payments, contexts, reply });
+    assert!(replies[0].replayed, "{replies:?}");
+    engine.stop().expect("stops");
+    assert_eq!(files(&directory.path().join("snapshots"), ".unusable").len(), 2);
+}
+
+#[test]
+fn an_unfinished_snapshot_is_removed() {
+    let directory = journal();
+    let unfinished = directory.path().join("snapshots/00000000000000009999.unfinished");
+    let newest = files(&directory.path().join("snapshots"), ".snapshot").pop().unwrap();
+    fs::copy(&newest, &unfinished).unwrap();
+    let (engine, report) = Engine::start(&config(directory.path()), &ApproveAll).expect("starts");
+    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
+    engine.stop().expect("stops");
+    assert!(!unfinished.exists() && newest.exists());
+}

@@ -1,0 +1,98 @@
+//! Snapshots that are due by time: taken while nobody asks for anything, and none where nothing
+//! happened since the last one.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod support;
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use millrace_engine::{Engine, EngineConfig, recover};
+use millrace_ledger::{ApproveAll, EventSeq};
+use support::{
+    backups::{config, fill},
+    files, open_accounts, state_hash,
+};
+
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Never due by size.
+fn by_time(directory: &Path) -> EngineConfig {
+    EngineConfig { snapshot_bytes: 1 << 40, snapshot_interval: INTERVAL, ..config(directory) }
+}
+
+fn start(config: &EngineConfig) -> Engine {
+    Engine::start(config, &ApproveAll).expect("starts").0
+}
+
+/// Waits, without asking the engine for anything, until a snapshot of this event is there.
+fn wait_for(directory: &Path, seq: EventSeq) {
+    let started = Instant::now();
+    let name = format!("{:020}.snapshot", seq.0);
+    while files(&directory.join("snapshots"), &name).is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no {name}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn wait_for_some_intervals() {
+    thread::sleep(INTERVAL * 5);
+}
+
+#[test]
+fn an_idle_engine_takes_its_snapshot_in_time_and_then_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = by_time(directory.path());
+    let engine = start(&config);
+    wait_for_some_intervals();
+    let snapshots = || files(&directory.path().join("snapshots"), ".snapshot");
+    assert_eq!(snapshots().len(), 0, "a journal without events has nothing to tell");
+    open_accounts(&engine);
+    fill(&engine, 1..41);
+    wait_for(directory.path(), EventSeq(43));
+    let after_first = snapshots();
+    wait_for_some_intervals();
+    assert_eq!(snapshots(), after_first, "nothing happened");
+    // Replays are no events.
+    assert!(fill(&engine, 1..41).iter().all(|reply| reply.replayed));
+    wait_for_some_intervals();
+    assert_eq!(snapshots(), after_first, "nothing happened but replays");
+    fill(&engine, 41..51);
+    wait_for(directory.path(), EventSeq(53));
+    engine.stop().expect("stops");
+
+    let (report, hash) = recover::verify_recovery(&config, &ApproveAll).expect("recovers");
+    assert_eq!((report.snapshot, report.frames), (Some(EventSeq(53)), 0), "{report:?}");
+    assert_eq!(hash, state_hash(directory.path()));
+    let before = snapshots();
+    let engine = start(&config);
+    wait_for_some_intervals();
+    assert_eq!(snapshots(), before, "nothing happened since the start");
+    engine.stop().expect("stops");
+}
+
+/// What an earlier process left without a snapshot is taken up by the next one.
+#[test]
+fn a_tail_without_a_snapshot_gets_one_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let none = EngineConfig { snapshot_bytes: 0, ..by_time(directory.path()) };
+    let engine = start(&none);
+    open_accounts(&engine);
+    fill(&engine, 1..41);
+    wait_for_some_intervals();
+    fill(&engine, 41..51);
+    engine.stop().expect("stops");
+    let snapshots = files(&directory.path().join("snapshots"), ".snapshot");
+    assert_eq!(snapshots.len(), 0, "a size of 0 takes none at all");
+    let config = by_time(directory.path());
+    let engine = start(&config);
+    wait_for(directory.path(), EventSeq(53));
+    engine.stop().expect("stops");
+    let (report, hash) = recover::verify_recovery(&config, &ApproveAll).expect("recovers");
+    assert_eq!(report.snapshot, Some(EventSeq(53)), "{report:?}");
+    assert_eq!(hash, state_hash(directory.path()));
+}
