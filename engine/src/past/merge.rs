@@ -111,7 +111,7 @@ pub(super) fn merge(
 }
 
 /// Where each run is that is being merged: the next id, newest run first. Few enough to be looked
-/// through for every row.
+/// through for a row.
 struct Heads {
     heads: Vec<(PaymentId, Rows)>,
 }

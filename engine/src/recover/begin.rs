@@ -1,0 +1,142 @@
+//! Where recovery begins: consumes the snapshots of a directory, produces the ledger of the newest
+//! usable one, or an empty one, and the place in the journal to go on from.
+
+use std::path::{Path, PathBuf};
+
+use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
+
+use super::RecoveryReport;
+use crate::{
+    EngineConfig, JournalError,
+    past::Runs,
+    segment::JournalId,
+    segment_frames::ChainEnd,
+    snapshot::{self, Kept},
+};
+
+/// Where recovery begins.
+pub(super) struct Beginning<G> {
+    pub(super) ledger: Ledger,
+    pub(super) gate: G,
+    /// `None` in a new journal, which has no name yet.
+    pub(super) runs: Option<Runs>,
+    pub(super) from: ChainEnd,
+    pub(super) snapshot: Option<PathBuf>,
+    pub(super) kept: Vec<Kept>,
+    /// Snapshots that can't be used.
+    pub(super) passed_over: Vec<PathBuf>,
+}
+
+/// Begins with the newest usable snapshot, or with nothing.
+pub(super) fn begin<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    journal: Option<JournalId>,
+    gate: &G,
+    report: &mut RecoveryReport,
+) -> Result<Beginning<G>, JournalError> {
+    let snapshots = snapshot::list(&config.directory)?;
+    let Some(journal) = journal else {
+        if let Some((known, path)) = snapshots.into_iter().next() {
+            return Err(JournalError::SnapshotAhead { path, known, last: EventSeq(0) });
+        }
+        let (ledger, gate) =
+            (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
+        let (runs, from, snapshot) = (None, ChainEnd::GENESIS, None);
+        let (kept, passed_over) = (Vec::new(), Vec::new());
+        return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
+    };
+    let mut passed_over = Vec::new();
+    for (at, (seq, path)) in snapshots.iter().enumerate() {
+        match load(config, hash_seed, journal, path, gate) {
+            Ok((runs, loaded, gate)) => {
+                report.snapshot = Some(*seq);
+                let kept = kept(config, journal, &snapshots[at..], &runs);
+                let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
+                let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
+                return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "passing over a snapshot");
+                report.snapshots_passed_over.push(error.to_string());
+                passed_over.push(path.clone());
+            }
+        }
+    }
+    let runs = open_runs(config, journal, &[])?;
+    let ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
+    let (gate, from) = (gate.clone(), ChainEnd::GENESIS);
+    let (runs, snapshot, kept) = (Some(runs), None, Vec::new());
+    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over })
+}
+
+fn load<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    journal: JournalId,
+    path: &Path,
+    gate: &G,
+) -> Result<(Runs, snapshot::Loaded, G), JournalError> {
+    let (of_journal, names) = snapshot::read_names(path)?;
+    if of_journal != journal {
+        return Err(JournalError::snapshot(path, "it is of another journal".to_owned()));
+    }
+    let runs = open_runs(config, journal, &names)?;
+    let mut gate = gate.clone();
+    let ledger_config = ledger_config(config, hash_seed, Some(&runs));
+    let loaded = snapshot::load(path, ledger_config, &mut gate)?;
+    Ok((runs, loaded, gate))
+}
+
+/// The snapshots that stay, with their runs. The first of them was loaded; the next is only asked
+/// for what it needs.
+fn kept(
+    config: &EngineConfig,
+    journal: JournalId,
+    snapshots: &[(EventSeq, PathBuf)],
+    runs: &Runs,
+) -> Vec<Kept> {
+    let mut kept = Vec::new();
+    for (at, (seq, path)) in snapshots.iter().take(2).enumerate() {
+        let needed = match at {
+            0 => Ok(runs.list()),
+            _ => snapshot::read_names(path)
+                .and_then(|(_, names)| open_runs(config, journal, &names))
+                .map(|runs| runs.list()),
+        };
+        if let Ok(runs) = needed {
+            kept.push(Kept { seq: *seq, path: path.clone(), runs });
+        }
+    }
+    kept
+}
+
+pub(super) fn open_runs(
+    config: &EngineConfig,
+    journal: JournalId,
+    names: &[String],
+) -> Result<Runs, JournalError> {
+    Runs::open(&runs_directory(config), journal, names, config.filter_memory_max)
+}
+
+pub(super) fn runs_directory(config: &EngineConfig) -> PathBuf {
+    config.directory.join("runs")
+}
+
+pub(super) fn ledger_config(
+    config: &EngineConfig,
+    hash_seed: u64,
+    runs: Option<&Runs>,
+) -> LedgerConfig {
+    let defaults = LedgerConfig::default();
+    LedgerConfig {
+        hash_seed,
+        shards: config.shards,
+        account_hash_bits: defaults.account_hash_bits,
+        generation_payments_max: config.generation_payments_max,
+        history: match runs {
+            Some(runs) => std::sync::Arc::new(runs.clone()),
+            None => defaults.history,
+        },
+    }
+}

@@ -1,0 +1,206 @@
+//! Recovery: consumes the newest usable snapshot and the journal's segments after it, produces the
+//! ledger as it was and the place to go on.
+//!
+//! Guarantees that every acknowledged event is applied or the start is refused. What is found
+//! decides, row by row:
+//!
+//! | found | where | what happens |
+//! |---|---|---|
+//! | nothing | the directory has no segment and no snapshot | a new journal is started |
+//! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
+//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing: refused |
+//! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
+//! | a whole frame that continues the chain | anywhere | its events are applied |
+//! | zeros to the end | the last segment | the journal ends here |
+//! | zeros, then the next segment continues the chain | a sealed segment | go on there |
+//! | bytes that are no whole frame, no whole frame after them | the last segment | a torn tail: it was never acknowledged, so it is blanked and reported |
+//! | bytes that are no whole frame, a whole frame after them | the last segment | damaged: refused |
+//! | bytes that are no whole frame | a sealed segment | damaged: refused |
+//! | a whole frame that does not continue the chain | anywhere | damaged: refused |
+//! | a segment whose name, header or chain does not follow | after another | missing, swapped, duplicated or foreign segment: refused |
+//! | a first segment that starts after the event to go on with | first; with event 1, if no snapshot is usable | what is missing was deleted or lost: refused before a snapshot or run is touched |
+//! | a frame or segment of a later version | anywhere | refused |
+//! | events that do not follow from each other | anywhere | refused: a defect |
+//! | a segment or snapshot without its final name | anywhere | was never used: removed |
+//! | no space | anywhere | refused before anything is acknowledged; nothing is lost |
+//! | another process holds the directory | before reading | refused |
+//!
+//! A whole frame is one of this journal: its header names the journal, which no client knows, so
+//! nothing that a client sent is ever mistaken for one. What was read last is synced again before
+//! anything is answered, because a process that was killed may have left it in memory only.
+//!
+//! A frame that was torn can't be followed by a whole one, because a frame is written only when
+//! the one before it is durable.
+
+mod begin;
+mod tail;
+mod verify;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use millrace_ledger::{EventSeq, Gate, Ledger};
+
+use crate::{
+    EngineConfig, JournalError,
+    frame::FrameHash,
+    past::Runs,
+    retention::{Aftercare, ReadersNeed},
+    segment::{self, JournalId, SegmentReader, SegmentWriter},
+    snapshot::{self, Kept, Snapshotter},
+};
+use begin::{Beginning, begin, ledger_config, open_runs, runs_directory};
+use tail::{End, Tail, check_begins};
+
+pub use verify::{verify, verify_recovery, verify_within};
+
+/// What recovery found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The last event of the snapshot that it began with, if there was one.
+    pub snapshot: Option<EventSeq>,
+    /// Snapshots that were passed over, and why.
+    pub snapshots_passed_over: Vec<String>,
+    /// Segments read.
+    pub segments: usize,
+    /// Frames applied.
+    pub frames: u64,
+    /// Bytes of segment headers and frames in the segments that were read.
+    pub bytes: u64,
+    /// The last event; 0 in a new journal.
+    pub last_seq: EventSeq,
+    /// Hash of the last frame.
+    pub head: FrameHash,
+    /// A torn tail: the segment, and where in it.
+    pub torn_tail: Option<(String, u64)>,
+}
+
+/// The state as it was, and where to go on.
+#[derive(Debug)]
+pub(crate) struct Recovery<G> {
+    pub(crate) report: RecoveryReport,
+    pub(crate) ledger: Ledger,
+    pub(crate) gate: G,
+    pub(crate) writer: SegmentWriter,
+    pub(crate) runs: Runs,
+    pub(crate) snapshotter: Snapshotter,
+}
+
+/// Loads the newest usable snapshot, reads the journal after it, cuts a torn tail, and opens the
+/// journal for writing.
+pub(crate) fn recover<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    gate: &G,
+    readers: &ReadersNeed,
+) -> Result<Recovery<G>, JournalError> {
+    let directory = &config.directory;
+    remove_unfinished(directory)?;
+    remove_unfinished(&snapshot::directory(directory))?;
+    fs::create_dir_all(runs_directory(config))
+        .map_err(JournalError::io("can't create", runs_directory(config)))?;
+    let journal = newest_journal(directory)?;
+    let mut report = RecoveryReport::default();
+    let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept, passed_over } =
+        begin(config, hash_seed, journal, gate, &mut report)?;
+    check_begins(&segment::list(directory)?, directory, from.next_seq, &report)?;
+    put_aside(&passed_over)?;
+    // What a process that ended left behind, or a snapshot that was passed over needed.
+    let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
+    Runs::remove_unlisted(&runs_directory(config), &keep)?;
+    let after_frame = |ledger: &mut Ledger| match &runs {
+        Some(runs) => seal_if_full(ledger, runs),
+        None => Ok(()),
+    };
+    let end =
+        Tail { directory, ledger: &mut ledger, gate: &mut gate, report: &mut report, after_frame }
+            .read(from, snapshot.as_deref())?;
+    gate.recovered().map_err(JournalError::Policy)?;
+    let writer = open_for_writing(config, end, &report)?;
+    let runs = match runs {
+        Some(runs) => runs,
+        // A new journal has its name only now. Its ledger, which is empty still, must look into the
+        // same runs that its payments will go to, or it would forget them.
+        None => {
+            let runs = open_runs(config, writer.journal(), &[])?;
+            ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
+            runs
+        }
+    };
+    kept.truncate(2);
+    let aftercare = Aftercare {
+        journal: directory.clone(),
+        archive: config.archive,
+        retention: config.retention,
+        readers: readers.clone(),
+    };
+    let snapshotter =
+        Snapshotter::new(writer.journal(), kept, config.snapshot_bytes_per_s, aftercare);
+    Ok(Recovery { report, ledger, gate, writer, runs, snapshotter })
+}
+
+fn open_for_writing(
+    config: &EngineConfig,
+    end: Option<End>,
+    report: &RecoveryReport,
+) -> Result<SegmentWriter, JournalError> {
+    let (directory, segment_bytes) = (&config.directory, config.segment_bytes);
+    let Some(End { segment, last_frame, offset }) = end else {
+        return SegmentWriter::create(directory, segment_bytes);
+    };
+    let mut writer =
+        SegmentWriter::resume(directory, segment_bytes, &segment, offset, report.head)?;
+    if report.torn_tail.is_some() {
+        writer.blank_rest()?;
+    }
+    writer.settle(last_frame)?;
+    Ok(writer)
+}
+
+fn newest_journal(directory: &Path) -> Result<Option<JournalId>, JournalError> {
+    match segment::list(directory)?.last() {
+        Some((_, path)) => Ok(Some(SegmentReader::open(path)?.header.journal)),
+        None => Ok(None),
+    }
+}
+
+fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
+    if ledger.generation_is_full()
+        && let Some(generation) = ledger.close_generation()
+    {
+        runs.seal(&generation)?;
+        ledger.let_go(generation.digest());
+        while runs.merge_if_due(&|| false)? {}
+    }
+    Ok(())
+}
+
+/// Renames snapshots that can't be used, before runs are written anew: one of them might take those
+/// for the ones that it needs.
+fn put_aside(passed_over: &[PathBuf]) -> Result<(), JournalError> {
+    for path in passed_over {
+        let aside = path.with_extension("unusable");
+        fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;
+        let above = path.parent().unwrap_or(path);
+        let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
+        synced.map_err(JournalError::io("can't sync", above))?;
+    }
+    Ok(())
+}
+
+fn remove_unfinished(directory: &Path) -> Result<(), JournalError> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
+    for entry in entries {
+        let path = entry.map_err(JournalError::io("can't list", directory))?.path();
+        if path.extension().is_some_and(|suffix| suffix == "unfinished") {
+            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
+        }
+    }
+    Ok(())
+}
