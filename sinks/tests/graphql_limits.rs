@@ -49,13 +49,14 @@ fn hash_only(text: &str) -> String {
 
 /// A server, and how often its store is asked.
 async fn watched(config: &GraphqlConfig) -> (Server, Arc<AtomicUsize>) {
-    let mut questions = Arc::default();
-    let server = Server::start_with(&bank(), config, |services| {
+    let (history, mut questions) = (bank(), Arc::default());
+    let server = Server::start_with(&history, config, |services| {
         let (model, counter) = Asked::counted(Arc::clone(&services.model));
         services.model = model;
         questions = counter;
     });
-    (server.await, questions)
+    let server = server.await;
+    (server, questions)
 }
 
 /// Nothing is read for what is refused. `examples/hostile.rs` has the times.
