@@ -75,7 +75,8 @@ fn indexes(reader: &AuditReader, query: &AuditQuery, order: Order) -> Vec<u64> {
 fn a_reader_beside_a_writer_waits_for_the_log() {
     let log = Log::new();
     let reader = AuditReader::beside(&log.dir());
-    let questions: [(&str, fn(&AuditReader) -> Result<u64, AuditError>); 4] = [
+    type Ask = fn(&AuditReader) -> Result<u64, AuditError>;
+    let questions: [(&str, Ask); 4] = [
         ("size", |reader| reader.size()),
         ("checkpoint", |reader| reader.checkpoint().map(|it| it.tree_size)),
         ("key", |reader| reader.public_key().map(|_| 0)),

@@ -1,4 +1,4 @@
-//! `millrace sinks status`: how the sinks of a running millrace get on.
+//! `millrace sinks status`: how the sinks of a running millrace, and its publisher, get on.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,7 +15,7 @@ use crate::{Failure, commands::say};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How far each sink of a running millrace is
+/// How far each sink of a running millrace is, and the publisher
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,8 @@ Examples:
   millrace sinks status --metrics 127.0.0.1:9464 --json
 
 Asks the address at which the running millrace shows its metrics (metrics.listen). LAG is the number of
-events yet to be processed, AGE how old the oldest of them is. The exit code is 1 if a sink stopped.")]
+events yet to be processed, AGE how old the oldest of them is. The rows publish and publish-payments
+are the streams that the journal is published to. The exit code is 1 if one of all these stopped.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
