@@ -11,7 +11,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::{
     Missing, ModelError, Node, Side, Tree,
     column::{Column, Form, LANES, fill_tile, key},
-    shallow::{LEVELS, SIGN, Shallow, Tops, sign},
+    shallow::Shallow,
 };
 
 /// Most columns: their lanes are counted in 16 bits.
@@ -26,26 +26,21 @@ const TREES_ABREAST: usize = 16;
 /// Most columns of a forest whose single rows go by [`Hop`]s. A power of two.
 const HOP_COLUMNS_MAX: usize = 64;
 
-/// What a step of a block needs of a node, in 8 bytes that are read at once, so that a tree of depth
-/// 10 stays in the nearest cache. From the top: the signed key of the threshold in 32 bits, where the
-/// column's lanes begin in a tile, and the left child, counted from the tree's root.
+/// What a step of a block needs of a node, in 8 bytes, so that a tree of depth 10 stays in the
+/// nearest cache.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Step(u64);
+struct Step {
+    threshold: u32,
+    /// Where the column's lanes begin in a tile.
+    lanes: u16,
+    /// Counted from the tree's root.
+    left: u16,
+}
 
 impl Step {
     fn new(node: &FlatNode, root: u32) -> Self {
         let lanes = node.column as u16 * LANES as u16;
-        let left = (node.left - root) as u16;
-        let threshold = u64::from(node.threshold ^ SIGN);
-        Self(threshold << 32 | u64::from(lanes) << 16 | u64::from(left))
-    }
-
-    /// Where a row of a tile of signed keys goes from here.
-    #[inline(always)]
-    fn next(self, tile: &[u32], lane: usize) -> usize {
-        let (threshold, lanes) = ((self.0 >> 32) as u32, (self.0 >> 16) as u16);
-        let number = tile[usize::from(lanes) + lane];
-        usize::from(self.0 as u16) + usize::from(number.cast_signed() > threshold.cast_signed())
+        Self { threshold: node.threshold, lanes, left: (node.left - root) as u16 }
     }
 }
 
@@ -106,8 +101,6 @@ pub(super) struct Forest {
     /// As the nodes; none where they don't fit.
     hops: Option<Vec<Hop>>,
     shallow: Option<Shallow>,
-    /// None of a forest that is shallow.
-    tops: Tops,
 }
 
 impl Forest {
@@ -152,7 +145,6 @@ impl Forest {
         base: f64,
     ) -> Self {
         let shallow = Shallow::new(&nodes, &roots);
-        let tops = if shallow.is_some() { Tops::default() } else { Tops::new(&nodes, &roots) };
         let values = nodes.iter().map(|node| node.value).collect();
         let ends = roots.iter().skip(1).map(|(root, _)| *root as usize).chain([nodes.len()]);
         let mut steps = Vec::with_capacity(nodes.len());
@@ -161,7 +153,7 @@ impl Forest {
         }
         let hops = nodes.iter().map(Hop::new).collect();
         let read = columns.clone();
-        Self { columns, read, nodes, roots, base, steps, values, hops, shallow, tops }
+        Self { columns, read, nodes, roots, base, steps, values, hops, shallow }
     }
 
     /// The same, for rows that have the features in these places.
@@ -189,12 +181,45 @@ impl Forest {
     }
 
     fn sum_block(&self, rows: &[f32], stride: usize, sums: &mut [f64]) {
+        let tile_len = self.columns.len() * LANES;
         if let Some(shallow) = &self.shallow {
             // Compiled once for each width of vectors; the widest that the processor has is taken.
             Arch::new().dispatch(ShallowSums { forest: self, shallow, rows, stride, sums });
             return;
         }
-        Arch::new().dispatch(DeepSums { forest: self, rows, stride, sums });
+        let mut tiles = vec![0; sums.len().div_ceil(LANES) * tile_len];
+        let mut tile_sums = vec![[self.base; LANES]; sums.len().div_ceil(LANES)];
+        if tile_len > 0 {
+            let tiles = tiles.chunks_exact_mut(tile_len);
+            for (tile, rows) in tiles.zip(rows.chunks(LANES * stride)) {
+                fill_tile(&self.read, rows, stride, tile);
+            }
+        }
+        for &(root, depth) in &self.roots {
+            for (number, sums) in tile_sums.iter_mut().enumerate() {
+                let tile = &tiles[number * tile_len..][..tile_len];
+                self.walk_tile(root, depth, tile, sums);
+            }
+        }
+        let sums_of_lanes = tile_sums.as_flattened();
+        sums.copy_from_slice(&sums_of_lanes[..sums.len()]);
+    }
+
+    /// Takes the rows of a tile through one tree.
+    fn walk_tile(&self, root: u32, depth: u32, tile: &[u32], sums: &mut [f64; LANES]) {
+        let steps = &self.steps[root as usize..];
+        let mut at = [0; LANES];
+        for _ in 0..depth {
+            for (lane, at) in at.iter_mut().enumerate() {
+                let step = &steps[*at];
+                let number = tile[usize::from(step.lanes) + lane];
+                *at = usize::from(step.left) + usize::from(number > step.threshold);
+            }
+        }
+        let values = &self.values[root as usize..];
+        for (sum, at) in sums.iter_mut().zip(at) {
+            *sum += f64::from(values[at]);
+        }
     }
 
     fn sum_one(&self, row: &[f32]) -> f64 {
@@ -303,50 +328,6 @@ impl WithSimd for ShallowSums<'_> {
             let tile_sums = shallow.sum_tile(&mut tile, forest.base);
             sums.copy_from_slice(&tile_sums[..sums.len()]);
         }
-    }
-}
-
-/// The sums of rows of deeper trees, as a task that can be compiled for several processors.
-struct DeepSums<'a> {
-    forest: &'a Forest,
-    rows: &'a [f32],
-    stride: usize,
-    sums: &'a mut [f64],
-}
-
-impl WithSimd for DeepSums<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { forest, rows, stride, sums } = self;
-        let tile_len = forest.columns.len() * LANES;
-        if tile_len == 0 {
-            // All trees are leaves.
-            return sums.fill(forest.expected());
-        }
-        let mut tiles = vec![0; sums.len().div_ceil(LANES) * tile_len];
-        let mut tile_sums = vec![[forest.base; LANES]; sums.len().div_ceil(LANES)];
-        for (tile, rows) in tiles.chunks_exact_mut(tile_len).zip(rows.chunks(LANES * stride)) {
-            fill_tile(&forest.read, rows, stride, tile);
-            sign(tile);
-        }
-        for (number, &(root, depth)) in forest.roots.iter().enumerate() {
-            let (steps, values) = (&forest.steps[root as usize..], &forest.values[root as usize..]);
-            for (tile, sums) in tiles.chunks_exact(tile_len).zip(&mut tile_sums) {
-                let mut at = forest.tops.below(number, tile).map(|at| at as usize);
-                for _ in LEVELS..depth {
-                    for (lane, at) in at.iter_mut().enumerate() {
-                        *at = steps[*at].next(tile, lane);
-                    }
-                }
-                for (sum, at) in sums.iter_mut().zip(at) {
-                    *sum += f64::from(values[at]);
-                }
-            }
-        }
-        let sums_of_lanes = tile_sums.as_flattened();
-        sums.copy_from_slice(&sums_of_lanes[..sums.len()]);
     }
 }
 
