@@ -16,8 +16,8 @@ use millrace_ledger::{AccountId, PaymentId, RiskDecision};
 use millrace_sinks::{
     GraphqlConfig, ReadStore, ReviewsConfig, ReviewsSink, Sink as _,
     graphql::{
-        AccountView, ActError, Acts, HistoryRow, LedgerConservation, PaymentView, ReadModel,
-        TimedOutHold, model::*, schema_definition,
+        AccountView, ActError, Acts, HistoryRow, LedgerConservation, NotificationAct, PaymentView,
+        ReadModel, TimedOutHold, model::*, schema_definition,
     },
 };
 use serde_json::{Value, json};
@@ -193,6 +193,15 @@ impl Acts for Engine {
         let known = id == payment(50);
         self.0.lock().expect("no panics").push(format!("{id} {accept} {actor} {why}"));
         Box::pin(async move { if known { Ok(()) } else { Err(ActError::Unknown(id)) } })
+    }
+
+    fn record(
+        &self,
+        _: NotificationAct,
+        _: String,
+        _: String,
+    ) -> BoxFuture<'_, Result<(), ActError>> {
+        unreachable!("nothing is done to notifications here")
     }
 }
 

@@ -264,7 +264,11 @@ impl Gate for Policy {
             | ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
             | ActKind::RebuildSink(_)
-            | ActKind::RotateAuditKey(_) => {}
+            | ActKind::RotateAuditKey(_)
+            | ActKind::OpenAccounts(_)
+            | ActKind::ChangeAccount(_)
+            | ActKind::ResendNotification(_)
+            | ActKind::SetPreferences(_) => {}
         }
         self.carry_out(&read, at);
         Ok(())
@@ -379,7 +383,11 @@ impl Policy {
             | ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
             | ActKind::RebuildSink(_)
-            | ActKind::RotateAuditKey(_) => {}
+            | ActKind::RotateAuditKey(_)
+            | ActKind::OpenAccounts(_)
+            | ActKind::ChangeAccount(_)
+            | ActKind::ResendNotification(_)
+            | ActKind::SetPreferences(_) => {}
         }
     }
 }
