@@ -110,7 +110,8 @@ fn texts(list: &Value) -> Vec<String> {
 fn its_services_are_on_loopback_and_name_what_is_there() {
     let compose = compose();
     let services = compose["services"].as_object().expect("a mapping");
-    let names: Vec<_> = services.keys().map(String::as_str).collect();
+    let mut names: Vec<_> = services.keys().map(String::as_str).collect();
+    names.sort_unstable();
     assert_eq!(names, ["mail", "nats", "postgres"]);
     for (name, service) in services {
         let image = service["image"].as_str().expect("is text");

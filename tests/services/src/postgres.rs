@@ -68,7 +68,8 @@ impl Postgres {
     /// # Errors
     /// As for [`Postgres::start`].
     pub fn start_with_arguments(arguments: Vec<String>) -> Result<Self, ServiceError> {
-        let mut postgres = Self { arguments, ..Self::empty(None)? };
+        let mut postgres = Self::empty(None)?;
+        postgres.arguments = arguments;
         postgres.create()?;
         postgres.start_again()?;
         Ok(postgres)
