@@ -88,7 +88,8 @@ async fn look_ups(
     let mut by_id = Vec::new();
     let mut of_account = Vec::new();
     for _ in 0..LOOK_UPS {
-        let id = bank.ids[bank.draw() as usize % bank.ids.len()];
+        let drawn = bank.draw() as usize;
+        let id = bank.ids[drawn % bank.ids.len()];
         let started = Instant::now();
         let found = store.payments_by_id(vec![id]).await?;
         by_id.push(started.elapsed());
