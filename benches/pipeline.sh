@@ -6,23 +6,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-10}
-cargo build --release --locked --quiet -p millrace -p millrace-loadgen
-bin=${CARGO_TARGET_DIR:-target}/release
-scratch=$(mktemp -d)
-server=
-stop() {
-    if [ -n "$server" ]; then kill -9 "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
-    server=
-    rm -rf "$scratch/data"
-}
-trap 'stop; rm -rf "$scratch"' EXIT
+. benches/server.sh
 
 measure() {
     for run in 1 2 3; do
-        "$bin/millrace" serve --config configs/bench.toml --data-dir "$scratch/data" \
-            2>"$scratch/server.log" &
-        server=$!
-        for _ in $(seq 100); do grep -q ready "$scratch/server.log" && break; sleep 0.1; done
+        start configs/bench.toml
         "$bin/loadgen" run --duration "${seconds}s" --json "$@" 2>/dev/null >"$scratch/$run.json"
         stop
     done

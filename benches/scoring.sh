@@ -8,16 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-6}
 rounds=${2:-3}
-cargo build --release --locked --quiet -p millrace -p millrace-loadgen
-bin=${CARGO_TARGET_DIR:-target}/release
-scratch=$(mktemp -d)
-server=
-stop() {
-    if [ -n "$server" ]; then kill -9 "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
-    server=
-    rm -rf "$scratch/data"
-}
-trap 'stop; rm -rf "$scratch"' EXIT
+. benches/server.sh
 
 cp configs/bench.toml "$scratch/plain.toml"
 { cat configs/bench.toml; printf '\n[risk.features]\nenabled = true\n'; } >"$scratch/scored.toml"
@@ -54,10 +45,7 @@ upload() { "$bin/millrace" risk upload "$@" --actor bench --why bench | cut -d' 
 measure() {
     local config=scored
     [ "$1" = plain ] && config=plain
-    "$bin/millrace" serve --config "$scratch/$config.toml" --data-dir "$scratch/data" \
-        2>"$scratch/server.log" &
-    server=$!
-    for _ in $(seq 100); do grep -q ready "$scratch/server.log" && break; sleep 0.1; done
+    start "$scratch/$config.toml"
     if [ "$1" != plain ]; then
         cat >"$scratch/policy.toml" <<POLICY
 name = "bench"

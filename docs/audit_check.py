@@ -1,5 +1,6 @@
 """Checks a proof of `millrace audit prove` without Millrace: python3 audit_check.py PROOF.json KEY
 
+KEY is any key that the log has or had: the proof's statements lead from one to the next.
 Nothing but the standard library. The signature check is that of RFC 8032, section 6, slow and simple.
 """
 
@@ -60,21 +61,62 @@ def ed25519(key, text, signature):
     return s < ORDER and same(0) and same(1)
 
 
-def check_checkpoint(note, key):
-    """Returns size and root that the key has signed."""
+def decode_key(key):
+    """Returns name, id and the 32 bytes of a C2SP verifier key."""
     name, _, encoded = key.split("+", 2)
     encoded = base64.b64decode(encoded)
-    key_id = sha256(name.encode() + b"\n" + encoded)[:4]
-    text, line = note.split("\n\n")
-    text = (text + "\n").encode()
-    _, signer, signature = line.split()
-    signature = base64.b64decode(signature)
-    origin, size, root = text.decode().split("\n")[:3]
-    if (signer, origin, signature[:4]) != (name, name, key_id):
-        sys.exit("the checkpoint was signed with another key")
-    if not ed25519(encoded[1:], text, signature[4:]):
-        sys.exit("the checkpoint's signature does not hold")
-    return int(size), base64.b64decode(root)
+    return name, sha256(name.encode() + b"\n" + encoded)[:4], encoded[1:]
+
+
+def check_note(note, keys):
+    """Returns the lines of a note that has one signature of each of these keys, in this order."""
+    text, _, signatures = note.partition("\n\n")
+    text, signatures = text + "\n", signatures.splitlines()
+    if len(signatures) != len(keys):
+        sys.exit("the note does not have as many signatures as it should")
+    for key, line in zip(keys, signatures):
+        name, key_id, point = decode_key(key)
+        _, signer, signature = line.split()
+        signature = base64.b64decode(signature)
+        if (signer, text.split("\n")[0], signature[:4]) != (name, name, key_id):
+            sys.exit("the note was signed with another key")
+        if not ed25519(point, text.encode(), signature[4:]):
+            sys.exit("the note's signature does not hold")
+    return text.splitlines()
+
+
+def follow_keys(trusted, statements):
+    """Returns the keys of the log, oldest first, each with the tree sizes between which it counts.
+
+    A statement is a checkpoint with the lines old-key and new-key, signed by both.
+    """
+    keys, since = [], 0
+    for statement in statements:
+        lines = statement.splitlines()
+        old, new = (lines[at].split(" ")[1] for at in (5, 6))
+        if not (lines[5].startswith("old-key ") and lines[6].startswith("new-key ")):
+            sys.exit("a statement names no keys")
+        size = int(check_note(statement, [old, new])[1])
+        if keys and keys[-1][0] != old or size < since:
+            sys.exit("the statements do not follow from each other")
+        keys[-1:] = [(old, since, size), (new, size, None)]
+        since = size
+    keys = keys or [(trusted, 0, None)]
+    if trusted not in [key for key, _, _ in keys]:
+        sys.exit("no statement leads from the key given to those of the log")
+    return keys
+
+
+def check_checkpoint(note, keys):
+    """Returns size and root that one of the keys has signed while it counted."""
+    signature = base64.b64decode(note.splitlines()[-1].split()[-1])
+    for key, since, until in keys:
+        if decode_key(key)[1] == signature[:4]:
+            _, size, root = check_note(note, [key])[:3]
+            if int(size) < since or until is not None and int(size) > until:
+                sys.exit("the checkpoint was signed with a key that did not count for its size")
+            return int(size), base64.b64decode(root)
+    sys.exit("the checkpoint was signed with another key, and no statement leads there")
 
 
 def node(left, right):
@@ -126,7 +168,8 @@ def main():
         sys.exit(__doc__)
     with open(sys.argv[1], encoding="utf-8") as file:
         proof = json.load(file)
-    signed_size, signed_root = check_checkpoint(proof["checkpoint"], sys.argv[2])
+    keys = follow_keys(sys.argv[2], proof.get("keys") or [])
+    signed_size, signed_root = check_checkpoint(proof["checkpoint"], keys)
     hashes = lambda name: [bytes.fromhex(text) for text in proof.get(name) or []]
     entry = proof["entry"].encode()
     if json.loads(entry)["seq"] != proof["index"] + 1:

@@ -6,9 +6,12 @@ use millrace_client::Connection;
 use millrace_ledger::PaymentId;
 use millrace_protos::{
     convert::id_bytes,
-    v1::{PaymentStatus, ResolveReviewRequest, ReviewVerdict},
+    v1::{
+        self, PaymentStatus, RecordActRequest, ResolveReviewRequest, ReviewVerdict,
+        record_act_request::Act,
+    },
 };
-use millrace_sinks::graphql::{ActError, Acts};
+use millrace_sinks::graphql::{ActError, Acts, NotificationAct};
 use tokio::sync::OnceCell;
 use tonic::{Code, Status};
 
@@ -23,14 +26,24 @@ impl FrontDoor {
         Self { url, connection: OnceCell::new() }
     }
 
+    async fn connected(&self) -> Result<&Connection, ActError> {
+        let connecting = self.connection.get_or_try_init(|| Connection::open(&self.url));
+        connecting.await.map_err(|error| ActError::Unavailable(error.to_string()))
+    }
+
+    async fn record(&self, request: RecordActRequest) -> Result<(), ActError> {
+        let connection = self.connected().await?;
+        let answer = connection.operator().record_act(request).await;
+        // It names nothing that could be unknown.
+        answer.map(drop).map_err(|status| refusal(PaymentId::ZERO, connection, &status))
+    }
+
     async fn resolve(
         &self,
         payment: PaymentId,
         request: ResolveReviewRequest,
     ) -> Result<(), ActError> {
-        let connecting = self.connection.get_or_try_init(|| Connection::open(&self.url));
-        let connection =
-            connecting.await.map_err(|error| ActError::Unavailable(error.to_string()))?;
+        let connection = self.connected().await?;
         let answer = connection.risk().resolve_review(request).await;
         let answer = answer.map_err(|status| refusal(payment, connection, &status))?.into_inner();
         match answer.outcome {
@@ -75,5 +88,26 @@ impl Acts for FrontDoor {
             force: false,
         };
         Box::pin(self.resolve(payment, request))
+    }
+
+    fn record(
+        &self,
+        act: NotificationAct,
+        actor: String,
+        why: String,
+    ) -> BoxFuture<'_, Result<(), ActError>> {
+        let act = match act {
+            NotificationAct::Resend { notification, payment, account } => {
+                Act::ResendNotification(v1::ResendNotification {
+                    notification_id: notification,
+                    payment_id: payment.map(|id| id_bytes(id.0)).unwrap_or_default(),
+                    account_id: id_bytes(account.0),
+                })
+            }
+            NotificationAct::SetPreferences { owner } => {
+                Act::SetPreferences(v1::SetPreferences { owner_id: id_bytes(owner) })
+            }
+        };
+        Box::pin(self.record(RecordActRequest { actor, why, act: Some(act) }))
     }
 }

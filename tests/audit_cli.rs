@@ -5,14 +5,13 @@ mod support;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use millrace_services::{python, required};
 use serde_json::Value;
 use support::{
+    auditor,
     process::{Finished, millrace},
-    repository, text,
+    text,
 };
 use tempfile::TempDir;
 
@@ -169,18 +168,10 @@ fn a_proof_convinces_whoever_has_the_public_key() {
 
 /// The auditor's own program from the documentation.
 fn check_with_python(sample: &Sample, proof: &str, forged: &str, key: &str) {
-    let Some(python) = required(python()) else { return };
-    let program = repository("docs/audit_check.py");
-    let run = |name: &str, content: &str| {
-        let file = sample.file(name, content);
-        let output = Command::new(&python).arg(&program).args([text(&file), key]).output();
-        output.expect("runs")
-    };
-    let output = run("proof.json", proof);
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && shown.contains("the proof holds"), "{output:?}");
-    let output = run("forged.json", forged);
-    assert!(!output.status.success(), "{output:?}");
+    let check = |name: &str, content: &str| auditor::check(&sample.file(name, content), key);
+    let Some(checked) = check("proof.json", proof) else { return };
+    assert!(checked.is_ok_and(|shown| shown.contains("the proof holds")));
+    assert!(check("forged.json", forged).is_some_and(|checked| checked.is_err()));
 }
 
 #[test]

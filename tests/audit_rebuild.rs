@@ -11,8 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use millrace_services::copy_dir;
 use serde_json::Value;
 use support::{
+    auditor,
     config::Settings,
     eventually, graphql,
     payments::{open, pay, submit},
@@ -110,18 +112,6 @@ fn wait_for_audit(server: &Server) {
         let audit = sinks.iter().find(|sink| sink["sink"] == "audit").expect("is there");
         (audit["state"] == "following" && audit["applied_seq"].as_u64() == durable).then_some(())
     });
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("is made");
-    for entry in fs::read_dir(from).expect("lists") {
-        let path = entry.expect("lists").path();
-        let to = to.join(path.file_name().expect("has one"));
-        match path.is_dir() {
-            true => copy_dir(&path, &to),
-            false => drop(fs::copy(&path, &to).expect("is copied")),
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,6 +221,30 @@ async fn a_log_that_contradicts_what_was_signed_does_not_take_its_place() {
     assert!(refused.stderr.contains("and the journal has 22 events"), "{refused:?}");
 }
 
+/// The auditor's own program goes from the old key to the new one by the statement, if that is whole.
+fn check_with_python(proof: &Path, key: &str, new_key: &str) {
+    for key in [key, new_key] {
+        let Some(checked) = auditor::check(proof, key) else { return };
+        assert!(checked.is_ok_and(|shown| shown.contains("the proof holds")), "{key}");
+    }
+    let whole: Value =
+        serde_json::from_slice(&fs::read(proof).expect("is there")).expect("is JSON");
+    let statement = whole["keys"][0].as_str().expect("is text");
+    for (changed, said) in [
+        (None, "the checkpoint was signed with another key"),
+        (Some(statement.replace("\n12\n", "\n13\n")), "signature does not hold"),
+        (Some(statement.replace(key, new_key)), "signed with another key"),
+    ] {
+        assert_ne!(changed.as_deref(), Some(statement), "it is changed");
+        let mut broken = whole.clone();
+        broken["keys"] = changed.into_iter().collect::<Vec<_>>().into();
+        let file = proof.with_file_name("broken.json");
+        fs::write(&file, broken.to_string()).expect("is written");
+        let refused = auditor::check(&file, key).expect("Python is there").expect_err("is broken");
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
 /// An auditor has the first key and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_gets_another_key_that_the_old_one_vouches_for() {
@@ -279,6 +293,7 @@ async fn the_log_gets_another_key_that_the_old_one_vouches_for() {
         let checked = millrace(["audit", "check-proof", text(&proof), "--key", key]);
         assert_eq!(checked.code, Some(0), "{checked:?}");
     }
+    check_with_python(&proof, &key, &new_key);
     fs::remove_file(bank.audit_dir().join("keys/1")).expect("is there");
     let broken = bank.audit(&["verify", "--key", &key]);
     assert_eq!(broken.code, Some(1), "{broken:?}");

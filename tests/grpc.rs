@@ -72,14 +72,15 @@ impl Bank {
     }
 
     async fn create(&self, accounts: Vec<NewAccount>) -> Vec<AccountOutcome> {
-        let request = CreateAccountsRequest { accounts };
+        let request = CreateAccountsRequest { accounts, ..Default::default() };
         let response =
             within("accounts", self.connection.accounts().create_accounts(request)).await;
         response.expect("is taken").into_inner().outcomes
     }
 
     async fn change(&self, id: u128, change: Option<Change>) -> String {
-        let request = UpdateAccountRequest { account_id: id_bytes(id), change };
+        let request =
+            UpdateAccountRequest { account_id: id_bytes(id), change, ..Default::default() };
         let response = within("change", self.connection.accounts().update_account(request)).await;
         account_word(&response.expect("is taken").into_inner().outcome.expect("has an outcome"))
     }

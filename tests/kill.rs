@@ -283,7 +283,7 @@ async fn bear_witness(connection: Connection, round: usize) -> Testimony {
     let accounts = WITNESS_ACCOUNTS.map(|id| account(id, &[])).into();
     let (mut opener, mut client) = (connection.accounts(), connection.payments());
     let mut payment = (round as u128) << 64;
-    let opened = opener.create_accounts(CreateAccountsRequest { accounts });
+    let opened = opener.create_accounts(CreateAccountsRequest { accounts, ..Default::default() });
     if within("accounts", opened).await.is_err() {
         return Testimony { told, unanswered: payment };
     }

@@ -341,7 +341,10 @@ async fn messages_that_can_not_be_taken() {
 async fn too_many_items() {
     let mut door = Door::open().await;
     let payments: Vec<Payment> = (1..=8_193).map(|id| pay(id, PAYER, PAYEE, 1)).collect();
-    let accounts = CreateAccountsRequest { accounts: vec![NewAccount::default(); 8_193] };
+    let accounts = CreateAccountsRequest {
+        accounts: vec![NewAccount::default(); 8_193],
+        ..CreateAccountsRequest::default()
+    };
     let ids = GetAccountsRequest { account_ids: vec![id_bytes(PAYER); 8_193] };
     for (path, message) in [
         (SUBMIT_PAYMENTS, SubmitPaymentsRequest { payments: payments.clone() }.encode_to_vec()),

@@ -130,7 +130,7 @@ async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> 
     for first in (0..count).step_by(ACCOUNTS_PER_REQUEST as usize) {
         let specs = (first..count.min(first + ACCOUNTS_PER_REQUEST)).map(account).collect();
         let (reply, answer) = oneshot::channel();
-        let command = Command::CreateAccounts { specs, reply };
+        let command = Command::CreateAccounts { specs, acts: Vec::new(), reply };
         let replies: Vec<AccountReply> = ask(submitter, command, answer).await?;
         if let Some(refused) = replies.iter().find(|it| it.outcome != AccountOutcome::Created) {
             return Err(format!("account {} was not opened: {:?}", refused.id, refused.outcome));

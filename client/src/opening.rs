@@ -88,7 +88,8 @@ impl Opening<'_> {
         let planned = planned.map(|account| (account.text.clone(), new_account(plan, account)));
         let (names, accounts): (Vec<_>, Vec<_>) = funding.chain(planned).unzip();
         for (names, accounts) in names.chunks(BATCH).zip(accounts.chunks(BATCH)) {
-            let request = CreateAccountsRequest { accounts: accounts.to_vec() };
+            let accounts = accounts.to_vec();
+            let request = CreateAccountsRequest { accounts, ..Default::default() };
             let response = call(connection, self.give_up_after, || {
                 let (mut client, request) = (connection.accounts(), request.clone());
                 async move { client.create_accounts(request).await }
@@ -139,8 +140,11 @@ impl Opening<'_> {
                 SpecialState::Frozen => (Change::Freeze(Freeze {}), "frozen"),
                 SpecialState::Closed => (Change::Close(Close {}), "closed"),
             };
-            let request =
-                UpdateAccountRequest { account_id: id_bytes(account.id), change: Some(change) };
+            let request = UpdateAccountRequest {
+                account_id: id_bytes(account.id),
+                change: Some(change),
+                ..Default::default()
+            };
             let connection = self.connection;
             let response = call(connection, self.give_up_after, || {
                 let (mut client, request) = (connection.accounts(), request.clone());

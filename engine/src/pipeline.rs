@@ -326,8 +326,11 @@ mod tests {
     #[tokio::test]
     async fn a_failed_write_stops_the_engine_before_any_answer() {
         let (engine, events) = engine(2);
-        let created =
-            ask(&engine, None, |reply| Command::CreateAccounts { specs: accounts(), reply });
+        let created = ask(&engine, None, |reply| Command::CreateAccounts {
+            specs: accounts(),
+            acts: Vec::new(),
+            reply,
+        });
         assert!(created.await.expect("answered").is_ok());
         let replies = pay(&engine, 1, None).await.expect("answered").expect("in time");
         assert_eq!(replies[0].outcome.status, Status::Settled);
@@ -356,7 +359,7 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..100 {
             let (reply, answer) = oneshot::channel();
-            let command = Command::CreateAccounts { specs: accounts(), reply };
+            let command = Command::CreateAccounts { specs: accounts(), acts: Vec::new(), reply };
             let room = Instant::now() + Duration::from_secs(1);
             engine.submitter().submit(command, None, room).await.expect("there is room");
             answers.push(answer);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use millrace_ledger::{
-    AccountEvent, AccountOutcome, Contexts, Decision, Gate, HoldExpired, Ledger, Payment,
+    AccountEvent, AccountOutcome, Contexts, Decision, EventSeq, Gate, HoldExpired, Ledger, Payment,
     PaymentFlags, Requested, Timestamp,
 };
 
@@ -240,25 +240,29 @@ impl<G: Gate> Desk<G> {
             Command::Payments { payments, contexts, reply } => {
                 Release::Payments(reply, self.decide(&payments, &contexts))
             }
-            Command::CreateAccounts { specs, reply } => {
+            Command::CreateAccounts { specs, acts, reply } => {
+                if !acts.is_empty() && specs.iter().any(|spec| self.ledger.may_open(spec).is_ok()) {
+                    for act in &acts {
+                        self.record_act(act);
+                    }
+                }
                 let replies = specs.iter().map(|spec| {
                     let (outcome, event) = self.ledger.create_account(spec);
                     record_account(&mut self.batch.frame, spec.id, outcome, event)
                 });
                 Release::Accounts(reply, replies.collect())
             }
-            Command::UpdateAccount { id, change, reply } => {
+            Command::UpdateAccount { id, change, act, reply } => {
+                if let Some(act) = act.filter(|_| self.ledger.would_change(id, change)) {
+                    self.record_act(&act);
+                }
                 let (outcome, event) = self.ledger.update_account(id, change);
                 let outcome = record_account(&mut self.batch.frame, id, outcome, event);
                 Release::Account(reply, outcome)
             }
             Command::Act { act, reply } => {
-                let done = self.gate.act(&act, self.batch.time).map(|()| {
-                    let (events, contexts) = self.batch.frame.begin_event();
-                    record::encode_act(&act, events, contexts);
-                    self.ledger.record_act().seq
-                });
-                Release::Act(reply, done)
+                let done = self.gate.act(&act, self.batch.time);
+                Release::Act(reply, done.map(|()| self.record_act(&act)))
             }
             Command::GetAccounts { ids, reply } => {
                 let found = ids.into_iter().map(|id| self.ledger.account(id));
@@ -273,6 +277,12 @@ impl<G: Gate> Desk<G> {
             }
         };
         self.batch.releases.push(release);
+    }
+
+    fn record_act(&mut self, act: &[u8]) -> EventSeq {
+        let (events, contexts) = self.batch.frame.begin_event();
+        record::encode_act(act, events, contexts);
+        self.ledger.record_act().seq
     }
 
     fn decide(&mut self, payments: &[Payment], contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
@@ -355,7 +365,7 @@ fn empty_batch() -> Batch {
     frame.clear();
     Batch {
         frame,
-        first_seq: millrace_ledger::EventSeq(0),
+        first_seq: EventSeq(0),
         time: Timestamp(0),
         releases: Vec::new(),
         answers: 0,

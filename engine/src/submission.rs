@@ -63,6 +63,9 @@ pub enum Command {
     CreateAccounts {
         /// In order.
         specs: Vec<AccountSpec>,
+        /// Acts that say who asks for it and why, at most 64 KiB each: journaled before the accounts,
+        /// in their batch, if any of them is new. The gate has no part in them.
+        acts: Vec<Bytes>,
         /// One reply per account, in order.
         reply: Reply<Vec<AccountReply>>,
     },
@@ -72,6 +75,8 @@ pub enum Command {
         id: AccountId,
         /// What to change.
         change: AccountChange,
+        /// The act that says who asks for it and why, as with [`Command::CreateAccounts`].
+        act: Option<Bytes>,
         /// What became of it.
         reply: Reply<AccountReply>,
     },
@@ -107,7 +112,9 @@ impl Command {
                 let context_bytes: usize = contexts.iter().map(Bytes::len).sum();
                 payments.len() + context_bytes / 128
             }
-            Self::CreateAccounts { specs, .. } => specs.len(),
+            Self::CreateAccounts { specs, acts, .. } => {
+                specs.len() + acts.iter().map(Bytes::len).sum::<usize>() / 128
+            }
             Self::GetAccounts { ids, .. } => ids.len(),
             Self::Act { act, .. } => act.len() / 128,
             Self::UpdateAccount { .. } | Self::GetPayment { .. } => 1,

@@ -181,7 +181,7 @@ fn a_snapshot_without_space_holds_nobody_up(directory: &Path) {
     };
     // 86 bytes each in a snapshot, which is due after as many bytes of journal.
     let specs = (100..30_100).map(account).collect();
-    ask(&engine, |reply| Command::CreateAccounts { specs, reply });
+    ask(&engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
     let taken = |engine: &Engine| engine.stats().snapshots();
     let started = Instant::now();
     while taken(&engine) == 0 {

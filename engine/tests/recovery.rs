@@ -53,7 +53,7 @@ fn open_accounts(engine: &Engine) {
         ..AccountSpec::default()
     };
     let specs = (1..=3).map(account).collect();
-    ask(engine, |reply| Command::CreateAccounts { specs, reply });
+    ask(engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
 }
 
 fn payment(id: u128) -> Payment {

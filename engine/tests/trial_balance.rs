@@ -32,7 +32,7 @@ fn open_accounts(engine: &Engine) {
         ..AccountSpec::default()
     };
     let specs = (1..=9).map(account).collect();
-    ask(engine, |reply| Command::CreateAccounts { specs, reply });
+    ask(engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
 }
 
 /// Payments, holds, captures that name a wrong account, refunds, refusals, in both currencies.

@@ -1,6 +1,6 @@
-//! `OperatorService`: consumes what operators do to sinks, with who and why, produces one act in the
-//! journal each. Guarantees that what is answered is durable; the sink itself does the rest, and only
-//! if it finds the act.
+//! `OperatorService`: consumes what operators do to sinks and notifications, with who and why, produces
+//! one act in the journal each. Guarantees that what is answered is durable; the sink itself does the
+//! rest, and to what it keeps in quarantine only if it finds the act.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,17 @@ use millrace_ledger::{Event, EventSeq};
 use millrace_protos::v1::{
     self, operator_service_server::OperatorService, record_act_request as wire,
 };
-use millrace_risk::acts::{Act, ActKind, QuarantinedEvent, RebuildAct, RotateKeyAct};
+use millrace_risk::acts::{
+    Act, ActKind, QuarantinedEvent, RebuildAct, ResendAct, RotateKeyAct, SetPreferencesAct,
+};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::{
     admit::{Admission, deadline},
+    convert,
     risk_service::{RiskRefusal, Signature, blocking},
+    status::Refusal,
 };
 
 const SINK_LEN_MAX: usize = 64;
@@ -58,6 +62,16 @@ impl Operators {
                 let done_at_ns = None;
                 ActKind::RotateAuditKey(RotateKeyAct { old_key, new_key, tree_size, done_at_ns })
             }
+            wire::Act::ResendNotification(resend) => ActKind::ResendNotification(ResendAct {
+                notification: resend.notification_id,
+                payment: uuid_or_none("payment_id", &resend.payment_id)?,
+                account: uuid_or_none("account_id", &resend.account_id)?,
+            }),
+            wire::Act::SetPreferences(set) => {
+                let owner = uuid_or_none("owner_id", &set.owner_id)?;
+                let owner = owner.ok_or(RiskRefusal::FieldMissing { field: "owner_id" })?;
+                ActKind::SetPreferences(SetPreferencesAct { owner })
+            }
         };
         let act = Bytes::from(Act { actor, why, act }.to_bytes());
         let command = |reply| Command::Act { act, reply };
@@ -90,6 +104,15 @@ impl Operators {
         let [payment, account] = [payment, account].map(|id| id.map(Uuid::from_u128));
         Ok(QuarantinedEvent { sink, event: seq, payment, account })
     }
+}
+
+/// An id that may be left out.
+fn uuid_or_none(field: &'static str, bytes: &[u8]) -> Result<Option<Uuid>, Refusal> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = convert::id(bytes).ok_or(Refusal::IdMalformed { field })?;
+    Ok(Some(Uuid::from_u128(id)))
 }
 
 fn check_sink(sink: &str) -> Result<(), RiskRefusal> {

@@ -44,6 +44,9 @@ pub struct IngestConfig {
     /// How long requests under way may take to finish when the server stops, in milliseconds.
     /// Default 10000.
     pub drain_max_ms: u64,
+    /// Whether accounts are opened and changed only for callers who say who they are and why.
+    /// Default false: what is not said is not in the audit log.
+    pub account_signature_required: bool,
 }
 
 impl Default for IngestConfig {
@@ -54,6 +57,7 @@ impl Default for IngestConfig {
             connection_requests_max: 512,
             queue_wait_max_ms: 1_000,
             drain_max_ms: 10_000,
+            account_signature_required: false,
         }
     }
 }
@@ -85,8 +89,11 @@ pub async fn serve(
     let message_max = config.message_max_mib << 20;
     let payments = PaymentServiceServer::new(Payments { admission: admission.clone() })
         .max_decoding_message_size(message_max);
-    let accounts = AccountServiceServer::new(Accounts { admission: admission.clone() })
-        .max_decoding_message_size(message_max);
+    let accounts = Accounts {
+        admission: admission.clone(),
+        signature_required: config.account_signature_required,
+    };
+    let accounts = AccountServiceServer::new(accounts).max_decoding_message_size(message_max);
     let operators = Operators::new(admission.clone(), risk.feed.clone());
     let operators = OperatorServiceServer::new(operators).max_decoding_message_size(message_max);
     let risks =

@@ -21,12 +21,16 @@ pub(crate) async fn open(channel: &Channel, count: u32) -> Result<(), tonic::Sta
     let mut accounts = AccountServiceClient::new(channel.clone());
     let mut payments = PaymentServiceClient::new(channel.clone());
     let source = new_account(u32::MAX, &[]);
-    accounts.create_accounts(v1::CreateAccountsRequest { accounts: vec![source] }).await?;
+    accounts
+        .create_accounts(v1::CreateAccountsRequest { accounts: vec![source], ..Default::default() })
+        .await?;
     let no_overdraft = [v1::AccountFlag::DebitsMustNotExceedCredits as i32];
     for first in (0..count).step_by(PER_REQUEST as usize) {
         let numbers = first..count.min(first + PER_REQUEST);
         let new = numbers.clone().map(|number| new_account(number, &no_overdraft)).collect();
-        accounts.create_accounts(v1::CreateAccountsRequest { accounts: new }).await?;
+        accounts
+            .create_accounts(v1::CreateAccountsRequest { accounts: new, ..Default::default() })
+            .await?;
         let funding = numbers.map(|number| Payment {
             payment_id: account_id(number) ^ 1,
             debit_account_id: account_id(u32::MAX),

@@ -13,21 +13,33 @@ use prost::{
 use crate::{Payment, REQUEST_ITEMS_MAX, v1::NewAccount};
 
 macro_rules! bounded_request {
-    ($(#[$doc:meta])* $name:ident { $(#[$field_doc:meta])* $field:ident: $item:ty as $kind:ident }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $(#[$field_doc:meta])* $field:ident: $item:ty as $kind:ident
+        $(, $(#[$text_doc:meta])* $text_tag:literal $text:ident)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
         pub struct $name {
             $(#[$field_doc])*
             pub $field: Vec<$item>,
+            $($(#[$text_doc])* pub $text: String,)*
         }
 
         impl prost::Message for $name {
             fn encode_raw(&self, buf: &mut impl BufMut) {
                 encoding::$kind::encode_repeated(1, &self.$field, buf);
+                $(if !self.$text.is_empty() {
+                    encoding::string::encode($text_tag, &self.$text, buf);
+                })*
             }
 
             fn encoded_len(&self) -> usize {
-                encoding::$kind::encoded_len_repeated(1, &self.$field)
+                let texts = 0;
+                $(let texts = texts + match self.$text.is_empty() {
+                    true => 0,
+                    false => encoding::string::encoded_len($text_tag, &self.$text),
+                };)*
+                encoding::$kind::encoded_len_repeated(1, &self.$field) + texts
             }
 
             fn merge_field(
@@ -40,11 +52,15 @@ macro_rules! bounded_request {
                 if tag == 1 && self.$field.len() <= REQUEST_ITEMS_MAX {
                     return encoding::$kind::merge_repeated(wire_type, &mut self.$field, buf, ctx);
                 }
-                encoding::skip_field(wire_type, tag, buf, ctx)
+                match tag {
+                    $($text_tag => encoding::string::merge(wire_type, &mut self.$text, buf, ctx),)*
+                    _ => encoding::skip_field(wire_type, tag, buf, ctx),
+                }
             }
 
             fn clear(&mut self) {
                 self.$field.clear();
+                $(self.$text.clear();)*
             }
         }
     };
@@ -68,7 +84,11 @@ bounded_request!(
     /// Accounts to open.
     CreateAccountsRequest {
         /// At most [`REQUEST_ITEMS_MAX`], or one more if there were too many.
-        accounts: NewAccount as message
+        accounts: NewAccount as message,
+        /// Who asks; empty where nobody says.
+        2 actor,
+        /// Why.
+        3 why
     }
 );
 bounded_request!(
@@ -105,5 +125,13 @@ mod tests {
         let ids =
             GetAccountsRequest { account_ids: vec![Bytes::from_static(b"one"), Bytes::new()] };
         assert_eq!(GetAccountsRequest::decode(&ids.encode_to_vec()[..]).expect("reads"), ids);
+        for (actor, why) in [("ann", "a new shop"), ("ann", ""), ("", "")] {
+            let accounts = vec![NewAccount { code: 7, ..NewAccount::default() }];
+            let (actor, why) = (actor.to_owned(), why.to_owned());
+            let opening = CreateAccountsRequest { accounts, actor, why };
+            let bytes = opening.encode_to_vec();
+            assert_eq!(CreateAccountsRequest::decode(&bytes[..]).expect("reads"), opening);
+            assert_eq!(bytes.len(), opening.encoded_len());
+        }
     }
 }

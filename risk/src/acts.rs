@@ -1,5 +1,5 @@
-//! Acts: what analysts do to the policy and to reviews, and operators to sinks, as the journal
-//! records it.
+//! Acts: what analysts do to the policy and to reviews, operators to sinks and notifications, and
+//! whoever keeps the accounts to those, as the journal records it.
 //!
 //! JSON, because people read it in the journal and the audit log: at most [`ACT_LEN_MAX`] bytes. An
 //! act names what it needs in full, so that a replay needs no other source.
@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 /// Longest act, in bytes.
 pub const ACT_LEN_MAX: usize = 64 << 10;
+
+/// Most accounts that one act names: with the longest actor and reason they are below [`ACT_LEN_MAX`].
+pub const ACT_ACCOUNTS_MAX: usize = 1_000;
 
 /// An act, with who did it and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +71,71 @@ pub enum ActKind {
     RebuildSink(RebuildAct),
     /// An operator gave the audit log another key. Both keys say so, in the log's own files.
     RotateAuditKey(RotateKeyAct),
+    /// Somebody asked for accounts to be opened. Those that were new are in the events behind it.
+    OpenAccounts(OpenAccountsAct),
+    /// Somebody changed an account: the event behind it has the change.
+    ChangeAccount(ChangeAccountAct),
+    /// An operator has a notification sent once more.
+    ResendNotification(ResendAct),
+    /// Somebody set, in an owner's place, what the owner is told.
+    SetPreferences(SetPreferencesAct),
+}
+
+/// Accounts that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAccountsAct {
+    /// At most [`ACT_ACCOUNTS_MAX`]; a larger request leaves several acts.
+    pub accounts: Vec<Uuid>,
+}
+
+/// A change of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAccountAct {
+    /// The account.
+    pub account: Uuid,
+    /// What was changed.
+    pub change: AccountChangeKind,
+    /// The new credit limit in minor units, as decimal text, where that was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_limit_minor: Option<String>,
+}
+
+/// What can be changed of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountChangeKind {
+    /// Nothing moves but what releases holds and refunds.
+    Freeze,
+    /// Open again.
+    Reopen,
+    /// Nothing moves.
+    Close,
+    /// Another overdraft.
+    SetCreditLimit,
+}
+
+/// A notification that is sent once more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResendAct {
+    /// Its number.
+    pub notification: u64,
+    /// The payment that it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<Uuid>,
+    /// The account that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Uuid>,
+}
+
+/// Preferences that somebody set for an owner. What they are is the owner's own business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetPreferencesAct {
+    /// The owner.
+    pub owner: Uuid,
 }
 
 /// An event in the quarantine of a sink.
@@ -247,9 +315,29 @@ mod tests {
         assert!(!String::from_utf8_lossy(&read.to_bytes()).contains("known_at"));
     }
 
-    /// What operators do to sinks, as journals and audit logs have it.
+    fn changed(change: AccountChangeKind, credit_limit_minor: Option<&str>) -> ActKind {
+        let credit_limit_minor = credit_limit_minor.map(str::to_owned);
+        let account = Uuid::from_u128(1);
+        ActKind::ChangeAccount(ChangeAccountAct { account, change, credit_limit_minor })
+    }
+
+    fn said_of(change: &str) -> String {
+        let account = r#""account":"00000000-0000-0000-0000-000000000001""#;
+        format!(r#"{{"change_account":{{{account},"change":{change}}}}}"#)
+    }
+
     #[test]
-    fn acts_on_sinks_are_written_so() {
+    fn an_act_of_as_many_accounts_as_may_be_is_not_too_long() {
+        let accounts = vec![Uuid::from_u128(1); ACT_ACCOUNTS_MAX];
+        // Each character takes two bytes in JSON.
+        let (actor, why) = ("\"".repeat(200), "\\".repeat(1_000));
+        let act = Act { actor, why, act: ActKind::OpenAccounts(OpenAccountsAct { accounts }) };
+        assert!(act.to_bytes().len() <= ACT_LEN_MAX);
+    }
+
+    /// What operators do to sinks, accounts and notifications, as journals and audit logs have it.
+    #[test]
+    fn acts_of_operators_are_written_so() {
         let event = QuarantinedEvent {
             sink: "notify".to_owned(),
             event: 39,
@@ -269,6 +357,31 @@ mod tests {
                 ActKind::RebuildSink(whole),
                 r#"{"rebuild_sink":{"sink":"audit","accept_other_root":true,"done_at_ns":7}}"#
                     .to_owned(),
+            ),
+            (
+                ActKind::OpenAccounts(OpenAccountsAct { accounts: vec![Uuid::from_u128(1)] }),
+                r#"{"open_accounts":{"accounts":["00000000-0000-0000-0000-000000000001"]}}"#
+                    .to_owned(),
+            ),
+            (changed(AccountChangeKind::Freeze, None), said_of(r#""freeze""#)),
+            (changed(AccountChangeKind::Reopen, None), said_of(r#""reopen""#)),
+            (changed(AccountChangeKind::Close, None), said_of(r#""close""#)),
+            (
+                changed(AccountChangeKind::SetCreditLimit, Some("500")),
+                said_of(r#""set_credit_limit","credit_limit_minor":"500""#),
+            ),
+            (
+                ActKind::ResendNotification(ResendAct {
+                    notification: 7,
+                    payment: None,
+                    account: Some(Uuid::from_u128(1)),
+                }),
+                r#"{"resend_notification":{"notification":7,"account":"00000000-0000-0000-0000-000000000001"}}"#
+                    .to_owned(),
+            ),
+            (
+                ActKind::SetPreferences(SetPreferencesAct { owner: Uuid::from_u128(1) }),
+                r#"{"set_preferences":{"owner":"00000000-0000-0000-0000-000000000001"}}"#.to_owned(),
             ),
             (
                 ActKind::RotateAuditKey(RotateKeyAct {

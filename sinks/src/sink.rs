@@ -8,6 +8,9 @@ use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::audit::AuditError;
 
+/// Most events that one apply gets of a sink that does not say otherwise.
+const APPLY_EVENTS: usize = 32_768;
+
 /// A consumer of the feed.
 pub trait Sink: Send {
     /// What it is called in logs and errors.
@@ -19,13 +22,18 @@ pub trait Sink: Send {
     /// Processes the batches and makes effect and cursor durable together. Events below
     /// [`Sink::next_seq`] are skipped.
     ///
-    /// After an error that is transient the same batches may be applied again; nothing of the
-    /// failed attempt stays.
+    /// After an error that is transient the same batches may be applied again; what of the failed
+    /// attempt stays is whole, and below [`Sink::next_seq`].
     ///
     /// # Errors
     /// [`SinkError::Gap`] when events are missing; [`SinkError::Poison`] when one event is at fault
     /// and the others are not; what the file or store at fault says otherwise.
     fn apply(&mut self, batches: &[FeedBatch]) -> Result<(), SinkError>;
+
+    /// Most events that one apply should get, give or take a frame, where there is a backlog.
+    fn apply_events_max(&self) -> usize {
+        APPLY_EVENTS
+    }
 
     /// Moves the cursor past an event that is quarantined, durably and without its effect. It is
     /// called with the event that is due ([`Sink::next_seq`]), and only after the event's entry in

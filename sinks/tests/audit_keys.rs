@@ -3,12 +3,10 @@
 
 mod common;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use common::bank;
+use millrace_services::copy_dir;
 use millrace_sinks::{
     AuditConfig, AuditSink, Sink as _,
     audit::{AuditReader, Checkpoint, KeyRotation, PublicKey, VerifyOptions, verify},
@@ -65,18 +63,6 @@ impl Log {
         let kept = kept.iter().map(|it| ("kept".to_owned(), it.clone())).collect();
         let options = VerifyOptions { key: key.cloned(), kept, ..VerifyOptions::default() };
         verify(&self.dir(), &options).map_or_else(|error| error.to_string(), |_| String::new())
-    }
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("is made");
-    for entry in fs::read_dir(from).expect("lists") {
-        let path = entry.expect("lists").path();
-        let to = to.join(path.file_name().expect("has one"));
-        match path.is_dir() {
-            true => copy_dir(&path, &to),
-            false => drop(fs::copy(&path, &to).expect("is copied")),
-        }
     }
 }
 

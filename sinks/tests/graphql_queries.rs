@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use millrace_ledger::{PaymentId, RiskDecision};
 use millrace_sinks::{
     GraphqlConfig, ReviewsConfig, ReviewsSink, Sink as _,
-    graphql::{ActError, Acts, ReadModel, schema_definition},
+    graphql::{ActError, Acts, NotificationAct, ReadModel, schema_definition},
 };
 use serde_json::{Value, json};
 use server::{ACCOUNT_1, Server};
@@ -192,6 +192,15 @@ impl Acts for Engine {
         let known = id == payment(50);
         self.0.lock().expect("no panics").push(format!("{id} {accept} {actor} {why}"));
         Box::pin(async move { if known { Ok(()) } else { Err(ActError::Unknown(id)) } })
+    }
+
+    fn record(
+        &self,
+        _: NotificationAct,
+        _: String,
+        _: String,
+    ) -> BoxFuture<'_, Result<(), ActError>> {
+        unreachable!("nothing is done to notifications here")
     }
 }
 

@@ -5,11 +5,22 @@ mod common;
 #[path = "common/server.rs"]
 mod server;
 
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
 use common::bank;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, future::BoxFuture};
+use millrace_ledger::PaymentId;
 use millrace_sinks::{
     AuditConfig, AuditSink, GraphqlConfig, NotifyConfig, NotifyService, Sink as _,
-    audit::AuditReader, graphql::Services,
+    audit::AuditReader,
+    graphql::{ActError, Acts, NotificationAct, Services},
+    notify::{Channel, EventKind, FileConfig, InboxQuery, RuleConfig, StateKind},
 };
 use serde_json::{Value, json};
 use server::Server;
@@ -57,8 +68,6 @@ async fn owners_see_what_they_were_told_and_mark_it() {
     assert!(read.is_string());
     assert_eq!(server.answer(&mark).await["markNotificationRead"]["read"], read, "the first time");
     assert_ne!(server.answer(unread).await["notifications"]["nodes"][0]["id"], id);
-    let resend = format!("mutation {{ resendNotification(id: \"{id}\") {{ id state }} }}");
-    assert_eq!(server.answer(&resend).await["resendNotification"]["id"], id);
     let missing = "mutation { markNotificationRead(id: \"9999\") { id } }";
     assert_eq!(server.error(missing).await.0, "NOT_FOUND");
     let of_payment = format!(
@@ -104,6 +113,115 @@ async fn owners_say_what_they_want() {
         assert_eq!(code, "ARGUMENT_MALFORMED", "{wrong}");
         assert!(message.contains(said), "{message}");
     }
+}
+
+/// Journals what it is told to, or can't; and remembers it.
+#[derive(Default)]
+struct Journal {
+    acts: Mutex<Vec<String>>,
+    is_away: AtomicBool,
+}
+
+impl Acts for Journal {
+    fn resolve_review(
+        &self,
+        _: PaymentId,
+        _: bool,
+        _: String,
+        _: String,
+    ) -> BoxFuture<'_, Result<(), ActError>> {
+        unreachable!("there is no review here")
+    }
+
+    fn record(
+        &self,
+        act: NotificationAct,
+        actor: String,
+        why: String,
+    ) -> BoxFuture<'_, Result<(), ActError>> {
+        let away = || Err(ActError::Unavailable("the engine is away".to_owned()));
+        let done = if self.is_away.load(Ordering::Acquire) { away() } else { Ok(()) };
+        if done.is_ok() {
+            self.acts.lock().expect("no panics").push(format!("{actor}: {why}: {act:?}"));
+        }
+        Box::pin(async move { done })
+    }
+}
+
+/// What is done to the notifications of others is journaled first, or not done.
+#[tokio::test]
+async fn who_resends_or_sets_preferences_for_others_is_journaled_first() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let channels = vec![Channel::InApp, Channel::File];
+    let rule = RuleConfig { channels, ..RuleConfig::any(EventKind::Settled) };
+    let file = FileConfig { enabled: true, ..FileConfig::default() };
+    let settings = NotifyConfig { rules: vec![rule], file, ..NotifyConfig::default() };
+    let service = NotifyService::open(dir.path(), &settings).expect("opens");
+    let mut sink = service.sink;
+    sink.apply(&bank().batches(4)).expect("applies");
+    let inbox = service.inbox.expect("is kept");
+    let of_state = |state| InboxQuery { state: Some(state), ..InboxQuery::default() };
+    let waiting = inbox.list(of_state(StateKind::Pending), None, 1).expect("lists").remove(0);
+    let dispatcher = service.dispatcher.expect("delivers").start().expect("starts");
+    let given_up = Instant::now() + Duration::from_secs(30);
+    // Written, or not, because it happened too long ago: either is an end.
+    let written = loop {
+        let written = inbox.get(waiting.id).expect("reads").expect("is there");
+        if !written.state.is_open() {
+            break written;
+        }
+        assert!(Instant::now() < given_up, "{written:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    // Whatever is to be sent from here on waits.
+    dispatcher.stop();
+    tokio::task::spawn_blocking(move || dispatcher.join()).await.expect("ends");
+    let journal = Arc::new(Journal::default());
+    let acts: Arc<dyn Acts> = Arc::clone(&journal) as _;
+    let complete = |services: &mut Services| {
+        (services.inbox, services.acts) = (Some(inbox.clone()), Some(acts));
+    };
+    let server = Server::start_with(&bank(), &GraphqlConfig::default(), complete).await;
+    let journaled = || journal.acts.lock().expect("no panics").clone();
+
+    let signed = "actor: \"ann\", why: \"the owner called\"";
+    let set = |more: &str| {
+        format!(
+            "mutation {{ setNotificationPreferences(ownerId: \"{OWNER_1}\", \
+               preferences: {{ locale: \"cs\" }}{more}) {{ locale }} }}"
+        )
+    };
+    server.answer(&set("")).await;
+    assert_eq!(journaled(), [""; 0], "owners set their own");
+    server.answer(&set(&format!(", {signed}"))).await;
+    let expected = "ann: the owner called: SetPreferences { owner: 2748 }";
+    assert_eq!(journaled(), [expected]);
+    let half = server.error(&set(", actor: \"ann\"")).await;
+    assert_eq!(half.0, "ARGUMENT_MALFORMED");
+    assert!(half.1.contains("why is"), "{half:?}");
+
+    let resend = |id: u64| {
+        format!("mutation {{ resendNotification(id: \"{id}\", {signed}) {{ id state }} }}")
+    };
+    let state = || inbox.get(written.id).expect("reads").expect("is there").state.kind();
+    journal.is_away.store(true, Ordering::Release);
+    assert_eq!(server.error(&resend(written.id)).await.0, "UNAVAILABLE");
+    assert_eq!((journaled().len(), state()), (1, written.state.kind()), "no act, no deed");
+    journal.is_away.store(false, Ordering::Release);
+    let told = server.answer(&resend(written.id)).await["resendNotification"].clone();
+    assert_eq!(told, json!({ "id": written.id.to_string(), "state": "PENDING" }));
+    let act = journaled().pop().expect("is journaled");
+    let expected = format!("ann: the owner called: Resend {{ notification: {}", written.id);
+    assert!(act.starts_with(&expected), "{act}");
+    // It waits now; and what is in the inbox is there.
+    let in_app = inbox.list(InboxQuery::default(), None, 100).expect("lists").into_iter();
+    let in_app = in_app.filter(|told| told.channel == Channel::InApp).map(|told| told.id).next();
+    for of_nothing in [written.id, in_app.expect("there is one")] {
+        let told = server.answer(&resend(of_nothing)).await["resendNotification"].clone();
+        assert_eq!(told["id"], of_nothing.to_string());
+    }
+    assert_eq!(journaled().len(), 2, "nothing is sent again, so there is no act");
+    assert_eq!(server.error(&resend(9_999)).await.0, "NOT_FOUND");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     money::{halves, id_bytes, id_text, joined, parse_amount, parse_currency, text},
+    risk::server::MaybeSignedArgs,
     say,
 };
 use crate::Failure;
@@ -20,6 +21,8 @@ pub(crate) struct Args {
     /// URL of the gRPC server
     #[arg(long, default_value = "http://127.0.0.1:7400", global = true)]
     target: String,
+    #[command(flatten)]
+    signature: MaybeSignedArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -44,6 +47,9 @@ Examples:
     /// Open a frozen or closed account again
     Reopen { id: Uuid },
     /// Close an account that holds nothing
+    #[command(after_help = "\
+Example:
+  millrace account close 0190b5a4-6a00-7c3e-8f00-000000000001 --actor ann --why 'the owner left'")]
     Close { id: Uuid },
     /// Allow an overdraft up to an amount
     #[command(after_help = "\
@@ -85,9 +91,10 @@ struct CreateArgs {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let connection = Connection::open(&args.target).await?;
-    let change = |id: Uuid, change| update(&connection, id, change);
+    let signature = args.signature.signature()?;
+    let change = |id: Uuid, change| update(&connection, id, change, signature.clone());
     match args.command {
-        Command::Create(args) => create(&connection, args).await,
+        Command::Create(args) => create(&connection, args, signature).await,
         Command::Get { ids } => get(&connection, ids).await,
         Command::Freeze { id } => {
             change(id, Change::Freeze(v1::update_account_request::Freeze {})).await
@@ -110,7 +117,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn create(connection: &Connection, args: CreateArgs) -> Result<ExitCode, Failure> {
+async fn create(
+    connection: &Connection,
+    args: CreateArgs,
+    (actor, why): (String, String),
+) -> Result<ExitCode, Failure> {
     let (credit_limit_minor, credit_limit_minor_high) =
         halves(parse_amount(args.currency, &args.credit_limit)?);
     let flags = [
@@ -127,7 +138,7 @@ async fn create(connection: &Connection, args: CreateArgs) -> Result<ExitCode, F
         credit_limit_minor_high,
         ..v1::NewAccount::default()
     };
-    let request = v1::CreateAccountsRequest { accounts: vec![account] };
+    let request = v1::CreateAccountsRequest { accounts: vec![account], actor, why };
     let response = connection.accounts().create_accounts(request).await;
     let response = response.map_err(|status| connection.explain(&status))?;
     let outcome = response.into_inner().outcomes.pop();
@@ -150,9 +161,14 @@ async fn get(connection: &Connection, ids: Vec<Uuid>) -> Result<ExitCode, Failur
     })
 }
 
-async fn update(connection: &Connection, id: Uuid, change: Change) -> Result<ExitCode, Failure> {
-    let request =
-        v1::UpdateAccountRequest { account_id: id_bytes(id).into(), change: Some(change) };
+async fn update(
+    connection: &Connection,
+    id: Uuid,
+    change: Change,
+    (actor, why): (String, String),
+) -> Result<ExitCode, Failure> {
+    let (account_id, change) = (id_bytes(id).into(), Some(change));
+    let request = v1::UpdateAccountRequest { account_id, change, actor, why };
     let response = connection.accounts().update_account(request).await;
     let response = response.map_err(|status| connection.explain(&status))?;
     Ok(show_outcome(&response.into_inner().outcome.ok_or("the server gave no outcome")?))

@@ -98,6 +98,9 @@ pub(crate) fn search(args: &Search) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Accounts that one line names; those of an act may be a thousand.
+const ACCOUNTS_SHOWN: usize = 4;
+
 /// One line for people.
 fn row(entry: &AuditEntry) -> String {
     let fields: Value = serde_json::from_str(&entry.line).unwrap_or_default();
@@ -115,12 +118,19 @@ fn row(entry: &AuditEntry) -> String {
         words.push(name.to_uppercase());
         words.push(act["sink"].as_str().map(|sink| format!("sink {sink}")).unwrap_or_default());
         words.push(act["event"].as_u64().map(|seq| format!("event {seq}")).unwrap_or_default());
+        words.extend(
+            ["change", "credit_limit_minor"]
+                .map(|name| act[name].as_str().unwrap_or_default().to_owned()),
+        );
     }
     if let Some(minor) = fields["amount_minor"].as_str() {
         words.push(format!("{minor} {}", text("currency")).trim_end().to_owned());
     }
     words.extend(entry.payment.map(|id| format!("payment {id}")));
-    words.extend(entry.accounts.iter().map(|id| format!("account {id}")));
+    words.extend(entry.accounts.iter().take(ACCOUNTS_SHOWN).map(|id| format!("account {id}")));
+    if let more @ 1.. = entry.accounts.len().saturating_sub(ACCOUNTS_SHOWN) {
+        words.push(format!("and {more} accounts more"));
+    }
     words.extend(entry.actor.iter().map(|actor| format!("by {actor}")));
     words.extend(entry.why.iter().map(|why| format!("because {why:?}")));
     words.retain(|word| !word.is_empty());

@@ -1,7 +1,12 @@
 //! `millrace backup`: copies a journal to another directory, beside a running millrace or without
 //! one.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use millrace_engine::backup::{BackupOptions, BackupReport, Progress, backup};
@@ -63,12 +68,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
              restored: upload it again, then back up again"
         );
     }
+    warn_of_pending_acts(&args.data_dir);
     let seconds = started.elapsed().as_secs_f64();
     match args.json {
         true => print_json(&report, seconds),
         false => print_table(&report, seconds),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Acts that are not journaled yet are about what a backup does not have; whoever backs up for the last
+/// time wants to know.
+fn warn_of_pending_acts(data_dir: &Path) {
+    let acts = fs::read_dir(data_dir.join("pending-acts")).map_or(0, Iterator::count);
+    if acts > 0 {
+        eprintln!(
+            "warning: {acts} acts of a stopped millrace are not in the backup: start millrace, which \
+             journals them first, then back up again"
+        );
+    }
 }
 
 fn print_json(report: &BackupReport, seconds: f64) {

@@ -53,10 +53,17 @@ impl Row {
             ActKind::SetPolicy { .. }
             | ActKind::Upload { .. }
             | ActKind::RebuildSink(_)
-            | ActKind::RotateAuditKey(_) => None,
+            | ActKind::RotateAuditKey(_)
+            | ActKind::OpenAccounts(_)
+            | ActKind::ChangeAccount(_)
+            | ActKind::SetPreferences(_) => None,
+            ActKind::ResendNotification(resend) => resend.payment,
         };
         if let Some(payment) = payment {
             self.put_id("payment_id", payment.as_u128());
+        }
+        if let ActKind::ChangeAccount(change) = &act.act {
+            self.put_id("account_id", change.account.as_u128());
         }
         let (kind, details) = kind_and_details(&act.act);
         self.put("act_kind", kind);
@@ -84,7 +91,10 @@ mod tests {
         Timestamp, Verdict,
     };
     use millrace_risk::{
-        acts::{LabelAct, QuarantinedEvent, RebuildAct, RotateKeyAct, UploadKind},
+        acts::{
+            AccountChangeKind, ChangeAccountAct, LabelAct, OpenAccountsAct, QuarantinedEvent,
+            RebuildAct, ResendAct, RotateKeyAct, SetPreferencesAct, UploadKind,
+        },
         evidence::Reason,
     };
     use uuid::Uuid;
@@ -187,6 +197,17 @@ mod tests {
             tree_size: 7,
             done_at_ns: None,
         };
+        let account = Uuid::from_u128(2);
+        let ids_text = account.to_string();
+        let ids = serde_json::json!([ids_text]);
+        let open = OpenAccountsAct { accounts: vec![account] };
+        let close = ChangeAccountAct {
+            account,
+            change: AccountChangeKind::Close,
+            credit_limit_minor: None,
+        };
+        let resend = ResendAct { notification: 5, payment: Some(payment), account: Some(account) };
+        let set = SetPreferencesAct { owner: account };
         let upload = ActKind::Upload {
             kind: UploadKind::Model,
             artefact: "ab".to_owned(),
@@ -221,6 +242,16 @@ mod tests {
             (ActKind::DropEvent(event), "DROP_EVENT", true, "sink", "notify".into()),
             (ActKind::RebuildSink(rebuild), "REBUILD_SINK", false, "sink", "audit".into()),
             (ActKind::RotateAuditKey(rotate), "ROTATE_AUDIT_KEY", false, "tree_size", 7.into()),
+            (ActKind::ChangeAccount(close), "CHANGE_ACCOUNT", false, "change", "close".into()),
+            (ActKind::OpenAccounts(open), "OPEN_ACCOUNTS", false, "accounts", ids),
+            (
+                ActKind::ResendNotification(resend),
+                "RESEND_NOTIFICATION",
+                true,
+                "notification",
+                5.into(),
+            ),
+            (ActKind::SetPreferences(set), "SET_PREFERENCES", false, "owner", ids_text.into()),
         ] {
             let act = Act { actor: "ann".to_owned(), why: "it \"had\" to be".to_owned(), act };
             let event = Event::Act(ActEvent { seq: EventSeq(3) });

@@ -4,6 +4,7 @@
 
 #![allow(dead_code)] // every test file uses a part of it
 
+pub(crate) mod auditor;
 pub(crate) mod config;
 pub(crate) mod data_dir;
 pub(crate) mod dice;

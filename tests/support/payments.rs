@@ -44,7 +44,7 @@ pub(crate) fn account(id: u128, flags: &[AccountFlag]) -> NewAccount {
 /// Opens accounts that no limit binds.
 pub(crate) async fn open(connection: &Connection, ids: impl IntoIterator<Item = u128>) {
     let accounts = ids.into_iter().map(|id| account(id, &[])).collect();
-    let request = CreateAccountsRequest { accounts };
+    let request = CreateAccountsRequest { accounts, ..Default::default() };
     let response = within("accounts", connection.accounts().create_accounts(request)).await;
     for outcome in response.expect("is taken").into_inner().outcomes {
         assert_eq!(outcome.status(), AccountStatus::Created);

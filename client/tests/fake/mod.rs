@@ -284,7 +284,7 @@ impl AccountService for Shared {
         &self,
         request: Request<UpdateAccountRequest>,
     ) -> Result<Response<UpdateAccountResponse>, Status> {
-        let UpdateAccountRequest { account_id, change } = request.into_inner();
+        let UpdateAccountRequest { account_id, change, .. } = request.into_inner();
         let change = change.ok_or_else(|| Status::invalid_argument("no change"))?;
         let status = match self.lock().changes.insert(account_id.to_vec(), change) {
             Some(before) if before == change => AccountStatus::Unchanged,

@@ -11,17 +11,8 @@ impl Ledger {
     /// Opens an account. Opening it again with the same content changes nothing; its credit limit
     /// may have been changed since and is not compared.
     pub fn create_account(&mut self, spec: &AccountSpec) -> (AccountOutcome, Option<AccountEvent>) {
-        if let Some(reason) = id_reason(spec) {
-            return (AccountOutcome::Rejected(reason), None);
-        }
-        if let Some(slot) = self.account_slot(spec.id) {
-            return match difference(spec, &self.books.accounts.account(slot).spec) {
-                Some(reason) => (AccountOutcome::Rejected(reason), None),
-                None => (AccountOutcome::Unchanged, None),
-            };
-        }
-        if let Some(reason) = spec.defect.into_iter().chain(static_reason(spec)).min() {
-            return (AccountOutcome::Rejected(reason), None);
+        if let Err(outcome) = self.may_open(spec) {
+            return (outcome, None);
         }
         let slot = self.open_account(spec);
         let account = self.books.accounts.account(slot);
@@ -29,7 +20,26 @@ impl Ledger {
         (AccountOutcome::Created, Some(event))
     }
 
-    /// Gives an analyst's act, which the gate has carried out, its place in the sequence.
+    /// Whether the account would be opened now; if not, what would come of it.
+    ///
+    /// # Errors
+    /// The outcome that opens nothing.
+    pub fn may_open(&self, spec: &AccountSpec) -> Result<(), AccountOutcome> {
+        if let Some(reason) = id_reason(spec) {
+            return Err(AccountOutcome::Rejected(reason));
+        }
+        if let Some(slot) = self.account_slot(spec.id) {
+            return Err(match difference(spec, &self.books.accounts.account(slot).spec) {
+                Some(reason) => AccountOutcome::Rejected(reason),
+                None => AccountOutcome::Unchanged,
+            });
+        }
+        let reason = spec.defect.into_iter().chain(static_reason(spec)).min();
+        reason.map_or(Ok(()), |reason| Err(AccountOutcome::Rejected(reason)))
+    }
+
+    /// Gives an act its place in the sequence: one that the gate has carried out, or one that says
+    /// who asked for what comes behind it.
     pub fn record_act(&mut self) -> ActEvent {
         ActEvent { seq: self.books.take_seq() }
     }
@@ -40,19 +50,36 @@ impl Ledger {
         id: AccountId,
         change: AccountChange,
     ) -> (AccountOutcome, Option<AccountEvent>) {
-        let Some(slot) = self.account_slot(id) else {
-            return (AccountOutcome::Rejected(AccountRejectReason::AccountUnknown), None);
-        };
-        let account = self.books.accounts.account(slot);
-        match changed(&account, change) {
-            Err(reason) => (AccountOutcome::Rejected(reason), None),
-            Ok(after) if after == account => (AccountOutcome::Unchanged, None),
-            Ok(after) => {
+        match self.may_change(id, change) {
+            Err(outcome) => (outcome, None),
+            Ok((slot, after)) => {
                 self.books.accounts.set_account(slot, &after);
                 let seq = self.books.take_seq();
                 let event = AccountEvent { seq, change: Some(change), account: after };
                 (AccountOutcome::Updated, Some(event))
             }
+        }
+    }
+
+    /// Whether the change would change anything now.
+    #[must_use]
+    pub fn would_change(&self, id: AccountId, change: AccountChange) -> bool {
+        self.may_change(id, change).is_ok()
+    }
+
+    /// The account's slot, and the account after the change; if there is none, what comes of it.
+    fn may_change(
+        &self,
+        id: AccountId,
+        change: AccountChange,
+    ) -> Result<(u32, Account), AccountOutcome> {
+        let unknown = AccountOutcome::Rejected(AccountRejectReason::AccountUnknown);
+        let slot = self.account_slot(id).ok_or(unknown)?;
+        let account = self.books.accounts.account(slot);
+        match changed(&account, change) {
+            Err(reason) => Err(AccountOutcome::Rejected(reason)),
+            Ok(after) if after == account => Err(AccountOutcome::Unchanged),
+            Ok(after) => Ok((slot, after)),
         }
     }
 

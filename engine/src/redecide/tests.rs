@@ -176,7 +176,7 @@ fn pay(engine: &Engine, payments: Vec<Payment>) {
 }
 
 fn change(engine: &Engine, id: u128, change: AccountChange) {
-    ask(engine, |reply| Command::UpdateAccount { id: AccountId(id), change, reply });
+    ask(engine, |reply| Command::UpdateAccount { id: AccountId(id), change, act: None, reply });
 }
 
 fn started(gate: &EveryThird) -> (TempDir, Engine) {
@@ -187,7 +187,7 @@ fn started(gate: &EveryThird) -> (TempDir, Engine) {
         ..EngineConfig::new(directory.path())
     };
     let (engine, _) = Engine::start(&config, gate).expect("starts");
-    ask(&engine, |reply| Command::CreateAccounts { specs: specs(), reply });
+    ask(&engine, |reply| Command::CreateAccounts { specs: specs(), acts: Vec::new(), reply });
     (directory, engine)
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn open_accounts(engine: &Engine) {
         ..AccountSpec::default()
     };
     let specs = (1..=3).map(account).collect();
-    ask(engine, |reply| Command::CreateAccounts { specs, reply });
+    ask(engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
 }
 
 /// Pays, with a context that tells the payment.

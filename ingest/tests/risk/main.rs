@@ -92,7 +92,8 @@ async fn bank(visible: u64) -> Bank {
         code: 1,
         ..v1::NewAccount::default()
     };
-    let request = v1::CreateAccountsRequest { accounts: vec![account(1), account(2)] };
+    let accounts = vec![account(1), account(2)];
+    let request = v1::CreateAccountsRequest { accounts, ..Default::default() };
     AccountServiceClient::new(bank.channel().await).create_accounts(request).await.unwrap();
     bank
 }

@@ -267,7 +267,11 @@ impl Gate for Policy {
             | ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
             | ActKind::RebuildSink(_)
-            | ActKind::RotateAuditKey(_) => {}
+            | ActKind::RotateAuditKey(_)
+            | ActKind::OpenAccounts(_)
+            | ActKind::ChangeAccount(_)
+            | ActKind::ResendNotification(_)
+            | ActKind::SetPreferences(_) => {}
         }
         self.carry_out(&read, at);
         Ok(())
@@ -382,7 +386,11 @@ impl Policy {
             | ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
             | ActKind::RebuildSink(_)
-            | ActKind::RotateAuditKey(_) => {}
+            | ActKind::RotateAuditKey(_)
+            | ActKind::OpenAccounts(_)
+            | ActKind::ChangeAccount(_)
+            | ActKind::ResendNotification(_)
+            | ActKind::SetPreferences(_) => {}
         }
     }
 }

@@ -35,6 +35,12 @@ pub struct PostgresConfig {
     pub page_looks: u64,
     /// How long the server may work on one step of the sink, in milliseconds. Default: 120,000.
     pub apply_timeout_ms: u64,
+    /// Connections that the sink writes by where there is a backlog: with 2, the payments of one
+    /// transaction are copied while the one before is merged. Default: 2.
+    pub write_connections: u32,
+    /// Events of one transaction, where there is a backlog. Four times as many are in memory at a time.
+    /// Default: 32,768.
+    pub transaction_events: usize,
     /// How long a connection may take to be made, in milliseconds. Default: 5,000.
     pub connect_timeout_ms: u64,
     /// After so many days, a month of payments is dropped as a whole. 0: nothing is ever dropped.
@@ -56,6 +62,8 @@ impl Default for PostgresConfig {
             statement_timeout_ms: 5_000,
             page_looks: 100_000,
             apply_timeout_ms: 120_000,
+            write_connections: 2,
+            transaction_events: 32_768,
             connect_timeout_ms: 5_000,
             retention_days: 0,
         }

@@ -22,6 +22,7 @@ mod payment_row;
 mod project;
 mod rebuild;
 mod schema;
+mod session;
 mod sink;
 mod sql_time;
 mod store;

@@ -2,7 +2,6 @@
 //! Guarantees that rows and cursor are one commit, and that one process at a time writes.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,29 +10,24 @@ use std::{
 };
 
 use millrace_engine::feed::FeedBatch;
-use millrace_ledger::{Event, EventSeq, PaymentId, Timestamp};
-use millrace_sinks::{
-    Sink, SinkError,
-    graphql::{PaymentState, model::AppliedPlace},
-};
-use tokio_postgres::{Client, Row, error::SqlState};
-use uuid::Uuid;
+use millrace_ledger::{EventSeq, Timestamp};
+use millrace_sinks::{Sink, SinkError, graphql::model::AppliedPlace};
+use tokio_postgres::{Client, Row};
 
 use crate::{
     PostgresConfig,
     applied::Applied,
     copy::timestamp,
-    database::{Database, is_of_a_row, is_transient, text_of},
+    database::{Database, is_transient, text_of},
     migrate::migrate,
-    names::{PAYMENT_STATES, value_of},
-    numeric::Minor,
-    partitions::{Month, Partitions},
-    project::{Due, Projection, Standing, UnknownPayment, ids_to_read},
+    partitions::Partitions,
+    project::{Due, Projection},
     rebuild::remove_leftovers,
     schema::Schema,
+    session::{Refused, Session, Transactions, create_stages},
     sql_time::SqlTime,
     worker::Worker,
-    write::{STAGES, Units, WriteError, skip_to, write},
+    write::skip_to,
 };
 
 /// The name of the embedded sink, too: a deployment has one of the two.
@@ -74,6 +68,7 @@ struct Writer {
     schema: Schema,
     promotion: Option<Promotion>,
     retention_days: u32,
+    transactions: Transactions,
     place: Place,
     session: Option<Session>,
     /// Whether this process had the lock before.
@@ -88,13 +83,6 @@ pub(crate) struct Promotion {
     pub(crate) swapped: Arc<AtomicBool>,
     /// Where they are from then on.
     pub(crate) live: Database,
-}
-
-/// A connection that holds the lock.
-struct Session {
-    client: Client,
-    partitions: Partitions,
-    units: Units,
 }
 
 impl PostgresSink {
@@ -130,6 +118,7 @@ impl PostgresSink {
             schema,
             promotion,
             retention_days: config.retention_days,
+            transactions: Transactions::of(config),
             place,
             session: None,
             had_lock: false,
@@ -185,6 +174,10 @@ impl Sink for PostgresSink {
         self.writer.forget_session_after(applied)
     }
 
+    fn apply_events_max(&self) -> usize {
+        self.writer.transactions.apply_events_max()
+    }
+
     fn skip(&mut self, seq: EventSeq, time: Timestamp, _reason: &str) -> Result<(), SinkError> {
         let skipped = self.worker.run(self.writer.skip(seq, time));
         self.writer.forget_session_after(skipped)
@@ -214,15 +207,14 @@ impl Writer {
         lock(&client, database, self.schema, self.had_lock).await?;
         self.had_lock = true;
         migrate(&mut client, database, self.schema).await?;
-        let prepared = client.batch_execute(STAGES).await;
-        prepared.map_err(database.failed("create its temporary tables"))?;
+        create_stages(&client, database).await?;
         let place = read_place(&client, database).await?;
         if place != self.place {
             self.place = place;
             self.applied.jump(place.applied());
         }
         let partitions = Partitions::load(&client, database).await?;
-        self.session = Some(Session { client, partitions, units: Units::new() });
+        self.session = Some(Session::new(client, partitions, self.transactions));
         Ok(())
     }
 
@@ -254,13 +246,14 @@ impl Writer {
         let mut left = events.as_slice();
         let mut count = left.len();
         while !left.is_empty() {
-            let (now, later) = left.split_at(count.min(left.len()));
-            match self.write(now).await {
-                Ok(()) => left = later,
+            let written = self.write(&left[..count.min(left.len())]).await;
+            left = behind(self.place.next_seq, left);
+            match written {
+                Ok(()) => {}
                 // The first half is right, or has it, too.
-                Err(Refused::Row(_)) if now.len() > 1 => count = now.len() / 2,
-                Err(Refused::Row(problem)) => {
-                    let seq = now[0].0.event.seq();
+                Err(Refused::Row { events, .. }) if events > 1 => count = events / 2,
+                Err(Refused::Row { problem, .. }) => {
+                    let seq = left[0].0.event.seq();
                     return Err(SinkError::Poison { sink: NAME, seq, problem });
                 }
                 Err(Refused::All(error)) => return Err(error),
@@ -269,54 +262,16 @@ impl Writer {
         self.drop_old().await
     }
 
-    /// Writes these events, all of them or none.
+    /// Writes these events, as many of them as the server takes, in order.
     async fn write(&mut self, events: &[Due<'_>]) -> Result<(), Refused> {
-        let Some((last, time)) = events.last() else { return Ok(()) };
-        let to = Place { next_seq: last.event.seq().next(), time: *time };
-        let database = &self.database;
         let session = self.session.as_mut().expect("was made before");
-        let known = read_standings(&session.client, database, &ids_to_read(events)).await?;
-        let projection = match Projection::of(events, known, self.retention_days > 0) {
-            Ok(projection) => projection,
-            Err(unknown) => {
-                let UnknownPayment { event, payment } = unknown;
-                let problem = format!("it names payment {payment}, which no earlier event brought");
-                return Err(Refused::Row(format!("event {event}: {problem}")));
-            }
+        let (place, applied) = (&mut self.place, &self.applied);
+        let committed = |to: Place, projection: &Projection<'_>| {
+            *place = to;
+            applied.advance(to.applied(), projection.changed());
         };
-        let months = events.iter().filter(|(event, _)| matches!(event.event, Event::Payment(_)));
-        let months: BTreeSet<_> = months.map(|(_, time)| Month::of(*time)).collect();
-        session.partitions.prepare(&mut session.client, database, &months).await?;
-        let places = [self.place, to];
-        let (client, units) = (&mut session.client, &mut session.units);
-        let mut written = write(client, events, &projection, units, places, false).await;
-        if let Err(WriteError::Database(error)) = &written
-            && is_id_there(error)
-        {
-            units.clear();
-            written = write(client, events, &projection, units, places, true).await;
-        }
-        if let Err(error) = written {
-            // What it said of ledgers went with the transaction.
-            units.clear();
-            return Err(self.refused(error));
-        }
-        self.place = to;
-        self.applied.advance(to.applied(), projection.changed());
-        Ok(())
-    }
-
-    fn refused(&self, error: WriteError) -> Refused {
-        let database = &self.database;
-        match error {
-            WriteError::Database(error) if is_of_a_row(&error) => Refused::Row(text_of(&error)),
-            WriteError::Database(error) => Refused::All(database.failed("write")(error)),
-            WriteError::CursorMoved => {
-                let problem = "another process moved the cursor in millrace.sink_cursor; let one \
-                               process keep one schema";
-                Refused::All(database.wrong("write", false, problem))
-            }
-        }
+        let forgets = self.retention_days > 0;
+        session.write(&self.database, events, forgets, committed).await
     }
 
     async fn skip(&mut self, seq: EventSeq, time: Timestamp) -> Result<(), SinkError> {
@@ -326,10 +281,12 @@ impl Writer {
             return Err(SinkError::Gap { sink: NAME, expected: self.place.next_seq, found: seq });
         }
         let to = Place { next_seq: seq.next(), time };
-        if let Err(error) = skip_to(&mut session.client, [self.place, to]).await {
-            return Err(match self.refused(error) {
+        if let Err(error) = skip_to(&session.client, [self.place, to]).await {
+            return Err(match Refused::of(&self.database, error, 1) {
                 Refused::All(error) => error,
-                Refused::Row(problem) => self.database.wrong("skip an event", false, problem),
+                Refused::Row { problem, .. } => {
+                    self.database.wrong("skip an event", false, problem)
+                }
             });
         }
         self.place = to;
@@ -355,20 +312,6 @@ impl Writer {
     }
 }
 
-/// Why events were not written.
-enum Refused {
-    /// Because of what one of them holds, the server or the projection says.
-    Row(String),
-    /// Whatever they hold.
-    All(SinkError),
-}
-
-impl From<SinkError> for Refused {
-    fn from(error: SinkError) -> Self {
-        Self::All(error)
-    }
-}
-
 /// The events that are due.
 fn due(mut next: EventSeq, batches: &[FeedBatch]) -> Result<Vec<Due<'_>>, SinkError> {
     let mut events = Vec::with_capacity(batches.iter().map(|batch| batch.events.len()).sum());
@@ -387,10 +330,9 @@ fn due(mut next: EventSeq, batches: &[FeedBatch]) -> Result<Vec<Due<'_>>, SinkEr
     Ok(events)
 }
 
-fn is_id_there(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|said| {
-        *said.code() == SqlState::UNIQUE_VIOLATION && said.constraint() == Some("payment_ids_pkey")
-    })
+/// Those of the events that are not in the tables yet.
+fn behind<'a, 'b>(next: EventSeq, events: &'a [Due<'b>]) -> &'a [Due<'b>] {
+    &events[events.partition_point(|(event, _)| event.event.seq() < next)..]
 }
 
 /// Takes the lock that one session at a time has. Where this process `had` it, it is not another
@@ -433,40 +375,4 @@ pub(crate) fn place_of(row: &Row) -> Option<Place> {
     let next_seq = u64::try_from(row.get::<_, i64>(0)).ok().filter(|seq| *seq > 0)?;
     let time = timestamp(row.get::<_, SqlTime>(1).0, row.get(2))?;
     Some(Place { next_seq: EventSeq(next_seq), time })
-}
-
-/// How these payments stand.
-async fn read_standings(
-    client: &Client,
-    database: &Database,
-    ids: &[PaymentId],
-) -> Result<Vec<(PaymentId, Standing)>, SinkError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<_> = ids.iter().map(|id| Uuid::from_u128(id.0)).collect();
-    let sql = "SELECT payment_id, event_seq, decided_at, state, remaining_minor, released_minor \
-               FROM payment_ids WHERE payment_id = ANY($1)";
-    let rows = client.query(sql, &[&ids]).await.map_err(database.failed("read payments"))?;
-    let standings: Option<Vec<_>> = rows.iter().map(standing_of).collect();
-    standings.ok_or_else(|| {
-        let problem = "a row of millrace.payment_ids is not what this program writes. Rebuild the \
-                       read model from the journal (millrace sinks rebuild graphql)";
-        database.wrong("read payments", false, problem)
-    })
-}
-
-fn standing_of(row: &Row) -> Option<(PaymentId, Standing)> {
-    let state: PaymentState = value_of(&PAYMENT_STATES, row.get(3))?;
-    let standing = Standing {
-        seq: EventSeq(u64::try_from(row.get::<_, i64>(1)).ok()?),
-        // Only names the month, and times of holds: to the microsecond, like its column.
-        time: timestamp(row.get::<_, SqlTime>(2).0, 0)?,
-        state,
-        left: row.try_get::<_, Minor>(4).ok()?.0,
-        released: row.try_get::<_, Minor>(5).ok()?.0,
-        stored: true,
-        changed: false,
-    };
-    Some((PaymentId(row.get::<_, Uuid>(0).as_u128()), standing))
 }

@@ -1,16 +1,19 @@
-//! Writes one apply: consumes events and their projection, produces one transaction. Guarantees
-//! that rows and cursor are committed together, and only where the cursor is the one expected.
+//! Writes one transaction: consumes events and their projection, produces rows. Guarantees that rows
+//! and cursor are committed together, and only where the cursor is the one expected.
+//!
+//! Transactions are begun and ended by hand, because two go on at a time: [`begin`] copies the payments,
+//! [`merge`] does the rest and commits. Whoever gets an error rolls back.
 //!
 //! Rows that are only ever added are copied straight into their table; a detour would write each
 //! of them twice. What changes rows that may be there is copied into a temporary table, which is
 //! then merged as a set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, pin_mut};
-use millrace_ledger::{Event, LedgerId, Timestamp};
-use tokio_postgres::{Client, Error, Transaction};
+use millrace_ledger::{Event, EventSeq, LedgerId, Timestamp};
+use tokio_postgres::{Client, Error};
 
 use crate::{
     copy::{CopyRows, micros, nanoseconds},
@@ -95,12 +98,54 @@ impl From<Error> for WriteError {
     }
 }
 
-/// Ledgers as the rows name them; kept from apply to apply.
-pub(crate) type Units = HashMap<u32, Unit>;
+/// Ledgers as the rows name them.
+pub(crate) type KnownUnits = HashMap<u32, Unit>;
+/// Ledgers that are in their table.
+pub(crate) type Noted = HashSet<u32>;
 
-/// Where rows go, and how many there were.
+/// Ledgers, kept from apply to apply.
+#[derive(Default)]
+pub(crate) struct Units {
+    known: KnownUnits,
+    noted: Noted,
+}
+
+impl Units {
+    /// Takes in the ledgers that the events name.
+    pub(crate) fn learn(&mut self, events: &[Due<'_>]) {
+        for ledger in events.iter().filter_map(ledger_of) {
+            self.known.entry(ledger.0).or_insert_with(|| Unit::of(ledger));
+        }
+    }
+
+    pub(crate) fn split(&mut self) -> (&KnownUnits, &mut Noted) {
+        (&self.known, &mut self.noted)
+    }
+
+    /// Nothing is known of the table any more.
+    pub(crate) fn forget(&mut self) {
+        self.noted.clear();
+    }
+}
+
+fn ledger_of((event, _): &Due<'_>) -> Option<LedgerId> {
+    match &event.event {
+        Event::Payment(payment) => Some(payment.payment.ledger),
+        Event::Account(account) => Some(account.account.spec.ledger),
+        Event::HoldExpired(_) | Event::Act(_) => None,
+    }
+}
+
+/// The events of one transaction, and what is known of their ledgers.
+pub(crate) struct Step<'s, 'a> {
+    pub(crate) events: &'s [Due<'a>],
+    pub(crate) known: &'s KnownUnits,
+    pub(crate) noted: &'s mut Noted,
+}
+
+/// Where rows go.
 struct Target<'a> {
-    transaction: &'a Transaction<'a>,
+    client: &'a Client,
 }
 
 impl Target<'_> {
@@ -110,7 +155,7 @@ impl Target<'_> {
             return Ok(());
         }
         let statement = format!("COPY {table} FROM STDIN (FORMAT binary)");
-        let writer = self.transaction.copy_in::<_, Bytes>(&statement).await?;
+        let writer = self.client.copy_in::<_, Bytes>(&statement).await?;
         pin_mut!(writer);
         writer.feed(rows.finish()).await?;
         writer.finish().await.map(|_| ())
@@ -128,50 +173,52 @@ impl Target<'_> {
             return Ok(());
         }
         self.copy(&format!("pg_temp.{stage}"), rows, count).await?;
-        self.transaction.batch_execute(merge).await
+        self.client.batch_execute(merge).await
     }
 }
 
-/// Writes the events. `merge_ids`: some of the new ids may be there.
-pub(crate) async fn write(
-    client: &mut Client,
+/// Begins a transaction with the payments of these events.
+pub(crate) async fn begin(
+    client: &Client,
     events: &[Due<'_>],
+    units: &KnownUnits,
+) -> Result<(), Error> {
+    client.batch_execute("BEGIN").await?;
+    copy_payments(client, events, units).await
+}
+
+/// Writes all else, and commits. `merge_ids`: some of the new ids may be there.
+pub(crate) async fn merge(
+    client: &Client,
+    step: &mut Step<'_, '_>,
     projection: &Projection<'_>,
-    units: &mut Units,
-    [from, to]: [Place; 2],
+    from: EventSeq,
+    to: Place,
     merge_ids: bool,
 ) -> Result<(), WriteError> {
-    let transaction = client.transaction().await?;
-    move_cursor(&transaction, from, to).await?;
-    note_ledgers(&transaction, events, units).await?;
-    copy_payments(&transaction, events, units).await?;
-    let target = Target { transaction: &transaction };
+    move_cursor(client, from, to).await?;
+    note_ledgers(client, step).await?;
+    let target = Target { client };
     write_standings(&target, projection, merge_ids).await?;
-    write_holds(&target, projection, units).await?;
+    write_holds(&target, projection, step.known).await?;
     write_expiries(&target, projection).await?;
-    write_accounts(&target, projection, units).await?;
+    write_accounts(&target, projection, step.known).await?;
     write_totals(&target, projection).await?;
-    Ok(transaction.commit().await?)
+    Ok(client.batch_execute("COMMIT").await?)
 }
 
 /// Moves the cursor, and nothing else.
-pub(crate) async fn skip_to(client: &mut Client, [from, to]: [Place; 2]) -> Result<(), WriteError> {
-    let transaction = client.transaction().await?;
-    move_cursor(&transaction, from, to).await?;
-    Ok(transaction.commit().await?)
+pub(crate) async fn skip_to(client: &Client, [from, to]: [Place; 2]) -> Result<(), WriteError> {
+    move_cursor(client, from.next_seq, to).await
 }
 
-async fn move_cursor(
-    transaction: &Transaction<'_>,
-    from: Place,
-    to: Place,
-) -> Result<(), WriteError> {
-    let moved = transaction
+async fn move_cursor(client: &Client, from: EventSeq, to: Place) -> Result<(), WriteError> {
+    let moved = client
         .execute(
             MOVE_CURSOR,
             &[
                 &NAME,
-                &(from.next_seq.0 as i64),
+                &(from.0 as i64),
                 &(to.next_seq.0 as i64),
                 &SqlTime(micros(to.time)),
                 &nanoseconds(to.time),
@@ -182,43 +229,33 @@ async fn move_cursor(
 }
 
 /// Adds the ledgers that are named for the first time since this process connected.
-async fn note_ledgers(
-    transaction: &Transaction<'_>,
-    events: &[Due<'_>],
-    units: &mut Units,
-) -> Result<(), Error> {
-    for (event, _) in events {
-        let ledger = match &event.event {
-            Event::Payment(payment) => payment.payment.ledger,
-            Event::Account(account) => account.account.spec.ledger,
-            Event::HoldExpired(_) | Event::Act(_) => continue,
-        };
-        if units.contains_key(&ledger.0) {
+async fn note_ledgers(client: &Client, step: &mut Step<'_, '_>) -> Result<(), Error> {
+    for ledger in step.events.iter().filter_map(ledger_of) {
+        if !step.noted.insert(ledger.0) {
             continue;
         }
-        let unit = Unit::of(ledger);
+        let unit = unit(step.known, ledger);
         let note = "INSERT INTO ledgers (ledger, currency, digits) VALUES ($1, $2, $3) \
                     ON CONFLICT DO NOTHING";
         let digits = i16::from(unit.digits);
-        transaction.execute(note, &[&i64::from(ledger.0), &unit.currency, &digits]).await?;
-        units.insert(ledger.0, unit);
+        client.execute(note, &[&i64::from(ledger.0), &unit.currency, &digits]).await?;
     }
     Ok(())
 }
 
-fn unit(units: &Units, ledger: LedgerId) -> &Unit {
+fn unit(units: &KnownUnits, ledger: LedgerId) -> &Unit {
     &units[&ledger.0]
 }
 
 /// The server takes a chunk while the next one is encoded. The rows go in the order of the paying
 /// accounts, so that entries of the same page of that index are added one after another.
 async fn copy_payments(
-    transaction: &Transaction<'_>,
+    client: &Client,
     events: &[Due<'_>],
-    units: &Units,
+    units: &KnownUnits,
 ) -> Result<(), Error> {
     let statement = format!("COPY payments ({COLUMNS}) FROM STDIN (FORMAT binary)");
-    let writer = transaction.copy_in::<_, Bytes>(&statement).await?;
+    let writer = client.copy_in::<_, Bytes>(&statement).await?;
     pin_mut!(writer);
     let payments = events.iter().filter_map(|(event, time)| match &event.event {
         Event::Payment(payment) => Some((payment, *time, *event)),
@@ -281,7 +318,7 @@ async fn write_standings(
 async fn write_holds(
     target: &Target<'_>,
     projection: &Projection<'_>,
-    units: &Units,
+    units: &KnownUnits,
 ) -> Result<(), Error> {
     let mut rows = CopyRows::new();
     for hold in &projection.holds {
@@ -337,7 +374,7 @@ async fn write_expiries(target: &Target<'_>, projection: &Projection<'_>) -> Res
 async fn write_accounts(
     target: &Target<'_>,
     projection: &Projection<'_>,
-    units: &Units,
+    units: &KnownUnits,
 ) -> Result<(), Error> {
     let mut rows = CopyRows::new();
     for row in projection.accounts.values() {

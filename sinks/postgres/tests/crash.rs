@@ -27,7 +27,8 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
     let Some(mut server) = required(Postgres::start()) else { return };
     let size = Size { accounts: 40, batches: 900, batch_payments: 8, step_s_max: 120 };
     let history = history(21, size);
-    let config = PostgresConfig::new(&server.url());
+    // Two transactions take turns within most applies.
+    let config = PostgresConfig { transaction_events: 7, ..PostgresConfig::new(&server.url()) };
     let kills = AtomicUsize::new(0);
     thread::scope(|scope| {
         scope.spawn(|| {

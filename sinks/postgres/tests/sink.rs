@@ -73,6 +73,48 @@ fn a_cursor_that_moved_is_noticed() {
     assert_eq!(asking.number("SELECT count(*) FROM millrace.payments"), before);
 }
 
+/// The connection that helps goes away in between, and the tables are those of one connection.
+#[test]
+fn two_connections_write_what_one_writes() {
+    let (one, two) = (required(Postgres::start()), required(Postgres::start()));
+    let (Some(one), Some(two)) = (one, two) else { return };
+    let history = history(15, SMALL);
+    let tables =
+        ["payments", "payment_ids", "free_refusals", "accounts", "holds", "expiries", "totals"];
+    let rows_of = |server: &Postgres, connections: u32| {
+        let config = PostgresConfig {
+            write_connections: connections,
+            transaction_events: 11,
+            ..PostgresConfig::new(&server.url())
+        };
+        let mut sink = PostgresSink::open(&config).expect("opens");
+        let asking = Asking::of(server);
+        let writers = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE application_name = 'millrace' AND state = 'idle'";
+        sink.apply(&history.batches[..8]).expect("applies");
+        assert_eq!(asking.number(writers), i64::from(connections));
+        // The later one.
+        asking.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE application_name = 'millrace' ORDER BY backend_start OFFSET 1",
+        );
+        while sink.next_seq() <= history.ledger.last_seq() {
+            if let Err(error) = sink.apply(&history.batches) {
+                assert!(error.is_transient(), "{error}");
+            }
+        }
+        assert_eq!(asking.number(writers), i64::from(connections), "it was made again");
+        let rows = |table: &str| {
+            asking.texts(&format!("SELECT to_jsonb(t)::text FROM millrace.{table} t ORDER BY 1"))
+        };
+        tables.map(rows)
+    };
+    let (by_one, by_two) = (rows_of(&one, 1), rows_of(&two, 2));
+    for ((table, one), two) in tables.iter().zip(by_one).zip(by_two) {
+        assert_eq!(one, two, "{table}");
+    }
+}
+
 #[test]
 fn missing_events_are_noticed() {
     let Some(server) = required(Postgres::start()) else { return };
@@ -89,7 +131,8 @@ fn missing_events_are_noticed() {
 fn an_event_that_the_server_refuses_is_named() {
     let Some(server) = required(Postgres::start()) else { return };
     let history = history(14, SMALL);
-    let mut sink = PostgresSink::open(&PostgresConfig::new(&server.url())).expect("opens");
+    let config = PostgresConfig { transaction_events: 9, ..PostgresConfig::new(&server.url()) };
+    let mut sink = PostgresSink::open(&config).expect("opens");
     // A refused payment: no later event names it.
     let refused = |event: &&millrace_ledger::PaymentEvent| !event.outcome.is_accepted();
     let payments = payments_of(&history);

@@ -169,6 +169,11 @@ impl<'a> Summary<'a> {
             summary.payment = summary.payment.or(id("payment").map(PaymentId));
             let accounts = ["payer", "payee", "account"].into_iter().filter_map(id);
             summary.accounts.extend(accounts.map(AccountId));
+            // {"open_accounts": {"accounts": […]}}.
+            let several = fields.get("accounts").and_then(serde_json::Value::as_array);
+            let several = several.into_iter().flatten().filter_map(serde_json::Value::as_str);
+            let several = several.filter_map(|id| parse_uuid(id.as_bytes()));
+            summary.accounts.extend(several.map(AccountId));
         }
         Some(summary)
     }
@@ -304,6 +309,14 @@ mod tests {
         ] {
             assert_eq!(parse_time(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_act_names_every_account_that_it_is_about() {
+        let line = br#"{"seq":7,"time":"2026-11-20T08:30:00.000000000Z","event":"ACT","act":{"actor":"ann","why":"new","act":{"open_accounts":{"accounts":["01920000-0000-7000-8000-000000000001","01920000-0000-7000-8000-000000000002"]}}},"prev":"","hash":""}"#;
+        let entry = AuditEntry::parse(6, line).expect("an entry");
+        let first = 0x0192_0000_0000_7000_8000_0000_0000_0001;
+        assert_eq!(entry.accounts, [AccountId(first), AccountId(first + 1)]);
     }
 
     /// Whatever is torn off or changed, nothing panics and no field is made up.

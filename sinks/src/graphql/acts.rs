@@ -1,7 +1,7 @@
 //! What people do through GraphQL: the one way from the read side to the engine.
 
 use futures_util::future::BoxFuture;
-use millrace_ledger::PaymentId;
+use millrace_ledger::{AccountId, PaymentId};
 
 /// Takes acts of people to the engine, which decides, and journals them.
 pub trait Acts: Send + Sync {
@@ -14,6 +14,34 @@ pub trait Acts: Send + Sync {
         actor: String,
         why: String,
     ) -> BoxFuture<'_, Result<(), ActError>>;
+
+    /// Journals what somebody is about to do to notifications. Returns when that is durable; only
+    /// then may it be done.
+    fn record(
+        &self,
+        act: NotificationAct,
+        actor: String,
+        why: String,
+    ) -> BoxFuture<'_, Result<(), ActError>>;
+}
+
+/// What people do to notifications that are not their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationAct {
+    /// A notification is sent once more.
+    Resend {
+        /// Its number.
+        notification: u64,
+        /// The payment that it is about.
+        payment: Option<PaymentId>,
+        /// The account that it is about.
+        account: AccountId,
+    },
+    /// What an owner is told is set by somebody else.
+    SetPreferences {
+        /// The owner.
+        owner: u128,
+    },
 }
 
 /// Why something was not done.

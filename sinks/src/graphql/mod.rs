@@ -78,7 +78,7 @@ mod tables;
 mod totals_object;
 mod totals_row;
 
-pub use acts::{ActError, Acts};
+pub use acts::{ActError, Acts, NotificationAct};
 pub use config::{GraphqlConfig, LimitsConfig, Profile};
 pub use history_row::{BalanceChange, HistoryRow};
 pub use model::ReadModel;

@@ -40,6 +40,14 @@ pub struct Notification {
     pub read: Option<Timestamp>,
 }
 
+impl Notification {
+    /// Whether it can be sent once more: one that waits goes on waiting, and one of the inbox is there.
+    #[must_use]
+    pub fn may_be_resent(&self) -> bool {
+        !self.state.is_open() && self.channel.is_sending()
+    }
+}
+
 /// What became of a notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "name")]

@@ -26,8 +26,6 @@ use crate::{
 pub use self::swap::{fresh_dir, mark_whole, settle, swap};
 use self::swap::{is_whole, remove};
 
-/// Most events that one apply gets, give or take a frame.
-const APPLY_EVENTS: usize = 32_768;
 /// How long reading may wait for an event that is durable already.
 const READ_WAIT: Duration = Duration::from_millis(100);
 
@@ -121,6 +119,7 @@ pub fn rebuild_with(
 ) -> Result<Rebuilt, RebuildError> {
     let mut rebuilt = Rebuilt::default();
     let mut batches = Vec::new();
+    let events_max = sink.apply_events_max();
     let mut flush = |sink: &mut dyn Sink, batches: &mut Vec<FeedBatch>| {
         let filled = std::mem::take(batches);
         process(sink, filled, &|seq| quarantine.contains(seq), &mut rebuilt.skipped)?;
@@ -129,7 +128,7 @@ pub fn rebuild_with(
     };
     for batch in journal {
         batches.push(batch?);
-        if count(&batches) >= APPLY_EVENTS {
+        if count(&batches) >= events_max {
             flush(sink.as_mut(), &mut batches)?;
         }
     }
@@ -163,14 +162,15 @@ pub fn build_beside(
         remove(&fresh)?;
     }
     let mut sink = open(&fresh)?;
+    let events_max = sink.apply_events_max();
     let (mut skipped, mut reader) = (Vec::new(), feed.reader(sink.next_seq()));
     while go_on(EventSeq(sink.next_seq().0 - 1)) {
         let mut batches = Vec::new();
-        while count(&batches) < APPLY_EVENTS && reader.next_seq() <= feed.durable_seq() {
+        while count(&batches) < events_max && reader.next_seq() <= feed.durable_seq() {
             batches.extend(reader.next(READ_WAIT)?);
         }
         process(sink.as_mut(), batches, in_quarantine, &mut skipped)?;
-        if feed.durable_seq().0 < sink.next_seq().0 + APPLY_EVENTS as u64 {
+        if feed.durable_seq().0 < sink.next_seq().0 + events_max as u64 {
             return Ok(Some(Built { sink, skipped }));
         }
     }

@@ -138,7 +138,11 @@ impl<'a> Projection<'a> {
             ActKind::ReplayEvent(_)
             | ActKind::DropEvent(_)
             | ActKind::RebuildSink(_)
-            | ActKind::RotateAuditKey(_) => {}
+            | ActKind::RotateAuditKey(_)
+            | ActKind::OpenAccounts(_)
+            | ActKind::ChangeAccount(_)
+            | ActKind::ResendNotification(_)
+            | ActKind::SetPreferences(_) => {}
             ActKind::Label(label) => {
                 let row = Report { fraud: label.fraud, deed };
                 let key = label.payment.as_u128().to_be_bytes();

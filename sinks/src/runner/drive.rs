@@ -19,8 +19,6 @@ use super::{
 };
 use crate::{Blame, Entry, Quarantine, Sink, SinkError};
 
-/// Most events that one apply gets, give or take a frame.
-const APPLY_EVENTS: usize = 32_768;
 /// How long a stop may go unnoticed while the source is idle.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// How often requests to replay or drop are looked for.
@@ -140,7 +138,7 @@ impl<S: Source> Driver<S> {
             if self.replace() {
                 return Ok(());
             }
-            let batches = match gather::<S>(&mut reader) {
+            let batches = match gather::<S>(&mut reader, self.sink.apply_events_max()) {
                 Ok(batches) => batches,
                 Err(error) => return self.source_failed(&error),
             };
@@ -380,11 +378,14 @@ impl<S: Source> Driver<S> {
 }
 
 /// What the source has at hand, up to what one apply takes.
-fn gather<S: Source>(reader: &mut S::Reader) -> Result<Vec<FeedBatch>, SourceError> {
+fn gather<S: Source>(
+    reader: &mut S::Reader,
+    events_max: usize,
+) -> Result<Vec<FeedBatch>, SourceError> {
     let mut batches = Vec::new();
     let mut events = 0;
     let mut wait = IDLE_WAIT;
-    while events < APPLY_EVENTS {
+    while events < events_max {
         let Some(batch) = S::next(reader, wait)? else { break };
         events += batch.events.len();
         batches.push(batch);

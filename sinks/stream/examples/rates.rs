@@ -41,7 +41,7 @@ fn measure(payments: u64, directory: &Path, url: String) -> Result<(), Box<dyn E
     let engine = Engine::start(&EngineConfig::new(directory), &ApproveAll)?.0;
     let mut next_id = 1;
     let specs = (1..=ACCOUNTS).map(account).collect();
-    ask(&engine, |reply| Command::CreateAccounts { specs, reply })?;
+    ask(&engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply })?;
     let mut left = payments;
     while left > 0 {
         let count = left.min(REQUEST);

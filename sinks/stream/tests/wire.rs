@@ -11,7 +11,10 @@ use millrace_ledger::{
 };
 use millrace_protos::v1::{self, PaymentContext};
 use millrace_risk::{
-    acts::{Act, ActKind, LabelAct, QuarantinedEvent, RebuildAct, RotateKeyAct, UploadKind},
+    acts::{
+        AccountChangeKind, Act, ActKind, ChangeAccountAct, LabelAct, OpenAccountsAct,
+        QuarantinedEvent, RebuildAct, ResendAct, RotateKeyAct, SetPreferencesAct, UploadKind,
+    },
     evidence::{Evidence, REASONS_MAX, Reason},
 };
 use millrace_stream::wire::{WireError, read_event, read_frame, write_batch};
@@ -170,7 +173,7 @@ prop_compose! {
         why in "\\PC{0,10}",
         payment in any::<u128>().prop_map(Uuid::from_u128),
         yes in any::<bool>(),
-        kind in 0..9,
+        kind in 0..13,
     ) -> Vec<u8> {
         let label = LabelAct {
             payment,
@@ -205,6 +208,18 @@ prop_compose! {
                 tree_size: 77,
                 done_at_ns: yes.then_some(11),
             }),
+            9 => ActKind::OpenAccounts(OpenAccountsAct { accounts: vec![payment, payment] }),
+            10 => ActKind::ChangeAccount(ChangeAccountAct {
+                account: payment,
+                change: AccountChangeKind::SetCreditLimit,
+                credit_limit_minor: yes.then(|| u128::MAX.to_string()),
+            }),
+            11 => ActKind::ResendNotification(ResendAct {
+                notification: 7,
+                payment: yes.then_some(payment),
+                account: None,
+            }),
+            12 => ActKind::SetPreferences(SetPreferencesAct { owner: payment }),
             kind => {
                 let (sink, payment) = (why.clone(), yes.then_some(payment));
                 let event = QuarantinedEvent { sink, event: 12, payment, account: None };

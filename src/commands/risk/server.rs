@@ -47,6 +47,26 @@ impl SignatureArgs {
     }
 }
 
+/// As [`SignatureArgs`], for changes that may go without.
+#[derive(clap::Args)]
+pub(crate) struct MaybeSignedArgs {
+    /// Who you are, together with --why; without it, the user who is logged in ($USER)
+    #[arg(long, value_name = "NAME", requires = "why", global = true)]
+    actor: Option<String>,
+    /// Why: with it, who you are and why are in the journal and the audit log
+    #[arg(long, value_name = "TEXT", global = true)]
+    why: Option<String>,
+}
+
+impl MaybeSignedArgs {
+    /// Who and why; both empty where nothing is said.
+    pub(crate) fn signature(self) -> Result<(String, String), Failure> {
+        let Some(why) = self.why else { return Ok(Default::default()) };
+        let signature = SignatureArgs { actor: self.actor, why };
+        Ok((signature.actor()?, signature.why))
+    }
+}
+
 /// The sentence of a refusal; a payment that nobody knows is named.
 pub(super) fn unknown(connection: &Connection, status: &Status, payment: Uuid) -> Failure {
     let error = connection.explain(status);

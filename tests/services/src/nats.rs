@@ -76,6 +76,25 @@ impl Nats {
         ports.iter().enumerate().map(config).map(Self::start_with).collect()
     }
 
+    /// Has the server read a configuration, and nothing else.
+    ///
+    /// # Errors
+    /// When there is no such program, or it refuses the configuration: in its words.
+    pub fn check_config(text: &str) -> Result<(), ServiceError> {
+        let directory = tempfile::tempdir().map_err(io("a temporary directory"))?;
+        let path = directory.path().join("nats.conf");
+        fs::write(&path, text).map_err(io("the configuration of nats-server"))?;
+        let output = Command::new(program()?).arg("-t").arg("-c").arg(path).output();
+        let output = output.map_err(io(WHAT))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => {
+                let log = String::from_utf8_lossy(&output.stderr).into_owned();
+                Err(ServiceError::NotStarted { what: WHAT, log })
+            }
+        }
+    }
+
     /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {

@@ -41,6 +41,8 @@ pub struct Postgres {
     directory: TempDir,
     port: u16,
     tls: Option<PostgresTls>,
+    /// Arguments behind its own, such as `-cwork_mem=8MB`.
+    arguments: Vec<String>,
     server: Option<Server>,
 }
 
@@ -61,6 +63,18 @@ impl Postgres {
         Self::start_with(Some(tls))
     }
 
+    /// The same, with arguments behind those that it has from here: the last of a setting counts.
+    ///
+    /// # Errors
+    /// As for [`Postgres::start`].
+    pub fn start_with_arguments(arguments: Vec<String>) -> Result<Self, ServiceError> {
+        let mut postgres = Self::empty(None)?;
+        postgres.arguments = arguments;
+        postgres.create()?;
+        postgres.start_again()?;
+        Ok(postgres)
+    }
+
     fn start_with(tls: Option<PostgresTls>) -> Result<Self, ServiceError> {
         let mut postgres = Self::empty(tls)?;
         postgres.create()?;
@@ -76,7 +90,14 @@ impl Postgres {
         if is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).map_err(io("chown"))?;
         }
-        Ok(Self { programs, directory, port: free_port(), tls, server: None })
+        Ok(Self {
+            programs,
+            directory,
+            port: free_port(),
+            tls,
+            arguments: Vec::new(),
+            server: None,
+        })
     }
 
     /// Copies this server while it runs, and starts the copy: a standby that follows it.
@@ -152,6 +173,7 @@ impl Postgres {
                 command.args(["-c", &format!("ssl_ca_file={}", file("client-ca.crt"))]);
             }
         }
+        command.args(&self.arguments);
         self.server = Some(Server::start(WHAT, &mut command, self.port, &log_path)?);
         self.await_recovery(&log_path)
     }

@@ -105,7 +105,7 @@ impl Bank {
             defect: None,
         };
         let specs = (1..=ACCOUNTS).map(spec).collect();
-        self.ask(|reply| Command::CreateAccounts { specs, reply });
+        self.ask(|reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
         self.until_in_feed();
     }
 
@@ -144,7 +144,7 @@ impl Bank {
                     1 => AccountChange::Reopen,
                     _ => AccountChange::SetCreditLimit(Amount(1 << 90)),
                 };
-                self.ask(|reply| Command::UpdateAccount { id, change, reply });
+                self.ask(|reply| Command::UpdateAccount { id, change, act: None, reply });
             }
         }
         self.until_in_feed();
