@@ -1,8 +1,6 @@
 //! Decisions: consumes what posting did with a payment, or why it was refused, produces what is
 //! recorded and answered. Guarantees that a refused payment's id is taken where its reason says so.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
 use super::Step;
 use crate::{
     AccountId, EventSeq, LedgerId, Outcome, Payment, PaymentEvent, PaymentId, RejectReason, Stage,
@@ -98,14 +96,12 @@ impl Books {
     ) -> (u32, u32) {
         let payment = &request.payments[position];
         let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
-        let named = |id: AccountId, found: &[AtomicU32], of_original| match id {
+        let named = |id: AccountId, found, of_original| match id {
             AccountId::ZERO => of_original,
-            id => self.accounts.confirmed(found[position].load(Relaxed), id).unwrap_or(NO_ACCOUNT),
+            id => self.accounts.confirmed(found, id).unwrap_or(NO_ACCOUNT),
         };
-        (
-            named(payment.debit, &request.findings.debit, of_debit),
-            named(payment.credit, &request.findings.credit, of_credit),
-        )
+        let [debit, credit] = request.findings.of(position).accounts();
+        (named(payment.debit, debit, of_debit), named(payment.credit, credit, of_credit))
     }
 
     /// What a refused payment left to its original, so that readers know whose money it was.
