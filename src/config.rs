@@ -72,7 +72,7 @@ pub(crate) struct EngineSettings {
     pub(crate) batch_events_max: u32,
     /// Payments, accounts and 128-byte pieces of context that may wait. Default 65536.
     pub(crate) queue_weight_max: u32,
-    /// Shards that ids are split over; 0 is a quarter of the processors, 1 to 4. Default 0.
+    /// Shards that ids are split over; 0 is 2 on 8 processors or more, else 1. Default 0.
     pub(crate) shards: usize,
     /// Payments after which recent ones are written to a run. Default 524288, 150 bytes each; two
     /// to five times as many are in memory.

@@ -76,11 +76,11 @@ impl EngineConfig {
     }
 }
 
-/// What fits this machine: the committer, the front door and the sinks want processors, too, and
-/// resolving is worth no more than four.
+/// What fits this machine: the committer, the front door and the sinks want processors, too. One
+/// thread beside posting is enough, because resolving takes no longer than posting does.
 fn default_shards() -> usize {
     let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (processors / 4).clamp(1, 4)
+    if processors < 8 { 1 } else { 2 }
 }
 
 /// A running engine.

@@ -18,6 +18,7 @@ impl AccountFlags {
 
     /// Whether all flags of `other` are set.
     #[must_use]
+    #[inline]
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -30,6 +31,7 @@ impl AccountFlags {
 
     /// Whether one side of the account is limited.
     #[must_use]
+    #[inline]
     pub fn limits(self) -> bool {
         self.0 & 3 != 0
     }

@@ -67,6 +67,7 @@ pub(crate) struct AccountBook {
 }
 
 impl AccountBook {
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -96,6 +97,7 @@ impl AccountBook {
         slot
     }
 
+    #[inline]
     pub(crate) fn id(&self, slot: u32) -> AccountId {
         self.rows.get(slot).id
     }
@@ -106,6 +108,7 @@ impl AccountBook {
         (found != NO_ACCOUNT && self.id(found) == id).then_some(found)
     }
 
+    #[inline]
     pub(crate) fn ledger(&self, slot: u32) -> LedgerId {
         self.ledger_of(self.rows.get(slot))
     }

@@ -3,37 +3,31 @@
 //! Guarantees: a linked group happens whole or not at all; only the member that failed carries its
 //! own reason; an id that is taken keeps its first outcome, whatever group it turns up in again.
 //!
-//! [`look_ahead`] tells the gate of what comes next, [`decision`] writes down what became of it.
+//! [`stretches`] resolves and posts, in turn or side by side, [`look_ahead`] tells the gate of what
+//! comes next, [`decision`] writes down what became of it.
 
 mod decision;
 mod look_ahead;
-
-use std::sync::atomic::Ordering::Relaxed;
+mod stretches;
 
 use crate::{
     Alone, Amount, Balances, Contexts, Gate, HistoryError, Judged, Ledger, NoContexts, Payment,
     PaymentFlags, RejectReason, StoredPayment, Verdict, Workers,
     books::Books,
-    post::{Evaluation, Posting},
+    post::{Evaluation, Posting, Stopped},
     recent::Place,
     resolve::Request,
-    shard::Stretch,
 };
 
 use decision::Slot;
 use look_ahead::Attempts;
+use stretches::{BESIDE_MIN, Stretches};
 
 pub use decision::Decision;
 pub(crate) use look_ahead::is_observed;
 
-/// Payments that are resolved together, ahead of posting them: enough for their cache misses to
-/// overlap, few enough for what was fetched to be there still.
-const STRETCH: usize = 512;
-/// As many beside posting, where waking another thread has to be worth it.
-const STRETCH_BESIDE: usize = 2_048;
-
 /// Payments ahead of the one that is posted whose account rows are being fetched.
-const ROWS_AHEAD: usize = 512;
+const ROWS_AHEAD: usize = 64;
 
 impl Ledger {
     /// Decides the payments of one request. A linked group ends with its first member that is not
@@ -98,37 +92,20 @@ impl Ledger {
         self.findings.reserve(payments.len());
         let (shards, books, findings) = (&mut self.shards, &mut self.books, &self.findings);
         let first_row = books.recent.len();
-        let request = Request { payments, findings, recalled: Vec::new() };
         let looks_ahead = gate.looks_ahead();
         if looks_ahead {
             gate.begin_request(payments.len());
         }
-        // A gate that looks ahead is given as much as another thread would be.
-        let long = workers.side_by_side() || looks_ahead;
-        let stretch_max = if long { STRETCH_BESIDE } else { STRETCH };
+        let beside = workers.threads_beside() > 0 && payments.len() >= BESIDE_MIN;
+        let stretches = Stretches::new(payments, first_row, findings, looks_ahead, beside);
+        let request = Request { payments, findings, recalled: Vec::new() };
         let attempts =
             Attempts { looks_ahead, contexts, first_row, until: 0, positions: Vec::new() };
-        let mut deciding = Deciding { books, request, end, gate, decided, attempts, at: 0 };
-        let mut resolved = 0;
-        while deciding.at < payments.len() {
-            let positions = resolved..payments.len().min(resolved + stretch_max);
-            let stretch = Stretch { payments, positions, first_row, findings };
-            let ready = resolved;
-            resolved = stretch.positions.end;
-            let (mut recalled, mut result) = (Vec::new(), Ok(()));
-            let resolve = || result = shards.resolve(&stretch, workers, &mut recalled);
-            let beside = workers.side_by_side() && resolved > ready;
-            match beside {
-                true => workers.beside(resolve, || deciding.post_until(ready)),
-                false => Alone.beside(resolve, || ()),
-            }
-            result?;
-            deciding.request.recalled.append(&mut recalled);
-            if !beside {
-                deciding.post_until(resolved);
-            }
+        let deciding = Deciding { books, request, end, gate, decided, attempts, at: 0 };
+        match beside {
+            true => deciding.decide_beside(shards, &stretches, workers),
+            false => deciding.decide_alone(shards, &stretches),
         }
-        Ok(())
     }
 }
 
@@ -216,28 +193,43 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
     /// Has the rows of a payment's accounts fetched.
     #[inline]
     fn prefetch_accounts(&self, position: usize) {
-        let findings = self.request.findings;
-        for side in [&findings.debit, &findings.credit] {
-            self.books.accounts.prefetch(side[position].load(Relaxed));
+        for account in self.request.findings.of(position).accounts() {
+            self.books.accounts.prefetch(account);
         }
     }
 
     #[inline]
     fn decide_one(&mut self) {
-        let decision = match self.books.evaluate(&self.request, self.at, self.gate) {
-            Evaluation::Replay(first) => {
-                self.books.recent.push_vacant();
-                self.books.replay(&first)
-            }
-            Evaluation::Refused { reason, accounts, verdict } => {
-                self.books.refuse(&self.request, self.at, Slot::Next, reason, accounts, verdict)
-            }
-            Evaluation::Accepted { posting, verdict } => {
+        let Evaluation { verdict, posting } =
+            self.books.evaluate(&self.request, self.at, self.gate);
+        let decision = match posting {
+            Ok(posting) => {
                 let step = self.take_step(self.at, posting, verdict);
                 self.books.accept(&self.request.payments[self.at], &step)
             }
+            Err(stopped) => self.stop(stopped, verdict),
         };
         (self.decided)(&decision, self.gate);
+    }
+
+    /// The decision on a payment that is not posted.
+    #[inline(never)]
+    fn stop(&mut self, stopped: Stopped, verdict: Verdict) -> Decision {
+        match stopped {
+            Stopped::Replay => {
+                self.books.recent.push_vacant();
+                self.books.replay(&self.first_use(self.at))
+            }
+            Stopped::Refused(reason, accounts) => {
+                self.books.refuse(&self.request, self.at, Slot::Next, reason, accounts, verdict)
+            }
+        }
+    }
+
+    /// The first use of an id that is known.
+    fn first_use(&self, position: usize) -> StoredPayment {
+        let first = self.books.replay_of(&self.request, position);
+        first.expect("what is replayed was decided before")
     }
 
     fn decide_group(&mut self, end: usize) {
@@ -246,16 +238,20 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
         let mut culprit = None;
         self.gate.begin_group();
         for position in start..end {
-            match self.books.evaluate(&self.request, position, self.gate) {
-                Evaluation::Accepted { posting, verdict } => {
-                    steps.push(Ok(self.take_step(position, posting, verdict)));
-                }
-                Evaluation::Replay(first) if first.outcome().is_accepted() => {
+            let Evaluation { verdict, posting } =
+                self.books.evaluate(&self.request, position, self.gate);
+            let first = match posting {
+                Err(Stopped::Replay) => Some(self.first_use(position)),
+                _ => None,
+            };
+            match (posting, first) {
+                (Ok(posting), _) => steps.push(Ok(self.take_step(position, posting, verdict))),
+                (Err(_), Some(first)) if first.outcome().is_accepted() => {
                     self.books.recent.push_vacant();
                     steps.push(Err(first));
                 }
-                failed => {
-                    culprit = Some(failed);
+                (Err(stopped), _) => {
+                    culprit = Some((stopped, verdict));
                     break;
                 }
             }
@@ -279,7 +275,7 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
         &mut self,
         end: usize,
         steps: &[Result<Step, StoredPayment>],
-        culprit: Evaluation,
+        culprit: (Stopped, Verdict),
     ) {
         let start = self.at;
         for (offset, step) in steps.iter().enumerate().rev() {
@@ -305,9 +301,7 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
                         verdict,
                     )
                 }
-                (None, Evaluation::Refused { reason, accounts, verdict })
-                    if offset == steps.len() =>
-                {
+                (None, (Stopped::Refused(reason, accounts), verdict)) if offset == steps.len() => {
                     let slot = Slot::Next;
                     self.books.refuse(&self.request, position, slot, *reason, *accounts, *verdict)
                 }

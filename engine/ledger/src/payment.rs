@@ -23,6 +23,7 @@ pub enum Operation {
 impl Operation {
     /// Whether the operation works on an earlier payment and takes its accounts from it.
     #[must_use]
+    #[inline]
     pub fn needs_original(self) -> bool {
         matches!(self, Self::Capture | Self::Void | Self::Refund)
     }
@@ -44,6 +45,7 @@ impl PaymentFlags {
 
     /// Whether all flags of `other` are set.
     #[must_use]
+    #[inline]
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -56,6 +58,7 @@ impl PaymentFlags {
 
     /// Whether the amount is an upper bound.
     #[must_use]
+    #[inline]
     pub fn balancing(self) -> bool {
         self.0 & 6 != 0
     }

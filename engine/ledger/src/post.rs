@@ -30,11 +30,23 @@ pub(crate) struct Posting {
 }
 
 /// What deciding one payment came to, before anything was changed.
+///
+/// What differs is small, and a verdict is none of it: an enum of large parts that overlap is copied
+/// in pieces, whose reads wait for the writes before.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Evaluation {
-    Replay(StoredPayment),
-    Refused { reason: RejectReason, accounts: Option<(u32, u32)>, verdict: Verdict },
-    Accepted { posting: Posting, verdict: Verdict },
+pub(crate) struct Evaluation {
+    /// What risk said, if it was asked.
+    pub(crate) verdict: Verdict,
+    pub(crate) posting: Result<Posting, Stopped>,
+}
+
+/// Why nothing is posted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stopped {
+    /// The id is known: see [`Books::replay_of`].
+    Replay,
+    /// The accounts are named where both are known.
+    Refused(RejectReason, Option<(u32, u32)>),
 }
 
 impl Posting {
@@ -70,24 +82,19 @@ impl Books {
         gate: &mut impl Gate,
     ) -> Evaluation {
         let payment = &request.payments[position];
+        let not_judged = |posting| Evaluation { verdict: Verdict::default(), posting };
         match self.resolve(request, position) {
-            Resolved::Replay(first) => Evaluation::Replay(first),
-            Resolved::Refused(reason, accounts) => Evaluation::Refused {
-                reason,
-                accounts: accounts.or_else(|| self.original_sides(request, position)),
-                verdict: Verdict::default(),
-            },
             Resolved::Transfer { debit, credit } => {
                 self.evaluate_transfer(payment, position, debit, credit, gate)
             }
-            Resolved::FollowUp { original } => match self.evaluate_follow_up(payment, original) {
-                Ok(posting) => Evaluation::Accepted { posting, verdict: Verdict::default() },
-                Err((reason, accounts)) => Evaluation::Refused {
-                    reason,
-                    accounts: Some(accounts),
-                    verdict: Verdict::default(),
-                },
-            },
+            Resolved::FollowUp { original } => {
+                not_judged(self.evaluate_follow_up(payment, original))
+            }
+            Resolved::Replay => not_judged(Err(Stopped::Replay)),
+            Resolved::Refused(reason, accounts) => {
+                let accounts = accounts.or_else(|| self.original_sides(request, position));
+                not_judged(Err(Stopped::Refused(reason, accounts)))
+            }
         }
     }
 
@@ -101,7 +108,10 @@ impl Books {
         gate: &mut impl Gate,
     ) -> Evaluation {
         let accounts = Some((debit, credit));
-        let refused = |reason, verdict| Evaluation::Refused { reason, accounts, verdict };
+        let refused = |reason, verdict| Evaluation {
+            verdict,
+            posting: Err(Stopped::Refused(reason, accounts)),
+        };
         let (payer, payee) = (&self.accounts.view(debit), &self.accounts.view(credit));
         if let Some(reason) = both_open(payer, payee) {
             return refused(reason, Verdict::default());
@@ -141,21 +151,18 @@ impl Books {
             code: payment.code,
             expires_at,
         };
-        Evaluation::Accepted { posting, verdict }
+        Evaluation { verdict, posting: Ok(posting) }
     }
 
-    fn evaluate_follow_up(
-        &self,
-        payment: &Payment,
-        original: Place,
-    ) -> Result<Posting, (RejectReason, (u32, u32))> {
+    #[inline(never)]
+    fn evaluate_follow_up(&self, payment: &Payment, original: Place) -> Result<Posting, Stopped> {
         let first = self.recent.get(original);
         // A refund goes the other way.
         let (debit, credit) = match payment.operation {
             Operation::Refund => (first.credit, first.debit),
             _ => (first.debit, first.credit),
         };
-        let refused = |reason| (reason, (debit, credit));
+        let refused = |reason| Stopped::Refused(reason, Some((debit, credit)));
         let (payer, payee) = (&self.accounts.view(debit), &self.accounts.view(credit));
         if let Some(reason) = self.original_reason(payment, first, debit, credit) {
             return Err(refused(reason));

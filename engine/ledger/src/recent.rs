@@ -106,6 +106,7 @@ impl Default for Recent {
 
 impl Recent {
     /// Number of rows, which is the number of the next one.
+    #[inline]
     pub(crate) fn len(&self) -> u32 {
         self.generation.rows.len() as u32
     }

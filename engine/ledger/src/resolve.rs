@@ -3,21 +3,20 @@
 //!
 //! Guarantees that no money moves, and that what comes out ready names slots and places that exist.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::{
     AccountId, Amount, LedgerId, Operation, Payment, PaymentFlags, PaymentId, RejectReason, Stage,
     StoredPayment,
     books::Books,
+    findings::{Findings, IN_HISTORY, NOT_FOUND},
     recent::Place,
-    shard::{Findings, IN_HISTORY, NOT_FOUND, Recalled},
+    shard::Recalled,
 };
 
 /// A payment with its look-ups done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Resolved {
     /// The id is known, with this content or burned: the first outcome holds.
-    Replay(StoredPayment),
+    Replay,
     /// The accounts are named where both are known.
     Refused(RejectReason, Option<(u32, u32)>),
     /// A PAY or AUTHORIZE between two accounts.
@@ -37,14 +36,15 @@ pub(crate) struct Request<'a> {
 
 impl Request<'_> {
     /// The row of the open generation that met this payment's id first, where that was not its own.
+    #[inline]
     pub(crate) fn first_row(&self, position: usize) -> Option<u32> {
-        let first = self.findings.first[position].load(Relaxed);
+        let first = self.findings.of(position).first();
         (first < IN_HISTORY).then_some(first)
     }
 
     fn recalled(&self, position: usize, as_original: bool) -> &StoredPayment {
         let key = (position as u32, as_original);
-        let at = self.recalled.binary_search_by_key(&key, |it| (it.position, it.as_original));
+        let at = self.recalled.binary_search_by_key(&key, Recalled::key);
         &self.recalled[at.expect("a payment that was found in history was brought along")].payment
     }
 }
@@ -53,17 +53,14 @@ impl Books {
     #[inline(always)] // into the one place where nearly all payments go
     pub(crate) fn resolve(&mut self, request: &Request<'_>, position: usize) -> Resolved {
         let payment = &request.payments[position];
-        let defect = match request.findings.defect[position].load(Relaxed) {
-            0 => None,
-            number => RejectReason::from_number(number),
-        };
+        let defect = request.findings.of(position).defect();
         if let Some(reason) = defect.filter(|reason| reason.is_before_lookup_of_id()) {
             return Resolved::Refused(reason, None);
         }
         if let Some(first) = self.first_use(request, position) {
             return match self.reuse_conflict(payment, &first) {
                 Some(reason) => Resolved::Refused(reason, None),
-                None => Resolved::Replay(first),
+                None => Resolved::Replay,
             };
         }
         if let Some(reason) = defect {
@@ -77,8 +74,7 @@ impl Books {
                 _ => Resolved::Refused(RejectReason::OriginalUnknown, None),
             }
         } else {
-            let [debit, credit] = [&request.findings.debit, &request.findings.credit]
-                .map(|found| found[position].load(Relaxed));
+            let [debit, credit] = request.findings.of(position).accounts();
             self.resolve_accounts(payment, debit, credit)
         }
     }
@@ -90,15 +86,15 @@ impl Books {
         position: usize,
     ) -> Option<StoredPayment> {
         let payment = &request.payments[position];
-        let defect = request.findings.defect[position].load(Relaxed);
-        let envelope =
-            RejectReason::from_number(defect).is_some_and(RejectReason::is_before_lookup_of_id);
+        let defect = request.findings.of(position).defect();
+        let envelope = defect.is_some_and(RejectReason::is_before_lookup_of_id);
         let first = self.first_use(request, position).filter(|_| !envelope)?;
         self.reuse_conflict(payment, &first).is_none().then_some(first)
     }
 
+    #[inline]
     fn first_use(&self, request: &Request<'_>, position: usize) -> Option<StoredPayment> {
-        match request.findings.first[position].load(Relaxed) {
+        match request.findings.of(position).first() {
             NOT_FOUND => None,
             IN_HISTORY => Some(*request.recalled(position, false)),
             first => {
@@ -111,7 +107,7 @@ impl Books {
     /// The place of the payment that this one follows up. One of history is brought back: it is
     /// about to change.
     fn original(&mut self, request: &Request<'_>, position: usize) -> Option<Place> {
-        match request.findings.original[position].load(Relaxed) {
+        match request.findings.of(position).original() {
             NOT_FOUND => None,
             IN_HISTORY => {
                 let original = request.recalled(position, true);
@@ -130,7 +126,7 @@ impl Books {
         request: &'a Request<'_>,
         position: usize,
     ) -> Option<&'a StoredPayment> {
-        let original = match request.findings.original[position].load(Relaxed) {
+        let original = match request.findings.of(position).original() {
             NOT_FOUND => return None,
             IN_HISTORY => request.recalled(position, true),
             first if first >= self.recent.len() => return None,

@@ -10,9 +10,10 @@ use crate::{
     Account, AccountId, Amount, Balances, EventSeq, Generation, History, HistoryError, HoldExpired,
     LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
     books::Books,
+    findings::Findings,
     index::IdIndex,
     recent::{Place, Rows},
-    shard::{Findings, Shards},
+    shard::Shards,
     stored::NO_ACCOUNT,
 };
 

@@ -124,6 +124,7 @@ impl StoredPayment {
     }
 
     /// When a hold made now would expire; zero for never. `None` when that does not fit.
+    #[inline]
     pub(crate) fn expiry(timeout_s: u32, now: Timestamp) -> Option<Timestamp> {
         match timeout_s {
             0 => Some(Timestamp(0)),
@@ -132,6 +133,7 @@ impl StoredPayment {
     }
 
     /// As [`Self::expiry`], where a verdict may hold the money for a shorter time than was asked.
+    #[inline]
     pub(crate) fn expiry_under(
         verdict: Verdict,
         timeout_s: u32,

@@ -75,6 +75,7 @@ impl EventSeq {
 
     /// The position after this one.
     #[must_use]
+    #[inline]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }

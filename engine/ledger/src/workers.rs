@@ -2,14 +2,23 @@
 
 /// Carries out pieces of work, side by side where it can. What comes out never depends on it.
 pub trait Workers: Sync {
-    /// Whether work can be done side by side at all.
-    fn side_by_side(&self) -> bool;
+    /// Threads that can work beside the calling one.
+    fn threads_beside(&self) -> usize;
 
-    /// Does something with each item.
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync);
+    /// Work is about to come: threads that are asleep had better wake up. Returns whether they are
+    /// awake already.
+    fn rouse(&self) -> bool {
+        true
+    }
 
-    /// Does `job` while this thread does `meanwhile`.
-    fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce());
+    /// Does `work` with each of `jobs`, while this thread does `meanwhile`, which may wait for what
+    /// comes of the jobs. No job waits for anything but its turn.
+    fn beside<J: Send>(
+        &self,
+        jobs: &mut [J],
+        work: impl Fn(&mut J) + Send + Sync,
+        meanwhile: impl FnOnce(),
+    );
 }
 
 /// Does one thing after the other.
@@ -17,16 +26,17 @@ pub trait Workers: Sync {
 pub struct Alone;
 
 impl Workers for Alone {
-    fn side_by_side(&self) -> bool {
-        false
+    fn threads_beside(&self) -> usize {
+        0
     }
 
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
-        items.iter_mut().for_each(work);
-    }
-
-    fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
+    fn beside<J: Send>(
+        &self,
+        jobs: &mut [J],
+        work: impl Fn(&mut J) + Send + Sync,
+        meanwhile: impl FnOnce(),
+    ) {
+        jobs.iter_mut().for_each(work);
         meanwhile();
-        job();
     }
 }

@@ -1,8 +1,6 @@
 //! Decisions: consumes what posting did with a payment, or why it was refused, produces what is
 //! recorded and answered. Guarantees that a refused payment's id is taken where its reason says so.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
 use super::Step;
 use crate::{
     AccountId, Balances, EventSeq, LedgerId, Operation, Outcome, Payment, PaymentEvent, PaymentId,
@@ -131,19 +129,16 @@ impl Books {
     ) -> (u32, u32) {
         let payment = &request.payments[position];
         let (of_debit, of_credit) = accounts.unwrap_or((NO_ACCOUNT, NO_ACCOUNT));
-        let side = |given: AccountId, filled_in: AccountId, found: &[AtomicU32], of_original| match (
-            given, filled_in,
-        ) {
-            (AccountId::ZERO, AccountId::ZERO) => NO_ACCOUNT,
-            (AccountId::ZERO, _) => of_original,
-            _ => {
-                let found = found[position].load(Relaxed);
-                self.accounts.confirmed(found, given).unwrap_or(NO_ACCOUNT)
-            }
-        };
+        let side =
+            |given: AccountId, filled_in: AccountId, found, of_original| match (given, filled_in) {
+                (AccountId::ZERO, AccountId::ZERO) => NO_ACCOUNT,
+                (AccountId::ZERO, _) => of_original,
+                _ => self.accounts.confirmed(found, given).unwrap_or(NO_ACCOUNT),
+            };
+        let [debit, credit] = request.findings.of(position).accounts();
         (
-            side(payment.debit, filled_in.debit, &request.findings.debit, of_debit),
-            side(payment.credit, filled_in.credit, &request.findings.credit, of_credit),
+            side(payment.debit, filled_in.debit, debit, of_debit),
+            side(payment.credit, filled_in.credit, credit, of_credit),
         )
     }
 

@@ -2,12 +2,10 @@
 //! it will be asked of. Guarantees that it is told the same attempts, in the same order, however a
 //! request is cut into stretches (decision 0016).
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::{Deciding, Decision};
 use crate::{
     Block, Contexts, Gate, Operation, Payment, PaymentFlags,
-    shard::{IN_HISTORY, NOT_FOUND},
+    findings::{IN_HISTORY, NOT_FOUND},
 };
 
 /// What the gate was told of the request so far.
@@ -38,8 +36,8 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
             if end > resolved {
                 break;
             }
-            let first = |position: usize| findings.first[position].load(Relaxed);
-            let formed = |position: usize| findings.defect[position].load(Relaxed) == 0;
+            let first = |position: usize| findings.of(position).first();
+            let formed = |position: usize| findings.of(position).defect().is_none();
             let in_order =
                 |position: &usize| formed(*position) && is_observed(payments[*position].operation);
             let own_rows = self.attempts.first_row + start as u32..IN_HISTORY;
@@ -79,6 +77,7 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
 }
 
 /// Whether the gate saw this accepted payment.
+#[inline]
 pub(crate) fn is_observed(operation: Operation) -> bool {
     !operation.needs_original()
 }

@@ -104,27 +104,24 @@ impl History for Attic {
     }
 }
 
-/// Carries out everything on threads of its own: the first half of the items on another one.
+/// Gives every job a thread of its own.
 struct Threads;
 
 impl Workers for Threads {
-    fn side_by_side(&self) -> bool {
-        true
+    fn threads_beside(&self) -> usize {
+        2
     }
 
-    fn each<T: Send>(&self, items: &mut [T], work: impl Fn(&mut T) + Send + Sync) {
-        let (elsewhere, here) = items.split_at_mut(items.len() / 2);
+    fn beside<J: Send>(
+        &self,
+        jobs: &mut [J],
+        work: impl Fn(&mut J) + Send + Sync,
+        meanwhile: impl FnOnce(),
+    ) {
         std::thread::scope(|scope| {
-            if !elsewhere.is_empty() {
-                scope.spawn(|| elsewhere.iter_mut().for_each(&work));
+            for job in jobs {
+                scope.spawn(|| work(job));
             }
-            here.iter_mut().for_each(&work);
-        });
-    }
-
-    fn beside(&self, job: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
-        std::thread::scope(|scope| {
-            scope.spawn(job);
             meanwhile();
         });
     }
