@@ -13,7 +13,10 @@ use millrace_engine::{
 use millrace_ledger::{ApproveAll, EventSeq, Gate, GateStateError, Judged, Verdict};
 use support::{
     ask,
-    backups::{back_up, bring_back, config, context, fill, journal, payment, start},
+    backups::{
+        back_up, bring_back, config, context, fill, fill_over_two_snapshots, journal, payment,
+        start,
+    },
     files, open_accounts, state_hash,
 };
 
@@ -129,7 +132,7 @@ fn snapshots_of_another_risk_policy_are_passed_over_and_the_whole_journal_is_rea
     let limits = config(directory.path());
     let (engine, _) = Engine::start(&limits, &Policy(1)).expect("starts");
     open_accounts(&engine);
-    fill(&engine, 1..1_001);
+    fill_over_two_snapshots(&engine);
     engine.stop().expect("stops");
     let whole = state_hash(directory.path());
     let (report, hash) = recover::verify_recovery(&limits, &Policy(1)).expect("recovers");

@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use millrace_engine::{
@@ -65,12 +66,25 @@ pub(crate) fn fill(engine: &Engine, numbers: std::ops::Range<u128>) -> Vec<Payme
     replies
 }
 
+/// Pays 1,000 payments, and sees that two snapshots are taken meanwhile: on a busy machine, payments
+/// are sooner decided than snapshots written.
+pub(crate) fn fill_over_two_snapshots(engine: &Engine) {
+    for (half, numbers) in [(1, 1..501), (2, 501..1_001)] {
+        fill(engine, numbers);
+        let started = Instant::now();
+        while engine.stats().snapshots() < half {
+            assert!(started.elapsed() < Duration::from_secs(60), "no snapshot {half}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 /// A journal with 1,000 payments, several generations and two snapshots.
 pub(crate) fn journal() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let engine = start(directory.path());
     open_accounts(&engine);
-    fill(&engine, 1..1_001);
+    fill_over_two_snapshots(&engine);
     engine.stop().expect("stops");
     directory
 }
