@@ -1,10 +1,14 @@
 //! Which runs are merged when, and what becomes of their files.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 use millrace_ledger::History as _;
 
-use super::*;
+use super::{
+    super::{RUNS_CACHED, Run},
+    *,
+};
+use crate::page_cache::tests::{can_release, is_cached};
 
 /// Ids from `from` on, one apart, or in no order.
 fn sealed(runs: &Runs, number: u64, rows: u64, in_time: bool) {
@@ -67,6 +71,33 @@ fn a_stray_old_id_is_no_overlap() {
     }
     assert!(!runs.merge_if_due(&|| false).expect("read"));
     assert_eq!(runs.find(PaymentId(1000)), Ok(Some(payment(1000, 104))));
+}
+
+#[test]
+fn of_runs_in_order_of_time_the_newest_stay_in_the_page_cache() {
+    let directory = directory();
+    if !can_release(directory.path()) {
+        return;
+    }
+    let cached = |runs: &Runs| -> Vec<bool> {
+        let first_page = |run: &Arc<Run>| is_cached(run.file(), 4096) == Some(true);
+        runs.list().iter().map(first_page).collect()
+    };
+    let released = 3;
+    for in_time in [true, false] {
+        let directory = self::directory();
+        let runs = open(&directory, &[], 0);
+        for number in 1..=(RUNS_CACHED + released) as u64 {
+            sealed(&runs, number, 20, in_time);
+        }
+        let mut expected = vec![true; RUNS_CACHED + released];
+        if in_time {
+            expected[..released].fill(false);
+        }
+        assert_eq!(cached(&runs), expected, "in order of time: {in_time}");
+        let first = payment(if in_time { 1000 } else { scrambled(1000) }, 1);
+        assert_eq!(runs.find(first.id), Ok(Some(first)));
+    }
 }
 
 #[test]
