@@ -260,7 +260,9 @@ async fn a_publisher_that_waits_or_stopped_is_seen() {
     assert_eq!(status.code, Some(0), "{status:?}");
     let row = status.stdout.lines().find(|line| line.starts_with("publish ")).expect("has a row");
     assert_eq!(row.split_whitespace().nth(1), Some("retrying"), "{row}");
-    assert!(status.stdout.contains("\npublish: NATS at 127.0.0.1:"), "{status:?}");
+    // That the connection broke, or that nobody listens, whichever was told last.
+    let why = status.stdout.lines().find(|line| line.starts_with("publish: "));
+    assert!(why.is_some_and(|why| why.contains("NATS at 127.0.0.1:")), "{status:?}");
     nats.start_again().expect("starts again");
     eventually("all is published", || have_caught_up(metrics, 32).then_some(()));
     assert_eq!(reader(metrics, "publish")["state"], "following");
