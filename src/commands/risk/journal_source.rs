@@ -67,6 +67,8 @@ struct Reading {
     /// What was last said of a payment, and when.
     labels: BTreeMap<u128, (bool, Timestamp)>,
     acts_unreadable: u64,
+    /// Whether some keys of upstreams' own had no room.
+    others_left_out: bool,
 }
 
 impl Default for Reading {
@@ -76,6 +78,7 @@ impl Default for Reading {
             ids: Vec::new(),
             labels: BTreeMap::new(),
             acts_unreadable: 0,
+            others_left_out: false,
         }
     }
 }
@@ -131,6 +134,9 @@ impl Reading {
             reported_at: None,
         };
         self.payments.push(&row, &contexts);
+        for other in &context.other {
+            self.others_left_out |= !self.payments.tell(&other.key, &other.value);
+        }
         self.ids.push(payment.id.0);
     }
 
@@ -154,6 +160,13 @@ impl Reading {
             let acts = self.acts_unreadable;
             warnings
                 .push(format!("{acts} acts can't be read: a later release may have written them"));
+        }
+        if self.others_left_out {
+            warnings.push(
+                "the payments' contexts have more different keys than there is room for: the first \
+                 ones were read, and the others left out"
+                    .to_owned(),
+            );
         }
         (self.payments.finish(), warnings)
     }
