@@ -31,6 +31,9 @@ pub enum ActKind {
     SetPolicy {
         /// BLAKE3 of the policy document, in hexadecimal.
         policy: String,
+        /// The features on demand that it needs, by name. Those that weren't kept begin here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        features: Vec<String>,
     },
     /// Something was put on the shelf. It decides nothing until a policy names it.
     Upload {
@@ -245,6 +248,23 @@ mod tests {
         let read = Act::read(written).expect("it was right");
         assert_eq!(read.act, ActKind::Label(label(None)));
         assert!(!String::from_utf8_lossy(&read.to_bytes()).contains("known_at"));
+    }
+
+    #[test]
+    fn a_policy_is_set_with_the_features_that_it_demands() {
+        for (features, text) in [
+            (vec![], r#"{"set_policy":{"policy":"ab"}}"#),
+            (
+                vec!["payer.count_1h".to_owned()],
+                r#"{"set_policy":{"policy":"ab","features":["payer.count_1h"]}}"#,
+            ),
+        ] {
+            let act = ActKind::SetPolicy { policy: "ab".to_owned(), features };
+            let act = Act { actor: "ann".to_owned(), why: "why".to_owned(), act };
+            let whole = format!(r#"{{"actor":"ann","why":"why","act":{text}}}"#);
+            assert_eq!(String::from_utf8_lossy(&act.to_bytes()), whole);
+            assert_eq!(Act::read(whole.as_bytes()), Ok(act));
+        }
     }
 
     /// What operators do to sinks, as journals and audit logs have it.

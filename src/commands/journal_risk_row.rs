@@ -195,7 +195,7 @@ mod tests {
         };
         for (act, kind, names_payment, field, value) in [
             (
-                ActKind::SetPolicy { policy: "ab".to_owned() },
+                ActKind::SetPolicy { policy: "ab".to_owned(), features: Vec::new() },
                 "SET_POLICY",
                 false,
                 "policy",

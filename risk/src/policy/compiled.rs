@@ -11,15 +11,19 @@ use std::{
 
 use millrace_ledger::{RiskDecision, RuleName, Verdict};
 
-use super::document::{Fallback, PolicyDocument, Thresholds};
+use super::{
+    attempt::CONTEXT_KEYS,
+    document::{Fallback, PolicyDocument, Thresholds},
+};
 use crate::{
-    features::Catalogue,
+    features::{Catalogue, EntitySource},
     model::Model,
     rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleAction, RuleSet, Vocabulary},
     shelf::Shelf,
 };
 
-/// Texts that rules may speak of, in the order of their values.
+/// Texts that rules may always speak of, in the order of their values. Behind them come
+/// [`own_context_keys`].
 pub const TEXTS: [&str; 7] = [
     "payer",
     "payee",
@@ -47,6 +51,10 @@ pub struct Compiled {
     segments: Option<RuleSet>,
     bands: Vec<Band>,
     pub(super) fallback: Verdict,
+    /// The features on demand that its rules, segments and models need.
+    pub on_demand: Vec<String>,
+    /// Keys of the texts behind [`TEXTS`].
+    pub(super) own_keys: Vec<String>,
 }
 
 /// What thresholds come to in one segment; the last band is everywhere else.
@@ -159,6 +167,10 @@ impl Library {
         };
         let fallback = verdict(&document, fallback, "time-budget");
         let name = name.to_owned();
+        let of_rules = rules.iter().chain(&segments).flat_map(RuleSet::features);
+        let of_models = model.iter().chain(&challenger).flat_map(Model::features);
+        let needed = of_rules.chain(of_models.map(String::as_str));
+        let on_demand = self.catalogue.on_demand(needed);
         Ok(Compiled {
             name,
             document,
@@ -169,6 +181,8 @@ impl Library {
             segments,
             bands,
             fallback,
+            on_demand,
+            own_keys: own_context_keys(&self.catalogue),
         })
     }
 
@@ -237,7 +251,24 @@ impl Library {
 pub fn vocabulary(catalogue: &Catalogue) -> Vocabulary {
     let features = catalogue.features().iter().map(|it| (it.name.clone(), it.unit.clone()));
     let score = std::iter::once((SCORE.to_owned(), "share".to_owned()));
-    Vocabulary::new(features.chain(score), TEXTS)
+    let own = own_context_keys(catalogue).into_iter().map(|key| format!("context.{key}"));
+    Vocabulary::new(features.chain(score), TEXTS.map(str::to_owned).into_iter().chain(own))
+}
+
+/// Keys of upstreams' own that the catalogue has entities of, in their order: rules may speak of them,
+/// too.
+#[must_use]
+pub fn own_context_keys(catalogue: &Catalogue) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for entity in catalogue.entities() {
+        if let EntitySource::Context(key) = &entity.source
+            && !CONTEXT_KEYS.contains(&key.as_str())
+            && !keys.contains(key)
+        {
+            keys.push(key.clone());
+        }
+    }
+    keys
 }
 
 /// Segments are rules that allow: the first one that holds names the segment.
@@ -320,6 +351,8 @@ impl Compiled {
             segments: None,
             bands: Vec::new(),
             fallback,
+            on_demand: Vec::new(),
+            own_keys: Vec::new(),
         }
     }
 

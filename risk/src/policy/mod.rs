@@ -24,23 +24,22 @@ use millrace_ledger::{
     Block, Gate, GateActError, GateStateError, Judged, Payment, Timestamp, Verdict,
 };
 
-use self::{
-    attempt::CONTEXT_KEYS,
-    hits::HitCounters,
-    scoring::{Deciding, Scoring, stricter},
-};
 pub use self::{
-    compiled::{Compiled, Library, TEXTS, vocabulary},
+    compiled::{Compiled, Library, TEXTS, own_context_keys, vocabulary},
     document::{
         BudgetDocument, Fallback, HoldDocument, ListDocument, PolicyDocument, SegmentDocument,
         Thresholds,
     },
     hits::{RuleHitCount, RuleHits},
 };
+use self::{
+    hits::HitCounters,
+    scoring::{Deciding, Scoring, stricter},
+};
 use crate::{
     RiskConfig, RiskConfigError,
     acts::{Act, ActKind},
-    features::{Catalogue, EntitySource, ProfileLimits, Profiles},
+    features::{ProfileLimits, Profiles},
     velocity::Velocity,
 };
 
@@ -178,16 +177,6 @@ impl Policy {
     }
 }
 
-/// Context keys of a catalogue that no payment has: features of them would always be missing.
-#[must_use]
-pub fn unknown_context_keys(catalogue: &Catalogue) -> Vec<String> {
-    let sources = catalogue.entities().iter().filter_map(|entity| match &entity.source {
-        EntitySource::Context(key) => Some(key.clone()),
-        EntitySource::Payer | EntitySource::Payee | EntitySource::Pair(..) => None,
-    });
-    sources.filter(|key| !CONTEXT_KEYS.contains(&key.as_str())).collect()
-}
-
 impl Gate for Policy {
     fn judge(&mut self, judged: Judged<'_>) -> Verdict {
         let by_limit = self.velocity.judge(judged);
@@ -252,9 +241,15 @@ impl Gate for Policy {
             )
         };
         match &read.act {
-            ActKind::SetPolicy { policy } => {
+            ActKind::SetPolicy { policy, features } => {
                 let library = self.library.as_ref().ok_or_else(off)?;
                 let compiled = library.compile(policy).map_err(GateActError)?;
+                if let Some(lacking) = compiled.on_demand.iter().find(|it| !features.contains(it)) {
+                    return Err(GateActError(format!(
+                        "the policy needs {lacking}, which is kept on demand, and the act that sets \
+                         it does not ask for it. Set it through RiskService of this release"
+                    )));
+                }
                 self.decide_by(compiled);
             }
             ActKind::Upload { .. }
@@ -367,7 +362,12 @@ impl Gate for Policy {
 impl Policy {
     fn carry_out(&mut self, act: &Act, at: Timestamp) {
         match &act.act {
-            ActKind::SetPolicy { policy } => self.take_in_force(policy),
+            ActKind::SetPolicy { policy, features } => {
+                self.take_in_force(policy);
+                if let Some(scoring) = &mut self.scoring {
+                    scoring.profiles.demand(features);
+                }
+            }
             ActKind::Label(label) => {
                 if let Some(scoring) = &mut self.scoring {
                     scoring.label(label, at);

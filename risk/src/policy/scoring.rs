@@ -1,8 +1,8 @@
 //! Scoring: consumes blocks of attempts in sequence order, produces for each what the policy in force
 //! says, with its evidence.
 //!
-//! Features are read and counted in order, on one thread. Rules and models look at finished rows
-//! only, so rows are dealt out to as many threads as there are. What comes out never depends on how
+//! Features are read and counted in order: of each entity by one thread, which owns it. Rules and models
+//! look at finished rows only, so rows are dealt out to as many threads as there are. What comes out never depends on how
 //! payments were cut into blocks, or on the number of threads.
 
 use std::{
@@ -23,11 +23,13 @@ use super::{
 use crate::{
     acts::LabelAct,
     evidence::{self, EVIDENCE_LEN_MAX, Evidence, REASONS_MAX, Reason},
-    features::{Attempt, EntityKey, Label, Profiles},
+    features::{Attempt, ENTITIES_MAX, EntityKey, Label, Profiles},
     model::{Link, Model},
     rules::{RuleAction, RuleCounts, RuleInput, RuleSet},
 };
 
+/// Texts behind [`TEXTS`]: one for each kind of entity at most.
+const OWN_KEYS_MAX: usize = ENTITIES_MAX;
 /// Rows that are scored in one go, by one thread.
 const CHUNK_ROWS: usize = 256;
 
@@ -172,7 +174,10 @@ impl Scoring {
             .collect();
         self.rows.clear();
         self.rows.resize(attempts.len() * self.columns, 0.0);
-        self.profiles.observe_block(&attempts, &mut self.rows);
+        match self.threads.as_deref() {
+            Some(pool) => self.profiles.observe_block_on(pool, &attempts, &mut self.rows),
+            None => self.profiles.observe_block(&attempts, &mut self.rows),
+        }
     }
 
     /// Counts an attempt of an earlier life.
@@ -376,8 +381,10 @@ impl Seen<'_> {
 
     fn with_input<T>(&self, with_texts: bool, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
         let at = attempt::time_of(self.payment, self.at);
+        let own_keys = &self.policy.own_keys;
         if !with_texts {
-            return look(&RuleInput { row: self.row, texts: &[None; TEXTS.len()], at });
+            let texts = &[None; TEXTS.len() + OWN_KEYS_MAX][..TEXTS.len() + own_keys.len()];
+            return look(&RuleInput { row: self.row, texts, at });
         }
         let mut buffers = [[0; Hyphenated::LENGTH]; 2];
         let [payer, payee] = &mut buffers;
@@ -386,6 +393,11 @@ impl Seen<'_> {
             (text(self.payment.debit.0, payer), text(self.payment.credit.0, payee));
         let context = Context::read(self.context);
         let texts = attempt::texts(payer, payee, &context);
+        if own_keys.is_empty() {
+            return look(&RuleInput { row: self.row, texts: &texts, at });
+        }
+        let own = own_keys.iter().map(|key| Some(context.by_key(key)).filter(|it| !it.is_empty()));
+        let texts: Vec<_> = texts.into_iter().chain(own).collect();
         look(&RuleInput { row: self.row, texts: &texts, at })
     }
 }

@@ -172,6 +172,8 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn run(&self, args: &Args, catalogue: &Catalogue, source: &Source) -> Result<Outcome, Failure> {
         let payments = &source.payments;
+        // Rules are asked what they would have said, had they always been there.
+        let catalogue = &catalogue.keeping(self.rules.iter().flat_map(|rules| rules.features()));
         let of_model = self.model.and_then(|file| file.label_delay);
         let label_delay = label_delay(args.label_delay, of_model);
         let replay = Replay { payments, catalogue, label_delay };
@@ -180,7 +182,7 @@ impl Judge<'_> {
             args.span.as_ref().map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
         let bar = progress::bar(rows.end, "backtest", "payments");
         let mut tally = Tally::new(payments, self.rules);
-        let (mut inputs, stride) = (RuleInputs::new(payments), catalogue.len());
+        let (mut inputs, stride) = (RuleInputs::new(payments, catalogue), catalogue.len());
         let mut scores = Vec::new();
         replay.run(rows, &mut |done| bar.set_position(done as u64), &mut |block, features| {
             scores.clear();
