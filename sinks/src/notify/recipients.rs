@@ -90,29 +90,29 @@ impl Recipients {
     }
 
     fn load(&self) -> Result<(), SinkError> {
+        self.load_with(read)
+    }
+
+    fn load_with(
+        &self,
+        read: impl FnOnce(&Path) -> Result<HashMap<Uuid, Recipient>, SinkError>,
+    ) -> Result<(), SinkError> {
         let Some(path) = &self.path else { return Ok(()) };
         let looks = fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
         let looks = looks.map_err(SinkError::io("read", path));
+        // As it was before it is read: what is written to it meanwhile is a change.
+        let now = looks.as_ref().map_or((SystemTime::UNIX_EPOCH, 0), |looks| *looks);
         let seen = self.shared.read().unwrap_or_else(PoisonError::into_inner).seen;
-        if looks.as_ref().ok() == seen.as_ref() && seen.is_some() {
+        // Each state of the file is read, and said to be unusable, once.
+        if seen == Some(now) {
             return Ok(());
         }
-        let read = looks.and_then(|looks| Ok((read(path)?, looks)));
+        let owners = looks.and_then(|_| read(path));
         let mut loaded = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-        match read {
-            Ok((owners, looks)) => {
-                *loaded = Loaded { owners: Arc::new(owners), seen: Some(looks) };
-                self.forget();
-                Ok(())
-            }
-            Err(error) => {
-                let found =
-                    fs::metadata(path).and_then(|found| Ok((found.modified()?, found.len())));
-                let known = loaded.seen.replace(found.unwrap_or((SystemTime::UNIX_EPOCH, 0)));
-                // Said once per state of the file.
-                if known == loaded.seen { Ok(()) } else { Err(error) }
-            }
-        }
+        loaded.seen = Some(now);
+        loaded.owners = Arc::new(owners?);
+        self.forget();
+        Ok(())
     }
 
     /// What anybody remembers of an owner no longer holds.
@@ -184,4 +184,50 @@ fn check(recipient: &Recipient) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"{"owners":{"00000000-0000-0000-0000-000000000001":{"name":"Jana"}}}"#;
+
+    fn open(path: &Path, text: &str) -> Recipients {
+        fs::write(path, text).expect("written");
+        Recipients::open(Some(path)).expect("opens")
+    }
+
+    /// Editors and deployments do not write in one step.
+    #[test]
+    fn a_file_that_is_read_while_it_is_written_is_read_again() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("owners.json");
+        let recipients = open(&path, r#"{"owners":{}}"#);
+        fs::write(&path, &WHOLE[..20]).expect("written");
+        let error = recipients.load_with(|path| {
+            let half = read(path);
+            fs::write(path, WHOLE).expect("written");
+            half
+        });
+        assert!(error.expect_err("is not whole").to_string().contains("line 1, column 20"));
+        recipients.refresh();
+        assert_eq!(recipients.get(1).expect("is there").name, "Jana");
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_used_is_said_once_and_changes_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("owners.json");
+        let recipients = open(&path, WHOLE);
+        fs::write(&path, "{").expect("written");
+        recipients.load().expect_err("is not whole");
+        recipients.load().expect("said before");
+        fs::remove_file(&path).expect("removed");
+        recipients.load().expect_err("is gone");
+        recipients.load().expect("said before");
+        assert_eq!(recipients.get(1).expect("is there").name, "Jana");
+        fs::write(&path, r#"{"owners":{}}"#).expect("written");
+        recipients.load().expect("is whole");
+        assert_eq!(recipients.get(1), None);
+    }
 }

@@ -157,7 +157,8 @@ impl Scheduler {
         Ok(Job { head: id, members: ids, circuit, envelope })
     }
 
-    /// Fixes which notifications go with this one.
+    /// Fixes which notifications go with this one, also that none does: after a crash, nobody knows
+    /// that it went alone.
     fn bundle(
         &self,
         id: u64,
@@ -188,12 +189,9 @@ impl Scheduler {
             change.put(other, Some(row))?;
             ids.push(other);
         }
-        if ids.len() > 1 {
-            ids.sort_unstable();
-            head.bundle = ids;
-            change.put(id, Some(head.clone()))?;
-        }
-        Ok(())
+        ids.sort_unstable();
+        head.bundle = ids;
+        change.put(id, Some(head.clone()))
     }
 
     fn envelope(

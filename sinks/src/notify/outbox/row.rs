@@ -42,7 +42,8 @@ pub(in super::super) struct Row {
     #[serde(default)]
     pub(in super::super) resends: u32,
     /// The notifications that go with it as one message, itself among them. Fixed before the first
-    /// attempt, so that each attempt is the same message.
+    /// attempt, so that each attempt is the same message; itself alone is a message that others
+    /// could have joined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in super::super) bundle: Vec<u64>,
     /// The notification that it goes with.
@@ -91,9 +92,9 @@ impl Row {
     pub(in super::super) fn idempotency_key(&self) -> String {
         let identity = self.identity();
         match (self.resends, self.bundle.len()) {
-            (0, 0) => identity.to_string(),
+            (0, 0 | 1) => identity.to_string(),
             (0, _) => format!("{identity}-digest"),
-            (resends, 0) => format!("{identity}-again{resends}"),
+            (resends, 0 | 1) => format!("{identity}-again{resends}"),
             (resends, _) => format!("{identity}-digest-again{resends}"),
         }
     }

@@ -209,6 +209,31 @@ fn a_digest_is_what_was_told_in_its_window() {
     );
 }
 
+/// It arrived, and nobody knows: what comes later may not join it in a message with another key.
+#[test]
+fn what_went_alone_before_a_crash_goes_alone_again() {
+    let preferences = Preferences { digest_s: Some(300), ..Preferences::default() };
+    let mut world = World::new(delivery(), &preferences);
+    world.pay(1, 2);
+    world.now = at(300);
+    world.plan();
+    assert_eq!(world.under_way.len(), 4, "payer and payee, by two channels");
+    for crashes in [false, false, false, true] {
+        world.finish(0, Mood::Takes, crashes);
+    }
+    world.pay(1, 2);
+    world.now = at(700);
+    world.settle_all();
+    let mut keys: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for arrival in world.arrivals() {
+        for id in arrival.ids {
+            keys.entry(id).or_default().insert(arrival.key.clone());
+        }
+    }
+    assert_eq!(keys.len(), 8, "two payments");
+    assert!(keys.values().all(|keys| keys.len() == 1), "{keys:?}");
+}
+
 #[test]
 fn a_provider_that_fails_is_left_alone_and_tried_with_one() {
     let mut world =
