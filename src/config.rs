@@ -263,10 +263,17 @@ impl Config {
 
     /// How features are kept, if they are.
     fn scoring(&self) -> Result<Option<ScoringConfig>, ConfigError> {
-        let FeaturesConfig { enabled, catalogue, entities_max, context_keys, threads } =
+        let FeaturesConfig { enabled, catalogue, entities_max, context_keys, threads, shards } =
             &self.risk.features;
         if !enabled {
             return Ok(None);
+        }
+        if !(1..=64).contains(shards) {
+            return Err(ConfigError::OutOfBounds {
+                key: "risk.features.shards",
+                value: *shards as u64,
+                must_be: "1 (the engine's own thread) to 64",
+            });
         }
         if !(1..=1 << 28).contains(entities_max) {
             return Err(ConfigError::OutOfBounds {

@@ -33,6 +33,9 @@ pub struct FeaturesConfig {
     pub context_keys: Vec<String>,
     /// Threads that score, the engine's own among them; 0 is half of the processors. Default 0.
     pub threads: usize,
+    /// Threads that read and count features, each of the entities that it owns; 1 is the engine's own
+    /// alone. Default 1.
+    pub shards: usize,
 }
 
 impl Default for FeaturesConfig {
@@ -43,6 +46,7 @@ impl Default for FeaturesConfig {
             entities_max: 1_000_000,
             context_keys: Vec::new(),
             threads: 0,
+            shards: 1,
         }
     }
 }

@@ -118,7 +118,7 @@ impl Policy {
             None => (None, None),
             Some(ScoringConfig { library, limits, threads }) => {
                 let profiles = Profiles::new((**library.catalogue()).clone(), limits);
-                (Some(library), Some(Scoring::new(profiles, threads)))
+                (Some(library), Some(Scoring::new(profiles, threads, config.features.shards)))
             }
         };
         Ok(Self {

@@ -57,6 +57,8 @@ pub(super) struct Scoring {
     pub(super) profiles: Profiles,
     reader: Reader,
     threads: Option<Arc<rayon::ThreadPool>>,
+    /// Those that read and count features, if that is more than one.
+    shards: Option<Arc<rayon::ThreadPool>>,
     /// By position in the request; 0 for none, else one more than the place in `said`.
     places: Vec<u32>,
     said: Vec<Said>,
@@ -87,16 +89,18 @@ struct Rows<'a> {
 }
 
 impl Scoring {
-    pub(super) fn new(profiles: Profiles, threads: usize) -> Self {
-        let pool = || {
+    pub(super) fn new(profiles: Profiles, threads: usize, shards: usize) -> Self {
+        let pool = |threads: usize, name: &'static str| {
             let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            builder.thread_name(|number| format!("score-{number}")).build().ok().map(Arc::new)
+            let named = builder.thread_name(move |number| format!("{name}-{number}"));
+            if threads > 1 { named.build().ok().map(Arc::new) } else { None }
         };
         Self {
             reader: Reader::new(profiles.catalogue()),
             columns: profiles.catalogue().len(),
             profiles,
-            threads: if threads > 1 { pool() } else { None },
+            threads: pool(threads, "score"),
+            shards: pool(shards, "shard"),
             places: Vec::new(),
             said: Vec::new(),
             evidence: Vec::new(),
@@ -174,7 +178,7 @@ impl Scoring {
             .collect();
         self.rows.clear();
         self.rows.resize(attempts.len() * self.columns, 0.0);
-        match self.threads.as_deref() {
+        match self.shards.as_deref() {
             Some(pool) => self.profiles.observe_block_on(pool, &attempts, &mut self.rows),
             None => self.profiles.observe_block(&attempts, &mut self.rows),
         }

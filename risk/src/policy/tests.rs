@@ -23,7 +23,9 @@ fn library(directory: &Path) -> Library {
 fn policy_with(library: &Library, threads: usize) -> Policy {
     let limits = ProfileLimits { entities_max: 50, ..ProfileLimits::default() };
     let scoring = ScoringConfig { library: library.clone(), limits, threads };
-    Policy::new(&RiskConfig::default(), Some(scoring)).expect("no limit is wrong")
+    let mut config = RiskConfig::default();
+    config.features.shards = threads;
+    Policy::new(&config, Some(scoring)).expect("no limit is wrong")
 }
 
 /// Payments of few accounts, so that profiles matter; some name an amount that is none.

@@ -84,7 +84,7 @@ fn a_key_of_the_upstreams_own_is_an_entity_and_a_text() {
             assert_eq!(decided(&mut policy, payer, &context).0, RiskDecision::Approve);
         }
     }
-    let shared = Some("4 payers used w-1".to_owned());
+    let shared = Some("4.1 payers used w-1".to_owned());
     let mut replayed = policy_with(&library, 1);
     for payer in 1..=3 {
         for context in [wallet("w-1"), wallet("w-ours")] {
