@@ -5,7 +5,13 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::FileExt as _, path::Path, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use millrace_engine::{
     Command, Engine, EngineConfig, JournalError, PaymentReply, RecoveryReport, recover,
@@ -73,7 +79,15 @@ fn journal() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let (engine, _) = start(directory.path()).expect("starts");
     open_accounts(&engine);
-    fill(&engine, 1..1_001);
+    for (half, numbers) in [(1, 1..501), (2, 501..1_001)] {
+        fill(&engine, numbers);
+        // On a busy machine, a thousand payments are sooner decided than two snapshots are written.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while engine.stats().snapshots() < half {
+            assert!(Instant::now() < deadline, "no snapshot {half}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
     assert!(engine.stats().generations() >= 10, "generations are closed");
     engine.stop().expect("stops");
     assert_eq!(snapshots(directory.path()).len(), 2, "the two newest are kept");
