@@ -13,10 +13,11 @@ use std::{
 use millrace_engine::{EngineConfig, Retention};
 use millrace_ingest::IngestConfig;
 use millrace_postgres::PostgresConfig;
+use millrace_protos::context::is_other_key;
 use millrace_risk::{
     FeaturesConfig, Policy, RiskConfig, RiskConfigError,
     features::{Catalogue, ProfileLimits},
-    policy::{Library, ScoringConfig, unknown_context_keys},
+    policy::{Library, ScoringConfig, own_context_keys},
     shelf::Shelf,
 };
 use millrace_sinks::SinksConfig;
@@ -142,6 +143,25 @@ pub(crate) enum ConfigError {
     )]
     NothingToRead,
     #[error(
+        "risk.features.context_keys has {key:?}, which no payment can have: a key has 1 to 32 of a-z, \
+         0-9 and _, begins with a letter, and is not the name of a field"
+    )]
+    ContextKey { key: String },
+    #[error(
+        "the catalogue in risk.features.catalogue has an entity of context.{key}, which no payment can \
+         have: take {known}, or a key of the upstream's own (1 to 32 of a-z, 0-9 and _, beginning \
+         with a letter, not the name of a field)",
+        known = KNOWN_KEYS
+    )]
+    CatalogueKey { key: String },
+    #[error(
+        "the catalogue in risk.features.catalogue has an entity of context.{key}, which is neither \
+         {known} nor among risk.features.context_keys ({declared}): add the key there, or mend \
+         the catalogue",
+        known = KNOWN_KEYS
+    )]
+    UndeclaredKey { key: String, declared: String },
+    #[error(
         "the configuration is not right: {first} and {second} are both {address}; give one of them \
          another port"
     )]
@@ -254,9 +274,17 @@ impl Config {
 
     /// How features are kept, if they are.
     fn scoring(&self) -> Result<Option<ScoringConfig>, ConfigError> {
-        let FeaturesConfig { enabled, catalogue, entities_max, threads } = &self.risk.features;
+        let FeaturesConfig { enabled, catalogue, entities_max, context_keys, threads, shards } =
+            &self.risk.features;
         if !enabled {
             return Ok(None);
+        }
+        if !(1..=64).contains(shards) {
+            return Err(ConfigError::OutOfBounds {
+                key: "risk.features.shards",
+                value: *shards as u64,
+                must_be: "1 (the engine's own thread) to 64",
+            });
         }
         if !(1..=1 << 28).contains(entities_max) {
             return Err(ConfigError::OutOfBounds {
@@ -280,9 +308,7 @@ impl Config {
                 })?
             }
         };
-        if let Some(key) = unknown_context_keys(&catalogue).first() {
-            tracing::warn!(key, "no payment has this context key: its features are missing");
-        }
+        check_context_keys(&catalogue, context_keys)?;
         let library = Library::new(Shelf::new(&self.shelf_dir()), Arc::new(catalogue));
         let limits = ProfileLimits { entities_max: *entities_max, ..ProfileLimits::default() };
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -347,6 +373,25 @@ fn limit(value: u64) -> Option<u64> {
     (value > 0).then_some(value)
 }
 
+/// Context keys that all payments can have, in words.
+const KNOWN_KEYS: &str = "device, ip, country, mcc, channel";
+
+/// Context keys that no payment can have are mistakes: features of them would always be missing.
+fn check_context_keys(catalogue: &Catalogue, declared: &[String]) -> Result<(), ConfigError> {
+    if let Some(key) = declared.iter().find(|key| !is_other_key(key)) {
+        return Err(ConfigError::ContextKey { key: key.clone() });
+    }
+    for key in own_context_keys(catalogue) {
+        if !is_other_key(&key) {
+            return Err(ConfigError::CatalogueKey { key });
+        }
+        if !declared.is_empty() && !declared.contains(&key) {
+            return Err(ConfigError::UndeclaredKey { key, declared: declared.join(", ") });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,6 +411,50 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/dev.toml");
         let config = Config::load(Some(&path)).expect("dev.toml");
         assert_eq!(config.sinks.notify, millrace_sinks::NotifyConfig::default());
+    }
+
+    /// Declared keys, the key that the catalogue names, and what is said.
+    #[test]
+    fn a_catalogue_names_keys_that_payments_have() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("own.toml");
+        for (declared, named, said) in [
+            (&[][..], "wallet", None),
+            (&["wallet", "scheme"], "wallet", None),
+            (&["scheme"], "device", None),
+            (
+                &["scheme", "bin"],
+                "wallet",
+                Some(
+                    "context.wallet, which is neither device, ip, country, mcc, channel nor among \
+                      risk.features.context_keys (scheme, bin)",
+                ),
+            ),
+            (
+                &[],
+                "device_id",
+                Some("context.device_id, which no payment can have: take device, ip"),
+            ),
+            (&["Wallet"], "device", Some("risk.features.context_keys has \"Wallet\"")),
+        ] {
+            let catalogue = format!(
+                "version = 1\n[[entity]]\nname = \"it\"\ncontext = \"{named}\"\n\
+                 [[feature]]\nname = \"it.age\"\nentity = \"it\"\nstatistic = \"age\"\n"
+            );
+            fs::write(&path, catalogue).expect("written");
+            let mut config = Config::default();
+            config.risk.features.enabled = true;
+            config.risk.features.catalogue = path.display().to_string();
+            config.risk.features.context_keys =
+                declared.iter().map(|key| (*key).to_owned()).collect();
+            match (config.check(), said) {
+                (Ok(_), None) => {}
+                (Err(error), Some(said)) => {
+                    assert!(error.to_string().contains(said), "{error}\nwant {said}");
+                }
+                (found, _) => panic!("{declared:?} {named}: {found:?}"),
+            }
+        }
     }
 
     #[test]

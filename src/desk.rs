@@ -54,7 +54,7 @@ pub(crate) fn parts(
         feed,
         shelf,
         check: Arc::new(move |name| match &library {
-            Some(library) => library.compile(name).map(drop),
+            Some(library) => Ok(library.compile(name)?.on_demand.clone()),
             None => Err("no features are kept, so no policy can be set. Set \
                          risk.features.enabled, and start again"
                 .to_owned()),

@@ -1,5 +1,6 @@
 //! Reading and counting the features of 8,192 payments: the shape that models begin with, the
-//! catalogues that are shipped, and rings; in blocks and one by one.
+//! catalogues that are shipped, and rings; in blocks and one by one; with features on demand that nobody
+//! demands and with one that a rule does; on several threads.
 
 use std::{hint::black_box, time::Instant};
 
@@ -90,18 +91,36 @@ fn observe(
     entities: u64,
     block: usize,
 ) {
+    observe_with(criterion, name, catalogue, entities, block, (&[], 1));
+}
+
+/// Also with features that are demanded, and with so many threads.
+fn observe_with(
+    criterion: &mut Criterion,
+    name: &str,
+    catalogue: &Catalogue,
+    entities: u64,
+    block: usize,
+    (demanded, threads): (&[&str], usize),
+) {
     let named = entities;
     let entities = if is_measured() { entities } else { entities.min(ENTITIES_OF_A_TEST) };
     let mut stream = Stream { entities, state: 7, at: START };
     let mut profiles = Profiles::new(catalogue.clone(), ProfileLimits::default());
+    profiles.demand(demanded);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.expect("threads can be started");
     let columns = catalogue.len();
-    let mut rows = vec![0.0; BLOCK * columns];
+    let mut rows = vec![0.0; block.max(BLOCK) * columns];
     let mut observe = |payments: &[Paid]| {
         let attempts = attempts(payments);
         let begun = Instant::now();
         for attempts in attempts.chunks(block) {
             let rows = &mut rows[..attempts.len() * columns];
-            profiles.observe_block(attempts, rows);
+            match threads {
+                1 => profiles.observe_block(attempts, rows),
+                _ => profiles.observe_block_on(&pool, attempts, rows),
+            }
             black_box(rows);
         }
         begun.elapsed()
@@ -129,6 +148,16 @@ fn all(criterion: &mut Criterion) {
     observe(criterion, "decayed", &decayed, 1_000_000, 1);
     for entities in [10_000, 1_000_000] {
         observe(criterion, "standard", &Catalogue::standard(), entities, BLOCK);
+        let lean = Catalogue::standard().for_models();
+        observe(criterion, "standard without those on demand", &lean, entities, BLOCK);
+        let demanded = (&["payer.count_1h"][..], 1);
+        let (name, standard) = ("standard and count_1h", Catalogue::standard());
+        observe_with(criterion, name, &standard, entities, BLOCK, demanded);
+    }
+    for (threads, block) in [(1, BLOCK), (2, BLOCK), (1, PAYMENTS), (2, PAYMENTS)] {
+        let name = format!("sharded standard, {threads} threads");
+        let standard = Catalogue::standard();
+        observe_with(criterion, &name, &standard, 1_000_000, block, (&[], threads));
     }
     observe(criterion, "book", &Catalogue::book(), 10_000, BLOCK);
     observe(criterion, "ring", &two_entities("ring"), 10_000, BLOCK);

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use csv::ByteRecord;
 use millrace_ledger::{Amount, Currency, LedgerId};
-use millrace_protos::v1::{Operation, Payment, PaymentContext, PaymentFlag};
+use millrace_protos::v1::{ContextValue, Operation, Payment, PaymentContext, PaymentFlag};
 use prost::Message as _;
 
 use crate::{
@@ -71,6 +71,8 @@ pub(crate) struct Layout {
     merchant_category_code: Option<Bound>,
     reference: Option<Bound>,
     event_time: Option<Bound>,
+    /// By their keys.
+    other: Vec<(String, Bound)>,
 }
 
 impl Layout {
@@ -112,6 +114,9 @@ impl Layout {
             merchant_category_code: maybe(&context.merchant_category_code)?,
             reference: maybe(&context.reference)?,
             event_time: maybe(&context.event_time)?,
+            other: (context.other.iter())
+                .map(|(key, template)| Ok((key.clone(), bind(template)?)))
+                .collect::<Result<_, String>>()?,
             mapping: mapping.clone(),
         })
     }
@@ -292,6 +297,17 @@ impl Layout {
         }
     }
 
+    /// Values of the caller's own, in the order of their keys; empty ones are left out.
+    fn other(&self, record: &ByteRecord) -> Result<Vec<ContextValue>, Defect> {
+        let mut others = Vec::new();
+        for (key, bound) in &self.other {
+            if let Some(value) = filled(bound, record, values::other)? {
+                others.push(ContextValue { key: key.clone(), value });
+            }
+        }
+        Ok(others)
+    }
+
     fn context(&self, record: &ByteRecord) -> Result<Bytes, Defect> {
         fn text(
             bound: &Option<Bound>,
@@ -313,6 +329,7 @@ impl Layout {
             merchant_category_code: text(category, record, values::merchant_category)?,
             reference: optional(&self.reference, record, values::reference)?.unwrap_or_default(),
             event_time: event_time.transpose()?.flatten(),
+            other: self.other(record)?,
         };
         Ok(context.encode_to_vec().into())
     }

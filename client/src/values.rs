@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use millrace_ledger::{Amount, AmountError, Currency};
-use millrace_protos::v1::{Channel, Operation};
+use millrace_protos::{
+    context::OTHER_VALUE_LEN_MAX,
+    v1::{Channel, Operation},
+};
 use prost_types::Timestamp;
 
 use crate::row_error::RowReason;
@@ -81,6 +84,11 @@ pub(crate) fn seconds(text: &str) -> Result<u32, RowReason> {
 
 pub(crate) fn device_id(text: &str) -> Result<String, RowReason> {
     bounded(text, 64)
+}
+
+/// A value of the caller's own.
+pub(crate) fn other(text: &str) -> Result<String, RowReason> {
+    bounded(text, OTHER_VALUE_LEN_MAX)
 }
 
 pub(crate) fn reference(text: &str) -> Result<String, RowReason> {

@@ -91,6 +91,36 @@ fn a_row_becomes_a_payment() {
 }
 
 #[test]
+fn values_of_the_callers_own_are_sent_in_the_order_of_their_keys() {
+    let toml = format!(
+        "{MAPPING}\n[context.other]\nwallet = \"{{to}}-{{ccy}}\"\nbatch = \"b 7\"\nwhy = \"{{why}}\"\n"
+    );
+    let mapping = Mapping::parse("own.toml", &toml).expect("right");
+    let long = "x".repeat(65);
+    let rows = rows_of(
+        format!("{HEADER}\na,pay,a,bob,1,EUR,,,goods,,\nb,pay,a,{long},1,EUR,,,goods,,\n"),
+        &mapping,
+    );
+    let payment = &rows[0].as_ref().expect("a payment").payment;
+    let context = PaymentContext::decode(payment.context.clone()).expect("a context");
+    let other: Vec<_> =
+        context.other.iter().map(|it| (it.key.as_str(), it.value.as_str())).collect();
+    assert_eq!(other, [("batch", "b 7"), ("wallet", "bob-EUR"), ("why", "goods")]);
+    let error = rows[1].as_ref().expect_err("too long");
+    assert_eq!(error.reason, RowReason::TooLong { bytes_max: 64 });
+    for (key, said) in [
+        ("device = \"x\"", "context.other.device"),
+        ("Wallet = \"x\"", "is no key of one's own"),
+        ("wallet = \"{wallte}\"", "names the column `wallte`"),
+        (&*format!("wallet = \"{long}\""), "is longer than 64 bytes"),
+    ] {
+        let toml = format!("{MAPPING}\n[context.other]\n{key}\n");
+        let error = Mapping::parse("own.toml", &toml).expect_err(key).to_string();
+        assert!(error.contains(said), "{error}\nwant {said}");
+    }
+}
+
+#[test]
 fn captures_voids_and_refunds_take_what_is_left_out_from_the_original() {
     let text = format!("{HEADER}\nc,capture,,,,,a-1,,,,\nr,refund,,,3,EUR,a-1,,,,\n");
     let rows = rows_of(text, &mapping());

@@ -2,6 +2,7 @@
 //! and risk need of it. The bytes themselves go to the journal as they are.
 
 use millrace_ledger::Timestamp;
+use millrace_protos::context::{OTHER_MAX, OTHER_VALUE_LEN_MAX, is_other_key};
 use prost::encoding::{self, DecodeContext, WireType};
 
 /// Longest context, in encoded bytes.
@@ -18,6 +19,8 @@ pub(crate) fn check(context: &[u8]) -> Result<Option<Timestamp>, MalformedContex
     }
     let mut rest = context;
     let mut event_time = None;
+    // Few payments have any, and the others shall not pay for them.
+    let mut others: Option<Others<'_>> = None;
     while !rest.is_empty() {
         let (tag, wire_type) = encoding::decode_key(&mut rest).map_err(|_| MalformedContext)?;
         match (tag, wire_type) {
@@ -29,7 +32,10 @@ pub(crate) fn check(context: &[u8]) -> Result<Option<Timestamp>, MalformedContex
             }
             (2..=6, WireType::LengthDelimited) => check_text(tag, take(&mut rest)?)?,
             (7, WireType::LengthDelimited) => event_time = Some(timestamp(take(&mut rest)?)?),
-            (1..=7, _) => return Err(MalformedContext),
+            (8, WireType::LengthDelimited) => {
+                others.get_or_insert_default().check(take(&mut rest)?)?;
+            }
+            (1..=8, _) => return Err(MalformedContext),
             // A later version's field: kept, not looked at.
             _ => encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default())
                 .map_err(|_| MalformedContext)?,
@@ -59,6 +65,41 @@ fn check_text(tag: u32, text: &[u8]) -> Result<(), MalformedContext> {
     if fits { Ok(()) } else { Err(MalformedContext) }
 }
 
+/// Values of the caller's own that were seen so far, by their keys.
+#[derive(Default)]
+struct Others<'a> {
+    keys: [&'a str; OTHER_MAX],
+    len: usize,
+}
+
+impl<'a> Others<'a> {
+    /// A `ContextValue`: one key and one value.
+    fn check(&mut self, mut encoded: &'a [u8]) -> Result<(), MalformedContext> {
+        let (mut key, mut value) = ("", "");
+        while !encoded.is_empty() {
+            let (tag, wire_type) =
+                encoding::decode_key(&mut encoded).map_err(|_| MalformedContext)?;
+            let field = match (tag, wire_type) {
+                (1, WireType::LengthDelimited) => &mut key,
+                (2, WireType::LengthDelimited) => &mut value,
+                _ => return Err(MalformedContext),
+            };
+            *field = std::str::from_utf8(take(&mut encoded)?).map_err(|_| MalformedContext)?;
+        }
+        let is_new = !self.keys[..self.len].contains(&key);
+        if self.len == OTHER_MAX
+            || !is_new
+            || !is_other_key(key)
+            || value.len() > OTHER_VALUE_LEN_MAX
+        {
+            return Err(MalformedContext);
+        }
+        self.keys[self.len] = key;
+        self.len += 1;
+        Ok(())
+    }
+}
+
 /// A `google.protobuf.Timestamp` from 1970 on.
 fn timestamp(mut encoded: &[u8]) -> Result<Timestamp, MalformedContext> {
     let (mut seconds, mut nanos) = (0, 0);
@@ -80,11 +121,15 @@ fn timestamp(mut encoded: &[u8]) -> Result<Timestamp, MalformedContext> {
 
 #[cfg(test)]
 mod tests {
-    use millrace_protos::v1::PaymentContext;
+    use millrace_protos::v1::{ContextValue, PaymentContext};
     use proptest::prelude::*;
     use prost::Message as _;
 
     use super::*;
+
+    fn other(key: &str, value: &str) -> ContextValue {
+        ContextValue { key: key.to_owned(), value: value.to_owned() }
+    }
 
     fn encoded(change: impl FnOnce(&mut PaymentContext)) -> Vec<u8> {
         let mut context = PaymentContext {
@@ -95,6 +140,7 @@ mod tests {
             merchant_category_code: "5411".to_owned(),
             reference: "účet 7".to_owned(),
             event_time: Some(prost_types::Timestamp { seconds: 1_522_540_831, nanos: 5 }),
+            other: vec![other("wallet", "w-1"), other("scheme", "")],
         };
         change(&mut context);
         context.encode_to_vec()
@@ -109,13 +155,22 @@ mod tests {
     #[test]
     fn each_field_out_of_its_bounds_is_refused() {
         type Change = fn(&mut PaymentContext);
-        let changes: [(&str, Change); 10] = [
+        let changes: [(&str, Change); 16] = [
             ("channel", |context| context.channel = 8),
             ("device", |context| context.device_id = "x".repeat(65)),
             ("ip", |context| context.ip_address = "1.2.3".to_owned()),
             ("country", |context| context.country_code = "cz".to_owned()),
             ("country length", |context| context.country_code = "CZE".to_owned()),
             ("category", |context| context.merchant_category_code = "54x1".to_owned()),
+            ("key", |context| context.other.push(other("Wallet", "w"))),
+            ("no key", |context| context.other.push(other("", "w"))),
+            ("a field's name", |context| context.other.push(other("device", "w"))),
+            ("key twice", |context| context.other.push(other("wallet", "w-1"))),
+            ("value", |context| context.other.push(other("merchant", &"x".repeat(65)))),
+            ("many", |context| {
+                let keys = (0..15).map(|number| other(&format!("k{number}"), "v"));
+                context.other.extend(keys);
+            }),
             ("reference", |context| context.reference = "x".repeat(141)),
             ("before 1970", |context| context.event_time.as_mut().unwrap().seconds = -1),
             ("nanos", |context| context.event_time.as_mut().unwrap().nanos = 1_000_000_000),

@@ -5,6 +5,7 @@
 //! a payment allocates nothing, and are tested against the descriptor; and except for the
 //! [`requests`] that carry many items, which are bounded while they are read.
 
+pub mod context;
 pub mod convert;
 pub mod outcome;
 pub mod payment;

@@ -34,6 +34,9 @@ pub enum ActKind {
     SetPolicy {
         /// BLAKE3 of the policy document, in hexadecimal.
         policy: String,
+        /// The features on demand that it needs, by name. Those that weren't kept begin here.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        features: Vec<String>,
     },
     /// Something was put on the shelf. It decides nothing until a policy names it.
     Upload {
@@ -324,6 +327,23 @@ mod tests {
     fn said_of(change: &str) -> String {
         let account = r#""account":"00000000-0000-0000-0000-000000000001""#;
         format!(r#"{{"change_account":{{{account},"change":{change}}}}}"#)
+    }
+
+    #[test]
+    fn a_policy_is_set_with_the_features_that_it_demands() {
+        for (features, text) in [
+            (vec![], r#"{"set_policy":{"policy":"ab"}}"#),
+            (
+                vec!["payer.count_1h".to_owned()],
+                r#"{"set_policy":{"policy":"ab","features":["payer.count_1h"]}}"#,
+            ),
+        ] {
+            let act = ActKind::SetPolicy { policy: "ab".to_owned(), features };
+            let act = Act { actor: "ann".to_owned(), why: "why".to_owned(), act };
+            let whole = format!(r#"{{"actor":"ann","why":"why","act":{text}}}"#);
+            assert_eq!(String::from_utf8_lossy(&act.to_bytes()), whole);
+            assert_eq!(Act::read(whole.as_bytes()), Ok(act));
+        }
     }
 
     #[test]

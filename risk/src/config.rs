@@ -28,8 +28,14 @@ pub struct FeaturesConfig {
     pub catalogue: String,
     /// Entities of a kind that are remembered, where the catalogue does not say. Default 1000000.
     pub entities_max: u32,
+    /// Keys of upstreams' own that payments' contexts have beside device, ip, country, mcc and channel. A
+    /// catalogue that names another is refused. Empty: any may be named. Default empty.
+    pub context_keys: Vec<String>,
     /// Threads that score, the engine's own among them; 0 is half of the processors. Default 0.
     pub threads: usize,
+    /// Threads that read and count features, each of the entities that it owns; 1 is the engine's own
+    /// alone. Default 1.
+    pub shards: usize,
 }
 
 impl Default for FeaturesConfig {
@@ -38,7 +44,9 @@ impl Default for FeaturesConfig {
             enabled: false,
             catalogue: "standard".to_owned(),
             entities_max: 1_000_000,
+            context_keys: Vec::new(),
             threads: 0,
+            shards: 1,
         }
     }
 }

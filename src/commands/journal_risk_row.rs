@@ -216,7 +216,7 @@ mod tests {
         };
         for (act, kind, names_payment, field, value) in [
             (
-                ActKind::SetPolicy { policy: "ab".to_owned() },
+                ActKind::SetPolicy { policy: "ab".to_owned(), features: Vec::new() },
                 "SET_POLICY",
                 false,
                 "policy",

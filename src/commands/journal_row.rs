@@ -84,6 +84,7 @@ pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "country_code",
     "merchant_category_code",
     "reference",
+    "context_other",
     "context_unreadable_bytes",
     "risk_rule_reason",
     "act",
@@ -161,6 +162,10 @@ impl Row {
             if !text.is_empty() {
                 self.put(name, text);
             }
+        }
+        if !context.other.is_empty() {
+            let other = context.other.into_iter().map(|other| (other.key, other.value.into()));
+            self.put("context_other", serde_json::Value::Object(other.collect()).to_string());
         }
     }
 

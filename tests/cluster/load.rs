@@ -64,7 +64,7 @@ pub(crate) async fn open_owned(connection: &Connection) {
         account.owner_id = id_bytes(owner_of(id));
         account
     });
-    let request = CreateAccountsRequest { accounts: accounts.collect() };
+    let request = CreateAccountsRequest { accounts: accounts.collect(), ..Default::default() };
     let response = within("accounts", connection.accounts().create_accounts(request)).await;
     assert_eq!(response.expect("is taken").into_inner().outcomes.len() as u128, ACCOUNTS);
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use millrace_protos::context::{OTHER_MAX, is_other_key};
+
 use super::{ContextFields, Mapping, PaymentFields, error::nearest};
 use crate::{Template, row_error::RowReason, values};
 
@@ -20,6 +22,7 @@ pub(super) fn check(mapping: &Mapping) -> Result<(), Fault> {
     check_identities(&mapping.payment)?;
     check_codes(mapping)?;
     check_special(mapping)?;
+    check_others(&mapping.context)?;
     check_constants(&mapping.payment, &mapping.context)
 }
 
@@ -95,6 +98,21 @@ fn check_special(mapping: &Mapping) -> Result<(), Fault> {
     Ok(())
 }
 
+fn check_others(context: &ContextFields) -> Result<(), Fault> {
+    let fault = |key: &str, reason: &str| Err((key.to_owned(), reason.to_owned()));
+    if context.other.len() > OTHER_MAX {
+        return fault("context.other", "has more than 16 keys, and a payment has room for 16");
+    }
+    match context.other.keys().find(|key| !is_other_key(key)) {
+        Some(key) => fault(
+            &format!("context.other.{key}"),
+            "is no key of one's own: 1 to 32 of a-z, 0-9 and _, beginning with a letter, and not the \
+             name of a field",
+        ),
+        None => Ok(()),
+    }
+}
+
 /// A constant is read as every row would read it, so that it can't fail there.
 fn check_constants(payment: &PaymentFields, context: &ContextFields) -> Result<(), Fault> {
     fn constant<T>(
@@ -120,6 +138,9 @@ fn check_constants(payment: &PaymentFields, context: &ContextFields) -> Result<(
     let category = context.merchant_category_code.as_ref();
     constant("context.merchant_category_code", category, values::merchant_category)?;
     constant("context.reference", context.reference.as_ref(), values::reference)?;
+    for (key, template) in &context.other {
+        constant(&format!("context.other.{key}"), Some(template), values::other)?;
+    }
     constant("context.event_time", context.event_time.as_ref(), values::event_time)
 }
 
@@ -148,4 +169,5 @@ fn templates(mapping: &Mapping) -> impl Iterator<Item = (&'static str, &Template
     ]
     .into_iter()
     .filter_map(|(key, template)| Some((key, template?)))
+    .chain(context.other.values().map(|template| ("context.other", template)))
 }

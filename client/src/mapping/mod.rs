@@ -87,6 +87,9 @@ pub(crate) struct ContextFields {
     pub(crate) merchant_category_code: Option<Template>,
     pub(crate) reference: Option<Template>,
     pub(crate) event_time: Option<Template>,
+    /// Values of the caller's own, by their keys.
+    #[serde(default)]
+    pub(crate) other: BTreeMap<String, Template>,
 }
 
 impl Mapping {

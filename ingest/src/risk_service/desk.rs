@@ -31,8 +31,9 @@ pub trait ReviewDesk: Send + Sync + 'static {
     fn policies(&self, before: Option<u32>, limit: usize) -> Result<Vec<PolicySet>, String>;
 }
 
-/// Says whether a policy can be used: compiles it with all that it names. May block.
-pub type CheckPolicy = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+/// Says whether a policy can be used: compiles it with all that it names, and tells the features on
+/// demand that it needs. May block.
+pub type CheckPolicy = Arc<dyn Fn(&str) -> Result<Vec<String>, String> + Send + Sync>;
 
 /// The catalogue that a policy's features are numbered by; `None` where that is not known any more.
 /// The argument is the policy's name. May block.

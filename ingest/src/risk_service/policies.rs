@@ -20,7 +20,7 @@ impl Risks {
         limit: usize,
     ) -> Result<Vec<PolicySet>, RiskRefusal> {
         let unread = self.ledgered.unread(desk.as_ref(), |act| match act {
-            ActKind::SetPolicy { policy } => Some(policy.clone()),
+            ActKind::SetPolicy { policy, .. } => Some(policy.clone()),
             _ => None,
         });
         let read = move |desk: &dyn ReviewDesk| {
@@ -71,12 +71,12 @@ impl Risks {
         }
         let (check, checked) = (Arc::clone(&self.parts.check), name.clone());
         let usable = blocking(move || check(&checked)).await?;
-        usable.map_err(|what| RiskRefusal::PolicyRefused { what })?;
+        let features = usable.map_err(|what| RiskRefusal::PolicyRefused { what })?;
         if request.check_only {
             let policy = before.as_ref().map(wire::policy);
             return Ok(v1::SetPolicyResponse { policy, replayed: false });
         }
-        let act = ActKind::SetPolicy { policy: name.clone() };
+        let act = ActKind::SetPolicy { policy: name.clone(), features };
         let deed = self.act(desk.as_ref(), &signature, act, deadline).await?;
         let number = before.map_or(0, |before| before.number) + 1;
         let policy = Some(wire::policy(&PolicySet { number, name, deed }));

@@ -72,7 +72,7 @@ async fn bank(visible: u64) -> Bank {
         check: Arc::new(move |name| {
             match kept.get(name).map_err(|error| error.to_string())?.starts_with(b"bad") {
                 true => Err("line 1: a threshold is above 1".to_owned()),
-                false => Ok(()),
+                false => Ok(vec!["payer.count_1h".to_owned()]),
             }
         }),
         catalogue_of: Arc::new(|_| Some(Arc::new(catalogue()))),
@@ -406,7 +406,7 @@ async fn changes_wait_for_a_desk_that_starts_behind() {
         desk: Some(Arc::clone(&bank.desk) as Arc<dyn ReviewDesk>),
         feed: bank.engine.feed(),
         shelf: bank.shelf.clone(),
-        check: Arc::new(|_| Ok(())),
+        check: Arc::new(|_| Ok(Vec::new())),
         catalogue_of: Arc::new(|_| None),
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -138,7 +138,7 @@ impl ReviewDesk for Replay {
 
     fn policies(&self, before: Option<u32>, limit: usize) -> Result<Vec<PolicySet>, String> {
         let names = self.acts().into_iter().filter_map(|(act, deed)| match act {
-            ActKind::SetPolicy { policy } => Some((policy, deed)),
+            ActKind::SetPolicy { policy, .. } => Some((policy, deed)),
             _ => None,
         });
         let set: Vec<_> = names

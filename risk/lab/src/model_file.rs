@@ -142,6 +142,7 @@ impl ModelFile {
             None => model.own_catalogue().map_err(wrong)?,
         };
         let Some(catalogue) = catalogue else { return Err(ModelFileError::NoCatalogue { file }) };
+        let catalogue = catalogue.keeping(model.features());
         let model = model.fitted_to(&catalogue).map_err(wrong)?;
         Ok(Self { model, catalogue, label_delay })
     }

@@ -13,7 +13,9 @@ mod profiles;
 mod span;
 
 pub use self::{
-    catalogue::{Catalogue, CatalogueError, Entity, EntitySource, Feature, Form, Statistic},
+    catalogue::{
+        Catalogue, CatalogueError, ENTITIES_MAX, Entity, EntitySource, Feature, Form, Statistic,
+    },
     key::{EntityKey, KeyMaker},
     profiles::{Attempt, Label, ProfileCounts, ProfileLimits, Profiles},
     span::Span,

@@ -29,13 +29,21 @@ pub(super) struct Context<'a> {
     pub(super) ip: &'a str,
     pub(super) country: &'a str,
     pub(super) mcc: &'a str,
+    /// From the first value of the upstream's own on, encoded.
+    others: &'a [u8],
 }
+
+/// Field of a context that holds the upstream's own values, each of which has a key and a value.
+const OTHER: u32 = 8;
+const OTHER_KEY: u32 = 1;
+const OTHER_VALUE: u32 = 2;
 
 impl<'a> Context<'a> {
     /// Reads a context that the front door has checked. What can't be read says nothing.
     pub(super) fn read(mut rest: &'a [u8]) -> Self {
         let mut context = Self::default();
         while !rest.is_empty() {
+            let here = rest;
             let Ok((tag, wire_type)) = encoding::decode_key(&mut rest) else { break };
             match (tag, wire_type) {
                 (1, WireType::Varint) => {
@@ -44,10 +52,7 @@ impl<'a> Context<'a> {
                     context.channel = channel.copied().unwrap_or_default();
                 }
                 (2..=5, WireType::LengthDelimited) => {
-                    let len = encoding::decode_varint(&mut rest).unwrap_or(u64::MAX);
-                    let len = usize::try_from(len).unwrap_or(usize::MAX);
-                    let Some((text, after)) = rest.split_at_checked(len) else { break };
-                    rest = after;
+                    let Some(text) = take(&mut rest) else { break };
                     let text = std::str::from_utf8(text).unwrap_or_default();
                     match tag {
                         2 => context.device = text,
@@ -57,6 +62,9 @@ impl<'a> Context<'a> {
                     }
                 }
                 _ => {
+                    if tag == OTHER && context.others.is_empty() {
+                        context.others = here;
+                    }
                     let skipped = DecodeContext::default();
                     if encoding::skip_field(wire_type, tag, &mut rest, skipped).is_err() {
                         break;
@@ -67,19 +75,57 @@ impl<'a> Context<'a> {
         context
     }
 
-    fn by_key(&self, key: &str) -> &'a str {
+    pub(super) fn by_key(&self, key: &str) -> &'a str {
         match key {
             "device" => self.device,
             "ip" => self.ip,
             "country" => self.country,
             "mcc" => self.mcc,
             "channel" => self.channel,
-            _ => "",
+            key => self.other(key).unwrap_or_default(),
         }
+    }
+
+    /// The upstream's own value of this key.
+    fn other(&self, key: &str) -> Option<&'a str> {
+        let mut rest = self.others;
+        while !rest.is_empty() {
+            let (tag, wire_type) = encoding::decode_key(&mut rest).ok()?;
+            if (tag, wire_type) != (OTHER, WireType::LengthDelimited) {
+                encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default()).ok()?;
+                continue;
+            }
+            let (mut own, mut value, mut pair) = ("", "", take(&mut rest)?);
+            while !pair.is_empty() {
+                match encoding::decode_key(&mut pair).ok()? {
+                    (OTHER_KEY, WireType::LengthDelimited) => own = text(&mut pair)?,
+                    (OTHER_VALUE, WireType::LengthDelimited) => value = text(&mut pair)?,
+                    (tag, wire_type) => {
+                        let skipped = DecodeContext::default();
+                        encoding::skip_field(wire_type, tag, &mut pair, skipped).ok()?;
+                    }
+                }
+            }
+            if own == key {
+                return Some(value);
+            }
+        }
+        None
     }
 }
 
-/// Context keys that a payment can have.
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(encoding::decode_varint(rest).ok()?).ok()?;
+    let (taken, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    Some(taken)
+}
+
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(take(rest)?).ok()
+}
+
+/// Context keys that each payment can have; all others are the upstream's own.
 pub(super) const CONTEXT_KEYS: [&str; 5] = ["device", "ip", "country", "mcc", "channel"];
 
 /// Makes attempts for one catalogue.
@@ -172,4 +218,70 @@ pub(super) fn texts<'a>(
         there(context.mcc),
         there(context.channel),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::Catalogue;
+
+    fn field(tag: u8, text: &[u8]) -> Vec<u8> {
+        let len = u8::try_from(text.len()).expect("a short text");
+        [&[tag << 3 | 2, len][..], text].concat()
+    }
+
+    /// As `millrace.v1.ContextValue`.
+    fn other(key: &str, value: &str) -> Vec<u8> {
+        field(8, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat())
+    }
+
+    #[test]
+    fn values_of_the_upstreams_own_are_found_wherever_they_lie() {
+        let wallet = other("wallet", "w-1");
+        let device = field(2, b"phone");
+        for (encoded, wallet, scheme) in [
+            (vec![], "", ""),
+            (device.clone(), "", ""),
+            (wallet.clone(), "w-1", ""),
+            ([device.clone(), wallet.clone(), other("scheme", "visa")].concat(), "w-1", "visa"),
+            ([other("scheme", ""), field(4, b"CZ"), wallet.clone()].concat(), "w-1", ""),
+            // The value before the key, and a later version's fields.
+            (field(8, &[field(2, b"w-2"), field(1, b"wallet")].concat()), "w-2", ""),
+            ([field(15, b"new"), wallet.clone(), field(15, b"new")].concat(), "w-1", ""),
+            (
+                field(8, &[field(1, b"wallet"), field(9, b"new"), field(2, b"w-3")].concat()),
+                "w-3",
+                "",
+            ),
+            // What can't be read says nothing.
+            (field(8, b"\x0a\x09wal"), "", ""),
+            ([wallet.clone(), vec![8 << 3 | 2, 99]].concat(), "w-1", ""),
+            (field(8, &[field(1, b"wallet"), field(2, b"\xff")].concat()), "", ""),
+        ] {
+            let context = Context::read(&encoded);
+            assert_eq!(context.by_key("wallet"), wallet, "{encoded:?}");
+            assert_eq!(context.by_key("scheme"), scheme, "{encoded:?}");
+        }
+        let both = [device, wallet].concat();
+        assert_eq!(Context::read(&both).device, "phone");
+    }
+
+    #[test]
+    fn they_are_entities_like_any_other_key() {
+        let catalogue = Catalogue::parse(
+            "version = 1\n[[entity]]\nname = \"wallet\"\n[[entity]]\nname = \"device\"\n\
+             [[feature]]\nname = \"wallet.age\"\nentity = \"wallet\"\nstatistic = \"age\"\n",
+        );
+        let reader = Reader::new(&catalogue.expect("right"));
+        let keys = |encoded: &[u8]| {
+            let mut keys = Vec::new();
+            reader.put_keys(1, 2, &Context::read(encoded), &mut keys);
+            keys
+        };
+        assert_eq!(
+            keys(&other("wallet", "w-1")),
+            [EntityKey::of("wallet", b"w-1"), EntityKey::ABSENT]
+        );
+        assert_eq!(keys(&other("purse", "w-1")), [EntityKey::ABSENT; 2]);
+    }
 }

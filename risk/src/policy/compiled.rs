@@ -6,9 +6,12 @@
 
 use millrace_ledger::{RiskDecision, RuleName, Verdict};
 
-use super::document::{Fallback, ListDocument, PolicyDocument, SegmentDocument, Thresholds};
+use super::{
+    attempt::CONTEXT_KEYS,
+    document::{Fallback, ListDocument, PolicyDocument, SegmentDocument, Thresholds},
+};
 use crate::{
-    features::Catalogue,
+    features::{Catalogue, EntitySource},
     model::Model,
     rules::{
         List, ListKind, ListLimits, ListSpec, Lists, RuleAction, RuleCounts, RuleInput, RuleSet,
@@ -16,7 +19,8 @@ use crate::{
     },
 };
 
-/// Texts that rules may speak of, in the order of their values.
+/// Texts that rules may always speak of, in the order of their values. Behind them come
+/// [`own_context_keys`].
 pub const TEXTS: [&str; 7] = [
     "payer",
     "payee",
@@ -44,6 +48,10 @@ pub struct Compiled {
     segments: Option<RuleSet>,
     bands: Vec<Band>,
     pub(super) fallback: Verdict,
+    /// The features on demand that its rules, segments and models need.
+    pub on_demand: Vec<String>,
+    /// Keys of the texts behind [`TEXTS`].
+    pub(super) own_keys: Vec<String>,
 }
 
 /// What thresholds come to in one segment; the last band is everywhere else.
@@ -59,7 +67,24 @@ struct Band {
 pub fn vocabulary(catalogue: &Catalogue) -> Vocabulary {
     let features = catalogue.features().iter().map(|it| (it.name.clone(), it.unit.clone()));
     let score = std::iter::once((SCORE.to_owned(), "share".to_owned()));
-    Vocabulary::new(features.chain(score), TEXTS)
+    let own = own_context_keys(catalogue).into_iter().map(|key| format!("context.{key}"));
+    Vocabulary::new(features.chain(score), TEXTS.map(str::to_owned).into_iter().chain(own))
+}
+
+/// Keys of upstreams' own that the catalogue has entities of, in their order: rules may speak of them,
+/// too.
+#[must_use]
+pub fn own_context_keys(catalogue: &Catalogue) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for entity in catalogue.entities() {
+        if let EntitySource::Context(key) = &entity.source
+            && !CONTEXT_KEYS.contains(&key.as_str())
+            && !keys.contains(key)
+        {
+            keys.push(key.clone());
+        }
+    }
+    keys
 }
 
 /// The stricter of two verdicts; the first of equals.
@@ -217,6 +242,9 @@ impl Compiled {
         };
         let fallback = verdict(&document, fallback, "time-budget");
         let name = name.to_owned();
+        let of_rules = rules.iter().chain(&segments).flat_map(RuleSet::features);
+        let of_models = model.iter().chain(&challenger).flat_map(Model::features);
+        let on_demand = catalogue.on_demand(of_rules.chain(of_models.map(String::as_str)));
         Ok(Self {
             name,
             document,
@@ -227,6 +255,8 @@ impl Compiled {
             segments,
             bands,
             fallback,
+            on_demand,
+            own_keys: own_context_keys(catalogue),
         })
     }
 
@@ -314,6 +344,8 @@ impl Compiled {
             segments: None,
             bands: Vec::new(),
             fallback,
+            on_demand: Vec::new(),
+            own_keys: Vec::new(),
         }
     }
 

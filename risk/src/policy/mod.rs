@@ -26,13 +26,12 @@ use millrace_ledger::{
 };
 
 use self::{
-    attempt::CONTEXT_KEYS,
     compiled::stricter,
     hits::HitCounters,
     scoring::{Deciding, Scoring},
 };
 pub use self::{
-    compiled::{Compiled, TEXTS, vocabulary},
+    compiled::{Compiled, TEXTS, own_context_keys, vocabulary},
     document::{
         BudgetDocument, Fallback, HoldDocument, ListDocument, PolicyDocument, SegmentDocument,
         Thresholds,
@@ -43,7 +42,7 @@ pub use self::{
 use crate::{
     RiskConfig, RiskConfigError,
     acts::{Act, ActKind},
-    features::{Catalogue, EntitySource, ProfileLimits, Profiles},
+    features::{ProfileLimits, Profiles},
     velocity::Velocity,
 };
 
@@ -122,7 +121,7 @@ impl Policy {
             None => (None, None),
             Some(ScoringConfig { library, limits, threads }) => {
                 let profiles = Profiles::new((**library.catalogue()).clone(), limits);
-                (Some(library), Some(Scoring::new(profiles, threads)))
+                (Some(library), Some(Scoring::new(profiles, threads, config.features.shards)))
             }
         };
         Ok(Self {
@@ -179,16 +178,6 @@ impl Policy {
         self.counts.policy.store(self.in_force.number.into(), Relaxed);
         Ok(())
     }
-}
-
-/// Context keys of a catalogue that no payment has: features of them would always be missing.
-#[must_use]
-pub fn unknown_context_keys(catalogue: &Catalogue) -> Vec<String> {
-    let sources = catalogue.entities().iter().filter_map(|entity| match &entity.source {
-        EntitySource::Context(key) => Some(key.clone()),
-        EntitySource::Payer | EntitySource::Payee | EntitySource::Pair(..) => None,
-    });
-    sources.filter(|key| !CONTEXT_KEYS.contains(&key.as_str())).collect()
 }
 
 impl Gate for Policy {
@@ -255,9 +244,15 @@ impl Gate for Policy {
             )
         };
         match &read.act {
-            ActKind::SetPolicy { policy } => {
+            ActKind::SetPolicy { policy, features } => {
                 let library = self.library.as_ref().ok_or_else(off)?;
                 let compiled = library.compile(policy).map_err(GateActError)?;
+                if let Some(lacking) = compiled.on_demand.iter().find(|it| !features.contains(it)) {
+                    return Err(GateActError(format!(
+                        "the policy needs {lacking}, which is kept on demand, and the act that sets \
+                         it does not ask for it. Set it through RiskService of this release"
+                    )));
+                }
                 self.decide_by(compiled);
             }
             ActKind::Upload { .. }
@@ -374,7 +369,12 @@ impl Gate for Policy {
 impl Policy {
     fn carry_out(&mut self, act: &Act, at: Timestamp) {
         match &act.act {
-            ActKind::SetPolicy { policy } => self.take_in_force(policy),
+            ActKind::SetPolicy { policy, features } => {
+                self.take_in_force(policy);
+                if let Some(scoring) = &mut self.scoring {
+                    scoring.profiles.demand(features);
+                }
+            }
             ActKind::Label(label) => {
                 if let Some(scoring) = &mut self.scoring {
                     scoring.label(label, at);

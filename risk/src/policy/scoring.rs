@@ -1,8 +1,8 @@
 //! Scoring: consumes blocks of attempts in sequence order, produces for each what the policy in force
 //! says, with its evidence.
 //!
-//! Features are read and counted in order, on one thread. Rules and models look at finished rows
-//! only, so rows are dealt out to as many threads as there are. What comes out never depends on how
+//! Features are read and counted in order: of each entity by one thread, which owns it. Rules and models
+//! look at finished rows only, so rows are dealt out to as many threads as there are. What comes out never depends on how
 //! payments were cut into blocks, or on the number of threads.
 
 use std::{
@@ -23,11 +23,13 @@ use super::{
 use crate::{
     acts::LabelAct,
     evidence::{self, EVIDENCE_LEN_MAX, Evidence, REASONS_MAX, Reason},
-    features::{Attempt, EntityKey, Label, Profiles},
+    features::{Attempt, ENTITIES_MAX, EntityKey, Label, Profiles},
     model::{Link, Model},
     rules::{RuleCounts, RuleInput, RuleSet},
 };
 
+/// Texts behind [`TEXTS`]: one for each kind of entity at most.
+const OWN_KEYS_MAX: usize = ENTITIES_MAX;
 /// Rows that are scored in one go, by one thread.
 const CHUNK_ROWS: usize = 256;
 
@@ -55,6 +57,8 @@ pub(super) struct Scoring {
     pub(super) profiles: Profiles,
     reader: Reader,
     threads: Option<Arc<rayon::ThreadPool>>,
+    /// Those that read and count features, if that is more than one.
+    shards: Option<Arc<rayon::ThreadPool>>,
     /// By position in the request; 0 for none, else one more than the place in `said`.
     places: Vec<u32>,
     said: Vec<Said>,
@@ -85,16 +89,18 @@ struct Rows<'a> {
 }
 
 impl Scoring {
-    pub(super) fn new(profiles: Profiles, threads: usize) -> Self {
-        let pool = || {
+    pub(super) fn new(profiles: Profiles, threads: usize, shards: usize) -> Self {
+        let pool = |threads: usize, name: &'static str| {
             let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            builder.thread_name(|number| format!("score-{number}")).build().ok().map(Arc::new)
+            let named = builder.thread_name(move |number| format!("{name}-{number}"));
+            if threads > 1 { named.build().ok().map(Arc::new) } else { None }
         };
         Self {
             reader: Reader::new(profiles.catalogue()),
             columns: profiles.catalogue().len(),
             profiles,
-            threads: if threads > 1 { pool() } else { None },
+            threads: pool(threads, "score"),
+            shards: pool(shards, "shard"),
             places: Vec::new(),
             said: Vec::new(),
             evidence: Vec::new(),
@@ -172,7 +178,10 @@ impl Scoring {
             .collect();
         self.rows.clear();
         self.rows.resize(attempts.len() * self.columns, 0.0);
-        self.profiles.observe_block(&attempts, &mut self.rows);
+        match self.shards.as_deref() {
+            Some(pool) => self.profiles.observe_block_on(pool, &attempts, &mut self.rows),
+            None => self.profiles.observe_block(&attempts, &mut self.rows),
+        }
     }
 
     /// Counts an attempt of an earlier life.
@@ -360,8 +369,10 @@ impl Seen<'_> {
 
     fn with_input<T>(&self, with_texts: bool, look: impl FnOnce(&RuleInput<'_>) -> T) -> T {
         let at = attempt::time_of(self.payment, self.at);
+        let own_keys = &self.policy.own_keys;
         if !with_texts {
-            return look(&RuleInput { row: self.row, texts: &[None; TEXTS.len()], at });
+            let texts = &[None; TEXTS.len() + OWN_KEYS_MAX][..TEXTS.len() + own_keys.len()];
+            return look(&RuleInput { row: self.row, texts, at });
         }
         let mut buffers = [[0; Hyphenated::LENGTH]; 2];
         let [payer, payee] = &mut buffers;
@@ -370,6 +381,11 @@ impl Seen<'_> {
             (text(self.payment.debit.0, payer), text(self.payment.credit.0, payee));
         let context = Context::read(self.context);
         let texts = attempt::texts(payer, payee, &context);
+        if own_keys.is_empty() {
+            return look(&RuleInput { row: self.row, texts: &texts, at });
+        }
+        let own = own_keys.iter().map(|key| Some(context.by_key(key)).filter(|it| !it.is_empty()));
+        let texts: Vec<_> = texts.into_iter().chain(own).collect();
         look(&RuleInput { row: self.row, texts: &texts, at })
     }
 }

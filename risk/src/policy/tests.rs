@@ -8,8 +8,10 @@ use millrace_ledger::{AccountId, Amount, LedgerId, NoContexts, PaymentId, RiskDe
 use super::*;
 
 mod live_rules;
+mod on_demand;
+mod own_keys;
 
-use crate::{acts::LabelAct, evidence::Evidence, shelf::Shelf};
+use crate::{acts::LabelAct, evidence::Evidence, features::Catalogue, shelf::Shelf};
 
 const EUR: LedgerId = LedgerId(978);
 const S: u64 = 1_000_000_000;
@@ -21,7 +23,9 @@ fn library(directory: &Path) -> Library {
 fn policy_with(library: &Library, threads: usize) -> Policy {
     let limits = ProfileLimits { entities_max: 50, ..ProfileLimits::default() };
     let scoring = ScoringConfig { library: library.clone(), limits, threads };
-    Policy::new(&RiskConfig::default(), Some(scoring)).expect("no limit is wrong")
+    let mut config = RiskConfig::default();
+    config.features.shards = threads;
+    Policy::new(&config, Some(scoring)).expect("no limit is wrong")
 }
 
 /// Payments of few accounts, so that profiles matter; some name an amount that is none.
@@ -60,7 +64,11 @@ fn rules(library: &Library) -> String {
 }
 
 fn set_policy(name: &str) -> Vec<u8> {
-    let act = ActKind::SetPolicy { policy: name.to_owned() };
+    set_policy_with(name, &[])
+}
+
+fn set_policy_with(name: &str, features: &[String]) -> Vec<u8> {
+    let act = ActKind::SetPolicy { policy: name.to_owned(), features: features.to_vec() };
     Act { actor: "ann".to_owned(), why: "a test".to_owned(), act }.to_bytes()
 }
 

@@ -25,6 +25,7 @@ mod list;
 mod list_csv;
 #[cfg(test)]
 mod naive;
+mod needs;
 mod parse;
 mod program;
 #[cfg(test)]

@@ -59,6 +59,14 @@ impl Reason {
         Self(pieces)
     }
 
+    /// The features that it shows.
+    pub(crate) fn features(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Value(Place::Feature(feature)) => Some(*feature),
+            Piece::Value(Place::Text(_)) | Piece::Text(_) => None,
+        })
+    }
+
     /// The reason with the payment's values.
     pub(crate) fn show(&self, vocabulary: &Vocabulary, input: &RuleInput<'_>) -> String {
         let mut out = String::new();

@@ -255,6 +255,10 @@ impl RuleSet {
         &self.rules
     }
 
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
     /// The lists that rules look values up in.
     #[must_use]
     pub fn lists(&self) -> &[Arc<List>] {

@@ -71,6 +71,10 @@ impl Vocabulary {
         &self.features[usize::from(feature)].1
     }
 
+    pub(crate) fn feature_name(&self, feature: u16) -> &str {
+        &self.features[usize::from(feature)].0
+    }
+
     pub(crate) fn text_name(&self, text: u16) -> &str {
         &self.texts[usize::from(text)]
     }

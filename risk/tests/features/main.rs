@@ -2,9 +2,11 @@
 
 mod book;
 mod definitions;
+mod demand;
 mod honest;
 mod memory;
 mod naive;
 mod order;
+mod shards;
 mod snapshot;
 mod stream;

@@ -114,7 +114,7 @@ fn put_context(rows: &mut CopyRows, context: &Bytes) -> bool {
         (0..7).for_each(|_| rows.null());
         return false;
     };
-    let mut whole = context != PaymentContext::default();
+    let mut whole = context != PaymentContext::default() && context.other.is_empty();
     let channel = Channel::try_from(context.channel).ok();
     let word = channel.map_or("", |channel| names::word_of(&CHANNELS, channel));
     whole &= context.channel == 0 || !word.is_empty();
@@ -154,6 +154,8 @@ fn put_event_time(rows: &mut CopyRows, time: &prost_types::Timestamp) -> bool {
 mod tests {
     use super::*;
 
+    use millrace_protos::v1::ContextValue;
+
     fn is_whole(context: &PaymentContext) -> bool {
         put_context(&mut CopyRows::new(), &context.encode_to_vec().into())
     }
@@ -167,6 +169,7 @@ mod tests {
             (PaymentContext { reference: "re\0nt".into(), ..none() }, false),
             (PaymentContext { reference: "r".repeat(257), ..none() }, false),
             (PaymentContext { channel: 3, ..none() }, true),
+            (PaymentContext { channel: 3, other: vec![ContextValue::default()], ..none() }, false),
             (PaymentContext { channel: 99, ..none() }, false),
             (PaymentContext { event_time: at(1, 5_000), ..none() }, true),
             (PaymentContext { event_time: at(1, 5_001), ..none() }, false),

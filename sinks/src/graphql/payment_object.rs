@@ -41,6 +41,17 @@ pub(super) struct PaymentContext {
     reference: Option<String>,
     /// When it happened at its origin. RFC 3339, UTC.
     event_time: Option<String>,
+    /// What the upstream added of its own, in the order in which it was sent.
+    other: Vec<ContextValue>,
+}
+
+/// A value of the upstream's own.
+#[derive(SimpleObject)]
+pub(super) struct ContextValue {
+    /// What it is called.
+    key: String,
+    /// What it is.
+    value: String,
 }
 
 impl PaymentContext {
@@ -58,7 +69,14 @@ impl PaymentContext {
             merchant_category_code: text(&context.merchant_category_code),
             reference: text(&context.reference),
             event_time: event_time.map(|time| time.to_string()),
+            other: context.other.iter().map(ContextValue::new).collect(),
         }
+    }
+}
+
+impl ContextValue {
+    fn new(other: &v1::ContextValue) -> Self {
+        Self { key: other.key.clone(), value: other.value.clone() }
     }
 }
 

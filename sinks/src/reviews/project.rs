@@ -126,7 +126,7 @@ impl<'a> Projection<'a> {
         };
         let deed = Deed { by: actor, why, at_ns: time.0, seq: seq.0 };
         match act {
-            ActKind::SetPolicy { policy } => {
+            ActKind::SetPolicy { policy, .. } => {
                 self.policy_number += 1;
                 let row = PolicySet { number: self.policy_number, name: policy, deed };
                 let key = self.policy_number.to_be_bytes();

@@ -187,7 +187,7 @@ prop_compose! {
             known_at_ns: yes.then_some(9),
         };
         let act = match kind {
-            0 => ActKind::SetPolicy { policy: "ab".repeat(32) },
+            0 => ActKind::SetPolicy { policy: "ab".repeat(32), features: Vec::new() },
             1 => ActKind::Label(label),
             2 => ActKind::ClaimReview { payment, by: actor.clone() },
             3 => ActKind::Upload {

@@ -329,7 +329,7 @@ impl History {
     }
 
     pub(crate) fn set_policy(&mut self, actor: &str, name: &str) {
-        self.act(actor, ActKind::SetPolicy { policy: name.to_owned() });
+        self.act(actor, ActKind::SetPolicy { policy: name.to_owned(), features: Vec::new() });
     }
 
     /// The events in batches of `size`, a second apart.

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let table = tested.features(&champion.catalogue);
     let by_champion = tested.scored(&champion, &table)?;
-    let by_challenger = match champion.catalogue.digest() == challenger.catalogue.digest() {
+    let by_challenger = match champion.catalogue.makes_rows_of(&challenger.catalogue) {
         true => tested.scored(&challenger, &table)?,
         false => {
             let table = tested.features(&challenger.catalogue);

@@ -90,6 +90,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     let names = names(&catalogue, model.is_some());
+    let told = told(&catalogue, model.is_some());
+    let rows_of = |range| only(&told, names.len(), &rows_of(range));
+    let names: Vec<_> = told.iter().map(|column| names[*column]).collect();
     let drift = drift(&names, &rows_of(&before), &rows_of(&now));
     output::report(args.report.as_deref(), || {
         let about = format!("{} against {}, {}", args.now, args.before, source.name);
@@ -116,6 +119,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn names(catalogue: &Catalogue, with_score: bool) -> Vec<&str> {
     let names = catalogue.features().iter().map(|feature| feature.name.as_str());
     names.chain(with_score.then_some("score")).collect()
+}
+
+/// The columns that are told: features on demand are not, because nothing demands them here.
+fn told(catalogue: &Catalogue, with_score: bool) -> Vec<usize> {
+    let features = catalogue.features();
+    let kept = (0..features.len()).filter(|column| !features[*column].on_demand);
+    kept.chain(with_score.then_some(features.len())).collect()
+}
+
+fn only(columns: &[usize], stride: usize, rows: &[f32]) -> Vec<f32> {
+    let rows = rows.chunks_exact(stride);
+    rows.flat_map(|row| columns.iter().map(|column| row[*column])).collect()
 }
 
 /// Each row, and its score behind it.

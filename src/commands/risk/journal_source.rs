@@ -88,6 +88,8 @@ struct Reading {
     labels: BTreeMap<u128, (bool, Timestamp)>,
     acts_unreadable: u64,
     exempt_payers: BTreeSet<u128>,
+    /// Whether some keys of upstreams' own had no room.
+    others_left_out: bool,
 }
 
 impl Default for Reading {
@@ -99,6 +101,7 @@ impl Default for Reading {
             labels: BTreeMap::new(),
             acts_unreadable: 0,
             exempt_payers: BTreeSet::new(),
+            others_left_out: false,
         }
     }
 }
@@ -156,6 +159,9 @@ impl Reading {
             reported_at: None,
         };
         self.payments.push(&row, &contexts);
+        for other in &context.other {
+            self.others_left_out |= !self.payments.tell(&other.key, &other.value);
+        }
         self.ids.push(payment.id.0);
         self.decided.push(Decided {
             decision: decision_of(verdict.decision),
@@ -183,6 +189,13 @@ impl Reading {
             let acts = self.acts_unreadable;
             warnings
                 .push(format!("{acts} acts can't be read: a later release may have written them"));
+        }
+        if self.others_left_out {
+            warnings.push(
+                "the payments' contexts have more different keys than there is room for: the first \
+                 ones were read, and the others left out"
+                    .to_owned(),
+            );
         }
         let (payments, decided) = self.payments.finish_with(self.decided);
         (payments, decided, warnings)

@@ -9,7 +9,7 @@ use std::{
 
 use millrace_risk::{
     features::Catalogue,
-    policy::{TEXTS, vocabulary},
+    policy::{TEXTS, own_context_keys, vocabulary},
     rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleInput, RuleSet},
 };
 use millrace_risk_lab::data::{Names, Payments};
@@ -117,17 +117,21 @@ pub(crate) struct RuleInputs<'a> {
 }
 
 impl<'a> RuleInputs<'a> {
-    pub(crate) fn new(payments: &'a Payments) -> Self {
+    /// For rules over this catalogue.
+    pub(crate) fn new(payments: &'a Payments, catalogue: &Catalogue) -> Self {
+        let of_context = |key: &str| {
+            let context = payments.context(key)?;
+            Some((&context.names, context.values.as_slice()))
+        };
         let column = |text: &&str| match *text {
             "payer" => Some((payments.payers(), payments.payer())),
             "payee" => Some((payments.payees(), payments.payee())),
-            other => {
-                let context = payments.context(other.strip_prefix("context.")?)?;
-                Some((&context.names, context.values.as_slice()))
-            }
+            other => of_context(other.strip_prefix("context.")?),
         };
-        let columns = TEXTS.iter().map(column).collect();
-        Self { payments, columns, texts: vec![None; TEXTS.len()], row: Vec::new() }
+        let own = own_context_keys(catalogue);
+        let columns: Vec<_> =
+            TEXTS.iter().map(column).chain(own.iter().map(|key| of_context(key))).collect();
+        Self { payments, texts: vec![None; columns.len()], columns, row: Vec::new() }
     }
 
     /// The input of a payment; without a model, its score is missing. An empty cell is a missing

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             let source = args.source.load(false)?;
             let replay = Replay {
                 payments: &source.payments,
-                catalogue: &catalogue,
+                catalogue: &catalogue.keeping(rules.features()),
                 label_delay: label_delay(args.label_delay, None),
             };
             Some(dry_run(&rules, model.as_ref(), &replay, args.span.as_ref())?)
@@ -118,7 +118,7 @@ fn dry_run(
     let rows = span.map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
     let bar = progress::bar(rows.end, "dry run", "payments");
     let stride = replay.catalogue.len();
-    let (mut run, mut inputs) = (DryRun::new(rules), RuleInputs::new(payments));
+    let (mut run, mut inputs) = (DryRun::new(rules), RuleInputs::new(payments, replay.catalogue));
     let mut scores = Vec::new();
     replay.run(rows, &mut |done| bar.set_position(done as u64), &mut |block, features| {
         scores.clear();

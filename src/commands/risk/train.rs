@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let rows: Vec<u32> = rows.map(|row| row as u32).collect();
     let delay = label_delay(args.label_delay, None);
-    let replay = Replay { payments, catalogue: &catalogue, label_delay: delay };
+    let for_models = catalogue.for_models();
+    let replay = Replay { payments, catalogue: &for_models, label_delay: delay };
     warn_of_absent(&replay);
     let bar = progress::bar(0, "training", "steps");
     let fitted = fit(&replay, &text, &rows, &settings, &mut |at| moved(&bar, at));
@@ -104,8 +105,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Trains a model on these rows, with the catalogue of this text in its file. Also returns the rows'
-/// features.
+/// Trains a model on these rows, with the catalogue of this text in its file: the one that is replayed,
+/// but for features on demand. Also returns the rows' features.
 pub(crate) fn fit(
     replay: &Replay<'_>,
     text: &str,

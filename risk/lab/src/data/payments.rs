@@ -162,6 +162,9 @@ impl Payments {
     }
 }
 
+/// Further columns that payments may bring with them: each takes four bytes of every payment.
+const CONTEXTS_MAX: usize = 64;
+
 /// Takes payments one by one.
 #[derive(Debug, Default)]
 pub struct PaymentsBuilder {
@@ -178,21 +181,46 @@ impl PaymentsBuilder {
         Self { payments: Payments { contexts, has_labels, ..Payments::default() }, is_sorted: true }
     }
 
+    /// Says more of the payment that was added last: what this further column holds of it. The column
+    /// is added if there is none of the name. `false` where there are too many columns already.
+    pub fn tell(&mut self, name: &str, value: &str) -> bool {
+        let all = &mut self.payments;
+        let place = all.contexts.iter().position(|context| context.name == name);
+        let place = place.unwrap_or(all.contexts.len());
+        if place == all.contexts.len() {
+            if place == CONTEXTS_MAX {
+                return false;
+            }
+            let mut added = Context { name: name.to_owned(), ..Context::default() };
+            let nothing = added.names.number("");
+            added.values.resize(all.at.len(), nothing);
+            all.contexts.push(added);
+        }
+        let context = &mut all.contexts[place];
+        let number = context.names.number(value);
+        if let Some(last) = context.values.last_mut() {
+            *last = number;
+        }
+        true
+    }
+
     /// The time of the payment before, if this one is earlier.
     #[must_use]
     pub fn earlier_than_last(&self, at: Timestamp) -> Option<Timestamp> {
         self.payments.at.last().copied().filter(|last| at < *last)
     }
 
-    /// Adds a payment, and its further columns in the order that was named.
+    /// Adds a payment, and its further columns in the order that was named. Columns that
+    /// [`Self::tell`] added are empty.
     ///
     /// # Panics
-    /// When there are more or fewer further columns than were named.
+    /// When there are more further columns than were named.
     pub fn push(&mut self, payment: &Payment<'_>, contexts: &[&str]) {
         let all = &mut self.payments;
-        assert_eq!(contexts.len(), all.contexts.len(), "one value per further column");
+        assert!(contexts.len() <= all.contexts.len(), "one value per further column");
         self.is_sorted &= all.at.last().is_none_or(|last| *last <= payment.at);
-        for (context, value) in all.contexts.iter_mut().zip(contexts) {
+        let values = contexts.iter().copied().chain(std::iter::repeat(""));
+        for (context, value) in all.contexts.iter_mut().zip(values) {
             context.values.push(context.names.number(value));
         }
         if payment.reported_at.is_some() && all.reported_at.is_empty() {
@@ -320,6 +348,36 @@ mod tests {
         let device = payments.context("Device").expect("there is one");
         assert_eq!(device.names.name(device.values[0]), "dd");
         assert_eq!(payments.payers().name(payments.payer()[3]), "c");
+    }
+
+    #[test]
+    fn columns_that_come_later_are_empty_before() {
+        let mut builder = PaymentsBuilder::new(&["device"], true);
+        let payment = Payment {
+            id: "a",
+            at: Timestamp(5),
+            payer: "p",
+            payee: "q",
+            amount: 1.0,
+            is_fraud: false,
+            reported_at: None,
+        };
+        for (at, wallet) in [(5, None), (4, Some("w-1")), (6, None), (7, Some("w-2"))] {
+            builder.push(&Payment { at: Timestamp(at), ..payment }, &["phone"]);
+            if let Some(wallet) = wallet {
+                assert!(builder.tell("wallet", wallet));
+            }
+        }
+        assert!((0..62).all(|number| builder.tell(&format!("k{number}"), "v")));
+        assert!(!builder.tell("one too many", "v"));
+        let payments = builder.finish();
+        let values = |name: &str| -> Vec<_> {
+            let column = payments.context(name).expect("there is one");
+            column.values.iter().map(|number| column.names.name(*number)).collect()
+        };
+        assert_eq!(values("wallet"), ["w-1", "", "", "w-2"]);
+        assert_eq!(values("device"), ["phone"; 4]);
+        assert_eq!(values("k3"), ["", "", "", "v"]);
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use toml::de::DeTable;
 
 use super::{
-    CatalogueError, Entity, EntitySource, Feature, Form, Span, Statistic,
+    CatalogueError, ENTITIES_MAX, Entity, EntitySource, Feature, Form, Span, Statistic,
     read::{Fields, Problems, advice},
     statistic::Over,
 };
 use crate::features::{profiles::Plan, span::BUCKETS_MAX};
 
 const VERSION: f64 = 1.0;
-const ENTITIES_MAX: usize = 16;
 const FEATURES_MAX: usize = 1_000;
 const NAME_LEN_MAX: usize = 63;
+/// Snapshots number what is kept on demand in one byte, behind the kinds of entities.
+const ON_DEMAND_MAX: usize = 200;
 /// Parts of a window that are usual: a rule's hour is exact to two minutes.
 const RING_PARTS: u64 = 24;
 /// Buckets of payments that wait to be honest, where the catalogue does not say their length.
@@ -50,7 +51,7 @@ pub(super) fn catalogue(toml: &str) -> Result<(Vec<Entity>, Vec<Feature>), Catal
     }
     file.finish();
     problems.none()?;
-    if let Err((place, what)) = Plan::compile(&entities, &features) {
+    if let Err((place, what)) = Plan::compile(&entities, &features, |_| true) {
         problems.add(0, &entities[place].name, format!("its features keep too much: {what}"));
         problems.none()?;
     }
@@ -141,8 +142,15 @@ fn features(file: &Fields<'_>, entities: &[Entity]) -> Vec<Feature> {
     for fields in tables {
         let name = name(&fields, &features, |feature| &feature.name);
         let feature = feature(&fields, name, entities, &features);
+        if let Some(feature) = &feature {
+            check_demand(&fields, feature, &features);
+        }
         fields.finish();
         features.extend(feature);
+    }
+    if features.iter().filter(|feature| feature.on_demand).count() > ON_DEMAND_MAX {
+        let what = format!("there are more than {ON_DEMAND_MAX} features that are on_demand");
+        file.problem("feature", what);
     }
     features
 }
@@ -201,6 +209,7 @@ fn feature(
     let step = fields.number("step");
     let (prior, prior_weight) = (fields.number("prior"), fields.number("prior_weight"));
     let unit = fields.text("unit");
+    let on_demand = fields.flag("on_demand").unwrap_or(false);
     let description = fields.text("description").unwrap_or_default();
     let missing = fields.number("missing").map_or(f32::NAN, |missing| missing as f32);
     let Some(statistic) = statistic else {
@@ -234,6 +243,7 @@ fn feature(
         unit: unit.unwrap_or(statistic.unit()).to_owned(),
         description: description.to_owned(),
         missing,
+        on_demand,
     };
     check_fields(fields, &feature);
     check_window(fields, &mut feature);
@@ -305,6 +315,24 @@ fn check_fields(fields: &Fields<'_>, feature: &Feature) {
     }
     if !(0.0..=1.0).contains(&feature.prior) || feature.prior_weight < 0.0 {
         fields.problem("prior", "prior must be a share of 0 to 1, and prior_weight 0 or more");
+    }
+}
+
+/// What is kept on demand begins when it is demanded: nothing else may be made of it before.
+fn check_demand(fields: &Fields<'_>, feature: &Feature, before: &[Feature]) {
+    let statistic = feature.statistic;
+    // An entity would seem new whenever its age is demanded; runs are made of all labels.
+    let always =
+        statistic.is_of_runs() || matches!(statistic, Statistic::Age | Statistic::Quotient);
+    if feature.on_demand && always {
+        let what = format!("{} has to be kept always: leave on_demand out", statistic.name());
+        fields.problem("on_demand", what);
+    }
+    if statistic == Statistic::Quotient
+        && let Some(part) = feature.of.iter().map(|place| &before[*place]).find(|it| it.on_demand)
+    {
+        let what = format!("{:?} is on_demand, and a quotient is kept always", part.name);
+        fields.problem("of", what);
     }
 }
 

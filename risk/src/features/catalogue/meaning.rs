@@ -47,6 +47,7 @@ impl Catalogue {
     pub fn selected(&self, names: &[String]) -> Option<Self> {
         let feature = |name: &String| {
             let feature = self.features[self.index_of(name)?].clone();
+            let feature = Feature { on_demand: false, ..feature };
             match feature.statistic {
                 Statistic::Quotient => Some(Feature { of: Vec::new(), ..feature }),
                 _ => Some(feature),
@@ -80,6 +81,7 @@ impl Catalogue {
             unit: _,
             description: _,
             missing,
+            on_demand: _,
         } = &self.features[place];
         let key = |place: &usize| self.key_in_words(*place);
         let of: Vec<_> = of

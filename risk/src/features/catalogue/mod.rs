@@ -4,6 +4,7 @@
 //! is in [`Catalogue::digest`]; its unit and its description are not.
 
 mod check;
+mod demand;
 mod meaning;
 mod read;
 mod statistic;
@@ -16,6 +17,9 @@ pub use self::{
     statistic::Statistic,
 };
 pub use super::span::Span;
+
+/// Most kinds of entities that a catalogue may have.
+pub const ENTITIES_MAX: usize = 16;
 
 /// The features of a row, and the kinds of entities that they are kept for.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +114,9 @@ pub struct Feature {
     pub description: String,
     /// Its value when there is none. NaN unless the catalogue says otherwise.
     pub missing: f32,
+    /// Whether it is kept only while a policy needs it, see [`super::Profiles::demand`]. Models are not
+    /// trained on it.
+    pub on_demand: bool,
 }
 
 impl Catalogue {
@@ -187,8 +194,8 @@ impl Catalogue {
         self.features.iter().position(|feature| feature.name == name)
     }
 
-    /// BLAKE3 of what the features mean, in their order. A snapshot of another digest does not fit; a
-    /// model may, see [`Self::difference`].
+    /// BLAKE3 of what the features mean that are always kept, in their order. A snapshot of another
+    /// digest does not fit; a model may, see [`Self::difference`].
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
@@ -228,7 +235,7 @@ fn digest(entities: &[Entity], features: &[Feature]) -> [u8; 32] {
         }
         hash.update(b"\n");
     }
-    for feature in features {
+    for feature in features.iter().filter(|feature| !feature.on_demand) {
         let Feature { name, entity, statistic, window, form, bucket, delay, current, of, .. } =
             feature;
         let Feature { above, times, usual, except, step, .. } = feature;

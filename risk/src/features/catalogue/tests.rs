@@ -94,6 +94,70 @@ fn mistakes_are_named_with_their_line() {
 }
 
 #[test]
+fn what_must_be_kept_always_is_not_on_demand() {
+    let of_payer = "on_demand = true\nentity = \"payer\"\n";
+    let part = "on_demand = true\nstatistic = \"amount\"\n[[feature]]\nname = \"g\"\n\
+                statistic = \"amount\"\n[[feature]]\nname = \"q\"\nstatistic = \"quotient\"\n";
+    for (fields, expected) in [
+        (format!("{of_payer}statistic = \"age\""), "line 8, \"f\": age has to be kept always"),
+        (format!("{of_payer}statistic = \"since_honest\""), "since_honest has to be kept always"),
+        (format!("{part}of = [\"f\", \"g\"]"), "\"f\" is on_demand, and a quotient is kept always"),
+        (
+            format!("{part}of = [\"g\", \"g\"]\non_demand = true"),
+            "quotient has to be kept always: leave on_demand out",
+        ),
+        ("statistic = \"hour\"\non_demand = 1".to_owned(), "on_demand must be true or false"),
+    ] {
+        let error = Catalogue::parse(&feature(&fields)).expect_err(&fields).to_string();
+        assert!(error.contains(expected), "{fields}\n got {error}");
+    }
+    let many = (0..201).fold(HEAD.to_owned(), |text, number| {
+        text + &format!(
+            "[[feature]]\nname = \"f{number}\"\nstatistic = \"hour\"\non_demand = true\n"
+        )
+    });
+    let error = Catalogue::parse(&many).expect_err("too many").to_string();
+    assert!(error.contains("there are more than 200 features that are on_demand"), "{error}");
+}
+
+#[test]
+fn models_see_what_is_kept_always() {
+    let text = feature(
+        "on_demand = true\nstatistic = \"hour\"\n[[feature]]\nname = \"a\"\nstatistic = \"amount\"\n\
+         [[feature]]\nname = \"n\"\nstatistic = \"night\"\non_demand = true\n\
+         [[feature]]\nname = \"b\"\nstatistic = \"hour\"\n\
+         [[feature]]\nname = \"q\"\nstatistic = \"quotient\"\nof = [\"a\", \"b\"]",
+    );
+    let whole = Catalogue::parse(&text).expect("right");
+    let names = |catalogue: &Catalogue| {
+        catalogue.features().iter().map(|it| it.name.clone()).collect::<Vec<_>>()
+    };
+    let lean = whole.for_models();
+    assert_eq!(names(&lean), ["a", "b", "q"]);
+    assert_eq!(lean.features()[2].of, [0, 1]);
+    assert_eq!(lean.digest(), whole.digest());
+    assert_eq!(lean.difference(&whole, "q"), None);
+    assert_eq!(whole.on_demand(["n", "a", "unknown", "f", "n"]), ["f", "n"]);
+    assert_eq!(names(&whole.keeping(["n", "unknown"]).for_models()), ["a", "n", "b", "q"]);
+    assert!(Catalogue::book().for_models().makes_rows_of(&Catalogue::book()));
+    assert!(!lean.makes_rows_of(&whole) && !whole.makes_rows_of(&whole.keeping(["n"])));
+}
+
+/// Snapshots and models of earlier releases are of these catalogues.
+#[test]
+fn the_shipped_catalogues_keep_their_digests() {
+    let hex = |catalogue: Catalogue| -> String {
+        catalogue.digest()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let digests = [Catalogue::standard(), Catalogue::devices(), Catalogue::book()].map(hex);
+    assert_eq!(digests, ["6731cc4d9d212c52", "37248466e5f9845b", "94e835be2865659b"]);
+    let (always, _) = Catalogue::STANDARD.split_once("# For rules alone").expect("is there");
+    let always = Catalogue::parse(always).expect("right");
+    assert_eq!(always.digest(), Catalogue::standard().digest());
+    assert!(always.makes_rows_of(&Catalogue::standard().for_models()));
+}
+
+#[test]
 fn what_is_no_catalogue_is_refused() {
     for (text, expected) in [
         ("", "line 1: version = 1 must be there"),

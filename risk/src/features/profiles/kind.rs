@@ -9,22 +9,23 @@ use std::collections::BTreeMap;
 
 use super::{
     Attempt, Label, ProfileCounts,
-    decayed::{Condition, add_to, number},
+    decayed::{Condition, add_to},
     exact::List,
     index::{Index, Spot},
-    moments::{Prior, ratio, share, std, zscore},
-    plan::{KindPlan, Output, Read},
+    moments::Prior,
+    observe::{Kept, Shared},
+    plan::KindPlan,
     rows::{KEY, LAST, Rows},
 };
-use crate::features::{EntityKey, span::SECOND_NS};
+use crate::features::EntityKey;
 
 /// Attempts whose cache misses are made to overlap.
-const BULK: usize = 16;
+pub(super) const BULK: usize = 16;
 /// Rows of which one gives way.
 const CANDIDATES: u32 = 8;
 
 /// Where entities of a bulk are looked for, and the rows that they seem to have.
-type Found = [(Spot, Option<u32>); BULK];
+pub(super) type Found = [(Spot, Option<u32>); BULK];
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ pub(super) struct Kind {
     pub(super) hand: u32,
     pub(super) entities_max: u32,
     pub(super) payments_max: usize,
-    priors: Vec<Prior>,
+    pub(super) priors: Vec<Prior>,
     /// For kinds without lists.
     no_list: List,
 }
@@ -73,7 +74,7 @@ impl Kind {
 
     /// Whether nothing is kept of its entities. What is unusual for them may be asked by the labels
     /// of others alone.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         let KindPlan { before, after, decayed, .. } = &self.plan;
         before.is_empty() && after.is_empty() && decayed.counters.is_empty()
     }
@@ -128,7 +129,7 @@ impl Kind {
 
     /// Where to look for the entities of a bulk.
     #[inline(always)]
-    fn spot_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
+    pub(super) fn spot_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
         for (attempt, found) in attempts.iter().zip(found) {
             found.0 = Spot::of(self.key(attempt.entities));
             self.index.prefetch(found.0);
@@ -137,7 +138,7 @@ impl Kind {
 
     /// The rows that the entities of a bulk seem to have.
     #[inline(always)]
-    fn find_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
+    pub(super) fn find_all(&self, attempts: &[Attempt<'_>], found: &mut Found) {
         for (_, found) in attempts.iter().zip(found) {
             found.1 = self.index.likely(found.0);
             if let Some(row) = found.1 {
@@ -155,65 +156,42 @@ impl Kind {
         out: &mut [f32],
         counts: &mut ProfileCounts,
     ) {
-        let key = self.key(attempt.entities);
-        if key == 0 || !attempt.amount.is_finite() {
+        let Some((row, is_new)) = self.row_of(attempt, spot, found, counts) else {
             return self.say_nothing(out);
-        }
-        // A payment before this one in its block may have moved it out, or in; or it is another's.
-        let (row, is_new) = match found.filter(|row| self.rows.key(*row) == key) {
-            Some(row) => (row, false),
-            None => match self.index.find(spot, key, &self.rows) {
-                Some(row) => (row, false),
-                None => (self.make_room(spot, key, counts), true),
-            },
         };
         self.keep_list(row);
         let words = self.rows.get_mut(row);
-        let plan = &self.plan;
-        if is_new {
-            plan.begin(words, key, attempt.at.0);
-        }
-        let late = plan.decayed.advance(words, attempt.at.0);
-        counts.late += u64::from(late.is_some());
-        let now = attempt.at.0.max(words[LAST]);
-        for delayed in &plan.delayed {
-            delayed.advance(&plan.decayed, words, now);
-        }
-        for ring in &plan.rings {
-            ring.advance(words, now);
-        }
-        if let Some(waiting) = &plan.waiting {
-            waiting.settle(&plan.runs, words, now);
-        }
         let list = self.lists.get_mut(row as usize).unwrap_or(&mut self.no_list);
-        if plan.exact.is_used() {
-            plan.exact.advance(list, now);
-        }
-        let seen = Seen { words, list, now, is_new, amount: attempt.amount, at: attempt.at.0 };
-        seen.say(plan, &self.priors, &plan.before, out);
-
-        words[LAST] = now;
-        plan.decayed.add(words, attempt.amount, late.as_ref());
-        for delayed in &plan.delayed {
-            delayed.add(&plan.decayed, words, attempt.at.0, false);
-        }
-        for ring in &plan.rings {
-            let counted = ring.counted.and_then(|place| attempt.entities.get(place));
-            ring.add(words, attempt.at.0, attempt.amount, counted.map_or(0, |key| key.0));
-        }
-        if let Some(waiting) = &plan.waiting {
-            waiting.add(&plan.runs, words, attempt.at.0);
-        }
-        if plan.exact.is_used() {
-            let times = (attempt.at.0, now);
-            plan.exact.add(list, times, attempt.amount, attempt.entities, self.payments_max);
-        }
-        let seen = Seen { words, list, now, is_new, amount: attempt.amount, at: attempt.at.0 };
-        seen.say(plan, &self.priors, &plan.after, out);
+        let kept = Kept { words, list, is_new };
+        let shared =
+            Shared { plan: &self.plan, priors: &self.priors, payments_max: self.payments_max };
+        counts.late += u64::from(shared.observe(attempt, kept, out));
     }
 
-    fn say_nothing(&self, out: &mut [f32]) {
-        for output in self.plan.before.iter().chain(&self.plan.after) {
+    /// The row of a payment's entity, and whether it is new; a new entity gets one. None where nothing is
+    /// counted.
+    #[inline(always)]
+    pub(super) fn row_of(
+        &mut self,
+        attempt: &Attempt<'_>,
+        spot: Spot,
+        found: Option<u32>,
+        counts: &mut ProfileCounts,
+    ) -> Option<(u32, bool)> {
+        let key = self.key(attempt.entities);
+        if key == 0 || !attempt.amount.is_finite() {
+            return None;
+        }
+        // A payment before this one in its block may have moved it out, or in; or it is another's.
+        let known = found.filter(|row| self.rows.key(*row) == key);
+        match known.or_else(|| self.index.find(spot, key, &self.rows)) {
+            Some(row) => Some((row, false)),
+            None => Some((self.make_room(spot, key, counts), true)),
+        }
+    }
+
+    pub(super) fn say_nothing(&self, out: &mut [f32]) {
+        for output in self.plan.outputs() {
             out[usize::from(output.column)] = output.missing;
         }
     }
@@ -348,80 +326,4 @@ impl Kind {
         let lists: usize = self.lists.iter().map(|list| size_of::<List>() + list.bytes()).sum();
         self.index.bytes() + self.rows.bytes() + lists
     }
-}
-
-impl KindPlan {
-    fn begin(&self, words: &mut [u64], key: u64, at: u64) {
-        words[KEY] = key;
-        words[LAST] = at;
-        if let Some(first) = self.first {
-            words[first] = at;
-        }
-        self.delayed.iter().for_each(|delayed| delayed.begin(words, at));
-        self.rings.iter().for_each(|ring| ring.begin(words, at));
-        self.waiting.iter().for_each(|waiting| waiting.begin(words, at));
-    }
-}
-
-/// A profile at the moment of a payment.
-struct Seen<'a> {
-    words: &'a [u64],
-    list: &'a List,
-    /// The later of its newest payment and of this one.
-    now: u64,
-    is_new: bool,
-    amount: f64,
-    at: u64,
-}
-
-impl Seen<'_> {
-    #[inline(always)]
-    fn say(&self, plan: &KindPlan, priors: &[Prior], outputs: &[Output], out: &mut [f32]) {
-        for output in outputs {
-            let value = self.read(plan, priors, output.read) as f32;
-            let is_missing = value.is_nan();
-            out[usize::from(output.column)] = if is_missing { output.missing } else { value };
-        }
-    }
-
-    #[inline(always)]
-    fn read(&self, plan: &KindPlan, priors: &[Prior], read: Read) -> f64 {
-        let number = |word| number(self.words, word);
-        match read {
-            Read::Word(word) => number(word),
-            Read::Fading(word) => match number(word) {
-                0.0 => f64::NAN,
-                max => max,
-            },
-            Read::Mean { count, sum } => number(sum) / number(count),
-            Read::Std { count, sum, square } => std(number(count), number(sum), number(square)),
-            Read::Ratio { count, sum } => ratio(self.amount, number(count), number(sum)),
-            Read::ZScore { count, sum, square } => {
-                zscore(self.amount, number(count), number(sum), number(square))
-            }
-            Read::Share { hits, count, prior } => {
-                share(number(hits), number(count), priors[usize::from(prior)])
-            }
-            Read::SinceLast if self.is_new => f64::NAN,
-            Read::SinceLast => seconds(self.at.saturating_sub(self.words[LAST])),
-            Read::Since(word) => match self.words[usize::from(word)] {
-                0 => f64::NAN,
-                since => seconds(self.now.saturating_sub(since)),
-            },
-            Read::Run { runs, of } => plan.runs[usize::from(runs)].read(self.words, of, self.now),
-            Read::Ring { ring, statistic, prior } => {
-                let moments = plan.rings[usize::from(ring)].read(self.words);
-                moments.say(statistic, self.amount, priors[usize::from(prior)])
-            }
-            Read::Exact { window, counted, statistic, prior } => {
-                let (window, counted) = (usize::from(window), usize::from(counted));
-                let moments = plan.exact.read(self.list, window, statistic, counted);
-                moments.say(statistic, self.amount, priors[usize::from(prior)])
-            }
-        }
-    }
-}
-
-fn seconds(ns: u64) -> f64 {
-    ns as f64 / SECOND_NS as f64
 }

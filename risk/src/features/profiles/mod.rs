@@ -8,18 +8,24 @@
 //! batch, or one wrong clock would empty its entities' windows.
 //!
 //! A payment whose amount is not a finite number is not counted, and its features are missing.
+//!
+//! Features on demand are kept only while they are demanded, beside the others: until then they cost
+//! nothing but a missing number in each row.
 
 mod calendar;
 mod decayed;
 mod delayed;
+mod demand;
 mod exact;
 mod index;
 mod kind;
 mod moments;
+mod observe;
 mod plan;
 mod ring;
 mod rows;
 mod runs;
+mod shards;
 mod sketch;
 mod snapshot;
 mod waiting;
@@ -27,7 +33,7 @@ mod waiting;
 use millrace_ledger::Timestamp;
 
 pub(super) use self::plan::Plan;
-use self::{kind::Kind, plan::RowRead};
+use self::{demand::OnDemand, kind::Kind, plan::RowRead};
 use super::{Catalogue, EntityKey};
 
 /// One attempted payment.
@@ -94,27 +100,24 @@ pub struct ProfileCounts {
 #[derive(Clone, Debug)]
 pub struct Profiles {
     catalogue: Catalogue,
+    limits: ProfileLimits,
     plan: Plan,
     kinds: Vec<Kind>,
+    on_demand: OnDemand,
     counts: ProfileCounts,
     snapshot: snapshot::Progress,
 }
 
 impl Profiles {
-    /// Nothing is remembered yet.
+    /// Nothing is remembered yet. Features on demand are missing until they are demanded.
     #[must_use]
     pub fn new(catalogue: Catalogue, limits: ProfileLimits) -> Self {
-        let plan = Plan::compile(catalogue.entities(), catalogue.features());
-        let mut plan = plan.expect("the catalogue was checked when it was read");
-        let plans = std::mem::take(&mut plan.kinds).into_iter().enumerate();
-        let kinds = plans.map(|(place, kind)| {
-            let entities_max = catalogue.entities()[place].entities_max;
-            let entities_max = entities_max.unwrap_or(limits.entities_max);
-            Kind::new(kind, place, plan.priors.clone(), entities_max, limits.payments_max)
-        });
-        let kinds = kinds.collect();
+        let is_kept = |column: usize| !catalogue.features()[column].on_demand;
+        let (plan, kinds) = kinds_of(&catalogue, limits, is_kept);
         Self {
+            on_demand: OnDemand::new(&catalogue),
             catalogue,
+            limits,
             plan,
             kinds,
             counts: ProfileCounts::default(),
@@ -140,7 +143,7 @@ impl Profiles {
         self.kinds.iter().map(|kind| kind.rows.len()).collect()
     }
 
-    /// Memory of one profile of each kind, without index and lists.
+    /// Memory of one profile of each kind, without index and lists, and without what is on demand.
     #[must_use]
     pub fn profile_bytes(&self) -> Vec<usize> {
         self.kinds.iter().map(|kind| kind.rows.stride() * 8).collect()
@@ -149,7 +152,7 @@ impl Profiles {
     /// Memory that is taken now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.kinds.iter().map(Kind::bytes).sum()
+        self.kinds.iter().chain(self.on_demand.kinds()).map(Kind::bytes).sum()
     }
 
     /// Reads the features of a payment into its row, and counts it.
@@ -166,15 +169,43 @@ impl Profiles {
     /// # Panics
     /// If the rows are not as many as the payments, each as long as the catalogue.
     pub fn observe_block(&mut self, attempts: &[Attempt<'_>], rows: &mut [f32]) {
+        self.observe_by(attempts, rows, Kind::observe_block);
+    }
+
+    /// The same to the bit, with the threads of this pool where the block is long enough: each takes the
+    /// payments of the entities that it owns.
+    ///
+    /// # Panics
+    /// As [`Self::observe_block`].
+    pub fn observe_block_on(
+        &mut self,
+        pool: &rayon::ThreadPool,
+        attempts: &[Attempt<'_>],
+        rows: &mut [f32],
+    ) {
+        self.observe_by(attempts, rows, |kind, attempts, rows, columns, counts| {
+            kind.observe_sharded(pool, attempts, rows, columns, counts);
+        });
+    }
+
+    fn observe_by(
+        &mut self,
+        attempts: &[Attempt<'_>],
+        rows: &mut [f32],
+        observe: impl Fn(&mut Kind, &[Attempt<'_>], &mut [f32], usize, &mut ProfileCounts),
+    ) {
         let columns = self.plan.columns;
         assert_eq!(rows.len(), attempts.len() * columns, "one row per payment");
         // Kinds know nothing of each other, so each can take the whole block.
-        for kind in &mut self.kinds {
-            kind.observe_block(attempts, rows, columns, &mut self.counts);
+        for kind in self.kinds.iter_mut().chain(self.on_demand.kinds_mut()) {
+            observe(kind, attempts, rows, columns, &mut self.counts);
         }
         for (attempt, row) in attempts.iter().zip(rows.chunks_exact_mut(columns)) {
             self.counts.payments += 1;
             self.counts.amounts_refused += u64::from(!attempt.amount.is_finite());
+            for columns in self.on_demand.missing() {
+                row[columns.clone()].fill(f32::NAN);
+            }
             for (column, missing, read) in &self.plan.row {
                 let value = match *read {
                     RowRead::Payment(statistic) => {
@@ -197,8 +228,27 @@ impl Profiles {
             let unusual = self.kinds[exception.kind].is_unusual(label, exception.unusual);
             excepted | u64::from(label.fraud && unusual) << place
         });
-        let known =
-            self.kinds.iter_mut().fold(false, |known, kind| kind.label(label, excepted) | known);
+        // What is on demand knows no runs, and so no exceptions.
+        let kinds = self.kinds.iter_mut().chain(self.on_demand.kinds_mut());
+        let known = kinds.fold(false, |known, kind| kind.label(label, excepted) | known);
         self.counts.labels_unknown += u64::from(!known);
     }
+}
+
+/// What is kept for the features in these columns, of each kind of entity.
+fn kinds_of(
+    catalogue: &Catalogue,
+    limits: ProfileLimits,
+    is_kept: impl Fn(usize) -> bool,
+) -> (Plan, Vec<Kind>) {
+    let plan = Plan::compile(catalogue.entities(), catalogue.features(), is_kept);
+    let mut plan = plan.expect("the catalogue was checked when it was read");
+    let plans = std::mem::take(&mut plan.kinds).into_iter().enumerate();
+    let kinds = plans.map(|(place, kind)| {
+        let entities_max = catalogue.entities()[place].entities_max;
+        let entities_max = entities_max.unwrap_or(limits.entities_max);
+        Kind::new(kind, place, plan.priors.clone(), entities_max, limits.payments_max)
+    });
+    let kinds = kinds.collect();
+    (plan, kinds)
 }

@@ -123,26 +123,21 @@ pub(in crate::features) struct Plan {
 }
 
 impl Plan {
+    /// What is needed for the features in these columns.
+    ///
     /// # Errors
     /// With the kind of entity of which too much would be kept, and what that is.
     pub(in crate::features) fn compile(
         entities: &[Entity],
         features: &[Feature],
+        is_kept: impl Fn(usize) -> bool,
     ) -> Result<Self, (usize, String)> {
-        let mut plan =
-            Self { columns: features.len(), priors: vec![Prior::default()], ..Self::default() };
-        for (column, feature) in features.iter().enumerate() {
-            let read = match (feature.statistic, &feature.of[..], feature.entity) {
-                (Statistic::Quotient, [one, other], _) => {
-                    RowRead::Quotient(*one as u16, *other as u16)
-                }
-                (.., None) => RowRead::Payment(feature.statistic),
-                _ => continue,
-            };
-            plan.row.push((column as u16, feature.missing, read));
-        }
+        let row = Self::row_reads(features, &is_kept);
+        let priors = vec![Prior::default()];
+        let mut plan = Self { row, columns: features.len(), priors, ..Self::default() };
         let mut kinds: Vec<_> = entities.iter().map(|_| Builder::default()).collect();
-        for (column, feature) in features.iter().enumerate() {
+        for (column, feature) in features.iter().enumerate().filter(|(column, _)| is_kept(*column))
+        {
             let Some(entity) = feature.entity else { continue };
             let except = feature.except.map(|kind| {
                 let unusual = kinds[kind].unusual(feature);
@@ -154,6 +149,29 @@ impl Plan {
             plan.kinds.push(kind.finish(&entities[place]).map_err(|what| (place, what))?);
         }
         Ok(plan)
+    }
+
+    /// Of the features in these columns, those that need no entity.
+    pub(super) fn row_reads(
+        features: &[Feature],
+        is_kept: impl Fn(usize) -> bool,
+    ) -> Vec<(u16, f32, RowRead)> {
+        let read = |(column, feature): (usize, &Feature)| {
+            let read = match (feature.statistic, &feature.of[..], feature.entity) {
+                (Statistic::Quotient, [one, other], _) => {
+                    RowRead::Quotient(*one as u16, *other as u16)
+                }
+                (.., None) => RowRead::Payment(feature.statistic),
+                _ => return None,
+            };
+            Some((column as u16, feature.missing, read))
+        };
+        features
+            .iter()
+            .enumerate()
+            .filter(|(column, _)| is_kept(*column))
+            .filter_map(read)
+            .collect()
     }
 }
 

@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 
 use prefetch_index::prefetch_index;
 
+use super::shards::{Deal, Dealt};
+
+/// Pieces that rows are dealt out in, about, and the least rows in one.
+const PIECES: u32 = 128;
+const PIECE_SHIFT_MIN: u32 = 4;
 /// The entity's key.
 pub(super) const KEY: usize = 0;
 /// Time of its newest payment.
@@ -56,6 +61,14 @@ impl Clone for Chunk {
         let from = clone.from;
         clone.words[from..from + len].copy_from_slice(&self.words[self.from..self.from + len]);
         clone
+    }
+}
+
+/// Has the first lines of a row fetched. Waits for nothing.
+#[inline]
+pub(super) fn prefetch(words: &[u64]) {
+    for line in (0..words.len().min(LINES_AHEAD * LINE_WORDS)).step_by(LINE_WORDS) {
+        prefetch_index(words, line);
     }
 }
 
@@ -150,6 +163,28 @@ impl Rows {
     #[inline]
     pub(super) fn is_due(&self, row: u32) -> bool {
         row >= self.swept && row < self.sweep_end
+    }
+
+    /// Whether a sweep is under way.
+    pub(super) fn is_swept(&self) -> bool {
+        self.swept != u32::MAX
+    }
+
+    /// Deals the rows out to so many owners, in pieces of a size at which each owner has many, and few
+    /// slices are made.
+    pub(super) fn deal(&mut self, owners: usize) -> Dealt<'_> {
+        let even = self.len.div_ceil(PIECES).next_power_of_two().ilog2();
+        let shift = even.clamp(PIECE_SHIFT_MIN.min(self.shift), self.shift);
+        let deal = Deal { shift, stride: self.stride, owners, owner: 0 };
+        let (chunk_len, piece_len) = (self.stride << self.shift, self.stride << shift);
+        let mut pieces: Vec<Vec<&mut [u64]>> = (0..owners).map(|_| Vec::new()).collect();
+        let all = self.chunks.iter_mut().flat_map(|chunk| {
+            chunk.words[chunk.from..chunk.from + chunk_len].chunks_exact_mut(piece_len)
+        });
+        for (number, piece) in all.enumerate() {
+            pieces[number % owners].push(piece);
+        }
+        Dealt { deal, pieces }
     }
 
     /// Begins a sweep over the rows as they are now.

@@ -12,7 +12,7 @@ use millrace_ledger::{
     Judged, Ledger, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId, RejectReason,
     RiskDecision, RuleName, Timestamp, Verdict,
 };
-use millrace_protos::v1::PaymentContext;
+use millrace_protos::v1::{ContextValue, PaymentContext};
 use millrace_risk::evidence::{Evidence, Reason};
 use prost::Message as _;
 
@@ -293,13 +293,16 @@ impl Making {
                 seconds: 1_795_000_000 + self.dice.below(1_000_000) as i64,
                 nanos: self.dice.below(1_000_000_000) as i32,
             }),
+            other: Vec::new(),
         };
+        let wallet = ContextValue { key: "wallet".to_owned(), value: "w-1".to_owned() };
         let context = match self.dice.below(12) {
             0 => return Bytes::new(),
             1 => return Bytes::from_static(b"\xff is no context"),
             2 => PaymentContext { reference: "with\0nul".to_owned(), ..context },
             3 => PaymentContext { channel: 77, ..context },
             4 => PaymentContext::default(),
+            5 => PaymentContext { other: vec![wallet], ..context },
             _ => context,
         };
         context.encode_to_vec().into()

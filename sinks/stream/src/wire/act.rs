@@ -14,7 +14,7 @@ pub(super) fn write(json: &Bytes) -> v1::ActRecorded {
     let unread = v1::ActRecorded { json: json.clone(), ..v1::ActRecorded::default() };
     let Ok(Act { actor, why, act }) = Act::read(json) else { return unread };
     let act = match act {
-        ActKind::SetPolicy { policy } => wire::Act::PolicySet(wire::PolicySet { policy }),
+        ActKind::SetPolicy { policy, .. } => wire::Act::PolicySet(wire::PolicySet { policy }),
         ActKind::Upload { kind, artefact, title, size_bytes } => {
             let kind = kind.name().to_owned();
             wire::Act::Uploaded(wire::Uploaded { kind, artefact, title, size_bytes })

@@ -19,7 +19,8 @@ fn fields(rest: &mut &[u8]) -> Option<()> {
                 std::str::from_utf8(take(rest)?).ok()?;
             }
             (7, WireType::LengthDelimited) => timestamp(take(rest)?)?,
-            (1..=7, _) => return None,
+            (8, WireType::LengthDelimited) => other(take(rest)?)?,
+            (1..=8, _) => return None,
             (tag, kind) => skip_field(kind, tag, rest, DecodeContext::default()).ok()?,
         }
     }
@@ -37,6 +38,19 @@ fn timestamp(mut rest: &[u8]) -> Option<()> {
     Some(())
 }
 
+fn other(mut rest: &[u8]) -> Option<()> {
+    while !rest.is_empty() {
+        match decode_key(&mut rest).ok()? {
+            (1 | 2, WireType::LengthDelimited) => {
+                std::str::from_utf8(take(&mut rest)?).ok()?;
+            }
+            (1 | 2, _) => return None,
+            (tag, kind) => skip_field(kind, tag, &mut rest, DecodeContext::default()).ok()?,
+        }
+    }
+    Some(())
+}
+
 fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(decode_varint(rest).ok()?).ok()?;
     let (taken, after) = rest.split_at_checked(len)?;
@@ -46,18 +60,21 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use millrace_protos::v1::PaymentContext;
+    use millrace_protos::v1::{ContextValue, PaymentContext};
     use proptest::prelude::*;
     use prost::Message as _;
 
     use super::*;
 
     fn contexts() -> impl Strategy<Value = Vec<u8>> {
-        let full = (0_i32..8, "\\PC{0,30}", any::<Option<(i64, i32)>>()).prop_map(
-            |(channel, reference, time)| {
+        let other =
+            ("[a-z]{0,3}", "\\PC{0,9}").prop_map(|(key, value)| ContextValue { key, value });
+        let other = prop::collection::vec(other, 0..3);
+        let full = (0_i32..8, "\\PC{0,30}", any::<Option<(i64, i32)>>(), other).prop_map(
+            |(channel, reference, time, other)| {
                 let event_time =
                     time.map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos });
-                PaymentContext { channel, reference, event_time, ..Default::default() }
+                PaymentContext { channel, reference, event_time, other, ..Default::default() }
                     .encode_to_vec()
             },
         );

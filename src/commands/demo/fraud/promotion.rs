@@ -58,7 +58,8 @@ pub(super) fn train(source: &Source, span: DaySpan, bar: &ProgressBar) -> Result
     let payments = &source.payments;
     let rows: Vec<u32> = training_rows(payments, &span)?.map(|row| row as u32).collect();
     let label_delay = LabelDelay::days(7);
-    let replay = Replay { payments, catalogue: &catalogue, label_delay };
+    let for_models = catalogue.for_models();
+    let replay = Replay { payments, catalogue: &for_models, label_delay };
     let (model, _) = fit(&replay, text, &rows, &Settings::default(), &mut |at| {
         bar.set_message(format!("{} {} %", at.stage, 100 * at.done / at.all.max(1)));
     })?;

@@ -125,14 +125,16 @@ impl Replayed {
     fn run(&self, args: &Args, source: &Source) -> Result<Outcome, Failure> {
         let (payments, policy) = (&source.payments, &self.policy);
         let label_delay = label_delay(args.label_delay, self.label_delay);
-        let replay = Replay { payments, catalogue: &self.catalogue, label_delay };
+        // Rules are asked what they would have said, had they always been there.
+        let catalogue = &self.catalogue.keeping(&policy.on_demand);
+        let replay = Replay { payments, catalogue, label_delay };
         warn_of_absent(&replay);
         let rows =
             args.span.as_ref().map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
         let bar = progress::bar(rows.end, "backtest", "payments");
         let decided = source.decided.as_deref();
         let mut tally = Tally::new(payments, decided, policy);
-        let (mut inputs, stride) = (RuleInputs::new(payments), self.catalogue.len());
+        let (mut inputs, stride) = (RuleInputs::new(payments, catalogue), catalogue.len());
         let mut hits = policy.rules().map_or_else(RuleCounts::default, RuleSet::counts);
         let mut scores = Vec::new();
         replay.run(rows, &mut |done| bar.set_position(done as u64), &mut |block, features| {
