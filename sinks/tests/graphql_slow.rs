@@ -27,7 +27,7 @@ use metrics::{
 use millrace_ledger::PaymentId;
 use millrace_sinks::{
     GraphqlConfig, Sink as _,
-    graphql::{ActError, Acts, LimitsConfig},
+    graphql::{ActError, Acts, LimitsConfig, NotificationAct},
 };
 use serde_json::json;
 use server::Server;
@@ -77,6 +77,15 @@ impl Acts for SilentEngine {
         &self,
         _: PaymentId,
         _: bool,
+        _: String,
+        _: String,
+    ) -> BoxFuture<'_, Result<(), ActError>> {
+        Box::pin(future::pending())
+    }
+
+    fn record(
+        &self,
+        _: NotificationAct,
         _: String,
         _: String,
     ) -> BoxFuture<'_, Result<(), ActError>> {

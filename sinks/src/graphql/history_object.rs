@@ -57,7 +57,7 @@ impl BalanceEntry {
     }
 }
 
-pub(super) struct TimedOutHold(pub(super) TimedOutHoldView);
+pub(super) struct TimedOutHold(pub(super) Box<TimedOutHoldView>);
 
 /// A hold whose time-out released what was left of it.
 #[Object]

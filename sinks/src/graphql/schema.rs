@@ -167,7 +167,7 @@ impl Query {
         let account = account.map(|id| AccountId(id.as_u128()));
         let found = read(ctx, |model| model.timed_out_holds(account, page)).await?;
         let place = |view: &super::TimedOutHold| u128::from(view.seq.0);
-        Ok(connection(found, Of::Events, place, TimedOutHold))
+        Ok(connection(found, Of::Events, place, |hold| TimedOutHold(Box::new(hold))))
     }
 
     /// The account with this id; null when it is unknown.

@@ -32,6 +32,7 @@ const DESK_POLL: Duration = Duration::from_millis(20);
 
 /// What befalls an account: a payment that was decided, accepted or refused, or a hold that timed out.
 #[derive(Interface)]
+#[expect(clippy::duplicated_attributes, reason = "each field has its own type and description")]
 #[graphql(
     field(name = "seq", ty = "String", desc = "Position in the journal, as decimal text."),
     field(name = "time", ty = "String", desc = "Time of its batch. RFC 3339, UTC.")
@@ -215,8 +216,8 @@ impl OutcomeFollower {
         let last = slice.items.first().map(|expiry| expiry.seq);
         let until = looked_until(slice.more_before, last, seen);
         let expiries = slice.items.into_iter();
-        let expiries =
-            expiries.map(|expiry| (expiry.seq, Outcome::TimedOutHold(TimedOutHold(expiry))));
+        let expiries = expiries
+            .map(|expiry| (expiry.seq, Outcome::TimedOutHold(TimedOutHold(Box::new(expiry)))));
         Ok((expiries.collect(), until))
     }
 }
