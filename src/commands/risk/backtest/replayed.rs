@@ -120,9 +120,9 @@ impl Replayed {
         let compiled = match (&args.policy, &args.rules) {
             (None, Some(path)) => {
                 rule_source::load(path, &catalogue, &args.lists.load()?)?;
-                compile(document, &catalogue, &artefacts)?
+                compile(&document, &catalogue, &artefacts)?
             }
-            _ => compile(document, &catalogue, &artefacts)?,
+            _ => compile(&document, &catalogue, &artefacts)?,
         };
         let label_delay = model.as_ref().and_then(|file| file.label_delay);
         let settings = args.told(&compiled, model.as_ref());
@@ -132,18 +132,18 @@ impl Replayed {
 }
 
 fn compile(
-    document: PolicyDocument,
+    document: &PolicyDocument,
     catalogue: &millrace_risk::features::Catalogue,
     artefacts: &Artefacts,
 ) -> Result<Compiled, Failure> {
     let text = document.to_toml();
-    let document = PolicyDocument::parse(&text).map_err(refused)?;
+    let document = PolicyDocument::parse(&text).map_err(|error| refused(&error))?;
     let name = name_of(text.as_bytes());
     let compiled = Compiled::of(&name, document, catalogue, &|name| artefacts.get(name));
-    compiled.map_err(refused)
+    compiled.map_err(|error| refused(&error))
 }
 
-fn refused(error: String) -> Failure {
+fn refused(error: &str) -> Failure {
     format!("the policy can't be replayed: {error}").into()
 }
 
