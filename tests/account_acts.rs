@@ -143,7 +143,11 @@ async fn the_audit_log_tells_who_changed_which_account_and_why() {
     let created = json!(["ann", "it was a mistake", { "open_accounts": { "accounts": [five] } }]);
     let told = |args: &[&str]| bank.found(args).iter().map(said).collect::<Vec<_>>();
     assert_eq!(told(&["--actor", "ann"]), [opened.clone(), reopened.clone(), created]);
-    assert_eq!(told(&["--actor", "bob"]), [frozen.clone()], "nothing came of the second");
+    assert_eq!(
+        told(&["--actor", "bob"]),
+        std::slice::from_ref(&frozen),
+        "nothing came of the second"
+    );
     let of_three = [
         opened,
         json!(["OPENED", three]),
