@@ -35,7 +35,7 @@ fn journal() -> TempDir {
     let (ledger, code) = (LedgerId(203), Code(1));
     let account = |id| AccountSpec { id: AccountId(id), ledger, code, ..AccountSpec::default() };
     let specs = vec![account(1), account(2)];
-    ask(&engine, |reply| Command::CreateAccounts { specs, reply });
+    ask(&engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
     let (debit, credit, amount) = (AccountId(1), AccountId(2), Amount(10));
     let pay = Payment { debit, credit, amount, ledger, code, ..Payment::default() };
     let payments = vec![
@@ -51,7 +51,7 @@ fn journal() -> TempDir {
     ];
     ask(&engine, |reply| Command::Payments { payments, contexts: Vec::new(), reply });
     let (id, change) = (AccountId(2), AccountChange::Freeze);
-    ask(&engine, |reply| Command::UpdateAccount { id, change, reply });
+    ask(&engine, |reply| Command::UpdateAccount { id, change, act: None, reply });
     engine.stop().expect("stops");
     directory
 }

@@ -84,7 +84,7 @@ fn round(round: u128) -> Vec<Payment> {
 
 fn change(engine: &Engine, change: AccountChange) {
     let id = AccountId(3);
-    ask(engine, |reply| Command::UpdateAccount { id, change, reply });
+    ask(engine, |reply| Command::UpdateAccount { id, change, act: None, reply });
 }
 
 fn journal() -> TempDir {
