@@ -119,7 +119,7 @@ async fn queries_are_answered_and_reviews_resolved_in_processes_of_their_own() {
     for query in [
         "{ notifications { nodes { id } } }",
         "mutation { markNotificationRead(id: \"1\") { id } }",
-        "mutation { resendNotification(id: \"1\") { id } }",
+        "mutation { resendNotification(id: \"1\", actor: \"ann\", why: \"asked\") { id } }",
     ] {
         let (code, said) = error_of(keeper.graphql(), query);
         assert!(code == "SERVICE_OFF" && said.contains("the roles notify and graphql"), "{said}");

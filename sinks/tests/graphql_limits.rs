@@ -119,7 +119,7 @@ async fn what_is_let_through_asks_the_store_no_more_than_it_is_worth() {
     let config = GraphqlConfig { read_cache_entries: 0, ..GraphqlConfig::default() };
     let (server, questions) = watched(&config).await;
     let by_id = look_ups(&format!("payment(id: \"{PAYMENT_1}\") {{ id original {{ id }} }}"));
-    let refunds = "{ payments(first: 100) { nodes { followUps(first: 50) { nodes { seq } } } } }";
+    let refunds = "{ payments(first: 100) { nodes { followUps(first: 20) { nodes { seq } } } } }";
     let both_sides = "{ payments(first: 200) { nodes { debitAccount { id } creditAccount { id } \
                         original { id } } } }";
     for (query, most) in [

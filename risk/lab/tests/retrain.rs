@@ -53,7 +53,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (payments, catalogue) = (payments(), Catalogue::standard());
+        let (payments, catalogue) = (payments(), Catalogue::standard().for_models());
         let replay =
             Replay { payments: &payments, catalogue: &catalogue, label_delay: LabelDelay::days(7) };
         let rows: Vec<u32> = (0..payments.len() as u32).collect();

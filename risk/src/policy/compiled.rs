@@ -110,7 +110,10 @@ pub(super) fn as_text(bytes: Vec<u8>, name: &str, what: &str) -> Result<String, 
     String::from_utf8(bytes).map_err(|_| format!("{what} {name} is no text. Upload the right file"))
 }
 
-fn list_of(list: &ListDocument, bytes: &[u8]) -> Result<List, String> {
+fn list_of(
+    list: &ListDocument,
+    artefact: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+) -> Result<List, String> {
     let name = &list.name;
     let kind = match list.kind.as_str() {
         "allow" => ListKind::Allow,
@@ -121,7 +124,8 @@ fn list_of(list: &ListDocument, bytes: &[u8]) -> Result<List, String> {
         }
     };
     let spec = ListSpec { name: name.clone(), kind, of: list.of.clone() };
-    List::from_csv(spec, ListLimits::default(), bytes).map_err(|errors| {
+    let bytes = fetched(artefact, &list.artefact, "list")?;
+    List::from_csv(spec, ListLimits::default(), &bytes[..]).map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         format!("list {name:?}: {}", errors.join("\n"))
     })
@@ -204,7 +208,7 @@ impl Compiled {
         let challenger = challenger.map(|it| model_of(it, "challenger")).transpose()?;
         let mut lists = Lists::new();
         for list in &document.lists {
-            lists.insert(list_of(list, &fetched(artefact, &list.artefact, "list")?)?);
+            lists.insert(list_of(list, artefact)?);
         }
         let vocabulary = vocabulary(catalogue);
         let compile = |what: &str, file: &str| {

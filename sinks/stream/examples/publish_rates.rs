@@ -2,7 +2,7 @@
 //! it, consumes it, and publishes it once more payment by payment. Arguments: payments (default
 //! 1,000,000), and the directory to write in (default: the system's for temporary files).
 //!
-//! `cargo run --release -p millrace-stream --example rates -- 1000000`
+//! `cargo run --release -p millrace-stream --example publish_rates -- 1000000`
 
 use std::{
     env,
