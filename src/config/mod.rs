@@ -3,8 +3,7 @@
 //! Every key has a default; `configs/dev.toml` lists them all. An unknown key is refused.
 
 use std::{
-    fs, io,
-    net::SocketAddr,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,16 +14,21 @@ use millrace_ingest::IngestConfig;
 use millrace_postgres::PostgresConfig;
 use millrace_protos::context::is_other_key;
 use millrace_risk::{
-    FeaturesConfig, Policy, RiskConfig, RiskConfigError,
+    FeaturesConfig, Policy, RiskConfig,
     features::{Catalogue, ProfileLimits},
     policy::{Library, ScoringConfig, own_context_keys},
     shelf::Shelf,
 };
 use millrace_sinks::SinksConfig;
-use millrace_stream::{StreamConfig, StreamError};
+use millrace_stream::StreamConfig;
 use serde::Deserialize;
 
+pub(crate) use self::error::ConfigError;
 use crate::metrics::MetricsConfig;
+
+mod error;
+#[cfg(test)]
+mod tests;
 
 /// All settings of `millrace serve`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -116,56 +120,6 @@ impl Default for EngineSettings {
             archive_keep_mib: 0,
         }
     }
-}
-
-/// Why a configuration can't be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("the configuration {} can't be read: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("the configuration {} is not right: {complaint}", path.display())]
-    Syntax { path: PathBuf, complaint: String },
-    #[error("the configuration is not right: {0}")]
-    Risk(#[from] RiskConfigError),
-    #[error(transparent)]
-    Stream(#[from] StreamError),
-    #[error(
-        "risk.features.catalogue is {}: {complaint}. It is standard, devices, book, or the path of a catalogue",
-        path.display()
-    )]
-    Catalogue { path: PathBuf, complaint: String },
-    #[error("the configuration is not right: {key} is {value}, and must be {must_be}")]
-    OutOfBounds { key: &'static str, value: u64, must_be: &'static str },
-    #[error(
-        "the configuration is not right: sinks.graphql.read_only is true, and postgres.url is not \
-         set. An embedded read model is read by the process that keeps it: set postgres.url to the \
-         database that another process fills, or sinks.graphql.read_only = false"
-    )]
-    NothingToRead,
-    #[error(
-        "risk.features.context_keys has {key:?}, which no payment can have: a key has 1 to 32 of a-z, \
-         0-9 and _, begins with a letter, and is not the name of a field"
-    )]
-    ContextKey { key: String },
-    #[error(
-        "the catalogue in risk.features.catalogue has an entity of context.{key}, which no payment can \
-         have: take {known}, or a key of the upstream's own (1 to 32 of a-z, 0-9 and _, beginning \
-         with a letter, not the name of a field)",
-        known = KNOWN_KEYS
-    )]
-    CatalogueKey { key: String },
-    #[error(
-        "the catalogue in risk.features.catalogue has an entity of context.{key}, which is neither \
-         {known} nor among risk.features.context_keys ({declared}): add the key there, or mend \
-         the catalogue",
-        known = KNOWN_KEYS
-    )]
-    UndeclaredKey { key: String, declared: String },
-    #[error(
-        "the configuration is not right: {first} and {second} are both {address}; give one of them \
-         another port"
-    )]
-    SameAddress { first: &'static str, second: &'static str, address: SocketAddr },
 }
 
 impl Config {
@@ -373,9 +327,6 @@ fn limit(value: u64) -> Option<u64> {
     (value > 0).then_some(value)
 }
 
-/// Context keys that all payments can have, in words.
-const KNOWN_KEYS: &str = "device, ip, country, mcc, channel";
-
 /// Context keys that no payment can have are mistakes: features of them would always be missing.
 fn check_context_keys(catalogue: &Catalogue, declared: &[String]) -> Result<(), ConfigError> {
     if let Some(key) = declared.iter().find(|key| !is_other_key(key)) {
@@ -390,126 +341,4 @@ fn check_context_keys(catalogue: &Catalogue, declared: &[String]) -> Result<(), 
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shipped_configurations_are_right() {
-        for name in ["dev.toml", "bench.toml", "cluster.toml"] {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name);
-            let config = Config::load(Some(&path)).expect(name);
-            config.check().expect(name);
-        }
-    }
-
-    /// Each setting of notifications stands in the file as it is without it.
-    #[test]
-    fn the_development_profile_lists_the_defaults_of_notifications() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/dev.toml");
-        let config = Config::load(Some(&path)).expect("dev.toml");
-        assert_eq!(config.sinks.notify, millrace_sinks::NotifyConfig::default());
-    }
-
-    /// Declared keys, the key that the catalogue names, and what is said.
-    #[test]
-    fn a_catalogue_names_keys_that_payments_have() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("own.toml");
-        for (declared, named, said) in [
-            (&[][..], "wallet", None),
-            (&["wallet", "scheme"], "wallet", None),
-            (&["scheme"], "device", None),
-            (
-                &["scheme", "bin"],
-                "wallet",
-                Some(
-                    "context.wallet, which is neither device, ip, country, mcc, channel nor among \
-                      risk.features.context_keys (scheme, bin)",
-                ),
-            ),
-            (
-                &[],
-                "device_id",
-                Some("context.device_id, which no payment can have: take device, ip"),
-            ),
-            (&["Wallet"], "device", Some("risk.features.context_keys has \"Wallet\"")),
-        ] {
-            let catalogue = format!(
-                "version = 1\n[[entity]]\nname = \"it\"\ncontext = \"{named}\"\n\
-                 [[feature]]\nname = \"it.age\"\nentity = \"it\"\nstatistic = \"age\"\n"
-            );
-            fs::write(&path, catalogue).expect("written");
-            let mut config = Config::default();
-            config.risk.features.enabled = true;
-            config.risk.features.catalogue = path.display().to_string();
-            config.risk.features.context_keys =
-                declared.iter().map(|key| (*key).to_owned()).collect();
-            match (config.check(), said) {
-                (Ok(_), None) => {}
-                (Err(error), Some(said)) => {
-                    assert!(error.to_string().contains(said), "{error}\nwant {said}");
-                }
-                (found, _) => panic!("{declared:?} {named}: {found:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn whoever_only_answers_needs_a_read_model_that_another_process_keeps() {
-        let mut config = Config::default();
-        config.sinks.graphql.read_only = true;
-        let error = config.check().expect_err("an embedded one is nobody else's").to_string();
-        assert!(error.contains("sinks.graphql.read_only is true, and postgres.url"), "{error}");
-        config.postgres.url = "postgres://me@127.0.0.1/money".to_owned();
-        assert!(config.check().is_ok());
-    }
-
-    #[test]
-    fn an_unknown_channel_is_named_with_those_there_are() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("millrace.toml");
-        let text = "[[sinks.notify.rules]]\non = \"held\"\nchannels = [\"fax\"]\n";
-        fs::write(&path, text).expect("written");
-        let error = Config::load(Some(&path)).expect_err("unknown channel").to_string();
-        for part in ["millrace.toml", "unknown variant `fax`", "`webhook`", "`sms`"] {
-            assert!(error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_the_nearest_known_one() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("millrace.toml");
-        fs::write(&path, "[ingest]\nlisten_adress = \"127.0.0.1:1\"\n").expect("written");
-        let error = Config::load(Some(&path)).expect_err("unknown key").to_string();
-        for part in ["millrace.toml", "unknown field `listen_adress`", "did you mean `listen`"] {
-            assert!(error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_refused() {
-        let mut config = Config::default();
-        config.engine.queue_weight_max = 100;
-        let error = config.check().expect_err("too small").to_string();
-        assert!(error.contains("engine.queue_weight_max is 100"), "{error}");
-        let mut config = Config::default();
-        config.engine.archive_retention_days = 30;
-        assert!(config.check().is_ok());
-        config.engine.archive = false;
-        let error = config.check().expect_err("nothing would be archived").to_string();
-        assert!(error.contains("engine.archive_retention_days is 30, and must be 0"), "{error}");
-        let mut config = Config::default();
-        config.sinks.graphql.listen = config.ingest.listen;
-        assert!(matches!(config.check(), Err(ConfigError::SameAddress { .. })));
-        let mut config = Config::default();
-        config.metrics.listen = config.sinks.graphql.listen;
-        let error = config.check().expect_err("the same port").to_string();
-        assert!(error.contains("sinks.graphql.listen and metrics.listen are both"), "{error}");
-        config.metrics.enabled = false;
-        config.check().expect("nobody listens there twice");
-    }
 }
