@@ -30,6 +30,8 @@ use crate::{
 
 /// Texts behind [`TEXTS`]: one for each kind of entity at most.
 const OWN_KEYS_MAX: usize = ENTITIES_MAX;
+/// What rules that look at no text see of texts.
+static NO_TEXTS: [Option<&str>; TEXTS.len() + OWN_KEYS_MAX] = [None; TEXTS.len() + OWN_KEYS_MAX];
 /// Rows that are scored in one go, by one thread.
 const CHUNK_ROWS: usize = 256;
 
@@ -371,7 +373,7 @@ impl Seen<'_> {
         let at = attempt::time_of(self.payment, self.at);
         let own_keys = &self.policy.own_keys;
         if !with_texts {
-            let texts = &[None; TEXTS.len() + OWN_KEYS_MAX][..TEXTS.len() + own_keys.len()];
+            let texts = &NO_TEXTS[..TEXTS.len() + own_keys.len()];
             return look(&RuleInput { row: self.row, texts, at });
         }
         let mut buffers = [[0; Hyphenated::LENGTH]; 2];

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::{
     Attempt, Label, ProfileCounts,
     decayed::{Condition, add_to},
@@ -46,6 +48,25 @@ pub(super) struct Kind {
     pub(super) priors: Vec<Prior>,
     /// For kinds without lists.
     no_list: List,
+}
+
+/// [`Kind::observe_block`] for the processor's vectors. No closure: that may be called instead of being
+/// compiled into its caller, and is then compiled for the narrowest ones.
+struct InOrder<'a, 'b> {
+    kind: &'a mut Kind,
+    attempts: &'a [Attempt<'b>],
+    rows: &'a mut [f32],
+    columns: usize,
+    counts: &'a mut ProfileCounts,
+}
+
+impl WithSimd for InOrder<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.kind.observe_in_order(self.attempts, self.rows, self.columns, self.counts);
+    }
 }
 
 impl Kind {
@@ -94,10 +115,7 @@ impl Kind {
         counts: &mut ProfileCounts,
     ) {
         if !self.is_idle() {
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || self.observe_in_order(attempts, rows, columns, counts),
-            );
+            Arch::new().dispatch(InOrder { kind: self, attempts, rows, columns, counts });
         }
     }
 

@@ -6,6 +6,7 @@
 //! other, the numbers of their rows and who gives way, is settled before, on one thread; where somebody may
 //! have to give way, or a snapshot is under way, or lists are kept, one thread does all.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
@@ -54,10 +55,15 @@ impl Kind {
         let dealt = self.rows.deal(owners);
         let observe = |(owner, mut pieces): (usize, Vec<&mut [u64]>)| {
             let deal = Deal { owner, ..dealt.deal };
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || observe_own(&shared, deal, &mut pieces, attempts, &places, columns),
-            )
+            let places = &places[..];
+            Arch::new().dispatch(Own {
+                shared,
+                deal,
+                pieces: &mut pieces,
+                attempts,
+                places,
+                columns,
+            })
         };
         let made: Vec<Made> =
             pool.install(|| dealt.pieces.into_par_iter().enumerate().map(observe).collect());
@@ -137,27 +143,35 @@ impl Deal {
     }
 }
 
-#[inline(always)]
-fn observe_own(
-    shared: &Shared<'_>,
+/// What one owner observes, for the processor's vectors.
+struct Own<'a, 'b, 'c> {
+    shared: Shared<'a>,
     deal: Deal,
-    pieces: &mut [&mut [u64]],
-    attempts: &[Attempt<'_>],
-    places: &[Place],
+    pieces: &'a mut [&'c mut [u64]],
+    attempts: &'a [Attempt<'b>],
+    places: &'a [Place],
     columns: usize,
-) -> Made {
-    let is_own = |(row, _): &Place| *row != NOBODY && deal.owner_of(*row) == deal.owner;
-    let own: Vec<_> = attempts.iter().zip(places).filter(|(_, place)| is_own(place)).collect();
-    let mut made = Made { rows: vec![0.0; own.len() * columns], late: 0 };
-    let mut no_list = List::default();
-    for (at, out) in made.rows.chunks_exact_mut(columns).enumerate() {
-        if let Some((_, (row, _))) = own.get(at + BULK) {
-            prefetch(deal.words(pieces, *row));
+}
+
+impl WithSimd for Own<'_, '_, '_> {
+    type Output = Made;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Made {
+        let Self { shared, deal, pieces, attempts, places, columns } = self;
+        let is_own = |(row, _): &Place| *row != NOBODY && deal.owner_of(*row) == deal.owner;
+        let own: Vec<_> = attempts.iter().zip(places).filter(|(_, place)| is_own(place)).collect();
+        let mut made = Made { rows: vec![0.0; own.len() * columns], late: 0 };
+        let mut no_list = List::default();
+        for (at, out) in made.rows.chunks_exact_mut(columns).enumerate() {
+            if let Some((_, (row, _))) = own.get(at + BULK) {
+                prefetch(deal.words(pieces, *row));
+            }
+            let (attempt, (row, is_new)) = own[at];
+            let words = deal.words(pieces, *row);
+            let kept = Kept { words, list: &mut no_list, is_new: *is_new };
+            made.late += u64::from(shared.observe(attempt, kept, out));
         }
-        let (attempt, (row, is_new)) = own[at];
-        let words = deal.words(pieces, *row);
-        let kept = Kept { words, list: &mut no_list, is_new: *is_new };
-        made.late += u64::from(shared.observe(attempt, kept, out));
+        made
     }
-    made
 }
