@@ -1,7 +1,8 @@
-//! Commit: consumes decided batches in order, makes each durable, then releases it: replies first,
-//! then the feed.
+//! Commit: consumes decided batches in order, makes each durable, then releases it: to the feed, to
+//! those who asked, and to the feeds of other processes.
 //!
-//! Guarantees that nothing is released before it is durable. A failed write or sync ends the loop
+//! Guarantees that nothing is released before it is durable, and that who has an answer finds its
+//! events in the engine's own feed. A failed write or sync ends the loop
 //! with its error: nothing of that batch or a later one is ever released, and it is not retried,
 //! because after a failed sync nobody knows what the disk holds.
 
@@ -102,10 +103,12 @@ pub(crate) fn run(
             // Whoever takes a snapshot may have given it up.
             let _ = wanted.send(log.head());
         }
+        let last_seq =
+            (event_count > 0).then(|| EventSeq(batch.first_seq.0 + u64::from(event_count) - 1));
+        last_seq.inspect(|seq| feed.advance(*seq));
         batch.releases.drain(..).for_each(Release::send);
-        if event_count > 0 {
-            feed.advance(EventSeq(batch.first_seq.0 + u64::from(event_count) - 1));
-        }
+        // A system call, for which no answer waits.
+        last_seq.inspect(|seq| feed.announce(*seq));
         // The sequencer may be gone already.
         drop(spares.try_send(batch));
     }

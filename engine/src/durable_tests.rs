@@ -6,7 +6,9 @@ use std::{
     io,
     os::unix::fs::FileExt as _,
     path::Path,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Wake, Waker},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -128,6 +130,15 @@ impl Disk for Held {
     }
 }
 
+/// Tells what the feed has at the moment when an answer is sent.
+struct LooksInFeed(Feed, Sender<EventSeq>);
+
+impl Wake for LooksInFeed {
+    fn wake(self: Arc<Self>) {
+        self.1.send(self.0.durable_seq()).expect("the test waits for it");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_answered_and_nothing_streamed_before_the_sync_is_over() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -148,9 +159,14 @@ async fn nothing_is_answered_and_nothing_streamed_before_the_sync_is_over() {
         let waited = tokio::task::spawn_blocking(move || waiting.recv()).await;
         waited.expect("no panic").expect("it is synced");
         // It was written, and waits for its sync.
-        assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty), "account {id}");
+        let (looked, has_looked) = bounded(1);
+        let waker = Waker::from(Arc::new(LooksInFeed(engine.feed().clone(), looked)));
+        let answer_now = Pin::new(&mut answer).poll(&mut Context::from_waker(&waker));
+        assert!(answer_now.is_pending(), "account {id}");
         assert_eq!(engine.feed().durable_seq(), EventSeq(id as u64 - 1));
         let_go.send(()).expect("the disk waits");
+        // Who has the answer finds the event in the feed.
+        assert_eq!(has_looked.recv(), Ok(EventSeq(id as u64)));
         assert!(answer.await.expect("answered").is_ok());
     }
     engine.stop().expect("stops");

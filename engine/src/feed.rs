@@ -190,6 +190,10 @@ impl Feed {
     /// Everything up to `seq` is durable now.
     pub(crate) fn advance(&self, seq: EventSeq) {
         self.shared.durable_seq.store(seq.0, Ordering::Release);
+    }
+
+    /// Tells other processes what is durable.
+    pub(crate) fn announce(&self, seq: EventSeq) {
         if let Origin::Engine(Some(note)) = &self.shared.origin {
             note.write(seq);
         }

@@ -49,7 +49,7 @@ fn a_follower_never_sees_more_than_is_durable_and_in_the_end_all_of_it() {
         });
         open_accounts(&engine);
         (1..=300).for_each(|id| pay(&engine, id));
-        // Answers are sent before the feed is told.
+        // Answers are sent before other processes are told.
         assert!(knows(&follower, EventSeq(303)));
         done.store(true, Ordering::Release);
         assert_eq!(watcher.join().expect("no panic"), feed_from(&engine, 1));

@@ -106,12 +106,6 @@ impl Bank {
         };
         let specs = (1..=ACCOUNTS).map(spec).collect();
         self.ask(|reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
-        self.until_in_feed();
-    }
-
-    /// Answers are sent just before the feed is told; but the answer to what is asked next, after.
-    fn until_in_feed(&self) {
-        self.ask(|reply| Command::GetAccounts { ids: Vec::new(), reply });
     }
 
     /// Waits until no hold is left that could expire.
@@ -147,7 +141,6 @@ impl Bank {
                 self.ask(|reply| Command::UpdateAccount { id, change, act: None, reply });
             }
         }
-        self.until_in_feed();
     }
 
     fn payment(&mut self) -> Payment {
