@@ -12,6 +12,7 @@
 pub mod archive;
 mod archive_file;
 pub mod backup;
+mod clock;
 mod commit;
 mod crew;
 mod durable_note;

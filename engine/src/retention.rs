@@ -27,8 +27,9 @@ use millrace_ledger::{EventSeq, Timestamp};
 use crate::{
     JournalError,
     archive::{archive_segments, delete_archived},
-    archive_file, segment,
-    sequence::now,
+    archive_file,
+    clock::now,
+    segment,
 };
 
 /// When archived segments are no longer wanted: when either limit says so. Without any, they are

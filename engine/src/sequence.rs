@@ -5,7 +5,7 @@
 //! the next fills. There is no timer but for holds that expire and, while nobody asks for anything,
 //! for the snapshot that is due.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use millrace_ledger::{
@@ -15,6 +15,7 @@ use millrace_ledger::{
 
 use crate::{
     AccountReply, Command, JournalError, PaymentReply,
+    clock::Clock,
     commit::{Batch, Release},
     crew::Crew,
     frame::FrameBuffer,
@@ -41,6 +42,7 @@ pub(crate) struct Sequencer<G> {
 
 /// Where commands are carried out.
 struct Desk<G> {
+    clock: Clock,
     ledger: Ledger,
     gate: G,
     workers: Crew,
@@ -75,6 +77,7 @@ impl<G: Gate> Sequencer<G> {
     ) -> Self {
         let Recovered { ledger, gate, workers, upkeep } = state;
         let desk = Desk {
+            clock: Clock::after(ledger.time()),
             ledger,
             gate,
             workers,
@@ -125,8 +128,7 @@ impl<G: Gate> Sequencer<G> {
         if desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {
             return true;
         }
-        let until = |at: Timestamp| Duration::from_nanos(at.0.saturating_sub(now().0));
-        let expiry = desk.ledger.next_expiry().map(until);
+        let expiry = desk.ledger.next_expiry().map(|at| desk.clock.until(at));
         let snapshot = desk.upkeep.snapshot_due_in(&desk.ledger);
         let message = match expiry.into_iter().chain(snapshot).min() {
             None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -207,7 +209,8 @@ impl<G: Gate> Desk<G> {
             return;
         }
         self.batch.first_seq = self.ledger.last_seq().next();
-        self.batch.time = now().max(self.ledger.time());
+        self.batch.time = self.clock.tell();
+        self.stats.note_clock(self.clock.ahead());
         let holds_max = self.limits.events_max as usize;
         self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
         for event in self.expired.drain(..) {
@@ -371,9 +374,4 @@ fn empty_batch() -> Batch {
         answers: 0,
         head_wanted: None,
     }
-}
-
-pub(crate) fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since_epoch.as_nanos() as u64)
 }

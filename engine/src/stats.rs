@@ -1,9 +1,12 @@
 //! What the engine did since its start, for whoever watches. Counted per request, not per payment,
 //! so that watching costs payments nothing.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use millrace_ledger::{PaymentEvent, Status};
@@ -20,6 +23,7 @@ pub struct EngineStats {
 #[derive(Debug, Default)]
 struct Counters {
     batches: AtomicU64,
+    clock_ahead_ms: AtomicU64,
     replays: AtomicU64,
     by_status: [AtomicU64; STATUSES.len()],
     by_decision: [AtomicU64; DECISIONS.len()],
@@ -65,6 +69,16 @@ impl EngineStats {
                 counter.fetch_add(count, Relaxed);
             }
         }
+    }
+
+    pub(crate) fn note_clock(&self, ahead: Duration) {
+        self.shared.clock_ahead_ms.store(ahead.as_millis() as u64, Relaxed);
+    }
+
+    /// How far the journal's time was ahead of the system's clock at the last batch.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Duration {
+        Duration::from_millis(self.shared.clock_ahead_ms.load(Relaxed))
     }
 
     /// Batches decided.

@@ -94,6 +94,12 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
     ),
     (
         Kind::Gauge,
+        "millrace_engine_clock_ahead_seconds",
+        Unit::Seconds,
+        "How far the journal's time was ahead of the system's clock at the last batch",
+    ),
+    (
+        Kind::Gauge,
         "millrace_engine_queue_weight",
         Unit::Count,
         "Room that waiting commands take in the queue: one each, and one per 128 bytes of context",
