@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// When to look at which hold, earliest first, and among equals in the order of their making.
-/// Entries of holds that ended otherwise stay until they are due.
+/// Entries of holds that ended otherwise stay until they are due or their generation is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Expiry(Reverse<(Timestamp, EventSeq, PaymentId)>);
 
@@ -63,6 +63,16 @@ impl Books {
         self.last_seq
     }
 
+    /// Lets go of when to look at holds that ended, once these are the most. Where a generation was just
+    /// closed, all open holds are carried: whatever else there is has ended.
+    pub(crate) fn forget_ended_expiries(&mut self) {
+        if self.expiries.len() <= 2 * self.recent.carried_count() {
+            return;
+        }
+        let open = self.recent.carried().filter(|hold| hold.expires_at > Timestamp(0));
+        self.expiries = open.map(|hold| Expiry::new(hold.expires_at, hold.seq, hold.id)).collect();
+    }
+
     pub(crate) fn balances_of(&self, debit: u32, credit: u32) -> [Balances; 2] {
         [debit, credit].map(|slot| self.accounts.balances(slot))
     }
@@ -71,7 +81,7 @@ impl Books {
         self.verdicts[usize::from(place)]
     }
 
-    /// The place of a verdict. Rules are few; of more than 65,000, the last go unnamed.
+    /// The place of a verdict. Rules are few; of more than 65,000, the last go by the name of another.
     #[inline]
     pub(crate) fn verdict_place(&mut self, verdict: Verdict) -> u16 {
         match verdict.decision {
@@ -80,7 +90,12 @@ impl Books {
             RiskDecision::Review | RiskDecision::Decline | RiskDecision::Challenge => {}
         }
         let verdict = Verdict { hold_s: 0, ..verdict };
-        let known = self.verdicts.iter().position(|known| *known == verdict);
+        let place = |same: &dyn Fn(&Verdict) -> bool| self.verdicts.iter().position(same);
+        let known = place(&|known| *known == verdict);
+        let known = known.or_else(|| match self.verdicts.len() > usize::from(u16::MAX) {
+            true => place(&|known| known.decision == verdict.decision),
+            false => None,
+        });
         let place = known.unwrap_or_else(|| {
             self.verdicts.push(verdict);
             self.verdicts.len() - 1

@@ -334,6 +334,7 @@ impl Ledger {
         let (ids, rows) = self.spare.take().unzip();
         let ids = self.shards.take_payments(ids);
         let rows = self.books.recent.close(rows.unwrap_or_default());
+        self.books.forget_ended_expiries();
         let number = self.generations_closed;
         let generation = Arc::new(Generation::new(number, self.shards.shard_of(), ids, rows));
         self.shards.past_mut().closed.push(generation.clone());

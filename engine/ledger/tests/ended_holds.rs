@@ -1,0 +1,82 @@
+//! Holds that ended long before their time-outs leave nothing behind: the ledger's memory is that of the holds
+//! that are open.
+
+use millrace_ledger::{
+    AccountId, AccountSpec, Amount, ApproveAll, Code, Decision, Ledger, LedgerId, Operation,
+    Payment, PaymentId, Timestamp,
+};
+
+const DAY_S: u32 = 86_400;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp(seconds * 1_000_000_000)
+}
+
+fn begin(ledger: &mut Ledger, seconds: u64) -> Vec<PaymentId> {
+    let mut expired = Vec::new();
+    ledger.begin_batch(at(seconds), &mut expired);
+    expired.into_iter().map(|event| event.payment).collect()
+}
+
+fn take(ledger: &mut Ledger, payment: Payment) {
+    let accepted = |decision: &Decision| match decision {
+        Decision::New(event) => assert!(event.outcome.is_accepted(), "{event:?}"),
+        Decision::Replay { .. } => panic!("it is new"),
+    };
+    ledger.decide(&[payment], &mut ApproveAll, accepted).expect("no history is asked");
+}
+
+fn hold(id: u128, timeout_s: u32) -> Payment {
+    Payment {
+        id: PaymentId(id),
+        debit: AccountId(1),
+        credit: AccountId(2),
+        amount: Amount(5),
+        ledger: LedgerId(203),
+        code: Code(1),
+        operation: Operation::Authorize,
+        timeout_s,
+        ..Payment::default()
+    }
+}
+
+fn end(id: u128, operation: Operation) -> Payment {
+    let (id, original, amount) = (PaymentId(1_000_000 + id), PaymentId(id), Amount::ALL);
+    Payment { id, original, amount, operation, ..Payment::default() }
+}
+
+#[test]
+fn time_outs_of_holds_that_ended_go_with_their_generation() {
+    let mut ledger = Ledger::new(7);
+    begin(&mut ledger, 1);
+    for id in [1, 2] {
+        let (ledger_id, code) = (LedgerId(203), Code(1));
+        let spec = AccountSpec { ledger: ledger_id, code, ..AccountSpec::default() };
+        ledger.create_account(&AccountSpec { id: AccountId(id), ..spec });
+    }
+    for id in 1..=100 {
+        take(&mut ledger, hold(id, 7 * DAY_S));
+        let how = if id % 2 == 0 { Operation::Capture } else { Operation::Void };
+        take(&mut ledger, end(id, how));
+    }
+    assert!(ledger.next_expiry().is_some(), "they are looked at, as long as they are many more");
+    ledger.close_generation().expect("has payments");
+    assert_eq!(ledger.next_expiry(), None);
+
+    // Those that are open are not forgotten, whichever generation they are of.
+    for id in 101..=200 {
+        take(&mut ledger, hold(id, DAY_S * (id as u32 - 100)));
+        if ![103, 150].contains(&id) {
+            take(&mut ledger, end(id, Operation::Void));
+        }
+    }
+    ledger.close_generation().expect("has payments");
+    let days = |days: u32| u64::from(days * DAY_S) + 1;
+    assert_eq!(ledger.next_expiry(), Some(at(days(3))));
+    take(&mut ledger, hold(201, 5 * DAY_S));
+    assert_eq!(begin(&mut ledger, days(3)), [PaymentId(103)]);
+    assert_eq!(begin(&mut ledger, days(5)), [PaymentId(201)]);
+    assert_eq!(ledger.next_expiry(), Some(at(days(50))));
+    assert_eq!(begin(&mut ledger, days(50)), [PaymentId(150)]);
+    assert_eq!(ledger.next_expiry(), None);
+}
