@@ -10,8 +10,8 @@ mod defects_tests;
 use millrace_engine::{AccountReply, PaymentReply};
 use millrace_ledger::{
     AccountFlags, AccountId, AccountOutcome, AccountRejectReason, AccountSpec, Amount, Code,
-    HoldState, LedgerId, Operation, OwnerId, Payment, PaymentId, PaymentView, RejectReason,
-    context_digest,
+    HoldState, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId, PaymentView,
+    RejectReason, context_digest,
 };
 pub(crate) use millrace_protos::convert::{account, amount, halves, id, outcome, wire_payment};
 use millrace_protos::{
@@ -27,6 +27,12 @@ pub(crate) fn payment(wire: &millrace_protos::Payment) -> Payment {
     let mut defects = Defects::default();
     if wire.has_malformed() {
         defects.add_malformed(wire);
+    }
+    let mut flags = payment_flags(wire);
+    if flags.has(PaymentFlags::RESOLVES_REVIEW) {
+        // Only the server says so.
+        defects.add(RejectReason::FlagUnknown);
+        flags = PaymentFlags(flags.0 & !PaymentFlags::RESOLVES_REVIEW.0);
     }
     let operation = operation(wire.operation).unwrap_or_else(|| {
         defects.add(RejectReason::OperationUnknown);
@@ -45,8 +51,14 @@ pub(crate) fn payment(wire: &millrace_protos::Payment) -> Payment {
     });
     let amount = match (wire.amount_minor, wire.amount_minor_high) {
         (None, 0) => Amount::ALL,
-        // All ones would read as "all", which only absence says.
-        (low, high) => amount(low.unwrap_or(0), high).min(Amount(u128::MAX - 1)),
+        (low, high) => match amount(low.unwrap_or(0), high) {
+            // All ones would read as "all", which only absence says.
+            Amount::ALL => {
+                defects.add(RejectReason::AmountTooLarge);
+                Amount(u128::MAX - 1)
+            }
+            amount => amount,
+        },
     };
     Payment {
         id: PaymentId(wire.payment_id),
@@ -57,7 +69,7 @@ pub(crate) fn payment(wire: &millrace_protos::Payment) -> Payment {
         ledger: LedgerId(wire.ledger),
         code: Code(code),
         operation,
-        flags: payment_flags(wire),
+        flags,
         timeout_s: wire.timeout_seconds,
         event_time,
         context_digest: context_digest(&wire.context),
@@ -205,6 +217,7 @@ mod tests {
         assert_eq!(amount_of(Some(0), 0), Amount(0));
         assert_eq!(amount_of(Some(7), 1), Amount((1 << 64) + 7));
         assert_eq!(amount_of(None, 1), Amount(1 << 64));
-        assert_eq!(amount_of(Some(u64::MAX), u64::MAX), Amount(u128::MAX - 1), "not all of it");
+        assert_eq!(amount_of(Some(u64::MAX - 1), u64::MAX), Amount(u128::MAX - 1));
+        assert_ne!(amount_of(Some(u64::MAX), u64::MAX), Amount::ALL, "refused, and not all of it");
     }
 }

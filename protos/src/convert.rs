@@ -14,10 +14,11 @@ use crate::v1;
 const NS_PER_S: u64 = 1_000_000_000;
 
 /// Flags of a payment, here and on the wire.
-pub const PAYMENT_FLAGS: [(PaymentFlags, v1::PaymentFlag); 3] = [
+pub const PAYMENT_FLAGS: [(PaymentFlags, v1::PaymentFlag); 4] = [
     (PaymentFlags::LINKED, v1::PaymentFlag::Linked),
     (PaymentFlags::BALANCING_DEBIT, v1::PaymentFlag::BalancingDebit),
     (PaymentFlags::BALANCING_CREDIT, v1::PaymentFlag::BalancingCredit),
+    (PaymentFlags::RESOLVES_REVIEW, v1::PaymentFlag::ResolvesReview),
 ];
 
 /// Flags of an account, here and on the wire.

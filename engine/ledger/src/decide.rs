@@ -11,8 +11,8 @@ mod look_ahead;
 mod stretches;
 
 use crate::{
-    Alone, Amount, Balances, Contexts, Gate, HistoryError, Judged, Ledger, NoContexts, Payment,
-    PaymentFlags, RejectReason, StoredPayment, Verdict, Workers,
+    Alone, Amount, Balances, Contexts, EventSeq, Gate, HistoryError, Judged, Ledger, NoContexts,
+    Payment, PaymentFlags, RejectReason, StoredPayment, Verdict, Workers,
     books::Books,
     post::{Evaluation, Posting, Stopped},
     recent::Place,
@@ -262,6 +262,10 @@ impl<G: Gate, D: FnMut(&Decision, &G)> Deciding<'_, G, D> {
                 for (position, step) in (start..end).zip(&steps) {
                     let decision = match step {
                         Ok(step) => self.books.accept(&self.request.payments[position], step),
+                        // Its first use is of this group, and has its place in the sequence since.
+                        Err(first) if first.seq == EventSeq(0) => {
+                            self.books.replay(&self.first_use(position))
+                        }
                         Err(first) => self.books.replay(first),
                     };
                     (self.decided)(&decision, self.gate);

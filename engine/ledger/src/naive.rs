@@ -27,6 +27,8 @@ struct Known {
     /// `None` for what is no hold, `Some(None)` for an open hold, and else how the hold ended.
     ended: Option<Option<RejectReason>>,
     left: u128,
+    /// What risk said when it was decided.
+    verdict: Verdict,
     expires_at: Option<Timestamp>,
     order: usize,
     /// Zero until it is known.
@@ -58,6 +60,8 @@ pub struct NaiveDecision {
     pub outcome: Outcome,
     /// Whether this is the first outcome of a known id again.
     pub replayed: bool,
+    /// Its place in the sequence; that of the first use where this is a replay.
+    pub seq: EventSeq,
     /// What risk said now.
     pub verdict: Verdict,
     /// The balances of both accounts that the payment names right after it, where both are there.
@@ -160,8 +164,7 @@ impl NaiveLedger {
                     gate.attempted(member, &[], self.state.now);
                 }
             }
-            group.iter().for_each(|decision| self.state.number(decision));
-            decisions.extend(group);
+            decisions.extend(group.into_iter().map(|it| self.state.numbered(it)));
             start = end;
         }
         decisions
@@ -221,6 +224,7 @@ impl NaiveLedger {
                         payment,
                         outcome: Outcome::rejected(with_group(position)),
                         replayed: false,
+                        seq: EventSeq(0),
                         verdict: decisions
                             .get(position)
                             .map_or_else(Verdict::default, |it| it.verdict),
@@ -245,8 +249,8 @@ impl NaiveLedger {
 
 impl NaiveDecision {
     fn replay(payment: &Payment, outcome: Outcome) -> Self {
-        let verdict = Verdict::default();
-        Self { payment: *payment, outcome, replayed: true, verdict, balances: None }
+        let (seq, verdict) = (EventSeq(0), Verdict::default());
+        Self { payment: *payment, outcome, replayed: true, seq, verdict, balances: None }
     }
 }
 
@@ -274,7 +278,8 @@ impl State {
                 self.remember(&payment, outcome, None, 0);
             }
             let balances = self.balances(&payment);
-            return NaiveDecision { payment, outcome, replayed: false, verdict, balances };
+            let (replayed, seq) = (false, EventSeq(0));
+            return NaiveDecision { payment, outcome, replayed, seq, verdict, balances };
         }
         let outcome = self.post(payment, amount, verdict);
         if !payment.operation.needs_original() {
@@ -282,7 +287,7 @@ impl State {
         }
         let payment = self.known[&payment.id].payment;
         let balances = self.balances(&payment);
-        NaiveDecision { payment, outcome, replayed: false, verdict, balances }
+        NaiveDecision { payment, outcome, replayed: false, seq: EventSeq(0), verdict, balances }
     }
 
     /// The balances of both accounts that a payment names, where both are there.
@@ -314,16 +319,19 @@ impl State {
         }
     }
 
-    /// Gives a decision its place in the sequence.
-    fn number(&mut self, decision: &NaiveDecision) {
+    /// Gives a decision its place in the sequence. A replay has that of the first use.
+    fn numbered(&mut self, decision: NaiveDecision) -> NaiveDecision {
+        let known = self.known.get_mut(&decision.payment.id);
         if decision.replayed {
-            return;
+            let first = known.expect("what is replayed is known");
+            return NaiveDecision { seq: first.seq, ..decision };
         }
         self.last_seq += 1;
-        let known = self.known.get_mut(&decision.payment.id).filter(|known| known.seq.0 == 0);
-        if let Some(known) = known {
-            known.seq = EventSeq(self.last_seq);
+        let seq = EventSeq(self.last_seq);
+        if let Some(known) = known.filter(|known| known.seq.0 == 0) {
+            known.seq = seq;
         }
+        NaiveDecision { seq, ..decision }
     }
 
     /// What the ledger would keep of a payment.

@@ -114,6 +114,7 @@ reject_reasons! {
     LedgerZero = 56,
     CodeZero = 57,
     CodeTooLarge = 58,
+    AmountTooLarge = 59,
 
     DebitAccountUnknown = 70,
     CreditAccountUnknown = 71,
@@ -148,6 +149,7 @@ reject_reasons! {
     OverflowTimeout = 116,
 
     RiskDeclined = 120,
+    RiskReviewOpen = 121,
 
     InsufficientFunds = 130,
     CreditsExceedDebits = 131,

@@ -42,6 +42,8 @@ impl PaymentFlags {
     pub const BALANCING_DEBIT: Self = Self(2);
     /// Moves at most what the credit account may still receive.
     pub const BALANCING_CREDIT: Self = Self(4);
+    /// Captures what is held for review: whoever reviews has approved it. Upstreams can't say so.
+    pub const RESOLVES_REVIEW: Self = Self(8);
 
     /// Whether all flags of `other` are set.
     #[must_use]

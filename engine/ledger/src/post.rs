@@ -5,8 +5,8 @@
 
 use crate::{
     Amount, Balances, Code, EventSeq, Gate, HoldExpired, Judged, LedgerId, Operation, Outcome,
-    Payment, PaymentId, RejectReason, RiskDecision, Stage, Status, StoredPayment, Timestamp,
-    Verdict,
+    Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, Stage, Status, StoredPayment,
+    Timestamp, Verdict,
     books::{Books, Expiry},
     funds::{balanced_amount, both_open, funds_reason, overflow, refund_reason},
     movement::{Direction, Movement},
@@ -172,7 +172,9 @@ impl Books {
             Amount(amount) => amount,
         };
         match payment.operation {
-            Operation::Capture => both_open(payer, payee).map_or(Ok(()), Err),
+            Operation::Capture => both_open(payer, payee)
+                .or_else(|| self.review_reason(payment, first))
+                .map_or(Ok(()), Err),
             Operation::Refund => refund_reason(amount, payer, payee).map_or(Ok(()), Err),
             Operation::Void | Operation::Pay | Operation::Authorize => Ok(()),
         }
@@ -187,6 +189,13 @@ impl Books {
             code: first.code,
             expires_at: Timestamp(0),
         })
+    }
+
+    /// Family 9: only who reviews a payment lets it through. Anybody may give the money back.
+    fn review_reason(&self, payment: &Payment, first: &StoredPayment) -> Option<RejectReason> {
+        let in_review = self.verdict(first.verdict).decision == RiskDecision::Review;
+        let resolves = payment.flags.has(PaymentFlags::RESOLVES_REVIEW);
+        (in_review && !resolves).then_some(RejectReason::RiskReviewOpen)
     }
 
     /// Moves the money and takes the id. Returns the payment's row, and the balances of both sides

@@ -189,6 +189,7 @@ impl Books {
             account_differs(payment.debit, debit) || malformed(R::DebitAccountIdMalformed);
         let credit_differs =
             account_differs(payment.credit, credit) || malformed(R::CreditAccountIdMalformed);
+        let amount_differs = payment.amount != stored.amount || malformed(R::AmountTooLarge);
         let code_differs = code_differs || malformed(R::CodeTooLarge);
         [
             (payment.operation != stored.operation, R::IdReusedOperationDiffers),
@@ -196,7 +197,7 @@ impl Books {
             (original_differs, R::IdReusedOriginalDiffers),
             (debit_differs, R::IdReusedDebitAccountDiffers),
             (credit_differs, R::IdReusedCreditAccountDiffers),
-            (payment.amount != stored.amount, R::IdReusedAmountDiffers),
+            (amount_differs, R::IdReusedAmountDiffers),
             (ledger_differs, R::IdReusedLedgerDiffers),
             (code_differs, R::IdReusedCodeDiffers),
             (payment.timeout_s != stored.timeout_s, R::IdReusedTimeoutDiffers),

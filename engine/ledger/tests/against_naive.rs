@@ -90,7 +90,10 @@ prop_compose! {
             }),
             code: Code(if oddity == 5 { 0 } else if oddity == 6 { 2 } else { 1 }),
             operation,
-            flags: PaymentFlags(flags),
+            flags: PaymentFlags(match operation {
+                Operation::Capture if oddity % 2 == 0 => flags | PaymentFlags::RESOLVES_REVIEW.0,
+                _ => flags,
+            }),
             timeout_s: if operation == Operation::Authorize || oddity == 7 { timeout_s } else { 0 },
             event_time: None,
             context_digest,
@@ -98,6 +101,7 @@ prop_compose! {
                 8 => Some(RejectReason::ContextMalformed),
                 9 => Some(RejectReason::OriginalMalformed),
                 10 => Some(RejectReason::CodeTooLarge),
+                11 => Some(RejectReason::AmountTooLarge),
                 _ => None,
             },
         }

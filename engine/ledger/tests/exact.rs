@@ -195,13 +195,14 @@ fn check_naive(specs: &[AccountSpec], steps: &[Step], said: &Said) -> (NaiveLedg
                     let Some(Answer::Decided(decision)) = answers.next() else {
                         panic!("{} was not decided", expected.payment.id);
                     };
-                    let (outcome, replayed) = match decision {
-                        Decision::New(event) => (event.outcome, false),
-                        Decision::Replay { outcome, .. } => (*outcome, true),
+                    let (outcome, replayed, seq) = match decision {
+                        Decision::New(event) => (event.outcome, false, event.seq),
+                        Decision::Replay { outcome, seq, .. } => (*outcome, true, *seq),
                     };
                     let payment = &expected.payment;
                     assert_eq!(outcome, expected.outcome, "{payment:?}");
                     assert_eq!(replayed, expected.replayed, "{payment:?}");
+                    assert_eq!(seq, expected.seq, "{payment:?}");
                     if let Decision::New(event) = decision {
                         assert_eq!(event.payment, *payment);
                         assert_eq!(event.verdict, expected.verdict, "{payment:?}");

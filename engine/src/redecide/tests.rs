@@ -118,7 +118,7 @@ fn any_payment(dice: &mut Dice) -> Payment {
         ledger: LedgerId(if unnamed { 0 } else { dice.one(&[203, 203, 203, 978]) }),
         code: Code(if unnamed { 0 } else { 1 }),
         operation,
-        flags: PaymentFlags(dice.one(&[0, 0, 0, 1, 1, 2, 4])),
+        flags: PaymentFlags(dice.one(&[0, 0, 0, 1, 1, 2, 4, 8])),
         timeout_s: if operation == Authorize { dice.one(&[0, 1, 1, 2]) } else { 0 },
         ..Payment::default()
     }

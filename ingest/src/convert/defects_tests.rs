@@ -58,6 +58,7 @@ fn defects_of_payments() -> Vec<(RejectReason, Vec<Piece>)> {
         (R::CreditAccountIdMalformed, malformed_ids(3)),
         (R::OriginalMalformed, malformed_ids(10)),
         (R::CodeTooLarge, vec![number(7, 65_536), number(7, 70_000), number(7, u32::MAX.into())]),
+        (R::AmountTooLarge, vec![[number(4, u64::MAX), number(5, u64::MAX)].concat()]),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use millrace_engine::{Command, PaymentReply};
 use millrace_ledger::{
-    Amount, HoldState, Operation, Payment, PaymentId, PaymentView, Status as Became,
+    Amount, HoldState, Operation, Payment, PaymentFlags, PaymentId, PaymentView, Status as Became,
 };
 use millrace_protos::v1;
 use millrace_risk::{
@@ -213,8 +213,12 @@ impl Risks {
         hold: PaymentId,
         operation: Operation,
     ) -> Result<PaymentReply, Status> {
-        let payment =
-            Payment { id, original: hold, amount: Amount::ALL, operation, ..Payment::default() };
+        let flags = match operation {
+            Operation::Capture => PaymentFlags::RESOLVES_REVIEW,
+            _ => PaymentFlags::NONE,
+        };
+        let (original, amount) = (hold, Amount::ALL);
+        let payment = Payment { id, original, amount, operation, flags, ..Payment::default() };
         let command =
             |reply| Command::Payments { payments: vec![payment], contexts: Vec::new(), reply };
         let replies = self.admission.follow_up(command).await?.answer().await?;

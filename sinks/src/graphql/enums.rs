@@ -87,6 +87,8 @@ pub(super) enum PaymentFlag {
     BalancingDebit,
     /// Moves at most what the credit account may still receive.
     BalancingCredit,
+    /// Captures what was held for review, because a reviewer approved it.
+    ResolvesReview,
 }
 
 /// What risk said of a payment.
@@ -317,6 +319,7 @@ impl PaymentFlag {
             (PaymentFlags::LINKED, Self::Linked),
             (PaymentFlags::BALANCING_DEBIT, Self::BalancingDebit),
             (PaymentFlags::BALANCING_CREDIT, Self::BalancingCredit),
+            (PaymentFlags::RESOLVES_REVIEW, Self::ResolvesReview),
         ]
         .into_iter()
         .filter_map(|(flag, name)| flags.has(flag).then_some(name))

@@ -43,9 +43,10 @@ impl State {
         };
         let outcome = Outcome { status, amount: Amount(amount) };
         self.remember(&filled_in, outcome, held.then_some(None), left);
+        let known = self.known.get_mut(&payment.id).expect("was remembered just now");
+        known.verdict = verdict;
         if verdict.decision.holds() && verdict.hold_s > 0 {
             let limit = self.now.checked_add_s(verdict.hold_s);
-            let known = self.known.get_mut(&payment.id).expect("was remembered just now");
             known.expires_at = known.expires_at.into_iter().chain(limit).min();
         }
         outcome
@@ -83,9 +84,9 @@ impl State {
         };
         let sides = [payment.debit, payment.credit].map(|id| self.number_of(id));
         let order = self.known.len();
-        let seq = EventSeq(0);
-        let known =
-            Known { payment: *payment, sides, outcome, ended, left, expires_at, order, seq };
+        let (seq, verdict) = (EventSeq(0), Verdict::default());
+        let payment = *payment;
+        let known = Known { payment, sides, outcome, ended, left, verdict, expires_at, order, seq };
         self.known.insert(payment.id, known);
     }
 

@@ -3,7 +3,7 @@
 use super::State;
 use crate::{
     Account, AccountId, AccountState, Amount, Balances, Code, LedgerId, Operation, Outcome,
-    Payment, PaymentFlags, PaymentId, RejectReason, Status,
+    Payment, PaymentFlags, PaymentId, RejectReason, RiskDecision, Status,
 };
 
 impl State {
@@ -45,6 +45,7 @@ impl State {
             Some(R::OriginalMalformed) => Some(R::IdReusedOriginalDiffers),
             Some(R::DebitAccountIdMalformed) => Some(R::IdReusedDebitAccountDiffers),
             Some(R::CreditAccountIdMalformed) => Some(R::IdReusedCreditAccountDiffers),
+            Some(R::AmountTooLarge) => Some(R::IdReusedAmountDiffers),
             Some(R::CodeTooLarge) => Some(R::IdReusedCodeDiffers),
             _ => None,
         };
@@ -150,6 +151,10 @@ impl State {
         let (debits, credits) = (payer.balances, payee.balances);
         let over = |counter: u128| new_money && counter.checked_add(amount).is_none();
         let timeout_over = self.now.checked_add_s(payment.timeout_s).is_none();
+        let original = self.known.get(&payment.original);
+        let in_review = payment.operation == Operation::Capture
+            && original.is_some_and(|it| it.verdict.decision == RiskDecision::Review)
+            && !payment.flags.has(PaymentFlags::RESOLVES_REVIEW);
         [
             (payer.state == AccountState::Frozen, R::DebitAccountFrozen),
             (payee.state == AccountState::Frozen && !refund, R::CreditAccountFrozen),
@@ -162,6 +167,7 @@ impl State {
             (over(debits.debits_pending + debits.debits_posted), R::OverflowDebits),
             (over(credits.credits_pending + credits.credits_posted), R::OverflowCredits),
             (holds && timeout_over, R::OverflowTimeout),
+            (in_review, R::RiskReviewOpen),
         ]
         .into_iter()
         .filter_map(|(applies, reason)| applies.then_some(reason))

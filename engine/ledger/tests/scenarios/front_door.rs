@@ -16,6 +16,7 @@ tables! {
         pay  p1 bank -     5 defect=CREDIT_ACCOUNT_ID_MALFORMED        -> CREDIT_ACCOUNT_ID_MALFORMED
         capture p1 -       5 defect=ORIGINAL_MALFORMED                 -> ORIGINAL_MALFORMED
         pay  p1 bank alice 5 code=65535 defect=CODE_TOO_LARGE          -> CODE_TOO_LARGE
+        pay  p1 bank alice 5 defect=AMOUNT_TOO_LARGE                   -> AMOUNT_TOO_LARGE
         # None of them burns the id, and none of them moved anything.
         view p1                                                        -> unknown
         balance alice                                                  -> 0/0 50/0

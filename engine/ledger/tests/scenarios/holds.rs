@@ -129,7 +129,7 @@ tables! {
         open shop  CZK
         pay  p1 alice shop 7000                 -> held 7000
         refund r1 p1                            -> ORIGINAL_NOT_SETTLED
-        capture c1 p1 2000                      -> settled 2000
+        capture c1 p1 2000 resolves             -> settled 2000
         void v1 p1                              -> voided 5000
         refund r2 c1 500                        -> settled 500
         authorize h1 alice shop 7000 timeout=5  -> held 7000

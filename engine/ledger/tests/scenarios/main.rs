@@ -16,7 +16,7 @@
 //!
 //! Options of accounts: `no-overdraft`, `no-surplus`, `keeps-history`, `limit=N`, `code=N`,
 //! `tenant=N`, `owner=NAME`. Options of payments: `linked`, `up-to-payer` and `up-to-payee`
-//! (balancing), `timeout=S`, `code=N`, `ledger=CURRENCY`, `context=N`, `from=NAME`, `to=NAME`,
+//! (balancing), `resolves` (a review), `timeout=S`, `code=N`, `ledger=CURRENCY`, `context=N`, `from=NAME`, `to=NAME`,
 //! `original=ID`. `defect=REASON` is what the front door found. An id of `-` is absent.
 //!
 //! A replay is written `again OUTCOME`. Rows that follow a `linked` one belong to its request;

@@ -132,6 +132,9 @@ impl Names {
             ("to", name) => payment.credit = AccountId(self.id(name)),
             ("original", name) => payment.original = PaymentId(self.id(name)),
             ("defect", name) => payment.defect = Some(reason(name)),
+            ("resolves", _) => {
+                payment.flags = payment.flags.with(PaymentFlags::RESOLVES_REVIEW);
+            }
             ("linked", _) => payment.flags = payment.flags.with(PaymentFlags::LINKED),
             ("up-to-payer", _) => {
                 payment.flags = payment.flags.with(PaymentFlags::BALANCING_DEBIT);

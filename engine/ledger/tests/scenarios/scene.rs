@@ -24,7 +24,12 @@ impl Scene {
         let said = union(&one.said, &other.said)?;
         let operation = one.operation;
         let is_reuse = says.get("id") == Some(&"x");
-        let said = is_reuse.then(|| laid_over(&base(operation), &said));
+        let mut said = is_reuse.then(|| laid_over(&base(operation), &said));
+        if let Some(said) = said.as_mut().filter(|_| world.get("judged") == Some(&"review"))
+            && said["op"] == "capture"
+        {
+            said.insert("flags", "resolves");
+        }
         // The first use was a good payment.
         if said.as_ref().is_some_and(|said| said["op"] == "pay" && said["timeout"] != "0") {
             return None;
@@ -58,7 +63,11 @@ impl Scene {
             (differs("original", "ORIGINAL_MALFORMED"), "ORIGINAL_DIFFERS"),
             (differs("from", "DEBIT_ACCOUNT_ID_MALFORMED"), "DEBIT_ACCOUNT_DIFFERS"),
             (differs("to", "CREDIT_ACCOUNT_ID_MALFORMED"), "CREDIT_ACCOUNT_DIFFERS"),
-            (self.says["amount"] != said["amount"], "AMOUNT_DIFFERS"),
+            (
+                self.says["amount"] != said["amount"]
+                    || self.says.get("defect") == Some(&"AMOUNT_TOO_LARGE"),
+                "AMOUNT_DIFFERS",
+            ),
             (differs("ledger", ""), "LEDGER_DIFFERS"),
             (differs("code", "CODE_TOO_LARGE"), "CODE_DIFFERS"),
             (self.says["timeout"] != said["timeout"], "TIMEOUT_DIFFERS"),
@@ -132,7 +141,9 @@ impl Scene {
         ] {
             if self.names(name) {
                 let timeout = if name == expires { timeout } else { "" };
-                rows.push(format!("{command} 100 {timeout} -> *"));
+                let reviewed = name == expires && self.is("judged", "review");
+                let amount = if reviewed { 77 } else { 100 };
+                rows.push(format!("{command} {amount} {timeout} -> *"));
             }
         }
     }
@@ -148,17 +159,22 @@ impl Scene {
     fn what_became_of_the_original(&self, rows: &mut Vec<String>) {
         let original = self.says["original"];
         let part = if original.starts_with("h") { "capture" } else { "refund" };
+        let resolves = if self.is("judged", "review") { "resolves" } else { "" };
         let voided = self
             .said
             .as_ref()
             .is_some_and(|said| said["op"] == "void" && said["original"] == original);
         match self.world.get("was") {
-            Some(&"captured") => rows.push(format!("capture end {original} -> settled *")),
+            Some(&"captured") => {
+                rows.push(format!("capture end {original} {resolves} -> settled *"));
+            }
             Some(&"voided") if !voided => rows.push(format!("void end {original} -> voided *")),
             Some(&"refunded") => rows.push(format!("refund end {original} -> settled *")),
             // The first use of the id took as much already.
             Some(&"taken") if self.first_use_took(original, "60") => {}
-            Some(&"taken") => rows.push(format!("{part} part {original} 60 -> settled 60")),
+            Some(&"taken") => {
+                rows.push(format!("{part} part {original} 60 {resolves} -> settled 60"));
+            }
             Some(&"expired") => rows.push(format!("wait 5 -> expired {original}*")),
             _ => {}
         }

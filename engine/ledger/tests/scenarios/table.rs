@@ -36,7 +36,7 @@ pub(crate) struct TableGate;
 impl Gate for TableGate {
     fn judge(&mut self, judged: Judged<'_>) -> Verdict {
         let decision = match judged.amount.0 {
-            7_000 => RiskDecision::Review,
+            77 | 7_000 => RiskDecision::Review,
             8_000 => RiskDecision::Decline,
             9_000 => RiskDecision::Challenge,
             _ => return Verdict::APPROVE,

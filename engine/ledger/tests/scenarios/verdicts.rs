@@ -13,7 +13,14 @@ tables! {
         open shop  CZK
         pay  p1 alice shop 7000                 -> held 7000
         balance shop                            -> 0/0 7000/0
-        capture c1 p1                           -> settled 7000
+        # Whoever reviews lets it through, nobody else; the id of who tried is burned.
+        capture c1 p1                           -> RISK_REVIEW_OPEN
+        capture c1 p1                           -> again RISK_REVIEW_OPEN
+        capture c2 p1 5                         -> RISK_REVIEW_OPEN
+        capture c3 p1 5 resolves                -> settled 5
+        capture c4 p1                           -> RISK_REVIEW_OPEN
+        capture c5 p1 resolves                  -> settled 6995
+        capture c6 p1                           -> HOLD_CAPTURED
         pay  p2 alice shop 7000                 -> held 7000
         void v1 p2                              -> voided 7000
         pay  p3 alice shop 8000                 -> RISK_DECLINED
@@ -21,6 +28,22 @@ tables! {
         # Risk speaks before funds.
         pay  p4 poor shop 8000                  -> RISK_DECLINED
         pay  p5 poor shop 7000                  -> INSUFFICIENT_FUNDS
+    ";
+
+    /// Nor does a group pay and capture what risk wants looked at.
+    a_review_holds_within_a_group = "
+        open alice CZK
+        open shop  CZK
+        pay  p1 alice shop 7000 linked          -> GROUP_MEMBER_FAILED
+        capture c1 p1                           -> RISK_REVIEW_OPEN
+        authorize h1 alice shop 7000            -> held 7000
+        capture c2 h1                           -> RISK_REVIEW_OPEN
+        void v1 h1                              -> voided 7000
+        # What is settled is nobody's to review.
+        pay  p2 alice shop 7000                 -> held 7000
+        capture c3 p2 resolves                  -> settled 7000
+        refund r1 c3                            -> settled 7000
+        balance alice                           -> 0/7000 0/7000
     ";
 
     /// Until the payer has answered the challenge, the money is held: whoever asked captures it then, or

@@ -78,6 +78,7 @@ const WAYS: &str = "
     LEDGER_ZERO                       | new          | ledger=-                |                   |
     CODE_ZERO                         | new          | code=0                  |                   |
     CODE_TOO_LARGE                    | all          | code=65535 defect=CODE_TOO_LARGE |                   |
+    AMOUNT_TOO_LARGE                  | all          | defect=AMOUNT_TOO_LARGE |                   |
 
     DEBIT_ACCOUNT_UNKNOWN             | new          | from=nobody             |                   |
     CREDIT_ACCOUNT_UNKNOWN            | new          | to=none                 |                   |
@@ -145,6 +146,7 @@ const WAYS: &str = "
     OVERFLOW_TIMEOUT                  | authorize    | timeout=4294967295      |                   | clock=late
 
     RISK_DECLINED                     | new          | amount=8000             |                   |
+    RISK_REVIEW_OPEN                  | capture      |                         |                   | kind=hold judged=review
 
     INSUFFICIENT_FUNDS                | pay authorize refund |                         |                   | funds=none
     CREDITS_EXCEED_DEBITS             | pay authorize refund |                         |                   | room=none

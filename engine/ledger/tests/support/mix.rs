@@ -296,6 +296,9 @@ impl Making<'_> {
             (payment.ledger, payment.code) = (LedgerId(203), original.code);
         }
         if operation == Capture {
+            if self.dice.percent(50) {
+                payment.flags = PaymentFlags::RESOLVES_REVIEW;
+            }
             // A refund of it looks at its amount.
             let settled = Payment { debit: original.debit, credit: original.credit, ..payment };
             let amount = if amount == Amount::ALL { original.amount } else { amount };
@@ -312,7 +315,7 @@ impl Making<'_> {
         let payment = self.transfer(Operation::Authorize);
         // It may come again, corrected.
         self.taken_back.push(payment);
-        match self.dice.below(8) {
+        match self.dice.below(9) {
             0 => Payment { id: PaymentId::ZERO, ..payment },
             1 => Payment { id: PaymentId::MAX, ..payment },
             2 => Payment { credit: payment.debit, ..payment },
@@ -320,6 +323,7 @@ impl Making<'_> {
             4 => Payment { original: payment.id, ..payment },
             5 => Payment { code: Code(0), ..payment },
             6 => Payment { defect: Some(RejectReason::ContextMalformed), ..payment },
+            7 => Payment { defect: Some(RejectReason::AmountTooLarge), ..payment },
             _ => Payment { defect: Some(RejectReason::CodeTooLarge), ..payment },
         }
     }

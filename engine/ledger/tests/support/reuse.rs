@@ -3,7 +3,7 @@
 use millrace_ledger::{AccountId, LedgerId, Operation, Payment, PaymentFlags, RejectReason};
 
 /// Numbers from here on change nothing.
-pub(crate) const FIELDS: u8 = 14;
+pub(crate) const FIELDS: u8 = 15;
 
 /// Accounts stay among the first five; ids are of the caller's making.
 pub(crate) fn with_field_changed(mut payment: Payment, field: u8) -> Payment {
@@ -22,6 +22,7 @@ pub(crate) fn with_field_changed(mut payment: Payment, field: u8) -> Payment {
         11 => payment.ledger = LedgerId(0),
         12 => payment.defect = Some(RejectReason::DebitAccountIdMalformed),
         13 => payment.defect = Some(RejectReason::CodeTooLarge),
+        14 => payment.defect = Some(RejectReason::AmountTooLarge),
         _ => {}
     }
     payment
