@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 use millrace_client::Connection;
 use millrace_protos::v1::{
     ArtefactKind, Balances, DownloadArtefactRequest, GetAccountsRequest, Operation, Payment,
-    UploadArtefactRequest,
+    PaymentFlag, UploadArtefactRequest,
 };
 use serde_json::Value;
 use support::{
@@ -117,7 +117,9 @@ impl Bank {
     /// The acts in the audit log, in order: the act's name and its actor.
     fn acts(&self) -> Vec<(String, String)> {
         let log = fs::read_to_string(self.data_dir().join("audit/audit.jsonl")).expect("is there");
-        let acts = json_lines(&log).filter(|line| line["event"] == "ACT");
+        // The last line may be half written.
+        let (whole, _) = log.rsplit_once('\n').unwrap_or_default();
+        let acts = json_lines(whole).filter(|line| line["event"] == "ACT");
         acts.map(|line| {
             let act = line["act"]["act"].as_object().expect("an act");
             assert_eq!(line["act"]["why"], "it had to be");
@@ -178,27 +180,30 @@ async fn reviews_are_listed_claimed_and_resolved() {
     bank.refused("cyd", &["reviews", "resolve", &two, "--approve"], &["was declined already"]);
     bank.refused("cyd", &["reviews", "claim", &two], &["the review is over", "was released"]);
 
-    // Captured by the upstream meanwhile: nothing is left to decide.
-    let capture = Payment {
+    // The upstream can't let its own payment through, whatever it says. It can give the money back: nothing is
+    // left to decide then.
+    let follow_up = |id, operation: Operation| Payment {
+        payment_id: id,
         original_payment_id: 3,
-        amount_minor: None,
-        operation: Operation::Capture as i32,
-        ..pay(30, 0, 0, 0)
+        operation: operation as i32,
+        ..Payment::default()
     };
-    let capture =
-        Payment { debit_account_id: 0, credit_account_id: 0, ledger: 0, code: 0, ..capture };
-    assert_eq!(bank.submit_one(capture).await, "SETTLED");
-    bank.refused("ann", &["reviews", "resolve", &three, "--approve"], &["was captured"]);
+    let capture = follow_up(30, Operation::Capture);
+    assert_eq!(bank.submit_one(capture.clone()).await, "REJECTED RISK_REVIEW_OPEN");
+    let forged = Payment { payment_id: 31, ..capture }.with_flag(PaymentFlag::ResolvesReview);
+    assert_eq!(bank.submit_one(forged).await, "REJECTED FLAG_UNKNOWN");
+    assert_eq!(bank.submit_one(follow_up(32, Operation::Void)).await, "VOIDED");
+    bank.refused("ann", &["reviews", "resolve", &three, "--approve"], &["was released"]);
     assert_eq!(bank.open_reviews(&[], 0), [""; 0]);
     let balances = bank.balances(BOB).await;
-    assert_eq!(balances.credits_posted, 2 * LARGE + 2 + 100);
+    assert_eq!(balances.credits_posted, LARGE + 100);
     assert_eq!(balances.credits_pending, 0);
 
     // What is no review says what it is.
     for (id, said) in [
         (4, "risk approved it"),
         (5, "risk declined it (huge-payment)"),
-        (30, "it is a capture of the payment 00000000-0000-0000-0000-000000000003"),
+        (32, "it is a void of the payment 00000000-0000-0000-0000-000000000003"),
         (99, "the server has no payment 00000000-0000-0000-0000-000000000063"),
     ] {
         bank.refused("ann", &["reviews", "claim", &uuid(id)], &[said]);
