@@ -210,7 +210,7 @@ impl Row {
         }
         self.put_money("amount", "amount_minor", currency, outcome.amount);
         self.put_sides(payment.debit.0, payment.credit.0);
-        let flags = names_of(&PAYMENT_FLAGS, |flag| payment.flags.has(flag));
+        let flags = names_of(&PaymentFlags::NAMED, |flag| payment.flags.has(flag));
         self.put_flags(flags);
         if payment.timeout_s != 0 {
             self.put("timeout_seconds", u64::from(payment.timeout_s));
@@ -331,12 +331,6 @@ const ACCOUNT_BALANCES: [&str; 4] = [
     "account_debits_posted_minor",
     "account_credits_pending_minor",
     "account_credits_posted_minor",
-];
-
-const PAYMENT_FLAGS: [(PaymentFlags, &str); 3] = [
-    (PaymentFlags::LINKED, "LINKED"),
-    (PaymentFlags::BALANCING_DEBIT, "BALANCING_DEBIT"),
-    (PaymentFlags::BALANCING_CREDIT, "BALANCING_CREDIT"),
 ];
 
 const ACCOUNT_FLAGS: [(AccountFlags, &str); 3] = [

@@ -44,6 +44,13 @@ impl PaymentFlags {
     pub const BALANCING_CREDIT: Self = Self(4);
     /// Captures what is held for review: whoever reviews has approved it. Upstreams can't say so.
     pub const RESOLVES_REVIEW: Self = Self(8);
+    /// Every flag with its name.
+    pub const NAMED: [(Self, &str); 4] = [
+        (Self::LINKED, "LINKED"),
+        (Self::BALANCING_DEBIT, "BALANCING_DEBIT"),
+        (Self::BALANCING_CREDIT, "BALANCING_CREDIT"),
+        (Self::RESOLVES_REVIEW, "RESOLVES_REVIEW"),
+    ];
 
     /// Whether all flags of `other` are set.
     #[must_use]

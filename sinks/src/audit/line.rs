@@ -205,14 +205,10 @@ fn put_flags(out: &mut Vec<u8>, flags: PaymentFlags) {
         return;
     }
     let mut separator = &b",\"flags\":[\""[..];
-    for (flag, name) in [
-        (PaymentFlags::LINKED, &b"LINKED"[..]),
-        (PaymentFlags::BALANCING_DEBIT, b"BALANCING_DEBIT"),
-        (PaymentFlags::BALANCING_CREDIT, b"BALANCING_CREDIT"),
-    ] {
+    for (flag, name) in PaymentFlags::NAMED {
         if flags.has(flag) {
             put(out, separator);
-            put(out, name);
+            put(out, name.as_bytes());
             separator = b"\",\"";
         }
     }
