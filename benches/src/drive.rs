@@ -21,7 +21,7 @@ use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
     account,
-    report::{Phase, Report, Tally},
+    report::{Phase, Recovered, Report, Tally},
     usage::{Resident, Usage},
     workload::{Mix, Source, Workload},
 };
@@ -62,6 +62,8 @@ pub struct Settings {
     pub snapshot_mib: Option<u64>,
     /// Mebibytes of a snapshot written in a second, 0 for no limit; the engine's default if `None`.
     pub snapshot_mib_per_s: Option<u64>,
+    /// Start the engine again on the journal of the run, and measure that.
+    pub recover: bool,
     /// The journal's directory, new or empty, which is kept; a temporary one if `None`.
     pub dir: Option<PathBuf>,
 }
@@ -103,7 +105,24 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
     if durable != expected {
         return Err(format!("{durable} events are durable at the end, {expected} were answered"));
     }
-    Ok(Report { settings: settings.clone(), measured })
+    drop(feed);
+    let recovered = settings.recover.then(|| recover(&config, expected)).transpose()?;
+    Ok(Report { settings: settings.clone(), measured, recovered })
+}
+
+/// Starts an engine on the journal that another one left, and stops it.
+fn recover(config: &EngineConfig, last_seq: u64) -> Result<Recovered, String> {
+    let start = Instant::now();
+    let (engine, recovery) =
+        Engine::start(config, &ApproveAll).map_err(|error| error.to_string())?;
+    let took = start.elapsed();
+    engine.stop().map_err(|error| error.to_string())?;
+    if recovery.last_seq.0 != last_seq {
+        let found = recovery.last_seq.0;
+        return Err(format!("{found} events are there after a restart, {last_seq} were before"));
+    }
+    let in_snapshot = recovery.snapshot.map_or(0, |seq| seq.0);
+    Ok(Recovered { took, in_snapshot, after_it: last_seq - in_snapshot })
 }
 
 /// Opens the accounts, warms up, measures.

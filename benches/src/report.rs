@@ -150,6 +150,17 @@ pub struct Phase {
     pub upkeep: UpkeepStats,
 }
 
+/// A start on the journal of a run that ended.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Until the engine took commands.
+    pub took: Duration,
+    /// Events that the snapshot knew.
+    pub in_snapshot: u64,
+    /// Events after it, read from the journal and applied.
+    pub after_it: u64,
+}
+
 /// What was asked for, and what came of it.
 #[derive(Debug)]
 pub struct Report {
@@ -157,12 +168,16 @@ pub struct Report {
     pub settings: Settings,
     /// What was measured.
     pub measured: Phase,
+    /// The start after it, if it was asked for.
+    pub recovered: Option<Recovered>,
 }
 
 impl Report {
     /// One JSON object. `rss_mb` and `rss_peak_mb` are MiB; `bytes_written` is `write_bytes` of
     /// `/proc/self/io`, whole pages sent to storage, blank segments included; `cpu_clients_s` is
-    /// the part of `cpu_s` that made payments and looked at answers. `null` is unknown.
+    /// the part of `cpu_s` that made payments and looked at answers; `recovery_s` is how long the
+    /// engine took to start on the journal, from a snapshot that knew `recovery_snapshot_events`,
+    /// with `recovery_tail_events` after it. `null` is unknown, or was not asked for.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (settings, Phase { tally, usage, resident, .. }) = (&self.settings, &self.measured);
@@ -196,6 +211,9 @@ impl Report {
             "bytes_written": usage.written.map(|it| it.to_storage),
             "bytes_written_counter": "write_bytes",
             "bytes_wchar": usage.written.map(|it| it.to_system_calls),
+            "recovery_s": self.recovered.as_ref().map(|it| it.took.as_secs_f64()),
+            "recovery_snapshot_events": self.recovered.as_ref().map(|it| it.in_snapshot),
+            "recovery_tail_events": self.recovered.as_ref().map(|it| it.after_it),
         })
     }
 
@@ -237,6 +255,11 @@ impl fmt::Display for Report {
         if let Some(written) = usage.written {
             let bytes = per_payment(written.to_storage as f64);
             writeln!(f, "written         {bytes:>14.0} bytes a payment (write_bytes)")?;
+        }
+        if let Some(Recovered { took, in_snapshot, after_it }) = &self.recovered {
+            writeln!(f, "recovered in    {:>14.3} s", took.as_secs_f64())?;
+            writeln!(f, "  of a snapshot {in_snapshot:>14} events")?;
+            writeln!(f, "  after it      {after_it:>14} events")?;
         }
         write!(f, "measured for    {:>14.3} s", self.measured.elapsed.as_secs_f64())
     }

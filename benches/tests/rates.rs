@@ -22,6 +22,7 @@ fn settings(workload: Workload) -> Settings {
         shards: Some(2),
         snapshot_mib: None,
         snapshot_mib_per_s: None,
+        recover: false,
         dir: None,
     }
 }
@@ -92,6 +93,21 @@ fn a_table_is_printed_where_json_is_not_asked_for() {
     assert!(success, "{stderr}");
     assert!(stdout.starts_with("uniform: 50 accounts, 8 clients, 100 payments a request\n"));
     assert!(stdout.contains("payments/s") && stdout.contains("(write_bytes)"), "{stdout}");
+}
+
+#[test]
+fn a_start_on_the_journal_is_measured_where_it_is_asked_for() {
+    let (success, stdout, stderr) = rates(&[&SHORT[..], &["--json", "--recover"]].concat());
+    assert!(success, "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(report["recovery_s"].as_f64() > Some(0.0), "{report}");
+    let events = |field: &str| report[field].as_u64().unwrap();
+    // 50 accounts and 2,000 payments.
+    assert_eq!(events("recovery_snapshot_events") + events("recovery_tail_events"), 2_050);
+    let (success, stdout, stderr) = rates(&[&SHORT[..], &["--recover"]].concat());
+    assert!(success && stdout.contains("\nrecovered in "), "{stdout}{stderr}");
+    let (_, stdout, _) = rates(&[&SHORT[..], &["--json"]].concat());
+    assert!(stdout.contains(r#""recovery_s":null"#), "{stdout}");
 }
 
 #[test]

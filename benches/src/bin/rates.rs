@@ -58,6 +58,9 @@ struct Cli {
     /// Mebibytes of a snapshot to write in a second, 0 for no limit [default: the engine's]
     #[arg(long, value_name = "MIB")]
     snapshot_mib_per_s: Option<u64>,
+    /// Start the engine again on the journal, and tell how long that took
+    #[arg(long)]
+    recover: bool,
     /// New or empty directory for the journal, which is kept [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -81,6 +84,7 @@ impl Cli {
             shards: self.shards,
             snapshot_mib: self.snapshot_mib,
             snapshot_mib_per_s: self.snapshot_mib_per_s,
+            recover: self.recover,
             dir: self.dir,
         }
     }

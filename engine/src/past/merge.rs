@@ -1,5 +1,8 @@
 //! Merging runs. Consumes adjacent runs, produces one in their place, in which the newest version
 //! of every payment is left; a page of each run and the keys of one part are in memory.
+//!
+//! Pages that no other run has ids between are copied as they are, with the filter of their part:
+//! of runs in order of time, that is nearly all.
 
 use std::{ops::Range, sync::Arc};
 
@@ -21,6 +24,8 @@ const RUNS_IN_ORDER_MIN: usize = 64;
 const RUNS_MAX: usize = 64;
 /// How much of what was read stays in the page cache meanwhile.
 const ROWS_BETWEEN_RELEASES: u64 = 1 << 20;
+/// Fewer pages than hold this share of a full part's rows are not copied as they are.
+const COPIED_SHARE_MIN: usize = 4;
 /// How soon a merge notices that it is to stop.
 const ROWS_BETWEEN_STOPS: u64 = 1024;
 
@@ -84,26 +89,38 @@ pub(super) fn merge(
         writer.set_released();
     }
     let mut heads = Heads::new(runs)?;
-    let mut pushed = 0_u64;
+    let (mut stop_at, mut release_at) = (0, 0);
     while let Some((at, others_from)) = heads.first() {
         // Up to the next id of another run, there is nothing to compare: in order, that is nearly
         // the whole run.
         let mut next = Some(heads.id(at));
         while let Some(id) = next {
-            if pushed.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() {
-                return Ok(None);
-            }
-            if in_order && pushed.is_multiple_of(ROWS_BETWEEN_RELEASES) {
-                runs.iter().for_each(|run| page_cache::release(run.file()));
-            }
-            writer.push(id, heads.row(at))?;
-            pushed += 1;
-            next = match others_from {
-                Some(others) if others == id => {
-                    heads.pass(id)?;
-                    None
+            if writer.rows() >= stop_at {
+                if stop() {
+                    return Ok(None);
                 }
-                _ => heads.advance(at)?.filter(|id| others_from.is_none_or(|others| *id < others)),
+                stop_at = writer.rows() + ROWS_BETWEEN_STOPS;
+            }
+            if in_order && writer.rows() >= release_at {
+                runs.iter().for_each(|run| page_cache::release(run.file()));
+                release_at = writer.rows() + ROWS_BETWEEN_RELEASES;
+            }
+            let below_others = |id: &PaymentId| others_from.is_none_or(|others| *id < others);
+            next = match heads.pages_to_copy(at, others_from, &shelf.layout) {
+                Some((part, pages)) => {
+                    writer.copy_pages(heads.run(at), part, pages.clone())?;
+                    heads.skip_to(at, pages.end)?.filter(below_others)
+                }
+                None => {
+                    writer.push(id, heads.row(at))?;
+                    match others_from {
+                        Some(others) if others == id => {
+                            heads.pass(id)?;
+                            None
+                        }
+                        _ => heads.advance(at)?.filter(below_others),
+                    }
+                }
             };
         }
     }
@@ -146,10 +163,46 @@ impl Heads {
         self.heads[at].1.row()
     }
 
+    fn run(&self, at: usize) -> &Run {
+        self.heads[at].1.run()
+    }
+
+    /// The pages that begin with the next row of one run, and their part, if they can be copied as
+    /// they are: other runs have nothing between their ids, and they are enough of a part that its
+    /// filter, which they take along, is not much too large, and that no part becomes tiny.
+    fn pages_to_copy(
+        &self,
+        at: usize,
+        others_from: Option<PaymentId>,
+        layout: &Layout,
+    ) -> Option<(usize, Range<usize>)> {
+        let (_, rows) = &self.heads[at];
+        let (part, first) = rows.page_begun()?;
+        let run = rows.run();
+        let rows_min = layout.part_rows_max / COPIED_SHARE_MIN;
+        let rows_min = rows_min.max(run.part(part).rows as usize / 2);
+        let pages = run.pages_below(part, first, others_from);
+        let enough = !pages.is_empty() && run.rows_about(part, &pages) >= rows_min;
+        (enough && run.page_bytes() == layout.page_bytes).then_some((part, pages))
+    }
+
     /// Goes on in one run. Its next id, or `None` when it is at its end: then it is no head any more.
     fn advance(&mut self, at: usize) -> Result<Option<PaymentId>, JournalError> {
+        self.go_on(at, Rows::advance)
+    }
+
+    /// The same with the first row of a page that is further on.
+    fn skip_to(&mut self, at: usize, page: usize) -> Result<Option<PaymentId>, JournalError> {
+        self.go_on(at, |rows| rows.skip_to(page))
+    }
+
+    fn go_on(
+        &mut self,
+        at: usize,
+        next: impl FnOnce(&mut Rows) -> Result<Option<PaymentId>, JournalError>,
+    ) -> Result<Option<PaymentId>, JournalError> {
         let (head, rows) = &mut self.heads[at];
-        let next = rows.advance()?;
+        let next = next(rows)?;
         match next {
             Some(id) => *head = id,
             None => drop(self.heads.remove(at)),

@@ -60,8 +60,7 @@ impl PageBuilder {
         self.bytes[8..10].copy_from_slice(&self.rows.to_le_bytes());
         self.bytes[10..12].copy_from_slice(&rows_len.to_le_bytes());
         self.bytes.resize(self.page_bytes, 0);
-        let checksum = crc32c::crc32c(&self.bytes[4..]);
-        self.bytes[0..4].copy_from_slice(&checksum.to_le_bytes());
+        write_checksum(&mut self.bytes);
         let result = put(&self.bytes);
         self.bytes.truncate(HEADER_LEN);
         self.rows = 0;
@@ -145,10 +144,31 @@ impl Page {
         Ok(())
     }
 
+    /// The id of its last row.
+    pub(super) fn last_id(&self) -> Result<PaymentId, MalformedRow> {
+        let (mut last, mut at) = (None, HEADER_LEN);
+        while let Some((row, next)) = self.row_at(at)? {
+            (last, at) = (Some(id_of(row)), next);
+        }
+        last.ok_or(MalformedRow)
+    }
+
+    /// The page as it is with this number in a run.
+    pub(super) fn renumbered(mut self, number: u32) -> Vec<u8> {
+        self.bytes[4..8].copy_from_slice(&number.to_le_bytes());
+        write_checksum(&mut self.bytes);
+        self.bytes
+    }
+
     /// The page's memory, for another one.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
+}
+
+fn write_checksum(page: &mut [u8]) {
+    let checksum = crc32c::crc32c(&page[4..]);
+    page[0..4].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// The id that a row begins with.

@@ -64,6 +64,23 @@ impl Rows {
         Ok(true)
     }
 
+    pub(super) fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The part and the number of the page whose first row was come to; `None` within a page.
+    pub(super) fn page_begun(&self) -> Option<(usize, usize)> {
+        (self.handed_out == 1).then(|| (self.part, self.next_page - 1))
+    }
+
+    /// Goes on to the first row of this page. Its id, or `None` where there is no such page.
+    pub(super) fn skip_to(&mut self, page: usize) -> Result<Option<PaymentId>, JournalError> {
+        assert!(page >= self.next_page, "rows are read forwards");
+        self.next_page = page;
+        self.handed_out = self.page.as_ref().map_or(0, Page::rows);
+        self.advance()
+    }
+
     /// The row that was come to.
     pub(super) fn row(&self) -> &[u8] {
         let row = self.page.as_ref().and_then(|page| page.row().ok()?);

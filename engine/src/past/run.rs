@@ -9,7 +9,7 @@
 //! | 16 | 16 | journal id |
 //! | 32 | 4 | CRC-32C of bytes 0 to 31 |
 //! | 36 | 4,060 | zero |
-//! | 4,096 | | parts, of up to 131,072 rows each (once 1,048,576): pages (`page`), then the part's filter (`filter`) |
+//! | 4,096 | | parts, of up to 131,072 rows each (once 1,048,576), fewer where copied: pages (`page`), then the part's filter (`filter`) |
 //! | | 64 per part | part table |
 //! | | 16 per page | fences: the first id of every page |
 //! | | 136 | footer |
@@ -42,13 +42,16 @@
 //! | 96 | 32 | BLAKE3 of bytes 0 to 4,095, part table, fences, and bytes 0 to 95 of the footer |
 //! | 128 | 8 | magic `MLRRUN\r\n` |
 //!
+//! A part that was copied from a run that was merged has the filter that it had there, which may
+//! know of more ids than the part has.
+//!
 //! Numbers are little-endian, ids big-endian. Every byte is covered: pages by their checksums,
 //! filters by the part table, all else by the footer's hash.
 
 use std::{
     fmt,
     fs::{self, File},
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -60,7 +63,7 @@ use millrace_ledger::{PaymentId, StoredPayment};
 
 use super::{
     filter::{Filter, FilterMemory, Fold, Question},
-    layout::{self, Contents, Layout},
+    layout::{self, Contents, Layout, Part},
     page::Page,
     rows::{Payments, Rows},
 };
@@ -132,7 +135,7 @@ impl Run {
     ) -> Self {
         let path = shelf.directory.join(&name);
         let filters = contents.parts.iter().map(|_| OnceLock::new()).collect();
-        let first_of = |part: &layout::Part| contents.fences[part.first_page as usize];
+        let first_of = |part: &Part| contents.fences[part.first_page as usize];
         let part_firsts = contents.parts.iter().map(first_of).collect();
         let replaced = AtomicBool::new(false);
         Self { shelf, name, path, file, len, contents, part_firsts, filters, replaced }
@@ -274,7 +277,7 @@ impl Run {
     }
 
     /// Reads a filter and checks that it is what was written.
-    fn filter_bytes(&self, number: usize) -> Result<Vec<u8>, JournalError> {
+    pub(super) fn filter_bytes(&self, number: usize) -> Result<Vec<u8>, JournalError> {
         let part = &self.contents.parts[number];
         let len = part.filter_len as usize;
         let bytes = layout::read_at(&self.file, &self.path, part.filter_offset, len)?;
@@ -312,8 +315,45 @@ impl Run {
     }
 
     /// Pages of a part; `None` behind the last part.
-    pub(super) fn pages_of(&self, part: usize) -> Option<std::ops::Range<usize>> {
+    pub(super) fn pages_of(&self, part: usize) -> Option<Range<usize>> {
         (part < self.contents.parts.len()).then(|| self.contents.pages_of(part))
+    }
+
+    /// The pages from this one on, up to the end of its part, whose ids are all less than `bound`;
+    /// all of them without a bound.
+    pub(super) fn pages_below(
+        &self,
+        part: usize,
+        first: usize,
+        bound: Option<PaymentId>,
+    ) -> Range<usize> {
+        let Contents { fences, id_max, .. } = &self.contents;
+        let end = self.contents.pages_of(part).end;
+        let Some(bound) = bound else { return first..end };
+        // A page's last id is not known here; it is less than the first id of the next page.
+        let next_fences = &fences[first + 1..fences.len().min(end + 1)];
+        let below = next_fences.partition_point(|next| *next <= bound);
+        let is_last_below = first + below + 1 == fences.len() && *id_max < bound;
+        first..(first + below + usize::from(is_last_below)).min(end)
+    }
+
+    /// How many rows these pages of a part have, about.
+    pub(super) fn rows_about(&self, part: usize, pages: &Range<usize>) -> usize {
+        let all = self.contents.pages_of(part).len();
+        self.contents.parts[part].rows as usize * pages.len() / all
+    }
+
+    pub(super) fn part(&self, number: usize) -> &Part {
+        &self.contents.parts[number]
+    }
+
+    pub(super) fn page_bytes(&self) -> u32 {
+        self.contents.page_bytes
+    }
+
+    /// The first id of a page.
+    pub(super) fn fence(&self, page: usize) -> PaymentId {
+        self.contents.fences[page]
     }
 
     /// All its payments in the order of their ids, page by page.

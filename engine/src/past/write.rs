@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io::{BufWriter, Write as _},
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     path::PathBuf,
     sync::Arc,
 };
@@ -15,6 +15,7 @@ use super::{
     filter,
     layout::{self, Contents, HEADER_LEN, Part},
     page::PageBuilder,
+    row::MalformedRow,
     run::{Run, Shelf},
 };
 use crate::{JournalError, page_cache};
@@ -104,6 +105,11 @@ impl RunWriter {
         self.released = true;
     }
 
+    /// Rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.contents.rows
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         let out = self.out.as_mut().expect("nothing is written once it is finished");
         out.write_all(bytes).map_err(JournalError::io("can't write", &self.unfinished))
@@ -115,9 +121,6 @@ impl RunWriter {
         assert!(contents.rows == 0 || id > contents.id_max, "rows come in the order of their ids");
         if self.keys.len() >= self.shelf.layout.part_rows_max {
             self.end_part()?;
-            if self.offset - self.synced >= SYNC_BYTES {
-                self.sync_so_far()?;
-            }
         } else if !self.page.has_room(row) {
             self.end_page()?;
         }
@@ -133,8 +136,7 @@ impl RunWriter {
     }
 
     fn end_page(&mut self) -> Result<(), JournalError> {
-        let number = self.contents.fences.len() - 1;
-        let number = u32::try_from(number).expect("a run is far below 64 TiB");
+        let number = page_number(self.contents.fences.len() - 1);
         let Self { page, out, unfinished, .. } = self;
         let out = out.as_mut().expect("nothing is written once it is finished");
         page.seal(number, |bytes| out.write_all(bytes))
@@ -149,19 +151,68 @@ impl RunWriter {
         let rows = self.keys.len() as u32;
         let filter = filter::build(&mut self.keys);
         self.keys.clear();
-        self.write(&filter)?;
+        let hash = *blake3::hash(&filter).as_bytes();
+        self.add_part(rows, &filter, hash)
+    }
+
+    /// Makes a part of the pages since the last one.
+    fn add_part(
+        &mut self,
+        rows: u32,
+        filter: &[u8],
+        filter_hash: [u8; 32],
+    ) -> Result<(), JournalError> {
+        self.write(filter)?;
         self.contents.parts.push(Part {
             first_page: self.part_first_page as u64,
             pages_offset: self.part_offset,
             filter_offset: self.offset,
             filter_len: filter.len() as u32,
             rows,
-            filter_hash: *blake3::hash(&filter).as_bytes(),
+            filter_hash,
         });
         self.offset += filter.len() as u64;
         self.part_offset = self.offset;
         self.part_first_page = self.contents.fences.len();
-        Ok(())
+        match self.offset - self.synced >= SYNC_BYTES {
+            true => self.sync_so_far(),
+            false => Ok(()),
+        }
+    }
+
+    /// Appends pages of a part of another run as they are, as a part of their own: it takes over the
+    /// filter, which may know of more rows than these. Their ids are greater than that of the row
+    /// before.
+    pub(super) fn copy_pages(
+        &mut self,
+        run: &Run,
+        part: usize,
+        pages: Range<usize>,
+    ) -> Result<(), JournalError> {
+        if !self.page.is_empty() {
+            self.end_part()?;
+        }
+        let (mut bytes, mut rows) = (Vec::new(), 0);
+        let last = pages.end - 1;
+        for number in pages {
+            let first = run.fence(number);
+            let follows = self.contents.rows == 0 || first > self.contents.id_max;
+            assert!(follows, "pages come in the order of their ids");
+            let page = run.page(part, number, bytes)?;
+            rows += u32::from(page.rows());
+            self.contents.rows += u64::from(page.rows());
+            self.contents.id_min = self.contents.id_min.min(first);
+            self.contents.id_max = match number == last {
+                true => page.last_id().map_err(|MalformedRow| run.malformed(part, number))?,
+                false => first,
+            };
+            bytes = page.renumbered(page_number(self.contents.fences.len()));
+            self.contents.fences.push(first);
+            self.write(&bytes)?;
+            self.offset += bytes.len() as u64;
+        }
+        let filter = run.filter_bytes(part)?;
+        self.add_part(rows, &filter, run.part(part).filter_hash)
     }
 
     /// Keeps what the last sync has to write small: the journal's syncs wait for the same disk.
@@ -203,4 +254,8 @@ impl RunWriter {
         let len = self.offset + tail.len() as u64;
         Ok(Run::new(self.shelf.clone(), name, file, len, contents))
     }
+}
+
+fn page_number(number: usize) -> u32 {
+    u32::try_from(number).expect("a run is far below 64 TiB")
 }
