@@ -12,6 +12,10 @@ mod support;
 
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -21,12 +25,13 @@ use millrace_protos::v1::{
     Account, CreateAccountsRequest, GetAccountsRequest, GetPaymentRequest, PaymentStatus,
     SubmitPaymentRequest,
 };
+use millrace_services::free_port;
 use serde_json::{Value, json};
 use support::{
-    config::{Settings, lasting_port},
+    config::Settings,
     data_dir::{check_audit_log, verified_journal, wait_for_sinks},
     dice::Dice,
-    graphql,
+    eventually, graphql,
     orders::{self, Orders},
     payments::{account, id_bytes, pay},
     process::{Process, millrace},
@@ -38,6 +43,8 @@ use tonic::Code;
 use uuid::Uuid;
 
 const KILLS: usize = 20;
+/// So many answers the witness has before a kill that comes while payments do.
+const WITNESSED_MIN: usize = 10;
 
 /// When the server dies.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +107,7 @@ fn twenty_kills_lose_nothing_and_pay_nothing_twice() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let mut dice = Dice::seeded("kill");
     let file = orders::real_or_generated_file(scratch.path(), &mut dice);
-    let address = format!("127.0.0.1:{}", lasting_port(&mut dice));
+    let address = format!("127.0.0.1:{}", free_port());
     let settings = Settings::dev()
         .exempting_funding_of(&orders::mapping())
         .with("ingest.listen", address.as_str())
@@ -141,12 +148,18 @@ impl Crashes {
         self.check_fresh(&server);
         self.send();
         let connection = self.runtime.block_on(server.connect());
-        let witness = self.runtime.spawn(bear_witness(connection, round));
+        let witnessed = Arc::new(AtomicUsize::new(0));
+        let witness = self.runtime.spawn(bear_witness(connection, round, Arc::clone(&witnessed)));
         match moment {
             Moment::Opening => {
                 thread::sleep(self.dice.duration_below(Duration::from_millis(300)));
             }
-            _ => self.wait_for_some_orders(&server, KILLS - round),
+            _ => {
+                eventually("the witness sees something", || {
+                    (witnessed.load(Ordering::Relaxed) >= WITNESSED_MIN).then_some(())
+                });
+                self.wait_for_some_orders(&server, KILLS - round);
+            }
         }
         // Sometimes the sender dies as well, before the server does or after.
         let sender_dies = self.dice.below(3);
@@ -212,13 +225,16 @@ impl Crashes {
         let started = Instant::now();
         let connection = self.runtime.block_on(server.connect());
         loop {
-            let ended = self.sender.as_mut().is_some_and(Process::has_ended);
+            let done = |sender: &mut Process| sender.has_ended() && sender.stderr().is_empty();
+            let done = self.sender.as_mut().is_some_and(done);
             if let Some(seen) = self.runtime.block_on(look_up(&connection, payment)) {
                 self.fresh.push(seen);
                 self.settled = target;
                 break;
             }
-            assert!(!ended, "the sender ended before order {target} of {total} was settled");
+            assert!(!done, "the sender ended before order {target} of {total} was settled");
+            // It may have found no server before this one, and end a moment later.
+            self.send();
             assert!(started.elapsed() < support::WAIT_MAX, "order {target} is not settled");
             thread::sleep(Duration::from_micros(200));
         }
@@ -277,7 +293,11 @@ fn is_of_witness(payment: u128) -> bool {
 }
 
 /// Pays one by one, as fast as answers come, and keeps them, until the server dies.
-async fn bear_witness(connection: Connection, round: usize) -> Testimony {
+async fn bear_witness(
+    connection: Connection,
+    round: usize,
+    witnessed: Arc<AtomicUsize>,
+) -> Testimony {
     let [payer, payee] = WITNESS_ACCOUNTS;
     let mut told = Vec::new();
     let accounts = WITNESS_ACCOUNTS.map(|id| account(id, &[])).into();
@@ -295,6 +315,7 @@ async fn bear_witness(connection: Connection, round: usize) -> Testimony {
                 let outcome = response.into_inner().outcome.expect("has an outcome");
                 let (status, sequence) = (outcome.status, outcome.event_sequence);
                 told.push(Seen { payment, status, sequence });
+                witnessed.store(told.len(), Ordering::Relaxed);
             }
             Err(_) => return Testimony { told, unanswered: payment },
         }

@@ -17,6 +17,7 @@ use millrace_protos::v1::{
     CreateAccountsRequest, GetAccountsRequest, GetPaymentRequest, NewAccount, Payment,
     StreamPaymentsRequest, StreamPaymentsResponse, SubmitPaymentRequest, SubmitPaymentsRequest,
 };
+use millrace_services::free_port;
 use prost::Message as _;
 use support::{
     config::Settings,
@@ -226,10 +227,8 @@ fn a_server_that_is_down() {
     let scratch = Scratch::new();
     let mut dice = support::dice::Dice::seeded("orders");
     let file = scratch.write("orders.csv", &orders::generated(3, &mut dice));
-    // Bound and let go: nothing listens there now.
-    let down = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let url = format!("http://{}", down.local_addr().expect("is bound"));
-    drop(down);
+    // Nothing listens there, nor will.
+    let url = format!("http://127.0.0.1:{}", free_port());
     let id = "0190b5a4-6a00-7c3e-8f00-000000000001";
     for args in [
         vec!["submit", "--file", text(&file)],

@@ -15,6 +15,7 @@ use support::{
     config::Settings,
     data_dir::check_audit_log,
     eventually,
+    metrics::have_caught_up,
     payments::{error_info, id_bytes, open, pay, submit, word},
     process::{Finished, millrace},
     server::Server,
@@ -108,6 +109,12 @@ impl Bank {
                 .collect();
             (ids.len() == count).then_some(ids)
         })
+    }
+
+    /// After a restart, the desk has to read what was journaled before.
+    fn wait_for_desk(&self) {
+        let metrics = self.server.metrics.expect("metrics are on");
+        eventually("the desk has read the journal", || have_caught_up(metrics, 1).then_some(()));
     }
 
     fn data_dir(&self) -> PathBuf {
@@ -328,6 +335,7 @@ async fn the_desk_is_rebuilt_from_the_journal() {
     let server = Server::start(&config, &data_dir);
     let connection = server.connect().await;
     let bank = Bank { server, connection, scratch };
+    bank.wait_for_desk();
     bank.refused("bob", &["reviews", "claim", &one], &["ann has claimed the review"]);
     assert_eq!(bank.open_reviews(&[], 2), [one, three]);
 }
@@ -432,7 +440,12 @@ async fn a_policy_is_set_decides_and_is_rolled_back() {
     );
     let uploaded = bank.signed("ann", &["upload", "rules", text(&rules)]).stdout;
     let rules = uploaded.split_whitespace().next().expect("a name").to_owned();
-    let strict = put("strict.toml", &format!("name = \"strict\"\nrules = \"{rules}\"\n"));
+    let strict = put(
+        "strict.toml",
+        &format!(
+            "name = \"strict\"\nrules = \"{rules}\"\n[budget]\nrequest_ms = 0\nthen = \"approve\"\n"
+        ),
+    );
     let loose = put("loose.toml", "name = \"loose\"\n");
     const BLOCKED: &str = "REJECTED RISK_DECLINED";
     assert_eq!(bank.submit_one(pay(1, ALICE, BOB, 350)).await, "SETTLED");
@@ -450,6 +463,7 @@ async fn a_policy_is_set_decides_and_is_rolled_back() {
     let server = Server::start(&config, &scratch.path().join("data"));
     let connection = server.connect().await;
     let bank = Bank { server, connection, scratch };
+    bank.wait_for_desk();
     assert_eq!(bank.submit_one(pay(4, ALICE, BOB, 350)).await, BLOCKED);
     bank.done("ann", &["policy", "rollback"], "");
     assert_eq!(bank.submit_one(pay(5, ALICE, BOB, 350)).await, "SETTLED");

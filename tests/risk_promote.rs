@@ -3,11 +3,12 @@
 
 mod support;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use millrace_client::{CsvFile, Mapping, header_of};
 use serde_json::Value;
 use support::{
+    WAIT_MAX,
     config::Settings,
     eventually,
     process::{Finished, millrace},
@@ -93,6 +94,9 @@ impl Bench {
         let config = settings.with("risk.features.catalogue", catalogue);
         let config = config.write(self.scratch.path());
         self.server = Some(Server::start(&config, &self.scratch.path().join("data")));
+        eventually("the desk has read the journal", || {
+            (self.risk(&["policy", "show"]).code == Some(0)).then_some(())
+        });
     }
 
     /// Why a payment was decided as it was, once the server has read its journal.
@@ -482,7 +486,7 @@ fn the_catalogue_grows(bench: &mut Bench, payment: &str) {
     bench.server.take().expect("it runs").stop();
     let config = config.write(bench.scratch.path());
     let mut process = Server::launch(&config, &bench.scratch.path().join("data"));
-    let status = process.wait(Duration::from_secs(60));
+    let status = process.wait(WAIT_MAX);
     let said = process.stderr();
     assert!(!status.success(), "{said}");
     for part in ["the risk policy in force", "window is 14d in the model and 21d in the catalogue"]

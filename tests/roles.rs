@@ -6,11 +6,10 @@ use std::{net::SocketAddr, path::Path};
 
 use millrace_client::Connection;
 use millrace_protos::v1::GetAccountsRequest;
-use millrace_services::{Nats, Postgres, required};
+use millrace_services::{Nats, Postgres, free_port, required};
 use serde_json::json;
 use support::{
-    config::{Settings, lasting_port},
-    dice::Dice,
+    config::Settings,
     eventually,
     graphql::{ask, error_of, wait_for},
     metrics::{reader, scrape},
@@ -55,7 +54,7 @@ async fn queries_are_answered_and_reviews_resolved_in_processes_of_their_own() {
     };
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let at = |name: &str| scratch.path().join(name);
-    let port = lasting_port(&mut Dice::seeded("roles"));
+    let port = free_port();
     let settings = || {
         Settings::dev()
             .with("ingest.listen", format!("127.0.0.1:{port}"))

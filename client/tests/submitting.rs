@@ -22,12 +22,15 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const HEADER: &str = "payment,operation,payer,payee,amount,currency,original,linked,\
                       timeout_seconds,up_to_balance,purpose,channel,country,expect";
 
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn options() -> SubmitOptions {
     SubmitOptions {
         batch_rows: 10,
         in_flight: 4,
-        answer_timeout: Duration::from_millis(300),
-        give_up_after: Duration::from_secs(20),
+        answer_timeout: PATIENCE,
+        give_up_after: PATIENCE,
     }
 }
 
@@ -83,15 +86,23 @@ async fn whatever_stream_is_lost_each_payment_arrives_once_and_in_order() {
         let folder = TempDir::new().expect("a folder");
         let (fake, file) = (Shared::default(), file(folder.path(), &pay_rows(503)));
         let streams = faults.len() + 1;
+        // Who is told nothing gives a stream up by the clock, and on a busy machine some that would
+        // have answered.
+        let silent = faults.iter().any(|fault| matches!(fault.loss, Loss::Silence));
+        let options = match silent {
+            true => SubmitOptions { answer_timeout: Duration::from_millis(300), ..options() },
+            false => options(),
+        };
         let decided_twice = faults.iter().any(|fault| fault.decides_one_more);
         fake.lock().faults = faults.into();
         let connection = fake.serve().await;
-        let summary = submit(&connection, &file, options()).await.expect(case);
+        let summary = submit(&connection, &file, options).await.expect(case);
 
         let ids: Vec<u128> =
             (0..503).map(|n| sample_mapping().payment_id(&format!("p{n}")).0).collect();
         assert_eq!(fake.lock().first_arrivals, ids, "{case}: all, in order");
-        assert_eq!(fake.lock().streams, streams, "{case}");
+        let opened = fake.lock().streams;
+        assert!(opened == streams || silent && opened > streams, "{case}: {opened} streams");
         assert_eq!((summary.submitted, summary.settled), (503, 503), "{case}");
         assert_eq!((summary.rejected_total(), summary.duplicates), (0, 0), "{case}");
         assert_eq!(summary.replayed > 0, decided_twice, "{case}");
@@ -114,8 +125,7 @@ async fn a_server_that_is_killed_and_started_again_is_found() {
         tokio::task::spawn_blocking(move || fake.serve_apart(any_port)).await.expect("serves")
     };
     let connection = fake::connect(address).await;
-    let patient = SubmitOptions { answer_timeout: Duration::from_secs(60), ..options() };
-    let run = tokio::spawn(async move { submit(&connection, &file, patient).await });
+    let run = tokio::spawn(async move { submit(&connection, &file, options()).await });
     while fake.lock().request_lengths.len() < 10 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -239,9 +249,8 @@ async fn accounts_are_opened_funded_and_restricted_once() {
     let plan = AccountPlan::of_file(&file, &mapping).expect("a plan");
     let fake = Shared::default();
     let connection = fake.serve().await;
-    let limit = Duration::from_secs(5);
-    let first = open_accounts(&connection, &plan, limit).await.expect("opens");
-    let again = open_accounts(&connection, &plan, limit).await.expect("opens again");
+    let first = open_accounts(&connection, &plan, PATIENCE).await.expect("opens");
+    let again = open_accounts(&connection, &plan, PATIENCE).await.expect("opens again");
     assert_eq!((first.faults, again.faults), (0, 0), "{:?}", first.first_faults);
     assert_eq!((again.created, again.unchanged), (0, first.created));
     assert_eq!((first.restricted, again.restricted), (2, 2));

@@ -153,7 +153,7 @@ async fn nothing_is_answered_and_nothing_streamed_before_the_sync_is_over() {
     for id in 1..=3 {
         let (reply, mut answer) = oneshot::channel();
         let command = Command::CreateAccounts { specs: vec![spec(id)], acts: Vec::new(), reply };
-        let room = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let room = std::time::Instant::now() + std::time::Duration::from_secs(120);
         engine.submitter().submit(command, None, room).await.expect("there is room");
         let waiting = is_syncing.clone();
         let waited = tokio::task::spawn_blocking(move || waiting.recv()).await;

@@ -10,7 +10,16 @@ use crate::JournalError;
 /// Holds the directory until dropped, or until the process dies however it does.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    /// A child process has the open files of its parent until it runs its own program, so the lock is
+    /// not left to whoever closes the file last.
+    fn drop(&mut self) {
+        // What fails here fails no holder: closing the file gives up the lock as well.
+        let _ = self.file.unlock();
+    }
 }
 
 impl DirectoryLock {
@@ -23,7 +32,7 @@ impl DirectoryLock {
             .open(&path)
             .map_err(JournalError::io("can't open", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 Err(JournalError::InUse { path: directory.to_owned() })
             }
@@ -55,8 +64,10 @@ mod tests {
         let second = DirectoryLock::take(directory.path());
         assert!(matches!(second, Err(JournalError::InUse { .. })), "{second:?}");
         assert!(is_in_use(directory.path()).expect("looks"));
+        let inherited = first.file.try_clone().expect("opens");
         drop(first);
         assert!(!is_in_use(directory.path()).expect("looks"));
         DirectoryLock::take(directory.path()).expect("free again");
+        drop(inherited);
     }
 }

@@ -288,7 +288,7 @@ mod tests {
         command: impl FnOnce(Reply<T>) -> Command,
     ) -> Option<Result<T, Expired>> {
         let (reply, answer) = oneshot::channel();
-        let room = Instant::now() + Duration::from_secs(1);
+        let room = Instant::now() + Duration::from_secs(120);
         engine.submitter().submit(command(reply), deadline, room).await.ok()?;
         answer.await.ok()
     }
@@ -347,7 +347,7 @@ mod tests {
         let (engine, events) = engine(usize::MAX);
         let past = Instant::now();
         assert_eq!(pay(&engine, 1, Some(past)).await, Some(Err(Expired)));
-        let soon = Instant::now() + Duration::from_secs(60);
+        let soon = Instant::now() + Duration::from_secs(600);
         assert!(pay(&engine, 1, Some(soon)).await.expect("answered").is_ok());
         engine.stop().expect("stops");
         assert_eq!(*events.lock().unwrap(), 1, "the dropped request left no event");
@@ -360,7 +360,7 @@ mod tests {
         for _ in 0..100 {
             let (reply, answer) = oneshot::channel();
             let command = Command::CreateAccounts { specs: accounts(), acts: Vec::new(), reply };
-            let room = Instant::now() + Duration::from_secs(1);
+            let room = Instant::now() + Duration::from_secs(120);
             engine.submitter().submit(command, None, room).await.expect("there is room");
             answers.push(answer);
         }

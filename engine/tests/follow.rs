@@ -16,7 +16,7 @@ use support::{feed_from, journal, open_accounts, pay, segments, start};
 
 /// Waits until the follower knows of the event.
 fn knows(feed: &Feed, seq: EventSeq) -> bool {
-    let give_up = Instant::now() + Duration::from_secs(30);
+    let give_up = Instant::now() + Duration::from_secs(120);
     while feed.durable_seq() < seq && Instant::now() < give_up {
         thread::sleep(Duration::from_millis(1));
     }

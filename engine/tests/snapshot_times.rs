@@ -34,7 +34,7 @@ fn wait_for(directory: &Path, seq: EventSeq) {
     let started = Instant::now();
     let name = format!("{:020}.snapshot", seq.0);
     while files(&directory.join("snapshots"), &name).is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no {name}");
+        assert!(started.elapsed() < Duration::from_secs(120), "no {name}");
         thread::sleep(Duration::from_millis(5));
     }
 }

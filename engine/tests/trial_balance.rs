@@ -5,7 +5,13 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, path::Path, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use millrace_engine::{
     Command, Engine, EngineConfig,
@@ -84,9 +90,19 @@ fn journal() -> TempDir {
             ask(&engine, |reply| Command::Payments { payments, contexts, reply });
         }
     };
+    // On a busy machine, payments are sooner decided than a snapshot is written.
+    let wait_for_snapshot = |number| {
+        let started = Instant::now();
+        while engine.stats().snapshots() < number {
+            assert!(started.elapsed() < Duration::from_secs(120), "no snapshot {number}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    };
     pay(1..300);
+    wait_for_snapshot(1);
     thread::sleep(Duration::from_millis(1_100));
     pay(300..600);
+    wait_for_snapshot(2);
     engine.stop().expect("stops");
     assert!(snapshots(directory.path()) >= 2);
     directory

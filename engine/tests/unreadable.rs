@@ -30,7 +30,7 @@ fn pay(engine: &Engine, payment: Payment) -> Option<Status> {
         let (reply, answer) = oneshot::channel();
         let contexts = vec![context(1).into()];
         let command = Command::Payments { payments: vec![payment], contexts, reply };
-        let room = Instant::now() + Duration::from_secs(5);
+        let room = Instant::now() + Duration::from_secs(120);
         engine.submitter().submit(command, None, room).await.ok()?;
         answer.await.ok().map(|replies| replies.expect("in time")[0].outcome.status)
     })

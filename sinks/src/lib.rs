@@ -21,6 +21,7 @@ extern crate self as millrace_sinks;
 pub mod audit;
 mod config;
 pub mod graphql;
+mod held_file;
 mod line_file;
 pub mod notify;
 mod quarantine;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::SinkError;
+use crate::{SinkError, held_file::HeldFile};
 
 /// How much of the tail is read at a time when lines are looked for backwards.
 const TAIL_STEP_BYTES: u64 = 64 * 1024;
@@ -17,7 +17,7 @@ const TAIL_STEP_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct LineFile {
     path: PathBuf,
-    file: File,
+    file: HeldFile,
     /// Bytes that are durable and count.
     committed_len: u64,
     /// Bytes that are written, committed or not.
@@ -42,13 +42,13 @@ impl LineFile {
             .truncate(false)
             .open(path)
             .map_err(SinkError::io("open", path))?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let file = match HeldFile::try_hold(file) {
+            Ok(file) => file,
             Err(TryLockError::WouldBlock) => {
                 return Err(SinkError::InUse { path: path.to_owned() });
             }
             Err(TryLockError::Error(source)) => return Err(SinkError::io("lock", path)(source)),
-        }
+        };
         sync_dir_of(path)?;
         let len = file.metadata().map_err(SinkError::io("measure", path))?.len();
         let mut lines = Self { path: path.to_owned(), file, committed_len: len, written_len: len };

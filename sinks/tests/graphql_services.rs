@@ -163,7 +163,7 @@ async fn who_resends_or_sets_preferences_for_others_is_journaled_first() {
     let of_state = |state| InboxQuery { state: Some(state), ..InboxQuery::default() };
     let waiting = inbox.list(of_state(StateKind::Pending), None, 1).expect("lists").remove(0);
     let dispatcher = service.dispatcher.expect("delivers").start().expect("starts");
-    let given_up = Instant::now() + Duration::from_secs(30);
+    let given_up = Instant::now() + Duration::from_secs(120);
     // Written, or not, because it happened too long ago: either is an end.
     let written = loop {
         let written = inbox.get(waiting.id).expect("reads").expect("is there");

@@ -34,7 +34,7 @@ const DIR_VARIABLE: &str = "MILLRACE_QUARANTINE_TEST_DIR";
 /// Events that can't be processed while the file `mended` is not there.
 const POISON: [u64; 3] = [5, 6, 17];
 const NAME: &str = "scribe";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let outcome = match env::var_os(DIR_VARIABLE) {

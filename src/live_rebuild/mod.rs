@@ -195,10 +195,8 @@ impl LiveRebuild {
             sink: sink.watch(),
             stop: Arc::clone(&stop),
         };
-        let thread = thread::Builder::new().name("rebuild".to_owned()).spawn(move || {
-            run_when_idle();
-            builder.serve();
-        })?;
+        let thread =
+            thread::Builder::new().name("rebuild".to_owned()).spawn(move || builder.serve())?;
         Ok(Self { stop, thread })
     }
 
@@ -235,7 +233,10 @@ impl Builder {
                 continue;
             };
             tracing::info!(sink, actor, "a sink is rebuilt beside the one that runs");
-            match self.build(&act) {
+            // Whoever asked knows that it is heard, however long it takes to begin.
+            let last = self.feed.durable_seq().0;
+            self.files.tell(&LiveProgress::Building { seq: 0, last });
+            match self.build_when_idle(&act) {
                 Ok(Some(told)) => {
                     tracing::info!(sink, ?told, "the rebuild of a sink is over");
                     self.files.tell(&told);
@@ -247,6 +248,19 @@ impl Builder {
                 }
             }
         }
+    }
+
+    /// On a thread of its own: one that runs when idle can't be anything else later, and whoever asks
+    /// is to be heard where the machine is busy, too.
+    fn build_when_idle(&mut self, act: &RebuildAct) -> Result<Option<LiveProgress>, RebuildError> {
+        let built = thread::scope(|scope| {
+            let building = scope.spawn(|| {
+                run_when_idle();
+                self.build(act)
+            });
+            building.join()
+        });
+        built.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     fn build(&mut self, act: &RebuildAct) -> Result<Option<LiveProgress>, RebuildError> {

@@ -8,16 +8,11 @@ use std::{
     time::Duration,
 };
 
-use millrace_services::{Nats, Postgres};
+use millrace_services::{Nats, Postgres, free_port};
 use serde_json::Value;
 
 use crate::support::{
-    WAIT_MAX,
-    config::{Settings, lasting_port},
-    dice::Dice,
-    eventually, graphql,
-    process::Process,
-    text,
+    WAIT_MAX, config::Settings, dice::Dice, eventually, graphql, process::Process, text,
 };
 
 /// What dies.
@@ -68,14 +63,8 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// `segment_mib`: of the journal.
-    pub(crate) fn start(
-        scratch: &Path,
-        dice: &mut Dice,
-        segment_mib: i64,
-        nats: Nats,
-        postgres: Postgres,
-    ) -> Self {
-        let grpc = format!("127.0.0.1:{}", lasting_port(dice));
+    pub(crate) fn start(scratch: &Path, segment_mib: i64, nats: Nats, postgres: Postgres) -> Self {
+        let grpc = format!("127.0.0.1:{}", free_port());
         let config = Settings::unlimited()
             .with("ingest.listen", grpc.as_str())
             .with("engine.segment_mib", segment_mib)
@@ -99,9 +88,13 @@ impl Cluster {
         }
     }
 
-    /// Kills it and starts it again, with or without a pause between.
-    pub(crate) fn strike(&mut self, victim: Victim, dice: &mut Dice) {
+    /// Kills it and starts it again, a while later and when what has to happen meanwhile has.
+    pub(crate) fn strike(&mut self, victim: Victim, dice: &mut Dice, meanwhile: impl FnOnce()) {
         let pause = dice.duration_below(Duration::from_millis(300));
+        let meanwhile = || {
+            thread::sleep(pause);
+            meanwhile();
+        };
         let part = match victim {
             Victim::Publisher => &mut self.publisher,
             Victim::Projection => &mut self.projection,
@@ -109,17 +102,17 @@ impl Cluster {
             Victim::Notifications => &mut self.notify,
             Victim::Nats => {
                 self.nats.kill();
-                thread::sleep(pause);
+                meanwhile();
                 return self.nats.start_again().expect("NATS starts again");
             }
             Victim::Postgres => {
                 self.postgres.kill();
-                thread::sleep(pause);
+                meanwhile();
                 return self.postgres.start_again().expect("PostgreSQL starts again");
             }
         };
         part.process.kill_in_place();
-        thread::sleep(pause);
+        meanwhile();
         part.process = serve(&self.config, part.role, &part.data_dir);
     }
 

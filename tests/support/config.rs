@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +11,7 @@ use millrace_ledger::Currency;
 use toml::{Table, Value};
 use uuid::Uuid;
 
-use super::{dice::Dice, repository};
+use super::repository;
 
 /// What differs from `configs/dev.toml`.
 pub(crate) struct Settings {
@@ -20,13 +19,24 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// On ports that the system chooses.
+    /// On ports that the system chooses, and with the patience that a busy machine needs.
     pub(crate) fn dev() -> Self {
         let text = fs::read_to_string(repository("configs/dev.toml")).expect("ships");
-        let settings = Self { table: text.parse().expect("is TOML") };
-        ["ingest.listen", "sinks.graphql.listen", "metrics.listen"]
-            .into_iter()
-            .fold(settings, |settings, listen| settings.with(listen, "127.0.0.1:0"))
+        let mut settings = Self { table: text.parse().expect("is TOML") };
+        for listen in ["ingest.listen", "sinks.graphql.listen", "metrics.listen"] {
+            settings = settings.with(listen, "127.0.0.1:0");
+        }
+        for patience in [
+            "ingest.queue_wait_max_ms",
+            "sinks.graphql.limits.read_ms",
+            "sinks.graphql.limits.answer_ms",
+            "postgres.pool_wait_ms",
+            "postgres.statement_timeout_ms",
+            "postgres.connect_timeout_ms",
+        ] {
+            settings = settings.with(patience, 60_000);
+        }
+        settings
     }
 
     /// Without limits.
@@ -61,14 +71,4 @@ impl Settings {
         fs::write(&path, self.table.to_string()).expect("is written");
         path
     }
-}
-
-/// A port that stays the same over restarts. Below those that the system hands out by itself, so
-/// that no other connection takes it in between.
-pub(crate) fn lasting_port(dice: &mut Dice) -> u16 {
-    let candidates = std::iter::repeat_with(|| 10_000 + dice.below(20_000) as u16).take(1_000);
-    candidates
-        .into_iter()
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("one of a thousand ports is free")
 }

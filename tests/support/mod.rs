@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Longer than anything takes on a slow machine that does other things as well.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(120);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(240);
 
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, process::ExitStatus, time::Duration};
 
 use millrace_client::Connection;
 
-use super::{eventually, process::Process, text, within};
+use super::{WAIT_MAX, eventually, process::Process, text, within};
 
 /// A server that is ready.
 pub(crate) struct Server {
@@ -63,7 +63,7 @@ impl Server {
     /// SIGTERM, and an end without complaint.
     pub(crate) fn stop(self) {
         self.terminate();
-        let (status, log) = self.wait(Duration::from_secs(30));
+        let (status, log) = self.wait(WAIT_MAX);
         assert_eq!(status.code(), Some(0), "{log}");
     }
 }

@@ -130,7 +130,7 @@ impl Shared {
     /// shut down in the background may hold its port for a moment.
     pub(crate) fn serve_apart(&self, address: SocketAddr) -> (SocketAddr, Runtime) {
         let runtime = Runtime::new().expect("a runtime");
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + Duration::from_secs(120);
         let listener = loop {
             match runtime.block_on(TcpListener::bind(address)) {
                 Ok(listener) => break listener,

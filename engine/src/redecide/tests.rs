@@ -158,7 +158,7 @@ fn send(engine: &Engine, dice: &mut Dice, sent: &mut Vec<Payment>) {
 }
 
 async fn submit(engine: &Engine, command: Command) {
-    let room = Instant::now() + Duration::from_secs(5);
+    let room = Instant::now() + Duration::from_secs(120);
     engine.submitter().submit(command, None, room).await.expect("there is room");
 }
 

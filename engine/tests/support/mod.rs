@@ -35,7 +35,7 @@ pub(crate) fn ask<T>(engine: &Engine, command: impl FnOnce(Reply<T>) -> Command)
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (reply, answer) = oneshot::channel();
-        let room = Instant::now() + Duration::from_secs(5);
+        let room = Instant::now() + Duration::from_secs(120);
         engine.submitter().submit(command(reply), None, room).await.expect("there is room");
         answer.await.expect("answered").expect("in time")
     })

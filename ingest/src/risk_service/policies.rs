@@ -84,7 +84,7 @@ impl Risks {
     }
 
     pub(super) async fn policy(&self) -> Result<v1::GetPolicyResponse, Status> {
-        let desk = self.desk()?;
+        let desk = self.current_desk().await?;
         let policy = self.in_force(&desk).await?.ok_or(RiskRefusal::NoPolicy)?;
         let (shelf, name) = (self.parts.shelf.clone(), policy.name.clone());
         let document = blocking(move || shelf.get(&name)).await?.map_err(RiskRefusal::Shelf)?;
@@ -98,7 +98,7 @@ impl Risks {
         &self,
         request: v1::ListPoliciesRequest,
     ) -> Result<v1::ListPoliciesResponse, Status> {
-        let desk = self.desk()?;
+        let desk = self.current_desk().await?;
         let before = page_token(&request.page_token)?;
         let limit = page_size(request.page_size);
         let mut found = self.set_before(&desk, before, limit + 1).await?;

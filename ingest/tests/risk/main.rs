@@ -419,9 +419,17 @@ async fn changes_wait_for_a_desk_that_starts_behind() {
     });
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     let mut risk = RiskServiceClient::new(channel);
-    let status = risk.claim_review(claim(7, "ann")).await.unwrap_err();
-    assert_eq!(reason(&status), "DESK_BEHIND");
-    assert!(status.message().contains("still to read (2)"), "{}", status.message());
+    // Nor is it told which policies there are: whoever goes back to the one before would be misled.
+    let [mut one, mut other] = [risk.clone(), risk.clone()];
+    let (claimed, shown, listed) = tokio::join!(
+        risk.claim_review(claim(7, "ann")),
+        one.get_policy(v1::GetPolicyRequest {}),
+        other.list_policies(v1::ListPoliciesRequest::default()),
+    );
+    for status in [claimed.unwrap_err(), shown.unwrap_err(), listed.unwrap_err()] {
+        assert_eq!(reason(&status), "DESK_BEHIND");
+        assert!(status.message().contains("still to read (2)"), "{}", status.message());
+    }
     bank.see(ALL);
     assert!(!risk.claim_review(claim(7, "ann")).await.unwrap().into_inner().replayed);
 }

@@ -15,6 +15,8 @@ use crate::{acts::LabelAct, evidence::Evidence, features::Catalogue, shelf::Shel
 
 const EUR: LedgerId = LedgerId(978);
 const S: u64 = 1_000_000_000;
+/// However busy the machine is, everything is scored.
+const NO_BUDGET: &str = "[budget]\nrequest_ms = 0\nthen = \"approve\"\n";
 
 fn library(directory: &Path) -> Library {
     Library::new(Shelf::new(directory), Arc::new(Catalogue::book()))
@@ -59,7 +61,8 @@ fn rules(library: &Library) -> String {
           action = \"allow\"\nreason = \"a friend\"\n",
     );
     let rules = rules.expect("is written");
-    let document = format!("name = \"test\"\nrules = \"{rules}\"\n[review]\nhold_s = 60\n");
+    let document =
+        format!("name = \"test\"\nrules = \"{rules}\"\n[review]\nhold_s = 60\n{NO_BUDGET}");
     library.shelf().put(document.as_bytes()).expect("is written")
 }
 

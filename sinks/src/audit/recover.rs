@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     SinkError,
+    held_file::HeldFile,
     line_file::{LineFile, create_dir, replace},
 };
 
@@ -46,7 +47,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) layout: Layout,
-    pub(super) lock: File,
+    pub(super) lock: HeldFile,
     pub(super) lines: LineFile,
     /// Index of the open segment's first entry.
     pub(super) first: u64,
@@ -98,12 +99,12 @@ pub(super) fn recover(dir: &Path, config: &AuditConfig) -> Result<Recovered, Sin
     open_segment(layout, lock, signer, sealed, raw)
 }
 
-pub(super) fn take_lock(layout: &Layout) -> Result<File, AuditError> {
+pub(super) fn take_lock(layout: &Layout) -> Result<HeldFile, AuditError> {
     let path = layout.lock();
     let lock = File::options().write(true).create(true).truncate(false).open(&path);
     let lock = lock.map_err(AuditError::io("open", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
+    match HeldFile::try_hold(lock) {
+        Ok(lock) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(AuditError::InUse { path: layout.dir.clone() }),
         Err(TryLockError::Error(source)) => Err(AuditError::io("lock", path)(source)),
     }
@@ -202,7 +203,7 @@ fn span_text(span: Span) -> String {
 /// Reads the open segment and brings the tree to its end.
 fn open_segment(
     layout: Layout,
-    lock: File,
+    lock: HeldFile,
     signer: Signer,
     sealed: Vec<Span>,
     raw: Vec<Span>,

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     SinkError,
+    held_file::HeldFile,
     line_file::{create_dir, replace, sync_dir_of},
 };
 
@@ -38,7 +39,7 @@ pub struct KeyRotation {
     last: Checkpoint,
     old: SigningKey,
     new: SigningKey,
-    _lock: fs::File,
+    _lock: HeldFile,
 }
 
 impl KeyRotation {

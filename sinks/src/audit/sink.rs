@@ -23,7 +23,7 @@ use super::{
     tree::TreeWriter,
     view::{OpenSegment, View, Views},
 };
-use crate::{Sink, SinkError, line_file::LineFile, sink::is_due};
+use crate::{Sink, SinkError, held_file::HeldFile, line_file::LineFile, sink::is_due};
 
 const NAME: &str = "audit";
 /// Lines are handed to the file in pieces that stay in the processor's cache.
@@ -45,7 +45,7 @@ pub struct AuditSink {
     view: Arc<RwLock<View>>,
     keeper: Keeper,
     /// Held as long as the log is written.
-    _lock: File,
+    _lock: HeldFile,
 }
 
 /// When a segment is sealed.

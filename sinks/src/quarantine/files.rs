@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Ask, Entry, order::Request};
-use crate::{SinkError, line_file};
+use crate::{SinkError, held_file::HeldFile, line_file};
 
 /// Who looks whether a sink runs holds its lock for a moment.
 const LOCK_TRIES: u32 = 40;
@@ -49,11 +49,11 @@ impl Files {
     }
 
     /// Holds the quarantine until the file is dropped, or the process dies however it does.
-    pub(super) fn lock(&self) -> Result<File, SinkError> {
-        let (path, file) = self.lock_file()?;
+    pub(super) fn lock(&self) -> Result<HeldFile, SinkError> {
         for _ in 0..LOCK_TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
+            let (path, file) = self.lock_file()?;
+            match HeldFile::try_hold(file) {
+                Ok(file) => return Ok(file),
                 Err(TryLockError::WouldBlock) => thread::sleep(LOCK_RETRY),
                 Err(TryLockError::Error(source)) => {
                     return Err(SinkError::io("lock", path)(source));
@@ -64,10 +64,10 @@ impl Files {
     }
 
     /// Holds it if nobody else does.
-    pub(super) fn try_lock(&self) -> Result<Option<File>, SinkError> {
+    pub(super) fn try_lock(&self) -> Result<Option<HeldFile>, SinkError> {
         let (path, file) = self.lock_file()?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+        match HeldFile::try_hold(file) {
+            Ok(file) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(SinkError::io("lock", path)(source)),
         }

@@ -18,7 +18,7 @@ mod entry;
 mod files;
 mod order;
 
-use std::{collections::BTreeSet, fs::File, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use metrics::counter;
 use millrace_ledger::EventSeq;
@@ -29,7 +29,7 @@ pub use self::{
     entry::Entry,
 };
 use self::{files::Files, order::Order};
-use crate::{Sink, SinkError};
+use crate::{Sink, SinkError, held_file::HeldFile};
 
 /// A sink whose quarantine is full stops: so many events are no exceptions any more.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -62,7 +62,7 @@ pub struct Quarantine {
     files: Files,
     /// Sequences of the events that are here.
     entries: BTreeSet<u64>,
-    lock: Arc<File>,
+    lock: Arc<HeldFile>,
 }
 
 impl Quarantine {
@@ -84,7 +84,7 @@ impl Quarantine {
 
     /// Keeps the quarantine this process's own as long as it is held. What a sink's readers use is
     /// still open when the sink has stopped.
-    pub(crate) fn lock(&self) -> Arc<File> {
+    pub(crate) fn lock(&self) -> Arc<HeldFile> {
         Arc::clone(&self.lock)
     }
 

@@ -197,8 +197,10 @@ impl<S: Source> Driver<S> {
                 Ok(()) => {
                     self.worked();
                     self.found_in_a_row = 0;
-                    self.progress.note_applied(self.sink.next_seq());
+                    // Who sees that it was processed finds nothing of it in quarantine.
                     self.note_processed(from);
+                    self.note_quarantine();
+                    self.progress.note_applied(self.sink.next_seq());
                     return Ok(Ok(()));
                 }
                 Err(error) if error.is_transient() => self.wait_out(&error)?,
@@ -279,8 +281,9 @@ impl<S: Source> Driver<S> {
         );
         counter!("millrace_sink_quarantined_total", "sink" => self.name).increment(1);
         self.worked();
-        self.progress.note_applied(self.sink.next_seq());
+        // Who sees that it was passed finds it in quarantine.
         self.note_quarantine();
+        self.progress.note_applied(self.sink.next_seq());
         Ok(())
     }
 

@@ -22,7 +22,6 @@ mod source;
 mod tests;
 
 use std::{
-    fs::File,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -37,7 +36,7 @@ pub use self::{
     replace::{Replacement, Replacer, Switch, Switched},
     source::{Head, Source, SourceError},
 };
-use crate::{Quarantine, Sink};
+use crate::{Quarantine, Sink, held_file::HeldFile};
 
 /// A running sink.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ pub struct SinkHandle {
     watch: SinkWatch,
     replacer: Replacer,
     /// A sink that stopped by itself keeps its place until this is dropped.
-    _place: Option<Arc<File>>,
+    _place: Option<Arc<HeldFile>>,
     thread: Option<JoinHandle<()>>,
 }
 

@@ -236,7 +236,9 @@ impl Progress {
         if error.is_some() {
             self.note_waiting_since_now();
         }
-        self.trouble().stopped = error;
+        let mut trouble = self.trouble();
+        trouble.stopped = error;
+        // Who hears why it stopped finds it stopped.
         self.ended.store(true, Ordering::Release);
     }
 

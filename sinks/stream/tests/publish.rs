@@ -26,7 +26,9 @@ fn operate<T, F: Future<Output = T>>(url: &str, act: impl FnOnce(jetstream::Cont
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let client = async_nats::connect(url).await.expect("connects");
-        act(jetstream::new(client)).await
+        let mut context = jetstream::new(client);
+        context.set_timeout(Duration::from_secs(60));
+        act(context).await
     })
 }
 
@@ -306,7 +308,7 @@ fn one_event_is_read_wherever_the_reader_stands() {
     let mut reader = source.reader(EventSeq::FIRST).expect("finds its place");
     let mut read = Vec::new();
     while (read.len() as u64) < last {
-        let batch = StreamSource::next(&mut reader, Duration::from_secs(10)).expect("reads");
+        let batch = StreamSource::next(&mut reader, Duration::from_secs(120)).expect("reads");
         read.extend(flat([batch.expect("there is more")]));
         for seq in [1, last / 2, last] {
             let found = source.event(EventSeq(seq)).expect("reads").expect("is there");
@@ -342,7 +344,7 @@ fn the_sinks_cursor_wins_over_the_consumers_position() {
         let mut reader = source.reader(EventSeq(from)).expect("finds its place");
         let mut read = Vec::new();
         while (read.len() as u64) < last + 1 - from {
-            let batch = StreamSource::next(&mut reader, Duration::from_secs(10)).expect("reads");
+            let batch = StreamSource::next(&mut reader, Duration::from_secs(120)).expect("reads");
             read.extend(flat([batch.expect("there is more")]));
         }
         assert_same(&read, &events[from as usize - 1..]);

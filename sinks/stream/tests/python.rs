@@ -31,7 +31,7 @@ fn consume(python: &Path, url: &str, directory: &Path) -> Command {
     let mut command = Command::new(python);
     command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/consume.py"))
-        .args(["--url", url, "--stop-at-end", "--wait", "3"])
+        .args(["--url", url, "--stop-at-end", "--wait", "12"])
         .arg("--descriptors")
         .arg(directory.join("millrace.desc"))
         .arg("--database")

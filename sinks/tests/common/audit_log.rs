@@ -66,7 +66,7 @@ impl Log {
 
     /// Until no sealed segment is a file of lines any more.
     pub(crate) fn wait_for_compression(&self) {
-        let give_up = Instant::now() + Duration::from_secs(60);
+        let give_up = Instant::now() + Duration::from_secs(120);
         while self.segments().iter().any(|name| name.ends_with("jsonl") || name.ends_with("new")) {
             assert!(Instant::now() < give_up, "not compressed: {:?}", self.segments());
             thread::sleep(Duration::from_millis(2));

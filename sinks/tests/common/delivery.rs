@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use crate::common::{CZK, History};
 
 /// Longest wait for something that must happen.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// A running service: owner 1 pays owner 2.
 pub(crate) struct Service {

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use millrace_sinks::{
     GraphqlConfig, GraphqlSink, ReadStore, Sink as _,
-    graphql::{Services, serve},
+    graphql::{LimitsConfig, Services, serve},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -40,7 +40,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(history: &History) -> Self {
-        Self::start_with(history, &GraphqlConfig::default(), |_| {}).await
+        // However busy the machine is, what is asked is answered.
+        let limits = LimitsConfig { read_ms: 60_000, answer_ms: 60_000, ..LimitsConfig::default() };
+        let config = GraphqlConfig { limits, ..GraphqlConfig::default() };
+        Self::start_with(history, &config, |_| {}).await
     }
 
     /// With settings, and with services that `complete` adds to the read model.

@@ -1,10 +1,14 @@
 //! What every server has: a program that is found or missing, a process, a port.
 
 use std::{
-    env, io,
+    collections::BTreeSet,
+    env,
+    hash::{BuildHasher as _, RandomState},
+    io,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -76,14 +80,21 @@ pub fn tools_dir() -> PathBuf {
     }
 }
 
-/// A port of loopback that nobody uses at this moment.
+/// A port of loopback for a server that is about to start, and that may be down for a while: nobody
+/// uses it at this moment, this process is given it once, and it is below those that the system hands
+/// out by itself, so that no connection takes it meanwhile.
 ///
 /// # Panics
 /// When the machine has none to spare.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("is bound").port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let chance = RandomState::new();
+    (0..10_000_u16)
+        .map(|number| 10_000 + (chance.hash_one(number) % 20_000) as u16)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok() && given.insert(*port))
+        .expect("one of so many ports is free")
 }
 
 pub(crate) fn io(what: &'static str) -> impl FnOnce(io::Error) -> ServiceError {

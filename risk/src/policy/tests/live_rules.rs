@@ -44,7 +44,7 @@ shadow = true
 
 fn put(library: &Library, rules: &str) -> String {
     let rules = library.shelf().put(rules.as_bytes()).expect("is written");
-    let document = format!("name = \"test\"\nrules = \"{rules}\"\n");
+    let document = format!("name = \"test\"\nrules = \"{rules}\"\n{NO_BUDGET}");
     library.shelf().put(document.as_bytes()).expect("is written")
 }
 

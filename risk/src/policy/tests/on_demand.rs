@@ -24,7 +24,8 @@ fn standard(directory: &Path) -> Library {
 
 fn put(library: &Library, rules: &str) -> String {
     let rules = library.shelf().put(rules.as_bytes()).expect("is written");
-    library.shelf().put(format!("rules = \"{rules}\"\n").as_bytes()).expect("is written")
+    let document = format!("rules = \"{rules}\"\n{NO_BUDGET}");
+    library.shelf().put(document.as_bytes()).expect("is written")
 }
 
 /// As a front door sets it.

@@ -73,8 +73,10 @@ fn a_key_of_the_upstreams_own_is_an_entity_and_a_text() {
     let catalogue = Arc::new(Catalogue::parse(CATALOGUE).expect("right"));
     let library = Library::new(Shelf::new(directory.path()), catalogue);
     let rules = library.shelf().put(RULES.as_bytes()).expect("is written");
-    let name =
-        library.shelf().put(format!("rules = \"{rules}\"\n").as_bytes()).expect("is written");
+    let name = library
+        .shelf()
+        .put(format!("rules = \"{rules}\"\n{NO_BUDGET}").as_bytes())
+        .expect("is written");
     let mut policy = policy_with(&library, 1);
     policy.act(&set_policy(&name), Timestamp(0)).expect("is right");
     let no_wallet = Some("wallet unknown, device unknown".to_owned());

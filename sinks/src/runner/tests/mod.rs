@@ -2,6 +2,7 @@
 //! usually are is a matter of `backoff`.
 
 mod script;
+mod shown;
 
 use std::{
     sync::{

@@ -20,7 +20,7 @@ use crate::{SinkError, sink::is_due};
 pub(super) const NAME: &str = "counter";
 pub(super) const PACE: Pace =
     Pace { first: Duration::from_millis(1), cap: Duration::from_millis(4) };
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Hands out events in batches of a size, up to the last, and fails before as it is told.
 pub(super) struct Script {
@@ -233,7 +233,7 @@ pub(super) fn begin_with(sink: Recorder, source: Script, root: &Path) -> SinkHan
     start(Box::new(sink), source, Some(quarantine), PACE)
 }
 
-/// Waits until it holds, for at most thirty seconds.
+/// Waits until it holds, for longer than anything takes.
 pub(super) fn eventually(holds: impl Fn() -> bool) -> bool {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {

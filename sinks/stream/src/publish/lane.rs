@@ -239,9 +239,10 @@ impl Session<'_> {
             // moment ago, and the server still knows its id.
             return Err(request("continue", &self.name, "it has this message already"));
         }
-        self.lane.progress.shown.note_reached(message.last);
+        // Who sees that it was reached finds it counted.
         self.lane.watched.note_published(message.events, message.bytes);
         self.lane.watched.note_in_flight(self.in_flight.bytes());
+        self.lane.progress.shown.note_reached(message.last);
         Ok(())
     }
 

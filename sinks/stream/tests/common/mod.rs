@@ -108,16 +108,18 @@ impl Bank {
         self.ask(|reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
     }
 
-    /// Waits until no hold is left that could expire.
+    /// Waits until no hold is left that could expire: each command expires those that are due before.
     pub(crate) fn until_holds_expired(&self) {
-        thread::sleep(Duration::from_secs(3));
+        thread::sleep(Duration::from_millis(1_500));
+        let found = self.ask(|reply| Command::GetPayment { id: PaymentId(1), reply });
+        found.expect("the past can be read");
     }
 
     fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let (reply, answer) = oneshot::channel();
-            let room = Instant::now() + Duration::from_secs(30);
+            let room = Instant::now() + Duration::from_secs(120);
             let submitted = self.engine().submitter().submit(command(reply), None, room).await;
             submitted.expect("there is room");
             answer.await.expect("answered").expect("in time")
@@ -258,9 +260,9 @@ pub(crate) fn config(url: String) -> StreamConfig {
     }
 }
 
-/// Waits until it holds. Slow machines get a minute.
+/// Waits until it holds, for longer than anything takes on a slow machine.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(60);
+    let give_up = Instant::now() + Duration::from_secs(180);
     while !holds() {
         assert!(Instant::now() < give_up, "never: {what}");
         thread::sleep(Duration::from_millis(5));
@@ -301,7 +303,8 @@ pub(crate) fn read_stream(url: &str, stream: &str, filter: &str) -> Vec<Held> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let client = async_nats::connect(url).await.expect("connects");
-        let context = jetstream::new(client);
+        let mut context = jetstream::new(client);
+        context.set_timeout(Duration::from_secs(60));
         let stream = context.get_stream(stream).await.expect("is there");
         let config = pull::OrderedConfig {
             filter_subject: filter.to_owned(),
