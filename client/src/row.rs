@@ -330,6 +330,8 @@ impl Layout {
             reference: optional(&self.reference, record, values::reference)?.unwrap_or_default(),
             event_time: event_time.transpose()?.flatten(),
             other: self.other(record)?,
+            // Files say nothing of traces; requests may.
+            trace: None,
         };
         Ok(context.encode_to_vec().into())
     }

@@ -2,11 +2,17 @@
 //! and risk need of it. The bytes themselves go to the journal as they are.
 
 use millrace_ledger::Timestamp;
-use millrace_protos::context::{OTHER_MAX, OTHER_VALUE_LEN_MAX, is_other_key};
+use millrace_protos::{
+    context::{OTHER_MAX, OTHER_VALUE_LEN_MAX, is_other_key},
+    trace,
+};
 use prost::encoding::{self, DecodeContext, WireType};
 
-/// Longest context, in encoded bytes.
-const CONTEXT_LEN_MAX: usize = 1_024;
+/// Longest context, in encoded bytes, without its trace.
+pub(crate) const CONTEXT_LEN_MAX: usize = 1_024;
+
+/// Bytes that a trace may take beside: one as encoders write it takes 33 at most.
+const TRACE_LEN_MAX: usize = 40;
 
 /// The context is not what `payment.proto` says it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,11 +20,12 @@ pub(crate) struct MalformedContext;
 
 /// Checks a context without copying it. Returns the event time, if there is one.
 pub(crate) fn check(context: &[u8]) -> Result<Option<Timestamp>, MalformedContext> {
-    if context.len() > CONTEXT_LEN_MAX {
+    if context.len() > CONTEXT_LEN_MAX + TRACE_LEN_MAX {
         return Err(MalformedContext);
     }
     let mut rest = context;
     let mut event_time = None;
+    let mut trace_len = 0;
     // Few payments have any, and the others shall not pay for them.
     let mut others: Option<Others<'_>> = None;
     while !rest.is_empty() {
@@ -35,11 +42,19 @@ pub(crate) fn check(context: &[u8]) -> Result<Option<Timestamp>, MalformedContex
             (8, WireType::LengthDelimited) => {
                 others.get_or_insert_default().check(take(&mut rest)?)?;
             }
-            (1..=8, _) => return Err(MalformedContext),
+            (trace::FIELD, WireType::LengthDelimited) => {
+                let field = take(&mut rest)?;
+                check_trace(field)?;
+                trace_len += 2 + field.len();
+            }
+            (1..=trace::FIELD, _) => return Err(MalformedContext),
             // A later version's field: kept, not looked at.
             _ => encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default())
                 .map_err(|_| MalformedContext)?,
         }
+    }
+    if context.len() > CONTEXT_LEN_MAX + trace_len {
+        return Err(MalformedContext);
     }
     Ok(event_time)
 }
@@ -63,6 +78,29 @@ fn check_text(tag: u32, text: &[u8]) -> Result<(), MalformedContext> {
             _ => text.len() <= 140,
         };
     if fits { Ok(()) } else { Err(MalformedContext) }
+}
+
+/// A `TraceContext`. Its ids may be left out, and may be zeros: then there is no trace.
+fn check_trace(mut encoded: &[u8]) -> Result<(), MalformedContext> {
+    while !encoded.is_empty() {
+        let (tag, wire_type) = encoding::decode_key(&mut encoded).map_err(|_| MalformedContext)?;
+        let is_right = match (tag, wire_type) {
+            (1, WireType::LengthDelimited) => matches!(take(&mut encoded)?.len(), 0 | 16),
+            (2, WireType::LengthDelimited) => matches!(take(&mut encoded)?.len(), 0 | 8),
+            (3, WireType::Varint) => {
+                encoding::decode_varint(&mut encoded).map_err(|_| MalformedContext)? <= 255
+            }
+            (1..=3, _) => false,
+            _ => {
+                let context = DecodeContext::default();
+                encoding::skip_field(wire_type, tag, &mut encoded, context).is_ok()
+            }
+        };
+        if !is_right {
+            return Err(MalformedContext);
+        }
+    }
+    Ok(())
 }
 
 /// Values of the caller's own that were seen so far, by their keys.
@@ -121,7 +159,7 @@ fn timestamp(mut encoded: &[u8]) -> Result<Timestamp, MalformedContext> {
 
 #[cfg(test)]
 mod tests {
-    use millrace_protos::v1::{ContextValue, PaymentContext};
+    use millrace_protos::v1::{ContextValue, PaymentContext, TraceContext};
     use proptest::prelude::*;
     use prost::Message as _;
 
@@ -129,6 +167,11 @@ mod tests {
 
     fn other(key: &str, value: &str) -> ContextValue {
         ContextValue { key: key.to_owned(), value: value.to_owned() }
+    }
+
+    fn traced(trace_id: usize, span_id: usize, flags: u32) -> Option<TraceContext> {
+        let bytes = |len| vec![7; len].into();
+        Some(TraceContext { trace_id: bytes(trace_id), span_id: bytes(span_id), flags })
     }
 
     fn encoded(change: impl FnOnce(&mut PaymentContext)) -> Vec<u8> {
@@ -141,6 +184,7 @@ mod tests {
             reference: "účet 7".to_owned(),
             event_time: Some(prost_types::Timestamp { seconds: 1_522_540_831, nanos: 5 }),
             other: vec![other("wallet", "w-1"), other("scheme", "")],
+            trace: traced(16, 8, 255),
         };
         change(&mut context);
         context.encode_to_vec()
@@ -155,7 +199,7 @@ mod tests {
     #[test]
     fn each_field_out_of_its_bounds_is_refused() {
         type Change = fn(&mut PaymentContext);
-        let changes: [(&str, Change); 16] = [
+        let changes: [(&str, Change); 20] = [
             ("channel", |context| context.channel = 8),
             ("device", |context| context.device_id = "x".repeat(65)),
             ("ip", |context| context.ip_address = "1.2.3".to_owned()),
@@ -171,6 +215,10 @@ mod tests {
                 let keys = (0..15).map(|number| other(&format!("k{number}"), "v"));
                 context.other.extend(keys);
             }),
+            ("trace id", |context| context.trace = traced(15, 8, 1)),
+            ("span id", |context| context.trace = traced(16, 16, 1)),
+            ("span id alone", |context| context.trace = traced(0, 9, 1)),
+            ("trace flags", |context| context.trace = traced(16, 8, 256)),
             ("reference", |context| context.reference = "x".repeat(141)),
             ("before 1970", |context| context.event_time.as_mut().unwrap().seconds = -1),
             ("nanos", |context| context.event_time.as_mut().unwrap().nanos = 1_000_000_000),
@@ -181,7 +229,37 @@ mod tests {
         }
         assert_eq!(check(&[0x32, 2, 0xff, 0xfe]), Err(MalformedContext), "not UTF-8");
         assert_eq!(check(&[0x10, 1]), Err(MalformedContext), "device as a number");
+        assert_eq!(check(&[0x48, 1]), Err(MalformedContext), "trace as a number");
+        assert_eq!(check(&[0x4a, 2, 0x08, 1]), Err(MalformedContext), "trace id as a number");
         assert_eq!(check(&[0; CONTEXT_LEN_MAX + 1]), Err(MalformedContext), "too long");
+    }
+
+    #[test]
+    fn a_trace_is_not_counted_among_the_bytes_and_may_say_that_there_is_none() {
+        // A later version's field of as many bytes as there is room for.
+        let full = |len: usize| {
+            let text = vec![0; len - 4];
+            [&[0x82, 0x01][..], &[text.len() as u8 & 0x7f | 0x80, (text.len() >> 7) as u8], &text]
+                .concat()
+        };
+        let with = |len, trace| {
+            let trace = PaymentContext { trace, ..PaymentContext::default() }.encode_to_vec();
+            [full(len), trace].concat()
+        };
+        for (context, passes) in [
+            (with(CONTEXT_LEN_MAX, None), true),
+            (with(CONTEXT_LEN_MAX + 1, None), false),
+            (with(CONTEXT_LEN_MAX, traced(16, 8, 1)), true),
+            (with(CONTEXT_LEN_MAX + 1, traced(16, 8, 1)), false),
+            (with(CONTEXT_LEN_MAX, traced(0, 0, 0)), true),
+            // More than one field of it is not for nothing.
+            ([with(1_000, traced(16, 8, 1)), with(20, traced(16, 8, 1))].concat(), false),
+            (PaymentContext { trace: traced(0, 0, 1), ..Default::default() }.encode_to_vec(), true),
+            (vec![0x4a, 4, 0x32, 2, 7, 7], true),
+        ] {
+            let len = context.len();
+            assert_eq!(check(&context).is_ok(), passes, "{len} bytes, {:?}", &context[len - 4..]);
+        }
     }
 
     proptest! {

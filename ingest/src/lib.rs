@@ -7,6 +7,7 @@
 
 mod account_service;
 mod admit;
+mod caller;
 mod context;
 mod convert;
 mod error_layer;

@@ -1,7 +1,7 @@
 //! `PaymentService`: consumes payments one by one, in batches, or as a stream; produces one
 //! outcome per payment, in order.
 
-use std::{pin::Pin, time::Instant};
+use std::pin::Pin;
 
 use bytes::Bytes;
 use millrace_engine::{Command, PaymentReply};
@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     admit::{Admission, Pending, deadline},
+    caller::Caller,
     convert,
     error_layer::with_info,
     status::Refusal,
@@ -33,19 +34,20 @@ pub(crate) struct Payments {
 impl Payments {
     async fn submit(
         &self,
-        wire: Vec<Payment>,
-        deadline: Option<Instant>,
+        mut wire: Vec<Payment>,
+        caller: Caller,
     ) -> Result<Pending<Vec<PaymentReply>>, Refusal> {
         if wire.len() > REQUEST_ITEMS_MAX {
             return Err(Refusal::TooManyItems);
         }
+        caller.put_trace(&mut wire);
         let payments = wire.iter().map(convert::payment).collect();
         let contexts = match wire.iter().any(|payment| !payment.context.is_empty()) {
             true => wire.into_iter().map(|payment| journaled_context(payment.context)).collect(),
             false => Vec::new(),
         };
         let command = |reply| Command::Payments { payments, contexts, reply };
-        self.admission.submit(deadline, command).await
+        self.admission.submit(caller.deadline, command).await
     }
 
     async fn submit_one<T>(
@@ -53,9 +55,9 @@ impl Payments {
         request: Request<T>,
         payment: impl FnOnce(T) -> Result<Payment, Refusal>,
     ) -> Result<Option<PaymentOutcome>, Status> {
-        let deadline = deadline(request.metadata().as_ref());
+        let caller = Caller::of(request.metadata().as_ref());
         let payment = payment(request.into_inner())?;
-        let replies = self.submit(vec![payment], deadline).await?.answer().await?;
+        let replies = self.submit(vec![payment], caller).await?.answer().await?;
         Ok(replies.first().map(convert::payment_outcome))
     }
 }
@@ -90,9 +92,9 @@ impl PaymentService for Payments {
         &self,
         request: Request<v1::SubmitPaymentsRequest>,
     ) -> Result<Response<v1::SubmitPaymentsResponse>, Status> {
-        let deadline = deadline(request.metadata().as_ref());
+        let caller = Caller::of(request.metadata().as_ref());
         let payments = request.into_inner().payments;
-        let replies = self.submit(payments, deadline).await?.answer().await?;
+        let replies = self.submit(payments, caller).await?.answer().await?;
         Ok(Response::new(v1::SubmitPaymentsResponse { outcomes: outcomes(&replies) }))
     }
 
@@ -103,9 +105,9 @@ impl PaymentService for Payments {
         &self,
         request: Request<Streaming<v1::StreamPaymentsRequest>>,
     ) -> Result<Response<Self::StreamPaymentsStream>, Status> {
-        let deadline = deadline(request.metadata().as_ref());
+        let caller = Caller::of(request.metadata().as_ref());
         let (sender, receiver) = mpsc::channel(STREAM_WINDOW);
-        let reading = self.clone().read_stream(request.into_inner(), deadline, sender);
+        let reading = self.clone().read_stream(request.into_inner(), caller, sender);
         tokio::spawn(reading);
         let responses = ReceiverStream::new(receiver).then(|pending| async {
             let replies: Vec<PaymentReply> = match pending {
@@ -184,7 +186,7 @@ impl Payments {
     async fn read_stream(
         self,
         mut requests: Streaming<v1::StreamPaymentsRequest>,
-        deadline: Option<Instant>,
+        caller: Caller,
         responses: mpsc::Sender<PendingResponse>,
     ) {
         let mut draining = self.admission.draining.clone();
@@ -195,7 +197,7 @@ impl Payments {
             };
             let pending = match message {
                 Ok(Some(request)) => {
-                    self.submit(request.payments, deadline).await.map_err(Status::from)
+                    self.submit(request.payments, caller).await.map_err(Status::from)
                 }
                 Ok(None) => return,
                 Err(status) => Err(with_info(&status)),

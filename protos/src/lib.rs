@@ -10,10 +10,12 @@ pub mod convert;
 pub mod outcome;
 pub mod payment;
 pub mod requests;
+pub mod trace;
 mod wire;
 
 pub use outcome::PaymentOutcome;
 pub use payment::Payment;
+pub use trace::Trace;
 
 /// Generated messages, enums, clients and servers of package `millrace.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::semicolon_if_nothing_returned)]

@@ -14,6 +14,7 @@ use std::{
 };
 
 use delivery::{Answer, Receiver, Service, eventually, now, secret_file};
+use millrace_protos::Trace;
 use millrace_services::{Smtp, SmtpMode, SmtpSettings, python, required};
 use millrace_sinks::{
     NotifyConfig,
@@ -21,7 +22,7 @@ use millrace_sinks::{
         Channel, EmailConfig, FileConfig, InboxQuery, StateKind, Tls, WebhookConfig, is_signed,
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SECRET: &str = "a-secret-of-this-test";
 const OLD_SECRET: &str = "the-secret-before-that";
@@ -225,6 +226,26 @@ fn a_webhook_is_signed_and_says_what_happened() {
     assert_eq!(told["owner"], uuid::Uuid::from_u128(1).to_string());
     assert_eq!(told["details"]["amount"], "3.00");
     assert_eq!(told["details"]["reason_code"], "INSUFFICIENT_FUNDS");
+}
+
+/// Each webhook names the trace of the payment that it tells of, and no other.
+#[test]
+fn a_webhook_carries_the_trace_of_its_payment() {
+    let receiver = Receiver::start(&[]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut service = Service::start(Channel::Webhook, webhooks(&dir), &receiver.url());
+    let parent = |number| format!("00-4bf92f3577b34da6a3ce929d0e0e473{number}-00f067aa0ba902b7-01");
+    for (number, trace) in [Some(parent(1)), None, Some(parent(2))].into_iter().enumerate() {
+        service.history.trace = trace.as_deref().and_then(Trace::parse);
+        let id = service.refuse();
+        service.wait_for(id, StateKind::Delivered);
+        let requests = receiver.requests();
+        let request = &requests[number];
+        let found = request.headers.get("traceparent").map(|value| value.to_str().expect("text"));
+        assert_eq!(found, trace.as_deref());
+        // Where the signature covers it, too.
+        assert_eq!(request.json()["notifications"][0]["traceparent"], json!(trace));
+    }
 }
 
 /// The program that the documentation shows to receivers.

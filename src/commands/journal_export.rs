@@ -46,8 +46,8 @@ pub(crate) struct Args {
     /// How lines look
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
-    /// Add what surrounds a payment: channel, device, address, reference, the reason of the rule that
-    /// kept it from being approved; and acts as they were journaled. Personal, so only on demand
+    /// Add what surrounds a payment: channel, device, address, reference, trace, the reason of the
+    /// rule that kept it from being approved; and acts as they were journaled. Personal, so only on demand
     #[arg(long)]
     with_context: bool,
     /// Write to this file; without it, to standard output

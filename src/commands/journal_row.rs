@@ -10,7 +10,10 @@ use millrace_ledger::{
     HoldExpired, LedgerId, Operation, OwnerId, PaymentEvent, PaymentFlags, PaymentId, RiskDecision,
     Status, Timestamp,
 };
-use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_protos::{
+    Trace,
+    v1::{Channel, PaymentContext},
+};
 use millrace_risk::evidence::Evidence;
 use prost::Message as _;
 use uuid::Uuid;
@@ -84,6 +87,7 @@ pub(crate) const CONTEXT_COLUMNS: &[&str] = &[
     "country_code",
     "merchant_category_code",
     "reference",
+    "traceparent",
     "context_other",
     "context_unreadable_bytes",
     "risk_rule_reason",
@@ -162,6 +166,9 @@ impl Row {
             if !text.is_empty() {
                 self.put(name, text);
             }
+        }
+        if let Some(trace) = context.trace.as_ref().and_then(Trace::of_message) {
+            self.put("traceparent", trace.to_string());
         }
         if !context.other.is_empty() {
             let other = context.other.into_iter().map(|other| (other.key, other.value.into()));

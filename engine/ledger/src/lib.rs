@@ -16,6 +16,7 @@ mod admin;
 mod apply;
 mod book;
 mod books;
+mod context;
 mod currency;
 mod decide;
 mod event;
@@ -47,6 +48,7 @@ pub use account::{
     AccountState, Balances,
 };
 pub use apply::Divergence;
+pub use context::context_digest;
 pub use currency::{AmountError, Currency};
 pub use decide::{Decision, Requested};
 pub use event::{AccountEvent, ActEvent, Event, HoldExpired, PaymentEvent};
@@ -57,7 +59,7 @@ pub use gate::{
 pub use generation::Generation;
 pub use history::{History, HistoryError, NoHistory};
 pub use outcome::{Outcome, RejectReason, Status};
-pub use payment::{Operation, Payment, PaymentFlags, context_digest};
+pub use payment::{Operation, Payment, PaymentFlags};
 pub use snapshot::{SnapshotBegun, SnapshotHead};
 pub use state::{HoldState, Ledger, LedgerConfig, LedgerTotals, PaymentView};
 pub use stored::{NO_ACCOUNT, Stage, StoredPayment};

@@ -103,30 +103,3 @@ pub struct Payment {
     /// Found by the front door: a reason of the envelope or static family to refuse with.
     pub defect: Option<RejectReason>,
 }
-
-/// Digest by which a reused id's context is compared: the first 64 bits of its BLAKE3, because it is
-/// written to runs and must mean the same for ever. 0 when there is no context.
-#[must_use]
-pub fn context_digest(context: &[u8]) -> u64 {
-    if context.is_empty() {
-        return 0;
-    }
-    let hash = blake3::hash(context);
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("8 bytes"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Digests lie in files: another one for the same context would be another payment.
-    #[test]
-    fn a_context_has_the_same_digest_for_ever() {
-        assert_eq!(context_digest(b""), 0);
-        // The test vector of BLAKE3 for one byte of zero.
-        assert_eq!(
-            context_digest(&[0]),
-            u64::from_le_bytes([0x2d, 0x3a, 0xde, 0xdf, 0xf1, 0x1b, 0x61, 0xf1])
-        );
-    }
-}

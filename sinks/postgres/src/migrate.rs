@@ -11,9 +11,10 @@ use crate::{database::Database, schema::Schema};
 type Migration = (&'static str, &'static str);
 
 /// The migrations, in the order of their versions, which count from 1.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     ("read model", include_str!("../migrations/0001_read_model.sql")),
     ("totals by hour", include_str!("../migrations/0002_totals_by_hour.sql")),
+    ("traces", include_str!("../migrations/0003_trace.sql")),
 ];
 
 /// The version that this program reads and writes.

@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use millrace_engine::feed::FeedEvent;
 use millrace_ledger::{Amount, Balances, Currency, LedgerId, PaymentEvent, Status, Timestamp};
-use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_protos::{
+    Trace,
+    v1::{Channel, PaymentContext, TraceContext},
+};
 use millrace_risk::evidence::Evidence;
 use prost::Message as _;
 
@@ -18,10 +21,12 @@ pub(crate) const COLUMNS: &str = "event_seq, decided_at, decided_ns, ledger, tim
      payment_id, debit_account, credit_account, original_id, code, flags, operation, status, \
      reject_reason, currency, amount_minor, amount, requested_minor, risk_decision, risk_rule, \
      risk_score, channel, country_code, merchant_category_code, reference, device_id, \
-     ip_address, event_time, debit_debits_pending, debit_debits_posted, debit_credits_pending, \
-     debit_credits_posted, credit_debits_pending, credit_debits_posted, credit_credits_pending, \
-     credit_credits_posted, evidence, context";
-const FIELDS: i16 = 38;
+     ip_address, event_time, trace_id, trace_span, trace_flags, debit_debits_pending, \
+     debit_debits_posted, debit_credits_pending, debit_credits_posted, credit_debits_pending, \
+     credit_debits_posted, credit_credits_pending, credit_credits_posted, evidence, context";
+const FIELDS: i16 = 41;
+/// Those of the context.
+const CONTEXT_FIELDS: usize = 10;
 /// Longer text stays in the context. The front door lets 140 bytes pass at most, and refused payments
 /// are events, too.
 const TEXT_MAX: usize = 256;
@@ -104,14 +109,14 @@ pub(crate) fn put_balances(rows: &mut CopyRows, balances: &Balances) {
     rows.minor(balances.credits_posted);
 }
 
-/// Writes the seven columns of the context; says whether they hold all of it.
+/// Writes the columns of the context; says whether they hold all of it.
 fn put_context(rows: &mut CopyRows, context: &Bytes) -> bool {
     if context.is_empty() {
-        (0..7).for_each(|_| rows.null());
+        (0..CONTEXT_FIELDS).for_each(|_| rows.null());
         return true;
     }
     let Ok(context) = PaymentContext::decode(context.clone()) else {
-        (0..7).for_each(|_| rows.null());
+        (0..CONTEXT_FIELDS).for_each(|_| rows.null());
         return false;
     };
     let mut whole = context != PaymentContext::default() && context.other.is_empty();
@@ -136,7 +141,20 @@ fn put_context(rows: &mut CopyRows, context: &Bytes) -> bool {
             whole &= put_event_time(rows, time);
         }
     }
-    whole
+    whole & put_trace(rows, context.trace.as_ref())
+}
+
+/// Writes the three columns of the trace; says whether they hold all of it.
+fn put_trace(rows: &mut CopyRows, message: Option<&TraceContext>) -> bool {
+    let trace = message.and_then(Trace::of_message);
+    let Some(trace) = trace else {
+        (0..3).for_each(|_| rows.null());
+        return message.is_none();
+    };
+    rows.uuid(u128::from_be_bytes(trace.trace_id()));
+    rows.bytes(&trace.span_id());
+    rows.smallint(i16::from(trace.flags()));
+    message.is_some_and(|message| message.flags == u32::from(trace.flags()))
 }
 
 /// Writes the time to the microsecond; says whether that is all of it.
@@ -164,6 +182,10 @@ mod tests {
     fn a_context_is_kept_where_its_columns_do_not_tell_it() {
         let at = |seconds, nanos| Some(prost_types::Timestamp { seconds, nanos });
         let none = PaymentContext::default;
+        let traced = |id: usize, flags| {
+            let (trace_id, span_id) = (vec![1; id].into(), vec![1; 8].into());
+            Some(TraceContext { trace_id, span_id, flags })
+        };
         for (context, whole) in [
             (PaymentContext { reference: "rent".into(), ..none() }, true),
             (PaymentContext { reference: "re\0nt".into(), ..none() }, false),
@@ -171,6 +193,10 @@ mod tests {
             (PaymentContext { channel: 3, ..none() }, true),
             (PaymentContext { channel: 3, other: vec![ContextValue::default()], ..none() }, false),
             (PaymentContext { channel: 99, ..none() }, false),
+            (PaymentContext { trace: traced(16, 1), ..none() }, true),
+            (PaymentContext { trace: traced(16, 9), ..none() }, false),
+            (PaymentContext { trace: traced(15, 1), ..none() }, false),
+            (PaymentContext { trace: traced(0, 0), ..none() }, false),
             (PaymentContext { event_time: at(1, 5_000), ..none() }, true),
             (PaymentContext { event_time: at(1, 5_001), ..none() }, false),
             (PaymentContext { event_time: at(i64::MAX, 0), ..none() }, false),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{Context, Object, Result, SimpleObject};
 use millrace_ledger::{AccountId, Amount, Operation as LedgerOperation, PaymentId, Status};
-use millrace_protos::v1;
+use millrace_protos::{Trace, v1};
 use uuid::Uuid;
 
 use super::{
@@ -43,6 +43,9 @@ pub(super) struct PaymentContext {
     event_time: Option<String>,
     /// What the upstream added of its own, in the order in which it was sent.
     other: Vec<ContextValue>,
+    /// The trace in which it was made, as in the header of that name; null where the upstream sent
+    /// none. https://www.w3.org/TR/trace-context/
+    traceparent: Option<String>,
 }
 
 /// A value of the upstream's own.
@@ -70,8 +73,13 @@ impl PaymentContext {
             reference: text(&context.reference),
             event_time: event_time.map(|time| time.to_string()),
             other: context.other.iter().map(ContextValue::new).collect(),
+            traceparent: trace_of(context).map(|trace| trace.to_string()),
         }
     }
+}
+
+fn trace_of(context: &v1::PaymentContext) -> Option<Trace> {
+    Trace::of_message(context.trace.as_ref()?)
 }
 
 impl ContextValue {
@@ -290,6 +298,11 @@ impl Payment {
     ) -> Result<Connection<AuditEntry>> {
         let page = Paging { first, after, last, before };
         audit_object::of_payment(ctx, self.0.event.payment.id, page).await
+    }
+
+    /// Id of the trace in which it was made, 32 hexadecimal digits; null where the upstream sent none.
+    async fn trace_id(&self) -> Option<String> {
+        Some(trace_of(self.0.context.as_ref()?)?.trace_id_text())
     }
 
     /// What surrounds it.

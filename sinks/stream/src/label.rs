@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use async_nats::HeaderMap;
 use millrace_ledger::EventSeq;
+use millrace_protos::{Trace, trace};
 use uuid::Uuid;
 
 /// The version of the payload's schema that is written, and the last one that is understood.
@@ -20,7 +21,7 @@ pub const HEADER_FIRST: &str = "Millrace-First-Sequence";
 /// Header: sequence of the last event.
 pub const HEADER_LAST: &str = "Millrace-Last-Sequence";
 /// Header: W3C trace context.
-pub const HEADER_TRACE: &str = "traceparent";
+pub const HEADER_TRACE: &str = trace::HEADER;
 
 /// Which events a message holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +39,16 @@ impl Label {
         self.last.to_string()
     }
 
-    pub(crate) fn put(&self, headers: &mut HeaderMap) {
+    /// Writes the headers. `trace` is what the message is part of; without one, its trace is derived.
+    pub(crate) fn put(&self, headers: &mut HeaderMap, trace: Option<Trace>) {
         headers.insert(async_nats::header::NATS_MESSAGE_ID, self.message_id());
         headers.insert(HEADER_SCHEMA, SCHEMA_VERSION.to_string());
         headers.insert(HEADER_JOURNAL, hex(&self.journal));
         headers.insert(HEADER_CHAIN, hex(&self.chain));
         headers.insert(HEADER_FIRST, self.first.to_string());
         headers.insert(HEADER_LAST, self.last.to_string());
-        headers.insert(HEADER_TRACE, trace_parent(self.journal, self.first));
+        let trace = trace.unwrap_or_else(|| derived_trace(self.journal, self.first));
+        headers.insert(HEADER_TRACE, trace.to_string());
     }
 
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, String> {
@@ -74,9 +77,11 @@ impl Label {
 
 /// A trace for each event, the same whenever and wherever it is published: UUIDv5 of its sequence in
 /// the journal's namespace. The parent span is the sequence.
-fn trace_parent(journal: [u8; 16], seq: EventSeq) -> String {
-    let trace = Uuid::new_v5(&Uuid::from_bytes(journal), &seq.0.to_be_bytes());
-    format!("00-{}-{:016x}-01", trace.simple(), seq.0)
+fn derived_trace(journal: [u8; 16], seq: EventSeq) -> Trace {
+    const SAMPLED: u8 = 1;
+    let id = Uuid::new_v5(&Uuid::from_bytes(journal), &seq.0.to_be_bytes());
+    Trace::new(id.into_bytes(), seq.0.to_be_bytes(), SAMPLED)
+        .expect("sequences count from 1, and a UUID has a version")
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -110,7 +115,7 @@ mod tests {
 
     fn headers() -> HeaderMap {
         let mut headers = HeaderMap::new();
-        label().put(&mut headers);
+        label().put(&mut headers, None);
         headers
     }
 
@@ -122,13 +127,23 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_is_well_formed_and_the_same_each_time() {
-        let trace = trace_parent([3; 16], EventSeq(255));
+    fn a_derived_trace_is_well_formed_and_the_same_each_time() {
+        let trace = derived_trace([3; 16], EventSeq(255)).to_string();
         let parts: Vec<&str> = trace.split('-').collect();
         assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 32, 16, 2]);
         assert_eq!(parts[2], "00000000000000ff");
-        assert_eq!(trace, trace_parent([3; 16], EventSeq(255)));
-        assert_ne!(trace, trace_parent([3; 16], EventSeq(256)));
+        assert_eq!(Trace::parse(&trace), Some(derived_trace([3; 16], EventSeq(255))));
+        assert_ne!(trace, derived_trace([3; 16], EventSeq(256)).to_string());
+    }
+
+    #[test]
+    fn a_trace_of_ones_own_is_handed_on_as_it_is() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        let mut headers = HeaderMap::new();
+        label().put(&mut headers, Trace::parse(parent));
+        let found = headers.get(HEADER_TRACE).map(|value| value.as_str());
+        assert_eq!(found, Some(parent));
+        assert_eq!(Label::read(&headers), Ok(label()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use millrace_ledger::{
     OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName,
     Status, Timestamp, Verdict, context_digest,
 };
-use millrace_protos::v1::{self, PaymentContext};
+use millrace_protos::v1::{self, PaymentContext, TraceContext};
 use millrace_risk::{
     acts::{
         AccountChangeKind, Act, ActKind, ChangeAccountAct, LabelAct, OpenAccountsAct,
@@ -34,10 +34,18 @@ fn balances() -> impl Strategy<Value = Balances> {
 }
 
 fn context() -> impl Strategy<Value = Vec<u8>> {
-    let sent = (0_i32..9, "\\PC{0,20}", "[0-9a-f.:]{0,20}", any::<Option<(i64, i32)>>()).prop_map(
-        |(channel, reference, ip_address, time)| {
+    let time = any::<Option<(i64, i32)>>();
+    let trace = any::<Option<([u8; 16], [u8; 8], u32)>>();
+    let sent = (0_i32..9, "\\PC{0,20}", "[0-9a-f.:]{0,20}", time, trace).prop_map(
+        |(channel, reference, ip_address, time, trace)| {
             let event_time = time.map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos });
-            PaymentContext { channel, reference, ip_address, event_time, ..Default::default() }
+            let trace = trace.map(|(trace_id, span_id, flags)| TraceContext {
+                trace_id: trace_id.to_vec().into(),
+                span_id: span_id.to_vec().into(),
+                flags,
+            });
+            let none = PaymentContext::default();
+            PaymentContext { channel, reference, ip_address, event_time, trace, ..none }
                 .encode_to_vec()
         },
     );

@@ -15,7 +15,10 @@ use millrace_ledger::{
     OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RejectReason, RiskDecision, RuleName,
     Status, Timestamp, Verdict,
 };
-use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_protos::{
+    Trace,
+    v1::{Channel, PaymentContext},
+};
 use millrace_risk::{
     acts::{Act, ActKind, LabelAct},
     evidence::{Evidence, Reason},
@@ -32,6 +35,8 @@ pub(crate) const CZK: u32 = 203;
 pub(crate) struct History {
     pub(crate) events: Vec<FeedEvent>,
     accounts: BTreeMap<AccountId, Account>,
+    /// In which payments are made from now on.
+    pub(crate) trace: Option<Trace>,
 }
 
 pub(crate) fn account(number: u128) -> AccountId {
@@ -139,6 +144,7 @@ impl History {
             device_id: "terminal-9".into(),
             ip_address: "192.0.2.7".into(),
             reference: "coffee \"to go\"".into(),
+            trace: self.trace.map(|trace| trace.to_message()),
             ..PaymentContext::default()
         };
         self.push(Event::Payment(event), context.encode_to_vec().into());

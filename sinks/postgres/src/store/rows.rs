@@ -5,7 +5,7 @@ use millrace_ledger::{
     Account, AccountFlags, AccountId, AccountSpec, Amount, Balances, Code, LedgerId, Outcome,
     OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RuleName, Timestamp, Verdict,
 };
-use millrace_protos::v1::PaymentContext;
+use millrace_protos::{Trace, v1::PaymentContext};
 use millrace_risk::evidence::Evidence;
 use millrace_sinks::graphql::{AccountView, PaymentStateRow, PaymentView, ReadError};
 use postgres_types::FromSql;
@@ -27,8 +27,9 @@ pub(super) const PAYMENT: &str = "p.event_seq, p.decided_at, p.decided_ns, p.led
      p.timeout_seconds, p.payment_id, p.debit_account, p.credit_account, p.original_id, p.code, \
      p.flags, p.operation, p.status, p.reject_reason, p.amount_minor, p.requested_minor, \
      p.risk_decision, p.risk_rule, p.channel, p.country_code, p.merchant_category_code, \
-     p.reference, p.device_id, p.ip_address, p.event_time, p.debit_debits_pending, \
-     p.debit_debits_posted, p.debit_credits_pending, p.debit_credits_posted, \
+     p.reference, p.device_id, p.ip_address, p.event_time, p.trace_id, p.trace_span, p.trace_flags, \
+     p.debit_debits_pending, p.debit_debits_posted, p.debit_credits_pending, \
+     p.debit_credits_posted, \
      p.credit_debits_pending, p.credit_debits_posted, p.credit_credits_pending, \
      p.credit_credits_posted, p.evidence, p.context, \
      CASE WHEN i.event_seq = p.event_seq THEN i.state \
@@ -38,7 +39,7 @@ pub(super) const PAYMENT: &str = "p.event_seq, p.decided_at, p.decided_ns, p.led
           THEN 'refused_id_free' END, \
      i.remaining_minor, i.released_minor";
 /// How many columns that are.
-pub(super) const PAYMENT_COLUMNS: usize = 38;
+pub(super) const PAYMENT_COLUMNS: usize = 41;
 pub(super) const STANDING: &str = "LEFT JOIN millrace.payment_ids i ON i.payment_id = p.payment_id";
 
 pub(super) const ACCOUNT: &str = "a.account_id, a.owner_id, a.ledger, a.code, a.tenant, a.flags, \
@@ -177,7 +178,7 @@ fn standing(
     Ok(Some(PaymentStateRow { seq: event.seq, state, amount, left, released }))
 }
 
-/// What the seven columns hold of a context.
+/// What the columns hold of a context.
 fn context(fields: &mut Fields<'_>) -> Result<Option<PaymentContext>, ReadError> {
     let channel = fields.take::<Option<&str>>()?;
     let mut context = PaymentContext::default();
@@ -195,6 +196,13 @@ fn context(fields: &mut Fields<'_>) -> Result<Option<PaymentContext>, ReadError>
             seconds: since_1970.div_euclid(1_000_000),
             nanos: since_1970.rem_euclid(1_000_000) as i32 * 1_000,
         });
+    }
+    let trace = fields.take::<Option<Uuid>>()?;
+    let span = fields.take::<Option<&[u8]>>()?.and_then(|span| span.try_into().ok());
+    let flags = fields.take::<Option<i16>>()?.and_then(|flags| u8::try_from(flags).ok());
+    if let (Some(trace), Some(span), Some(flags)) = (trace, span, flags) {
+        let trace = Trace::new(trace.into_bytes(), span, flags);
+        context.trace = trace.map(|trace| trace.to_message());
     }
     Ok(Some(context).filter(|context| *context != PaymentContext::default()))
 }

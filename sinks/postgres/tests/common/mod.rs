@@ -12,7 +12,7 @@ use millrace_ledger::{
     Judged, Ledger, LedgerId, Operation, OwnerId, Payment, PaymentFlags, PaymentId, RejectReason,
     RiskDecision, RuleName, Timestamp, Verdict,
 };
-use millrace_protos::v1::{ContextValue, PaymentContext};
+use millrace_protos::v1::{ContextValue, PaymentContext, TraceContext};
 use millrace_risk::evidence::{Evidence, Reason};
 use prost::Message as _;
 
@@ -294,6 +294,7 @@ impl Making {
                 nanos: self.dice.below(1_000_000_000) as i32,
             }),
             other: Vec::new(),
+            trace: self.dice.one_in(2).then(|| self.trace()),
         };
         let wallet = ContextValue { key: "wallet".to_owned(), value: "w-1".to_owned() };
         let context = match self.dice.below(12) {
@@ -303,9 +304,19 @@ impl Making {
             3 => PaymentContext { channel: 77, ..context },
             4 => PaymentContext::default(),
             5 => PaymentContext { other: vec![wallet], ..context },
+            6 => PaymentContext { trace: Some(TraceContext::default()), ..context },
             _ => context,
         };
         context.encode_to_vec().into()
+    }
+
+    fn trace(&mut self) -> TraceContext {
+        let id = |len: usize, number: usize| vec![number as u8 + 1; len].into();
+        TraceContext {
+            trace_id: id(16, self.dice.below(255)),
+            span_id: id(8, self.dice.below(255)),
+            flags: self.dice.pick(&[0, 1, 2, 3, 9]),
+        }
     }
 
     fn evidence(&mut self) -> Bytes {

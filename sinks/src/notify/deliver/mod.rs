@@ -42,6 +42,15 @@ pub(super) struct Envelope {
     pub(super) items: Vec<Item>,
 }
 
+impl Envelope {
+    /// The trace of what it tells of; `None` where that is of several, or not all of it of one.
+    fn traceparent(&self) -> Option<&str> {
+        let first = self.items.first()?.traceparent.as_deref()?;
+        let all = self.items.iter().all(|item| item.traceparent.as_deref() == Some(first));
+        all.then_some(first)
+    }
+}
+
 /// One notification of a message.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
@@ -52,6 +61,7 @@ pub(super) struct Item {
     owner: String,
     account: String,
     payment: Option<String>,
+    traceparent: Option<String>,
     time: String,
     details: Details,
 }
@@ -66,6 +76,7 @@ impl Item {
             owner: row.owner.to_string(),
             account: row.account.to_string(),
             payment: row.payment.map(|payment| payment.to_string()),
+            traceparent: row.traceparent.clone(),
             time: rfc3339(Timestamp(row.created_ns)),
             details: row.details.clone(),
         }
@@ -82,6 +93,7 @@ impl Item {
             "owner": self.owner,
             "account": self.account,
             "payment": self.payment,
+            "traceparent": self.traceparent,
             "details": self.details,
         })
     }
@@ -193,4 +205,51 @@ impl Providers {
 
 fn wrong(setting: impl Into<String>, problem: impl Into<String>) -> SinkError {
     SinkError::Setting { setting: setting.into(), problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(traces: &[Option<&str>]) -> Envelope {
+        let item = |trace: &Option<&str>| Item {
+            id: 1,
+            seq: 1,
+            kind: EventKind::Settled,
+            role: Role::Payer,
+            owner: String::new(),
+            account: String::new(),
+            payment: None,
+            traceparent: trace.map(str::to_owned),
+            time: String::new(),
+            details: Details::default(),
+        };
+        Envelope {
+            id: 1,
+            key: String::new(),
+            channel: Channel::Webhook,
+            to: String::new(),
+            name: String::new(),
+            locale: String::new(),
+            subject: String::new(),
+            text: String::new(),
+            html: None,
+            items: traces.iter().map(item).collect(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_of_a_trace_when_all_of_it_is() {
+        for (traces, trace) in [
+            (&[][..], None),
+            (&[None], None),
+            (&[Some("a")], Some("a")),
+            (&[Some("a"), Some("a")], Some("a")),
+            (&[Some("a"), Some("b")], None),
+            (&[Some("a"), None], None),
+            (&[None, Some("a")], None),
+        ] {
+            assert_eq!(envelope(traces).traceparent(), trace, "{traces:?}");
+        }
+    }
 }

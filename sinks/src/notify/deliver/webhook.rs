@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use millrace_ledger::Timestamp;
+use millrace_protos::trace;
 use reqwest::{Client, StatusCode, Url, header::CONTENT_TYPE};
 use serde_json::json;
 
@@ -52,6 +53,10 @@ impl Provider for Webhook {
                 let text = format!("the owner's webhook is no address: {error}");
                 return Box::pin(async { Err(Refused::permanent(text)) });
             }
+        };
+        let request = match envelope.traceparent() {
+            Some(trace) => request.header(trace::HEADER, trace),
+            None => request,
         };
         let request = request
             .header(CONTENT_TYPE, "application/json")

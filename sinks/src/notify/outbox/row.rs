@@ -20,6 +20,9 @@ pub(in super::super) struct Row {
     pub(in super::super) account: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in super::super) payment: Option<Uuid>,
+    /// The trace in which the payment was made, where its caller said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in super::super) traceparent: Option<String>,
     pub(in super::super) channel: Channel,
     pub(in super::super) recipient: String,
     pub(in super::super) locale: String,

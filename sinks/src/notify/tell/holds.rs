@@ -7,6 +7,7 @@ use fjall::OwnedWriteBatch;
 use millrace_ledger::{
     AccountId, Amount, Event, EventSeq, Operation, PaymentEvent, PaymentId, Status, Timestamp,
 };
+use millrace_protos::Trace;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ pub(in super::super) struct Hold {
     /// When the payee is told.
     pub(in super::super) near_ns: u64,
     pub(in super::super) expires_ns: u64,
+    /// The trace in which it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 impl Hold {
@@ -53,6 +57,7 @@ impl Hold {
             role: Role::Payee,
             available: None,
             expires: Some(Timestamp(self.expires_ns)),
+            trace: self.traceparent.as_deref().and_then(Trace::parse),
         }
     }
 }
@@ -82,20 +87,30 @@ impl Holds {
     }
 
     /// Notes what the event does to holds.
-    pub(super) fn note(&mut self, event: &Event, time: Timestamp) -> Result<(), SinkError> {
+    pub(super) fn note(
+        &mut self,
+        event: &Event,
+        time: Timestamp,
+        trace: Option<Trace>,
+    ) -> Result<(), SinkError> {
         match event {
             Event::Payment(payment) if payment.outcome.is_accepted() => {
-                self.note_payment(payment, time)
+                self.note_payment(payment, time, trace)
             }
             Event::HoldExpired(expired) => self.take_off(expired.payment, None),
             Event::Payment(_) | Event::Account(_) | Event::Act(_) => Ok(()),
         }
     }
 
-    fn note_payment(&mut self, event: &PaymentEvent, time: Timestamp) -> Result<(), SinkError> {
+    fn note_payment(
+        &mut self,
+        event: &PaymentEvent,
+        time: Timestamp,
+        trace: Option<Trace>,
+    ) -> Result<(), SinkError> {
         match (event.outcome.status, event.payment.operation) {
             (Status::Held, _) => {
-                self.open(event, time);
+                self.open(event, time, trace);
                 Ok(())
             }
             (_, Operation::Capture) => {
@@ -106,7 +121,7 @@ impl Holds {
         }
     }
 
-    fn open(&mut self, event: &PaymentEvent, time: Timestamp) {
+    fn open(&mut self, event: &PaymentEvent, time: Timestamp, trace: Option<Trace>) {
         let seconds = [event.payment.timeout_s, event.verdict.hold_s];
         let Some(seconds) = seconds.into_iter().filter(|seconds| *seconds > 0).min() else {
             return;
@@ -122,6 +137,7 @@ impl Holds {
             left_minor: event.outcome.amount.0,
             near_ns: after_s(seconds - self.before_s),
             expires_ns: after_s(seconds),
+            traceparent: trace.map(|trace| trace.to_string()),
         };
         self.changed.insert(event.payment.id, Change { before: None, after: Some(hold) });
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{Event, EventSeq, Status, Timestamp};
+use millrace_protos::Trace;
 
 use super::{
     super::outbox::{Outbox, Row},
     holders::Holders,
     holds::Holds,
-    story::tellings,
+    story::{Telling, tellings},
     teller::Teller,
 };
 use crate::{Sink, SinkError, sink::is_due, store::Place};
@@ -46,10 +47,12 @@ impl OutboxSink {
         if let Event::Account(account) = &event.event {
             self.holders.note(account);
         }
+        let trace = trace_of(event);
         if self.concerns_holds(&event.event)? {
-            self.holds.note(&event.event, time)?;
+            self.holds.note(&event.event, time, trace)?;
         }
         for telling in tellings(&event.event, time) {
+            let telling = Telling { trace, ..telling };
             let (account, _) = telling.occasion.accounts(telling.role);
             let holder = self.holders.get(account, event.event.seq())?;
             if let Some(holder) = holder {
@@ -136,6 +139,14 @@ impl Sink for OutboxSink {
         }
         self.holds.begin();
         self.commit(self.place)
+    }
+}
+
+/// The trace in which the event's payment was made. What is beside other events is no context.
+fn trace_of(event: &FeedEvent) -> Option<Trace> {
+    match event.event {
+        Event::Payment(_) => Trace::of_context(&event.context),
+        Event::HoldExpired(_) | Event::Account(_) | Event::Act(_) => None,
     }
 }
 

@@ -5,6 +5,7 @@ use millrace_ledger::{
     AccountChange, Amount, Balances, Event, Operation, PaymentEvent, PaymentId, RejectReason,
     RiskDecision, Status, Timestamp,
 };
+use millrace_protos::Trace;
 
 use super::super::{EventKind, Role, occasion::Occasion};
 
@@ -19,11 +20,13 @@ pub(in super::super) struct Telling {
     pub(in super::super) available: Option<[u128; 2]>,
     /// When the hold ends, for [`EventKind::HoldExpiring`].
     pub(in super::super) expires: Option<Timestamp>,
+    /// In which the payment was made.
+    pub(in super::super) trace: Option<Trace>,
 }
 
 impl Telling {
     fn new(occasion: Occasion, kinds: &[EventKind], role: Role) -> Self {
-        Self { occasion, kinds: kinds.to_vec(), role, available: None, expires: None }
+        Self { occasion, kinds: kinds.to_vec(), role, available: None, expires: None, trace: None }
     }
 }
 

@@ -124,6 +124,7 @@ impl Teller {
             owner: Uuid::from_u128(holder.owner.0),
             account: Uuid::from_u128(account.0),
             payment: Some(occasion.payment.0).filter(|id| *id != 0).map(Uuid::from_u128),
+            traceparent: telling.trace.map(|trace| trace.to_string()),
             channel,
             recipient: address.to_owned(),
             locale: owner.locale.clone(),

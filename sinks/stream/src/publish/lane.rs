@@ -201,11 +201,12 @@ impl Session<'_> {
     }
 
     async fn send(&mut self) -> Result<(), StreamError> {
-        let Some(Outgoing { label, subject, events, payload }) = self.ready.pop_front() else {
+        let Some(Outgoing { label, subject, events, payload, trace }) = self.ready.pop_front()
+        else {
             return Ok(());
         };
         let mut headers = HeaderMap::new();
-        label.put(&mut headers);
+        label.put(&mut headers, trace);
         let id = label.message_id();
         let message = PublishMessage::build().headers(headers).expected_stream(&self.name);
         let message = match std::mem::replace(&mut self.expected, Expected::MessageId(id)) {

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use millrace_engine::{FeedBatch, FeedEvent};
 use millrace_ledger::{Event, EventSeq, Status};
+use millrace_protos::Trace;
 use prost::{
     Message as _,
     encoding::{self, WireType},
@@ -18,6 +19,8 @@ pub(crate) struct Outgoing {
     pub(crate) subject: String,
     pub(crate) events: u64,
     pub(crate) payload: Bytes,
+    /// In which the payment was made, where the message is of one and its caller said so.
+    pub(crate) trace: Option<Trace>,
 }
 
 /// Makes messages of events, which come in sequence.
@@ -48,7 +51,8 @@ impl Packer {
                 let seq = event.event.seq();
                 let label = Label { journal, chain, first: seq, last: seq };
                 let payload = wire::write_event(event, batch.time).encode_to_vec().into();
-                Some(Outgoing { label, subject, events: 1, payload })
+                let trace = trace_of(event);
+                Some(Outgoing { label, subject, events: 1, payload, trace })
             })),
         }
     }
@@ -120,7 +124,8 @@ impl FramePacker {
         let label = self.label.take()?;
         let payload = std::mem::take(&mut self.buffer);
         let events = label.last.0 - label.first.0 + 1;
-        Some(Outgoing { label, subject: self.subject.clone(), events, payload: payload.into() })
+        let (subject, payload) = (self.subject.clone(), payload.into());
+        Some(Outgoing { label, subject, events, payload, trace: None })
     }
 }
 
@@ -140,6 +145,14 @@ fn payment_subject(prefix: &str, event: &FeedEvent) -> Option<String> {
         }
         Event::HoldExpired(_) => Some(format!("{prefix}.0.expired.authorize")),
         Event::Account(_) | Event::Act(_) => None,
+    }
+}
+
+/// What is beside other events is no context.
+fn trace_of(event: &FeedEvent) -> Option<Trace> {
+    match event.event {
+        Event::Payment(_) => Trace::of_context(&event.context),
+        Event::HoldExpired(_) | Event::Account(_) | Event::Act(_) => None,
     }
 }
 
@@ -187,8 +200,8 @@ mod tests {
             prop_assert_eq!(packer.rest(), None);
             let (mut read, mut next) = (Vec::new(), 1);
             let mut lens = Vec::new();
-            for Outgoing { label, subject, events, payload } in out {
-                prop_assert_eq!(subject, "events.v1");
+            for Outgoing { label, subject, events, payload, trace } in out {
+                prop_assert_eq!((subject.as_str(), trace), ("events.v1", None));
                 prop_assert_eq!((label.first.0, label.last.0), (next, next + events - 1));
                 next += events;
                 prop_assert!(payload.len() <= bytes_max || events == 1);

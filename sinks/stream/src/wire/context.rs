@@ -20,7 +20,8 @@ fn fields(rest: &mut &[u8]) -> Option<()> {
             }
             (7, WireType::LengthDelimited) => timestamp(take(rest)?)?,
             (8, WireType::LengthDelimited) => other(take(rest)?)?,
-            (1..=8, _) => return None,
+            (9, WireType::LengthDelimited) => trace(take(rest)?)?,
+            (1..=9, _) => return None,
             (tag, kind) => skip_field(kind, tag, rest, DecodeContext::default()).ok()?,
         }
     }
@@ -51,6 +52,18 @@ fn other(mut rest: &[u8]) -> Option<()> {
     Some(())
 }
 
+fn trace(mut rest: &[u8]) -> Option<()> {
+    while !rest.is_empty() {
+        match decode_key(&mut rest).ok()? {
+            (1 | 2, WireType::LengthDelimited) => drop(take(&mut rest)?),
+            (3, WireType::Varint) => drop(decode_varint(&mut rest).ok()?),
+            (1..=3, _) => return None,
+            (tag, kind) => skip_field(kind, tag, &mut rest, DecodeContext::default()).ok()?,
+        }
+    }
+    Some(())
+}
+
 fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = usize::try_from(decode_varint(rest).ok()?).ok()?;
     let (taken, after) = rest.split_at_checked(len)?;
@@ -60,7 +73,7 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use millrace_protos::v1::{ContextValue, PaymentContext};
+    use millrace_protos::v1::{ContextValue, PaymentContext, TraceContext};
     use proptest::prelude::*;
     use prost::Message as _;
 
@@ -70,11 +83,20 @@ mod tests {
         let other =
             ("[a-z]{0,3}", "\\PC{0,9}").prop_map(|(key, value)| ContextValue { key, value });
         let other = prop::collection::vec(other, 0..3);
-        let full = (0_i32..8, "\\PC{0,30}", any::<Option<(i64, i32)>>(), other).prop_map(
-            |(channel, reference, time, other)| {
+        let trace = any::<Option<([u8; 16], [u8; 8], u32)>>().prop_map(|trace| {
+            let message = |(trace_id, span_id, flags): ([u8; 16], [u8; 8], u32)| TraceContext {
+                trace_id: trace_id.to_vec().into(),
+                span_id: span_id.to_vec().into(),
+                flags,
+            };
+            trace.map(message)
+        });
+        let full = (0_i32..8, "\\PC{0,30}", any::<Option<(i64, i32)>>(), other, trace).prop_map(
+            |(channel, reference, time, other, trace)| {
                 let event_time =
                     time.map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos });
-                PaymentContext { channel, reference, event_time, other, ..Default::default() }
+                let none = PaymentContext::default();
+                PaymentContext { channel, reference, event_time, other, trace, ..none }
                     .encode_to_vec()
             },
         );
