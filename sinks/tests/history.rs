@@ -8,14 +8,13 @@ mod lists;
 use common::{CZK, History, START_NS, account, bank, payment};
 use millrace_ledger::{Event, EventSeq, RejectReason, Timestamp};
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, ReadStore, Sink as _,
+    GraphqlSink, ReadStore, Sink as _,
     graphql::{BalanceChange, HistoryRow, model::TimeRange},
 };
 
 fn stored(history: &History, batch_events: usize) -> (tempfile::TempDir, ReadStore) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (mut sink, store) =
-        GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
+    let (mut sink, store) = GraphqlSink::open(dir.path(), &common::patient()).expect("opens");
     sink.apply(&history.batches(batch_events)).expect("applies");
     (dir, store)
 }
@@ -99,11 +98,10 @@ fn the_history_ends_with_the_balances_of_the_account() {
     }
     let dir = tempfile::tempdir().expect("a temporary directory");
     for at_once in history.batches(7).chunks(3) {
-        let (mut sink, _store) =
-            GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
+        let (mut sink, _store) = GraphqlSink::open(dir.path(), &common::patient()).expect("opens");
         sink.apply(at_once).expect("applies");
     }
-    let (_sink, store) = GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
+    let (_sink, store) = GraphqlSink::open(dir.path(), &common::patient()).expect("opens");
     let (_other_dir, at_once) = stored(&history, 5_000);
     for number in 1..=6 {
         let found = whole(&store, number);

@@ -22,8 +22,8 @@ use millrace_engine::feed::FeedBatch;
 use millrace_ledger::{RejectReason, RiskDecision};
 use millrace_risk::desk::OpenPage;
 use millrace_sinks::{
-    AuditConfig, AuditSink, GraphqlConfig, GraphqlSink, NotifyConfig, NotifyService, NotifySink,
-    ReviewsConfig, ReviewsSink, Sink,
+    AuditConfig, AuditSink, GraphqlSink, NotifyConfig, NotifyService, NotifySink, ReviewsConfig,
+    ReviewsSink, Sink,
     audit::{self, VerifyOptions},
     graphql::model::TimeRange,
     notify::{InboxQuery, Transport},
@@ -91,7 +91,7 @@ fn run_sinks(dir: &Path) -> Result<String, Box<dyn Error>> {
     let mut notify = NotifySink::open(&dir.join("notify"), &in_file())?;
     let outbox = NotifyService::open(&dir.join("outbox"), &NotifyConfig::default())?;
     let (mut outbox, inbox) = (outbox.sink, outbox.inbox.ok_or("an outbox has an inbox")?);
-    let (mut graphql, store) = GraphqlSink::open(&dir.join("graphql"), &GraphqlConfig::default())?;
+    let (mut graphql, store) = GraphqlSink::open(&dir.join("graphql"), &common::patient())?;
     let (mut reviews, desk) = ReviewsSink::open(&dir.join("reviews"), &ReviewsConfig::default())?;
     for batch in &batches {
         let sinks: [&mut dyn Sink; 5] =

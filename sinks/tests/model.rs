@@ -13,7 +13,7 @@ use millrace_ledger::{
 };
 use millrace_protos::v1::PaymentContext;
 use millrace_sinks::{
-    GraphqlConfig, GraphqlSink, ReadStore, Sink as _,
+    GraphqlSink, ReadStore, Sink as _,
     graphql::{
         PaymentView,
         model::{
@@ -110,8 +110,7 @@ fn history(seed: u64, payments: u128) -> (History, Vec<FeedBatch>) {
 
 fn stored(batches: &[FeedBatch], at_once: usize) -> (tempfile::TempDir, ReadStore) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (mut sink, store) =
-        GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
+    let (mut sink, store) = GraphqlSink::open(dir.path(), &common::patient()).expect("opens");
     for batches in batches.chunks(at_once) {
         sink.apply(batches).expect("applies");
     }
@@ -401,8 +400,7 @@ fn a_skipped_event_moves_the_place_and_nothing_else() {
     history.pay(2, 1, 2, 500);
     let batches = history.batches(1);
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (mut sink, store) =
-        GraphqlSink::open(dir.path(), &GraphqlConfig::default()).expect("opens");
+    let (mut sink, store) = GraphqlSink::open(dir.path(), &common::patient()).expect("opens");
     sink.apply(&batches[..2]).expect("applies");
     sink.skip(EventSeq(3), batches[2].time, "as the test asks").expect("skips");
     assert_eq!((sink.next_seq(), store.applied_seq()), (EventSeq(4), EventSeq(3)));

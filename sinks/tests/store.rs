@@ -21,7 +21,7 @@ use millrace_sinks::{
 };
 
 fn open(dir: &Path) -> (GraphqlSink, ReadStore) {
-    GraphqlSink::open(dir, &GraphqlConfig::default()).expect("opens")
+    GraphqlSink::open(dir, &common::patient()).expect("opens")
 }
 
 fn stored(history: &History, batch_events: usize) -> (tempfile::TempDir, ReadStore) {

@@ -23,12 +23,19 @@ use millrace_risk::{
     acts::{Act, ActKind, LabelAct},
     evidence::{Evidence, Reason},
 };
+use millrace_sinks::{GraphqlConfig, graphql::LimitsConfig};
 use prost::Message as _;
 use uuid::Uuid;
 
 /// 2026-11-20T08:30:00Z.
 pub(crate) const START_NS: u64 = 1_795_163_400_000_000_000;
 pub(crate) const CZK: u32 = 203;
+
+/// A read model that answers however busy the machine is.
+pub(crate) fn patient() -> GraphqlConfig {
+    let limits = LimitsConfig { read_ms: 120_000, answer_ms: 120_000, ..LimitsConfig::default() };
+    GraphqlConfig { limits, ..GraphqlConfig::default() }
+}
 
 /// Events so far, and the balances after them.
 #[derive(Default)]

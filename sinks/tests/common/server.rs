@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use millrace_sinks::{
     GraphqlConfig, GraphqlSink, ReadStore, Sink as _,
-    graphql::{LimitsConfig, Services, serve},
+    graphql::{Services, serve},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::common::History;
+use crate::common::{History, patient};
 
 pub(crate) const ACCOUNT_1: &str = "01920000-0000-7000-8000-000000000001";
 
@@ -40,10 +40,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(history: &History) -> Self {
-        // However busy the machine is, what is asked is answered.
-        let limits = LimitsConfig { read_ms: 60_000, answer_ms: 60_000, ..LimitsConfig::default() };
-        let config = GraphqlConfig { limits, ..GraphqlConfig::default() };
-        Self::start_with(history, &config, |_| {}).await
+        Self::start_with(history, &patient(), |_| {}).await
     }
 
     /// With settings, and with services that `complete` adds to the read model.

@@ -119,8 +119,10 @@ impl Nats {
     /// When it does not start.
     pub fn start_again(&mut self) -> Result<(), ServiceError> {
         let path = |name: &str| self.directory.path().join(name);
+        // Else three quarters of what the disk has left, and streams that reserve more are refused.
         let config = format!(
-            "listen: \"127.0.0.1:{}\"\nmax_payload: 8MB\njetstream {{ store_dir: {:?} }}\n{}",
+            "listen: \"127.0.0.1:{}\"\nmax_payload: 8MB\n\
+             jetstream {{ store_dir: {:?}, max_file_store: 64GB }}\n{}",
             self.port,
             path("data"),
             self.settings.config
