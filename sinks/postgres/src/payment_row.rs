@@ -22,8 +22,8 @@ pub(crate) const COLUMNS: &str = "event_seq, decided_at, decided_ns, ledger, tim
      reject_reason, currency, amount_minor, amount, requested_minor, risk_decision, risk_rule, \
      risk_score, channel, country_code, merchant_category_code, reference, device_id, \
      ip_address, event_time, trace_id, trace_span, trace_flags, debit_debits_pending, \
-     debit_debits_posted, debit_credits_pending, debit_credits_posted, credit_debits_pending, credit_debits_posted, credit_credits_pending, \
-     credit_credits_posted, evidence, context";
+     debit_debits_posted, debit_credits_pending, debit_credits_posted, credit_debits_pending, \
+     credit_debits_posted, credit_credits_pending, credit_credits_posted, evidence, context";
 const FIELDS: i16 = 41;
 /// Those of the context.
 const CONTEXT_FIELDS: usize = 10;
