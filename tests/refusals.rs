@@ -212,13 +212,25 @@ fn a_file_without_a_mapping() {
         ["ref,from,to,amount", "write a mapping for this file", "standing-orders: order_id"];
     assert_complains(&finished, &parts);
     let finished = millrace(["submit", "--file", file, "--mapping", text(&mapping)]);
-    assert_one_sentence(&finished, &[text(&mapping), "can't be read", "No such file"]);
+    assert_one_sentence(
+        &finished,
+        &[text(&mapping), "can't be read", "No such file", "check the path"],
+    );
     let shipped = support::repository("configs/mappings/standing-orders.toml");
     let finished = millrace(["submit", "--file", file, "--mapping", text(&shipped)]);
     let parts = [file, "has no column `order_id`", "standing-orders", "ref, from, to, amount"];
     assert_one_sentence(&finished, &parts);
+    let folder = scratch.path("folder.csv");
+    fs::create_dir(&folder).expect("is made");
+    let finished = millrace(["submit", "--file", text(&folder)]);
+    assert_one_sentence(&finished, &[text(&folder), "can't be read", "name a file that is in it"]);
+    let finished = millrace(["demo", "--once", "--file", "missing.csv"]);
+    assert_one_sentence(&finished, &["missing.csv", "can't be read", "check the path"]);
     let finished = millrace(["submit", "--file", "missing.csv"]);
-    assert_one_sentence(&finished, &["missing.csv", "can't be read", "No such file"]);
+    assert_one_sentence(
+        &finished,
+        &["missing.csv", "can't be read", "No such file", "check the path"],
+    );
 }
 
 /// Guards whoever sends to a server that is down: told at once, with the place.

@@ -13,7 +13,8 @@ use std::{
 use csv::ByteRecord;
 
 use crate::{
-    Mapping, Row, RowError, Source, group_gate::GroupGate, line_index::LineIndex, row::Layout,
+    Mapping, Row, RowError, Source, group_gate::GroupGate, line_index::LineIndex, remedy::remedy,
+    row::Layout,
 };
 
 type CsvReader = csv::Reader<LineIndex<Box<dyn Read + Send>>>;
@@ -22,7 +23,7 @@ type CsvReader = csv::Reader<LineIndex<Box<dyn Read + Send>>>;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system refuses.
-    #[error("{file} can't be read: {source}")]
+    #[error("{file} can't be read: {source}; {}", remedy(source))]
     Unreadable {
         /// The file.
         file: Arc<str>,

@@ -19,6 +19,7 @@ mod mapping;
 mod opening;
 mod plan;
 mod refused;
+mod remedy;
 mod retry;
 mod row;
 mod row_error;

@@ -3,12 +3,13 @@
 use std::{fmt::Write as _, io};
 
 use super::Mapping;
+use crate::remedy::remedy;
 
 /// Why a mapping can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
     /// The file can't be read.
-    #[error("mapping {file} can't be read: {source}")]
+    #[error("mapping {file} can't be read: {source}; {}", remedy(source))]
     Unreadable {
         /// The mapping.
         file: String,
