@@ -21,6 +21,7 @@ mod tree;
 
 pub use calibration::{Calibration, Link};
 pub use error::ModelError;
+pub use exp::{ln, sigmoid};
 pub use facts::TrainingFacts;
 pub use fit::CATALOGUE_SETTING;
 pub use format::VERSION;
@@ -217,8 +218,9 @@ impl Model {
         for (rows, scores) in rows.chunks(BLOCK * stride).zip(scores.chunks_mut(BLOCK)) {
             let sums = &mut sums[..scores.len()];
             self.score_raw(rows, sums);
-            for (score, sum) in scores.iter_mut().zip(sums) {
-                *score = self.calibration.apply(self.link.apply(*sum)) as f32;
+            self.link.apply_all(sums);
+            for (score, probability) in scores.iter_mut().zip(sums) {
+                *score = self.calibration.apply(*probability) as f32;
             }
         }
     }
