@@ -1,5 +1,5 @@
 //! `configs/compose.yaml`, without Docker: the file is read, and what it says is given to the servers
-//! that are installed here. The images and the volumes that it names are not used.
+//! that are installed here. The images and the volumes that it names are used by `compose_docker.rs`.
 
 mod support;
 
