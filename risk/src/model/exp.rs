@@ -1,5 +1,5 @@
-//! The exponential function and the natural logarithm in plain arithmetic: consume a number, produce the
-//! same to the last bit on every machine and in every build, which a system's own may not.
+//! The exponential function in plain arithmetic: consumes a number, produces `e` to its power, the
+//! same to the last bit on every machine and in every build, which a system's own may not be.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -62,23 +62,9 @@ pub(super) fn exp(x: f64) -> f64 {
     exp_all([x])[0]
 }
 
-/// `1 / (1 + e^-x)`, the same to the last bit on every machine.
-#[must_use]
-pub fn sigmoid(x: f64) -> f64 {
+/// `1 / (1 + e^-x)`.
+pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + exp(-x))
-}
-
-/// The natural logarithm of a number above 1e-300, to within 1e-14; the same to the last bit on every
-/// machine. For what is done seldom: it takes four [`exp`].
-///
-/// By Halley's method on `e^y = x`, from the exponent's part on.
-#[must_use]
-pub fn ln(x: f64) -> f64 {
-    let exponent = (x.to_bits() >> 52) as i64 - 1_023;
-    (0..4).fold(exponent as f64 * std::f64::consts::LN_2, |y, _| {
-        let power = exp(y);
-        y + 2.0 * (x - power) / (x + power)
-    })
 }
 
 /// [`sigmoid`] of each number times the slope, in its place: to the bit, and side by side.
@@ -136,15 +122,6 @@ mod tests {
         let r = (x - k * LN_2_HIGH) - k * LN_2_LOW;
         let series = INVERSE_FACTORIALS.iter().fold(0.0, |sum, term| sum * r + term);
         series * f64::from_bits(((k as i64 + 1_023) as u64) << 52)
-    }
-
-    #[test]
-    fn the_logarithm_is_as_close_as_it_says() {
-        for step in 1..40_000 {
-            let x = f64::from(step) * f64::from(step) / 7_000.0 * 1e-4;
-            assert!((ln(x) - x.ln()).abs() < 1e-14 * x.ln().abs().max(1.0), "{x}: {}", ln(x));
-        }
-        assert_eq!(ln(1.0), 0.0);
     }
 
     #[test]

@@ -21,7 +21,6 @@ mod tree;
 
 pub use calibration::{Calibration, Link};
 pub use error::ModelError;
-pub use exp::{ln, sigmoid};
 pub use facts::TrainingFacts;
 pub use fit::CATALOGUE_SETTING;
 pub use format::VERSION;

@@ -8,7 +8,7 @@
 
 mod split;
 
-use millrace_risk::model::{Kind, Link, Missing, Model, Node, Side, Tree, ln, sigmoid, threshold};
+use millrace_risk::model::{Kind, Link, Missing, Model, Node, Side, Tree, threshold};
 use rayon::prelude::*;
 
 use self::split::{Cell, Split, Sums, best_splits};
@@ -129,7 +129,7 @@ impl Boosting {
         let frauds: f64 = weights.clone().zip(rows.labels).map(fraud).sum();
         let mean = frauds / weights.sum::<f64>();
         match self.loss {
-            Loss::Logistic => ln(mean / (1.0 - mean)),
+            Loss::Logistic => (mean / (1.0 - mean)).ln(),
             Loss::Squared => mean,
         }
     }
@@ -141,7 +141,7 @@ impl Boosting {
             let label = f64::from(u8::from(rows.labels[row]));
             let (gradient, hessian) = match self.loss {
                 Loss::Logistic => {
-                    let p = sigmoid(sums[row]);
+                    let p = 1.0 / (1.0 + (-sums[row]).exp());
                     (p - label, (p * (1.0 - p)).max(1e-16))
                 }
                 Loss::Squared => (sums[row] - label, 1.0),

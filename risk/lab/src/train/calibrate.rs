@@ -1,7 +1,7 @@
 //! Calibration: consumes scores of rows that the model hasn't seen and their labels, produces the
 //! function that makes probabilities of scores.
 
-use millrace_risk::model::{Calibration, Kind, Link, Model, sigmoid};
+use millrace_risk::model::{Calibration, Kind, Link, Model};
 
 /// Most blocks that are kept for their weight, and for their fraud: more would follow noise.
 const BLOCKS_BY_WEIGHT: f64 = 160.0;
@@ -108,7 +108,7 @@ pub fn fit_platt(scores: &[f64], labels: &[bool], weights: Option<&[f32]>) -> Ca
     for _ in 0..100 {
         let (mut ga, mut gb, mut aa, mut ab, mut bb) = (1e-6 * slope, 0.0, 1e-6, 0.0, 1e-9);
         for (row, (score, label)) in scores.iter().zip(labels).enumerate() {
-            let p = sigmoid(slope * score + intercept);
+            let p = 1.0 / (1.0 + (-(slope * score + intercept)).exp());
             let (w, d) = (weight(row), p - f64::from(u8::from(*label)));
             let h = (w * p * (1.0 - p)).max(1e-12);
             ga += w * d * score;

@@ -3,7 +3,7 @@
 //!
 //! After F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest" (2008).
 
-use millrace_risk::model::{Kind, Link, Missing, Model, Node, Side, Tree, ln};
+use millrace_risk::model::{Kind, Link, Missing, Model, Node, Side, Tree};
 
 use super::{Dataset, TrainError, error::within, model_of_trees, random::Random};
 
@@ -35,7 +35,7 @@ impl Isolation {
         report: &mut dyn FnMut(usize, usize),
     ) -> Result<Model, TrainError> {
         let sample = self.sample.min(rows.len());
-        let depth_max = sample.max(2).next_power_of_two().ilog2();
+        let depth_max = (sample.max(2) as f64).log2().ceil() as u32;
         let mut trees = Vec::with_capacity(self.trees);
         for number in 0..self.trees {
             report(number, self.trees);
@@ -70,7 +70,7 @@ fn mean_path(rows: usize) -> f64 {
     match rows {
         0 | 1 => 0.0,
         2 => 1.0,
-        _ => 2.0 * (ln(n - 1.0) + EULER) - 2.0 * (n - 1.0) / n,
+        _ => 2.0 * ((n - 1.0).ln() + EULER) - 2.0 * (n - 1.0) / n,
     }
 }
 

@@ -2,7 +2,7 @@
 //! does.
 //!
 //! Guarantees that the same rows and settings give the same model, to the last bit, on any number of
-//! threads, on any machine and in any build (but for what smartcore trains); and that a calibration to labels was never fitted on rows that the scores it was fitted
+//! threads; and that a calibration to labels was never fitted on rows that the scores it was fitted
 //! to were trained on. Without labels an isolation forest is calibrated to ranks, which are those of
 //! its own rows: they tell how unusual, not how likely fraud.
 
