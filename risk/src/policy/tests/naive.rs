@@ -143,12 +143,12 @@ fn verdicts_and_evidence_are_those_of_one_at_a_time() {
     let expected = naively(&compiled, &payments, at);
     for decision in [RiskDecision::Approve, RiskDecision::Review, RiskDecision::Decline] {
         let there = expected.iter().filter(|(verdict, _)| verdict.decision == decision).count();
-        assert!(there > 50, "{there} of {decision:?} show nothing");
+        assert!(there > 20, "{there} of {decision:?} show nothing");
     }
     let with_reason = |(_, bytes): &&(Verdict, Vec<u8>)| {
         Evidence::read(bytes).is_some_and(|it| it.rule_reason.is_some())
     };
-    assert!(expected.iter().filter(with_reason).count() > 50);
+    assert!(expected.iter().filter(with_reason).count() > 20);
     for (threads, len) in [(1, 2_000), (1, 300), (3, 2_000)] {
         let mut policy = policy_with(&library, threads);
         policy.act(&set_policy(&name), Timestamp(0)).expect("is there");
