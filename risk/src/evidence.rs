@@ -67,9 +67,10 @@ impl Evidence {
         let bits = flag(self.score.is_some(), SCORE)
             | flag(self.challenger.is_some(), CHALLENGER)
             | flag(self.fell_back, FELL_BACK);
-        bytes.extend_from_slice(&[LAYOUT, bits]);
-        bytes.extend_from_slice(&self.policy.to_le_bytes());
-        bytes.extend_from_slice(&self.score.unwrap_or_default().to_le_bytes());
+        // In one piece: most payments have nothing else.
+        let [policy_low, policy_high] = self.policy.to_le_bytes();
+        let [a, b, c, d] = self.score.unwrap_or_default().to_le_bytes();
+        bytes.extend_from_slice(&[LAYOUT, bits, policy_low, policy_high, a, b, c, d]);
         if let Some((score, decision)) = self.challenger {
             bytes.extend_from_slice(&score.to_le_bytes());
             bytes.push(decision);

@@ -238,7 +238,7 @@ pub trait Gate {
 }
 
 /// The encoded contexts of the payments of one request.
-pub trait Contexts {
+pub trait Contexts: Sync {
     /// The context of the payment in this place; empty where there is none.
     fn context(&self, position: usize) -> &[u8];
 }

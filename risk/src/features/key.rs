@@ -3,6 +3,11 @@
 //! Guarantees the same key on every machine and in every version, because snapshots keep keys. The
 //! hash is SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012).
 
+use pulp::{Arch, Simd, WithSimd};
+
+/// Ids that are hashed in one go.
+const LANES: usize = 32;
+
 /// Stands for one entity among those of its kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntityKey(pub u64);
@@ -58,6 +63,16 @@ impl KeyMaker {
     pub fn key(&self, id: &[u8]) -> EntityKey {
         EntityKey::present(sip(self.seed, KIND_SEED, id))
     }
+
+    /// Writes the keys of the entities whose ids are these numbers, each 16 bytes with the highest first:
+    /// one to every so many places of `keys`, from the first on. They are hashed side by side.
+    ///
+    /// # Panics
+    /// If there are fewer places than ids, or every is none.
+    pub fn put_keys_of_numbers(&self, ids: &[u128], keys: &mut [EntityKey], every: usize) {
+        assert!(keys.len().div_ceil(every) >= ids.len(), "each id has a place for its key");
+        Arch::new().dispatch(Hashes { seed: self.seed, ids, keys, every });
+    }
 }
 
 const KIND_SEED: u64 = 0x6d69_6c6c_7261_6365;
@@ -74,9 +89,42 @@ fn sip(key0: u64, key1: u64, bytes: &[u8]) -> u64 {
     hash.finish(u64::from_le_bytes(last) | (bytes.len() as u64) << 56)
 }
 
+/// The hashes of numbers, as a task that can be compiled for several processors.
+struct Hashes<'a> {
+    seed: u64,
+    ids: &'a [u128],
+    keys: &'a mut [EntityKey],
+    every: usize,
+}
+
+impl WithSimd for Hashes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let places = self.keys.chunks_mut(self.every * LANES);
+        for (ids, keys) in self.ids.chunks(LANES).zip(places) {
+            let (mut high, mut low, mut hashes) = ([0; LANES], [0; LANES], [0; LANES]);
+            for ((high, low), id) in high.iter_mut().zip(&mut low).zip(ids) {
+                (*high, *low) = ((id >> 64) as u64, *id as u64);
+            }
+            for ((hash, high), low) in hashes.iter_mut().zip(high).zip(low) {
+                let mut sip = SipHash::new(self.seed, KIND_SEED);
+                sip.word(high.swap_bytes());
+                sip.word(low.swap_bytes());
+                *hash = sip.finish(16 << 56);
+            }
+            for (key, hash) in keys.iter_mut().step_by(self.every).zip(&hashes[..ids.len()]) {
+                *key = EntityKey::present(*hash);
+            }
+        }
+    }
+}
+
 struct SipHash([u64; 4]);
 
 impl SipHash {
+    #[inline(always)]
     fn new(key0: u64, key1: u64) -> Self {
         Self([
             key0 ^ 0x736f_6d65_7073_6575,
@@ -86,12 +134,14 @@ impl SipHash {
         ])
     }
 
+    #[inline(always)]
     fn word(&mut self, word: u64) {
         self.0[3] ^= word;
         self.round();
         self.0[0] ^= word;
     }
 
+    #[inline(always)]
     fn finish(mut self, last: u64) -> u64 {
         self.word(last);
         self.0[2] ^= 0xff;
@@ -101,6 +151,7 @@ impl SipHash {
         self.0.iter().fold(0, |all, word| all ^ word)
     }
 
+    #[inline(always)]
     fn round(&mut self) {
         let [a, b, c, d] = &mut self.0;
         *a = a.wrapping_add(*b);
@@ -137,6 +188,24 @@ mod tests {
             let mut theirs = std::hash::DefaultHasher::new();
             std::hash::Hasher::write(&mut theirs, &bytes[..len]);
             assert_eq!(sip(0, 0, &bytes[..len]), std::hash::Hasher::finish(&theirs), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn numbers_side_by_side_have_the_keys_of_their_bytes() {
+        let maker = KeyMaker::new("payer");
+        let id = |n: u128| n.wrapping_mul(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978) ^ n << 100;
+        for (count, every) in [(0, 1), (1, 2), (31, 1), (32, 3), (33, 2), (100, 2)] {
+            let ids: Vec<_> = (0..count).map(id).collect();
+            let mut keys = vec![EntityKey(9); ids.len() * every];
+            maker.put_keys_of_numbers(&ids, &mut keys, every);
+            for (place, key) in keys.iter().enumerate() {
+                let expected = match place % every {
+                    0 => maker.key(&ids[place / every].to_be_bytes()),
+                    _ => EntityKey(9),
+                };
+                assert_eq!(*key, expected, "{count} ids, place {place}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::{
     ModelError,
-    exp::{exp, sigmoid},
+    exp::{exp, sigmoid, sigmoid_all},
 };
 
 /// What is made of a model's sum.
@@ -36,6 +36,15 @@ impl Link {
             Self::Identity => sum,
             Self::Sigmoid { slope } => sigmoid(slope * sum),
             Self::Anomaly { path } => exp(-sum / path * std::f64::consts::LN_2),
+        }
+    }
+
+    /// Makes of each sum what [`Self::apply`] makes of it.
+    pub(super) fn apply_all(self, sums: &mut [f64]) {
+        match self {
+            Self::Identity => {}
+            Self::Sigmoid { slope } => sigmoid_all(slope, sums),
+            Self::Anomaly { .. } => sums.iter_mut().for_each(|sum| *sum = self.apply(*sum)),
         }
     }
 

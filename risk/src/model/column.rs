@@ -85,18 +85,26 @@ pub(super) fn number_of(key: u32) -> f32 {
 
 /// Writes a tile: for each column, the keys of up to [`LANES`] rows next to each other. Lanes beyond
 /// the last row hold anything.
+///
+/// In two passes: a vector that was just written number by number has to wait until all of them have left
+/// for memory, and here it is read much later.
 #[inline(always)]
 pub(super) fn fill_tile(columns: &[Column], rows: &[f32], stride: usize, tile: &mut [u32]) {
-    for (column, keys) in columns.iter().zip(tile.as_chunks_mut::<LANES>().0) {
+    for (column, lanes) in columns.iter().zip(tile.as_chunks_mut::<LANES>().0) {
         let feature = column.feature as usize;
-        let mut lanes = [0.0; LANES];
         for (lane, row) in lanes.iter_mut().zip(rows.chunks_exact(stride)) {
-            *lane = row[feature];
+            *lane = row[feature].to_bits();
         }
+    }
+    for (column, lanes) in columns.iter().zip(tile.as_chunks_mut::<LANES>().0) {
         if column.form != Form::Plain {
-            lanes.iter_mut().for_each(|lane| *lane = column.formed(*lane));
+            for lane in &mut *lanes {
+                *lane = column.formed(f32::from_bits(*lane)).to_bits();
+            }
         }
-        *keys = lanes.map(key);
+        for lane in lanes {
+            *lane = key(f32::from_bits(*lane));
+        }
     }
 }
 

@@ -217,8 +217,9 @@ impl Model {
         for (rows, scores) in rows.chunks(BLOCK * stride).zip(scores.chunks_mut(BLOCK)) {
             let sums = &mut sums[..scores.len()];
             self.score_raw(rows, sums);
-            for (score, sum) in scores.iter_mut().zip(sums) {
-                *score = self.calibration.apply(self.link.apply(*sum)) as f32;
+            self.link.apply_all(sums);
+            for (score, probability) in scores.iter_mut().zip(sums) {
+                *score = self.calibration.apply(*probability) as f32;
             }
         }
     }

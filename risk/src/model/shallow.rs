@@ -54,10 +54,14 @@ impl FullTree {
     /// The bits of each row's leaf.
     #[inline(always)]
     fn pick(&self, tile: &[u32]) -> [i32; LANES] {
-        let column = |lanes: u32| -> &[u32; LANES] {
-            tile[lanes as usize..].first_chunk().expect("a column is a whole tile wide")
+        // No `map` over them: that is not always compiled into its caller, and then for the narrowest
+        // vectors.
+        let column = |split: usize| -> &[u32; LANES] {
+            let from = self.lanes[split] as usize;
+            tile[from..].first_chunk().expect("a column is a whole tile wide")
         };
-        let [a, b, c, d, e, f, g] = self.lanes.map(column);
+        let (a, b, c) = (column(0), column(1), column(2));
+        let (d, e, f, g) = (column(3), column(4), column(5), column(6));
         let leaf = &self.leaves;
         let mut picked = [0; LANES];
         for lane in 0..LANES {

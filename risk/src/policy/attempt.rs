@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use millrace_ledger::{Amount, Currency, LedgerId, Payment, Timestamp};
+use millrace_ledger::{Amount, Contexts, Currency, LedgerId, Payment, Timestamp};
 use prost::encoding::{self, DecodeContext, WireType};
 
 use super::compiled::TEXTS;
@@ -134,6 +134,8 @@ pub(super) struct Reader {
     entities: Vec<(EntitySource, KeyMaker)>,
     /// Whether any entity is of the context.
     needs_context: bool,
+    /// Kept for their memory.
+    ids: Vec<u128>,
     /// Of the currency that came last: most payments are of one.
     scale: (LedgerId, f64),
 }
@@ -146,39 +148,57 @@ impl Reader {
         let of_context =
             |(source, _): &(EntitySource, _)| matches!(source, EntitySource::Context(_));
         let needs_context = entities.iter().any(of_context);
-        Self { entities, needs_context, scale: (LedgerId(0), 1.0) }
+        Self { entities, needs_context, ids: Vec::new(), scale: (LedgerId(0), 1.0) }
     }
 
     pub(super) fn entities(&self) -> usize {
         self.entities.len()
     }
 
-    pub(super) fn needs_context(&self) -> bool {
-        self.needs_context
-    }
-
-    /// Appends the keys of a payment's entities, in the order of the catalogue.
-    pub(super) fn put_keys(
-        &self,
-        payer: u128,
-        payee: u128,
-        context: &Context<'_>,
+    /// Makes the keys of the entities of these payments of a request: as many for each, in the order of the
+    /// catalogue. Those of accounts are made side by side.
+    pub(super) fn keys_of(
+        &mut self,
+        payments: &[Payment],
+        positions: &[u32],
+        contexts: &dyn Contexts,
         keys: &mut Vec<EntityKey>,
     ) {
-        let first = keys.len();
-        for (source, maker) in &self.entities {
-            let key = match source {
-                EntitySource::Payer => maker.key(&payer.to_be_bytes()),
-                EntitySource::Payee => maker.key(&payee.to_be_bytes()),
-                EntitySource::Pair(one, other) => {
-                    EntityKey::pair(keys[first + one], keys[first + other])
-                }
-                EntitySource::Context(key) => match context.by_key(key) {
-                    "" => EntityKey::ABSENT,
-                    text => maker.key(text.as_bytes()),
-                },
+        let Self { entities, needs_context, ids, .. } = self;
+        let every = entities.len();
+        keys.clear();
+        keys.resize(positions.len() * every, EntityKey::ABSENT);
+        for (place, (source, maker)) in entities.iter().enumerate() {
+            let id_of = match source {
+                EntitySource::Payer => |payment: &Payment| payment.debit.0,
+                EntitySource::Payee => |payment: &Payment| payment.credit.0,
+                EntitySource::Pair(..) | EntitySource::Context(_) => continue,
             };
-            keys.push(key);
+            ids.clear();
+            ids.extend(positions.iter().map(|position| id_of(&payments[*position as usize])));
+            let from = place.min(keys.len());
+            maker.put_keys_of_numbers(ids, &mut keys[from..], every);
+        }
+        let is_account =
+            |source: &EntitySource| matches!(source, EntitySource::Payer | EntitySource::Payee);
+        if entities.iter().all(|(source, _)| is_account(source)) {
+            return;
+        }
+        for (position, keys) in positions.iter().zip(keys.chunks_exact_mut(every)) {
+            let context = match *needs_context {
+                true => Context::read(contexts.context(*position as usize)),
+                false => Context::default(),
+            };
+            for (place, (source, maker)) in entities.iter().enumerate() {
+                keys[place] = match source {
+                    EntitySource::Payer | EntitySource::Payee => continue,
+                    EntitySource::Pair(one, other) => EntityKey::pair(keys[*one], keys[*other]),
+                    EntitySource::Context(key) => match context.by_key(key) {
+                        "" => EntityKey::ABSENT,
+                        text => maker.key(text.as_bytes()),
+                    },
+                };
+            }
         }
     }
 
@@ -191,7 +211,18 @@ impl Reader {
             let exponent = Currency::of_ledger(ledger).map_or(0, |currency| currency.exponent);
             self.scale = (ledger, 10_f64.powi(i32::from(exponent)));
         }
-        amount.0 as f64 / self.scale.1
+        // The same number, for which most take one instruction.
+        let minor = u64::try_from(amount.0).map_or(amount.0 as f64, |minor| minor as f64);
+        minor / self.scale.1
+    }
+}
+
+/// The context of one payment that is alone.
+pub(super) struct OneContext<'a>(pub(super) &'a [u8]);
+
+impl Contexts for OneContext<'_> {
+    fn context(&self, _: usize) -> &[u8] {
+        self.0
     }
 }
 
@@ -272,10 +303,10 @@ mod tests {
             "version = 1\n[[entity]]\nname = \"wallet\"\n[[entity]]\nname = \"device\"\n\
              [[feature]]\nname = \"wallet.age\"\nentity = \"wallet\"\nstatistic = \"age\"\n",
         );
-        let reader = Reader::new(&catalogue.expect("right"));
-        let keys = |encoded: &[u8]| {
+        let mut reader = Reader::new(&catalogue.expect("right"));
+        let mut keys = |encoded: &[u8]| {
             let mut keys = Vec::new();
-            reader.put_keys(1, 2, &Context::read(encoded), &mut keys);
+            reader.keys_of(&[Payment::default()], &[0], &OneContext(encoded), &mut keys);
             keys
         };
         assert_eq!(
@@ -283,5 +314,42 @@ mod tests {
             [EntityKey::of("wallet", b"w-1"), EntityKey::ABSENT]
         );
         assert_eq!(keys(&other("purse", "w-1")), [EntityKey::ABSENT; 2]);
+    }
+
+    #[test]
+    fn keys_of_many_are_those_of_each() {
+        let catalogue = Catalogue::parse(
+            "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"device\"\n\
+             [[entity]]\nname = \"payee\"\n[[entity]]\nname = \"both\"\nof = [\"payer\", \"payee\"]\n\
+             [[entity]]\nname = \"theirs\"\nof = [\"payer\", \"device\"]\n\
+             [[feature]]\nname = \"payer.age\"\nentity = \"payer\"\nstatistic = \"age\"\n",
+        );
+        let mut reader = Reader::new(&catalogue.expect("right"));
+        let account = |n: u32| millrace_ledger::AccountId(u128::from(n) << 77 | 0x5eed);
+        let pay = |n| Payment { debit: account(n), credit: account(n + 7), ..Payment::default() };
+        let payments: Vec<_> = (0..90).map(pay).collect();
+        let positions: Vec<u32> = (0..90).filter(|n| n % 3 != 1).collect();
+        for device in ["", "phone"] {
+            let context = if device.is_empty() { Vec::new() } else { field(2, device.as_bytes()) };
+            let mut keys = vec![EntityKey(3); 7];
+            reader.keys_of(&payments, &positions, &OneContext(&context), &mut keys);
+            let key = |kind: &str, id: &[u8]| EntityKey::of(kind, id);
+            let expected = positions.iter().flat_map(|position| {
+                let Payment { debit, credit, .. } = &payments[*position as usize];
+                let payer = key("payer", &debit.0.to_be_bytes());
+                let payee = key("payee", &credit.0.to_be_bytes());
+                let absent = device.is_empty();
+                let device =
+                    if absent { EntityKey::ABSENT } else { key("device", device.as_bytes()) };
+                [
+                    payer,
+                    device,
+                    payee,
+                    EntityKey::pair(payer, payee),
+                    EntityKey::pair(payer, device),
+                ]
+            });
+            assert_eq!(keys, expected.collect::<Vec<_>>(), "device {device:?}");
+        }
     }
 }

@@ -14,6 +14,8 @@ mod compiled;
 mod document;
 mod hits;
 mod library;
+mod rows;
+mod said;
 mod scoring;
 
 use std::sync::{
@@ -184,7 +186,7 @@ impl Gate for Policy {
     fn judge(&mut self, judged: Judged<'_>) -> Verdict {
         let by_limit = self.velocity.judge(judged);
         let Some(scoring) = &mut self.scoring else { return by_limit };
-        let by_policy = scoring.verdict(judged.position);
+        let Some(by_policy) = scoring.stopped(judged.position) else { return by_limit };
         let verdict = stricter(by_limit, by_policy);
         if verdict == by_policy {
             scoring.verdict_stands(judged.position);

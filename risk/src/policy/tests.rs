@@ -8,6 +8,7 @@ use millrace_ledger::{AccountId, Amount, LedgerId, NoContexts, PaymentId, RiskDe
 use super::*;
 
 mod live_rules;
+mod naive;
 mod on_demand;
 mod own_keys;
 
@@ -289,7 +290,7 @@ fn without_time_the_fallback_decides() {
     scoring.spent = std::time::Duration::from_secs(1 << 32);
     let deciding = Deciding { policy: &spent, number: 1, hits: &HitCounters::default() };
     assert_eq!(scoring.look_ahead(&block, |_| false, Some(deciding)), 600);
-    assert_eq!(scoring.verdict(599).decision, RiskDecision::Review);
+    assert_eq!(scoring.stopped(599).expect("held").decision, RiskDecision::Review);
     let evidence = Evidence::read(scoring.evidence(599)).expect("evidence");
     assert!(evidence.fell_back && evidence.score.is_none());
 }

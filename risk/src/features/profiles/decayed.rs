@@ -6,7 +6,7 @@
 //!
 //! They are f64: an f32 of 2^24 payments would not notice one more, and would stay there for ever.
 
-use super::{moments::ratio, rows::LAST};
+use super::moments::ratio;
 use crate::features::{Span, arithmetic::exp2_neg};
 
 /// Different windows that the counters of one kind of entity may have.
@@ -59,6 +59,9 @@ pub(super) struct Fading {
 pub(super) struct Decayed {
     /// Halvings per nanosecond, of each window.
     pub(super) rates: Vec<f64>,
+    /// The same, so many side by side, with zeros behind them: read as vectors, because a vector that was
+    /// just written number by number has to wait until all of them have left for memory.
+    lanes: Vec<[f64; LANES]>,
     pub(super) counters: Vec<Counter>,
     pub(super) conditions: Vec<Condition>,
     pub(super) fading: Vec<Fading>,
@@ -79,30 +82,35 @@ impl Decayed {
         }
     }
 
+    /// All windows are known.
+    pub(super) fn finish(&mut self) {
+        let lanes = |rates: &[f64]| {
+            let mut lanes = [0.0; LANES];
+            lanes[..rates.len()].copy_from_slice(rates);
+            lanes
+        };
+        self.lanes = self.rates.chunks(LANES).map(lanes).collect();
+    }
+
     /// How much is left after so many nanoseconds, of each window.
     #[inline(always)]
     pub(super) fn left(&self, age_ns: u64) -> Left {
         let age = age_ns as f64;
         let mut left = [1.0; RATES_MAX];
-        for (left, rates) in left.chunks_exact_mut(LANES).zip(self.rates.chunks(LANES)) {
-            let mut halvings = [0.0; LANES];
-            for (halvings, rate) in halvings.iter_mut().zip(rates) {
-                *halvings = age * rate;
+        for (left, rates) in left.as_chunks_mut::<LANES>().0.iter_mut().zip(&self.lanes) {
+            let mut halvings = *rates;
+            for halvings in &mut halvings {
+                *halvings *= age;
             }
-            left.copy_from_slice(&exp2_neg(halvings));
+            *left = exp2_neg(halvings);
         }
         left
     }
 
-    /// Moves the counters on to the time of a payment. If it is late, they stay, and it counts what
-    /// is returned.
+    /// Moves the counters on to the time of a payment that is not late, with what is left since the newest
+    /// one before it.
     #[inline(always)]
-    pub(super) fn advance(&self, row: &mut [u64], at: u64) -> Option<Left> {
-        let last = row[LAST];
-        let left = self.left(at.abs_diff(last));
-        if at < last {
-            return Some(left);
-        }
+    pub(super) fn fade(&self, row: &mut [u64], left: &Left) {
         for (word, counter) in row[COUNTERS..].iter_mut().zip(&self.counters) {
             let value = f64::from_bits(*word) * left[usize::from(counter.rate) % RATES_MAX];
             *word = value.to_bits();
@@ -111,7 +119,6 @@ impl Decayed {
             let word = &mut row[usize::from(fading.word)];
             *word = (f64::from_bits(*word) * left[usize::from(fading.rate)]).to_bits();
         }
-        None
     }
 
     /// Adds a payment, with a weight if it is late.
@@ -186,4 +193,28 @@ pub(super) fn number(row: &[u64], word: u16) -> f64 {
 /// Adds to a word that is a number.
 pub(super) fn add_to(row: &mut [u64], word: u16, value: f64) {
     row[usize::from(word)] = (number(row, word) + value).to_bits();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against one window after the other, for each number of windows that there can be.
+    #[test]
+    fn windows_side_by_side_leave_what_each_alone_leaves() {
+        let days = |days: u64| Decayed::rate(Span::Seconds(days * 86_400));
+        let all = [days(1), 0.0, days(7), days(14), days(30), days(90), days(365), days(2)];
+        for windows in 0..=RATES_MAX {
+            let mut decayed = Decayed { rates: all[..windows].to_vec(), ..Decayed::default() };
+            decayed.finish();
+            for age_ns in [0, 1, 977_000_000, 86_400_000_000_000, u64::MAX] {
+                let left = decayed.left(age_ns);
+                for (window, left) in left.iter().enumerate() {
+                    let rate = decayed.rates.get(window).copied().unwrap_or(0.0);
+                    let [alone] = exp2_neg([age_ns as f64 * rate]);
+                    assert_eq!(left.to_bits(), alone.to_bits(), "window {window} of {windows}");
+                }
+            }
+        }
+    }
 }

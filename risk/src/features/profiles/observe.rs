@@ -35,7 +35,11 @@ impl Shared<'_> {
         if is_new {
             plan.begin(words, attempt.at.0);
         }
-        let late = plan.decayed.advance(words, attempt.at.0);
+        let left = plan.decayed.left(attempt.at.0.abs_diff(words[LAST]));
+        let late = (attempt.at.0 < words[LAST]).then_some(&left);
+        if late.is_none() {
+            plan.decayed.fade(words, &left);
+        }
         let now = attempt.at.0.max(words[LAST]);
         for delayed in &plan.delayed {
             delayed.advance(&plan.decayed, words, now);
@@ -53,7 +57,7 @@ impl Shared<'_> {
         seen.say(plan, self.priors, &plan.before, out);
 
         words[LAST] = now;
-        plan.decayed.add(words, attempt.amount, late.as_ref());
+        plan.decayed.add(words, attempt.amount, late);
         for delayed in &plan.delayed {
             delayed.add(&plan.decayed, words, attempt.at.0, false);
         }

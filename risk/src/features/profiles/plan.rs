@@ -391,6 +391,7 @@ impl Builder {
     fn finish(self, entity: &Entity) -> Result<KindPlan, String> {
         let mut plan = self.plan;
         plan.waiting = Waiting::of(entity).filter(|_| !plan.runs.is_empty());
+        plan.decayed.finish();
         let (rates, conditions) = (plan.decayed.rates.len(), plan.decayed.conditions.len());
         if rates > RATES_MAX {
             return Err(format!("{rates} different decayed windows, and {RATES_MAX} are the most"));
