@@ -229,6 +229,9 @@ impl Scoring {
         for (position, Draft { verdict, evidence }) in places.into_iter().zip(&mut drafts) {
             evidence.policy = number;
             fell_back += u64::from(evidence.fell_back);
+            if let Some((_, challenger)) = evidence.challenger {
+                hits.challenger.add(verdict.decision, challenger);
+            }
             let reasons_start = self.rule_reasons.len() as u32;
             self.rule_reasons.push_str(&evidence.rule_reason.take().unwrap_or_default());
             let rule_reason = reasons_start..self.rule_reasons.len() as u32;
@@ -252,8 +255,9 @@ impl Scoring {
         let amount = millrace_ledger::Amount(label.amount_minor.into());
         let amount = self.reader.amount(ledger, amount);
         let paid_at = Timestamp(label.paid_at_ns).min(at);
-        let (at, fraud) = (label.known_at(at), label.fraud);
-        self.profiles.label(&Label { at, paid_at, amount, entities: &keys, fraud });
+        let (at, fraud, takes_back) = (label.known_at(at), label.fraud, label.takes_back);
+        let entities = &keys;
+        self.profiles.label(&Label { at, paid_at, amount, entities, fraud, takes_back });
     }
 }
 
