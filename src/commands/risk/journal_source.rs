@@ -159,6 +159,8 @@ impl Reading {
             is_fraud: false,
             reported_at: None,
         };
+        let evidence = Evidence::read(&whole.evidence).unwrap_or_default();
+        let challenger = evidence.challenger.and_then(|(_, it)| RiskDecision::from_number(it));
         self.payments.push(&row, &contexts);
         for other in &context.other {
             self.others_left_out |= !self.payments.tell(&other.key, &other.value);
