@@ -20,6 +20,7 @@ use millrace_protos::v1::PaymentContext;
 use millrace_risk::{
     acts::{Act, ActKind, LabelAct},
     evidence::Evidence,
+    policy::channel_name,
 };
 use millrace_risk_lab::{
     data::{Payment, Payments, PaymentsBuilder, Report},
@@ -132,17 +133,11 @@ impl Reading {
         let currency = Currency::of_ledger(payment.ledger);
         let exponent = currency.map_or(0, |currency| i32::from(currency.exponent));
         let context = PaymentContext::decode(&whole.context[..]).unwrap_or_default();
-        let channel = match Channel::try_from(context.channel) {
-            Ok(channel) if context.channel != 0 => {
-                channel.as_str_name().trim_start_matches("CHANNEL_")
-            }
-            _ => "",
-        };
         let contexts = [
             context.device_id.as_str(),
             &context.ip_address,
             &context.country_code,
-            channel,
+            channel_name(u64::try_from(context.channel).unwrap_or_default()),
             currency.map_or("", |currency| currency.code),
             &context.merchant_category_code,
         ];
@@ -159,13 +154,13 @@ impl Reading {
             is_fraud: false,
             reported_at: None,
         };
-        let evidence = Evidence::read(&whole.evidence).unwrap_or_default();
-        let challenger = evidence.challenger.and_then(|(_, it)| RiskDecision::from_number(it));
         self.payments.push(&row, &contexts);
         for other in &context.other {
             self.others_left_out |= !self.payments.tell(&other.key, &other.value);
         }
         self.ids.push(payment.id.0);
+        let evidence = Evidence::read(&whole.evidence).unwrap_or_default();
+        let challenger = evidence.challenger.and_then(|(_, it)| RiskDecision::from_number(it));
         self.decided.push(Decided {
             decision: decision_of(verdict.decision),
             fell_back: evidence.fell_back,
