@@ -5,10 +5,13 @@ mod support;
 
 use std::{fs, path::Path};
 
+use millrace_client::{CsvFile, Mapping, header_of};
+use millrace_ledger::Currency;
 use serde_json::Value;
 use support::{
     config::Settings,
     eventually, graphql,
+    metrics::scrape,
     payments::{open, pay, submit, word},
     process::{Finished, millrace},
     server::Server,
@@ -145,4 +148,63 @@ async fn a_rule_says_why_and_its_hits_are_counted() {
     let act = rows.iter().find(|row| row["act_kind"] == "SET_POLICY").expect("is there");
     assert_eq!((&act["act_by"], &act["act_why"]), (&"ann".into(), &"it had to be".into()));
     assert_eq!(act["act_details"]["policy"].as_str().map(str::len), Some(64), "{act}");
+}
+
+/// What a rule says of a payment's context holds equally often for a file of payments, for the server
+/// that the file was submitted to, and for its journal.
+#[test]
+fn rules_on_contexts_hit_alike_over_files_live_and_over_journals() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| text(&scratch.path().join(name)).to_owned();
+    let (file, rules, data_dir) = (path("payments.csv"), path("rules.toml"), path("data"));
+    let generate = ["risk", "generate", "--payments", "500", "--days", "24", "--seed", "4"];
+    let generated = millrace(generate.into_iter().chain(["--out", &file]));
+    assert_eq!(generated.code, Some(0), "{generated:?}");
+    let header = header_of(&Path::new(&file).into()).expect("has a header");
+    let mapping = Mapping::for_header(&header).expect("ships");
+    let rows = CsvFile::open(Path::new(&file), &mapping).expect("opens").rows().expect("opens");
+    let rows: Vec<_> = rows.map(|row| row.expect("is right").record).collect();
+    let expected = ["device", "country", "channel", "mcc"].map(|key| {
+        let column = header.iter().position(|name| name == key).expect("is there");
+        let cells: Vec<_> = rows.iter().map(|row| String::from_utf8_lossy(&row[column])).collect();
+        let value = cells.iter().find(|cell| !cell.is_empty()).expect("some have one");
+        (key, value.to_string(), cells.iter().filter(|cell| *cell == value).count())
+    });
+    let rule = |(key, value, _): &(&str, String, usize)| {
+        format!(
+            "[[rule]]\nname = \"{key}\"\nwhen = 'context.{key} == \"{value}\"'\naction = \"review\"\n\
+             reason = \"{{amount}}\"\nshadow = true\n"
+        )
+    };
+    fs::write(&rules, expected.each_ref().map(rule).concat()).expect("is written");
+
+    let settings = Settings::unlimited().with("risk.features.enabled", true);
+    let config = settings.exempting_funding_of(&mapping).write(scratch.path());
+    let server = Server::start(&config, Path::new(&data_dir));
+    let url = server.url();
+    let promoted = risk(&server, &["promote", "--rules", &rules, "--actor", "ann", "--why", "x"]);
+    assert_eq!(promoted.code, Some(0), "{promoted:?}");
+    let submitted = millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]);
+    assert_eq!(submitted.code, Some(0), "{submitted:?}");
+    let live = scrape(server.metrics.expect("metrics are on"));
+    server.stop();
+
+    let funding = mapping.namespace().funding_account(Currency::of_code("EUR").expect("is known"));
+    let funding = Uuid::from_u128(funding.0).to_string();
+    let checked = |source: &[&str]| {
+        let finished = millrace(["risk", "rules", "check", &rules, "--json"].iter().chain(source));
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        json(&finished.stdout)["dry_run"]["rules"].as_array().expect("a list").clone()
+    };
+    let of_file = checked(&["--data", &file]);
+    let of_journal = checked(&["--journal", &data_dir, "--exempt-payer", &funding]);
+    for (key, value, count) in &expected {
+        let hits = |rules: &[Value]| {
+            let rule = rules.iter().find(|rule| rule["name"] == *key).expect("is there");
+            rule["hits"].as_u64()
+        };
+        let name = format!("millrace_risk_rule_hits_total{{rule=\"{key}\",shadow=\"true\"}}");
+        let found = [hits(&of_file), Some(live[&name] as u64), hits(&of_journal)];
+        assert_eq!(found, [Some(*count as u64); 3], "{key} {value}: file, live, journal");
+    }
 }

@@ -60,11 +60,12 @@ async fn pay_some(connection: &Connection, ids: std::ops::Range<u128>) {
 }
 
 /// What a short run without faults, rules of risk, providers and a replica has nothing to tell of.
-const QUIET: [&str; 13] = [
+const QUIET: [&str; 14] = [
     "millrace_sink_errors_total",
     "millrace_sink_quarantined_total",
     "millrace_sink_quarantine_requests_total",
     "millrace_risk_rule_hits_total",
+    "millrace_risk_challenger_verdicts_total",
     "millrace_audit_sealed_segments_total",
     "millrace_audit_removed_segments_total",
     "millrace_graphql_slow_subscribers_total",

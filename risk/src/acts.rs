@@ -228,6 +228,10 @@ pub struct LabelAct {
     /// of the past are brought in after their payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_at_ns: Option<u64>,
+    /// The report before this one said that it was fraud, and this one takes that back: what profiles
+    /// counted for it is to be taken out again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_back: bool,
     /// Minor units.
     pub amount_minor: u64,
     /// Numeric currency code.
@@ -287,6 +291,7 @@ mod tests {
             fraud: true,
             paid_at_ns: 100,
             known_at_ns,
+            takes_back: false,
             amount_minor: 5,
             ledger: 978,
             payer: Uuid::from_u128(2),
@@ -315,7 +320,9 @@ mod tests {
             "payee":"00000000-0000-0000-0000-000000000003"}}}"#;
         let read = Act::read(written).expect("it was right");
         assert_eq!(read.act, ActKind::Label(label(None)));
-        assert!(!String::from_utf8_lossy(&read.to_bytes()).contains("known_at"));
+        let bytes = read.to_bytes();
+        let again = String::from_utf8_lossy(&bytes);
+        assert!(!again.contains("known_at") && !again.contains("takes_back"), "{again}");
     }
 
     fn changed(change: AccountChangeKind, credit_limit_minor: Option<&str>) -> ActKind {

@@ -75,7 +75,14 @@ fn rows(catalogue: &Catalogue, seed: u64, payments: u64) -> Vec<f32> {
         catalogue.pair_keys(&mut keys);
         if let Some((paid_at, amount, entities)) = before.take_if(|_| draw(3) == 0) {
             let entities = &entities;
-            profiles.label(&Label { at, paid_at, amount, entities, fraud: true });
+            profiles.label(&Label {
+                at,
+                paid_at,
+                amount,
+                entities,
+                fraud: true,
+                takes_back: false,
+            });
         }
         let start = rows.len();
         rows.resize(start + catalogue.len(), 0.0);

@@ -177,6 +177,7 @@ mod tests {
             fraud: true,
             paid_at_ns: 1,
             known_at_ns: None,
+            takes_back: false,
             amount_minor: 5,
             ledger: 978,
             payer: Uuid::from_u128(1),

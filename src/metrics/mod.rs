@@ -150,6 +150,15 @@ impl Watched {
             gauge!("millrace_risk_policy_number").set(risk.policy.load(Relaxed) as f64);
             let evicted = risk.evicted.load(Relaxed);
             counter!("millrace_risk_profiles_evicted_total").absolute(evicted);
+            for it in risk.challenger.totals() {
+                let [champion, challenger] =
+                    [it.champion, it.challenger].map(|it| it.name().to_ascii_lowercase());
+                counter!("millrace_risk_challenger_verdicts_total", "champion" => champion, "challenger" => challenger)
+                    .absolute(it.attempts);
+            }
+            counter!("millrace_risk_labels_total").absolute(risk.labels.load(Relaxed));
+            let unknown = risk.labels_unknown.load(Relaxed);
+            counter!("millrace_risk_labels_unknown_total").absolute(unknown);
             for RuleHitCount { rule, shadow, hits } in risk.rule_hits.totals() {
                 let shadow = if shadow { "true" } else { "false" };
                 counter!("millrace_risk_rule_hits_total", "rule" => rule, "shadow" => shadow)
@@ -180,11 +189,24 @@ impl Watched {
                     json!({ "rule": rule, "shadow": shadow, "hits": hits })
                 })
                 .collect();
+            let challenger: Vec<_> = risk
+                .challenger
+                .totals()
+                .iter()
+                .map(|it| {
+                    let [champion, challenger] =
+                        [it.champion, it.challenger].map(|it| it.name().to_ascii_lowercase());
+                    json!({ "champion": champion, "challenger": challenger, "attempts": it.attempts })
+                })
+                .collect();
             json!({
                 "attempts": risk.attempts.load(Relaxed),
                 "fallbacks": risk.fell_back.load(Relaxed),
                 "policy_number": risk.policy.load(Relaxed),
                 "profiles_evicted": risk.evicted.load(Relaxed),
+                "labels": risk.labels.load(Relaxed),
+                "labels_unknown": risk.labels_unknown.load(Relaxed),
+                "challenger_verdicts": challenger,
                 "rule_hits": rule_hits,
             })
         });
@@ -254,6 +276,33 @@ fn cpu_ms() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_risk_counted_is_shown() {
+        let risk = RiskCounts::default();
+        for (count, number) in [
+            (&risk.attempts, 9),
+            (&risk.fell_back, 7),
+            (&risk.labels, 5),
+            (&risk.labels_unknown, 3),
+        ] {
+            count.store(number, Relaxed);
+        }
+        let recorder = recorder().expect("it is the only one");
+        let watched = Watched { risk: Some(Arc::new(risk)), ..Watched::default() };
+        watched.publish();
+        let (text, status) = (recorder.render(), watched.status());
+        for (metric, key, number) in [
+            ("attempts_total", "attempts", 9),
+            ("fallbacks_total", "fallbacks", 7),
+            ("labels_total", "labels", 5),
+            ("labels_unknown_total", "labels_unknown", 3),
+        ] {
+            let line = format!("\nmillrace_risk_{metric} {number}\n");
+            assert!(text.contains(&line), "no {line:?} in {text}");
+            assert_eq!(status["risk"][key], number, "{key}");
+        }
+    }
 
     #[test]
     fn this_process_has_memory_and_takes_time() {

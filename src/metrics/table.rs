@@ -166,6 +166,24 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Profiles of entities that gave way to another's, since the journal began",
     ),
     (
+        Kind::Counter,
+        "millrace_risk_challenger_verdicts_total",
+        Unit::Count,
+        "Attempts since the start that a challenger looked at, by what the policy said and what it said",
+    ),
+    (
+        Kind::Counter,
+        "millrace_risk_labels_total",
+        Unit::Count,
+        "Reports that payments were fraud or were none, since the journal began",
+    ),
+    (
+        Kind::Counter,
+        "millrace_risk_labels_unknown_total",
+        Unit::Count,
+        "Reports that changed no feature, because no profile knows the payment, since the journal began",
+    ),
+    (
         Kind::Gauge,
         "millrace_process_resident_memory_bytes",
         Unit::Bytes,

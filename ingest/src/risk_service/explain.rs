@@ -67,7 +67,7 @@ impl Risks {
 
     /// Reads the payment's event again. What is decided is durable before anybody hears of it; the
     /// feed hears of it a moment later.
-    async fn read_again(&self, seq: EventSeq) -> Result<Decided, RiskRefusal> {
+    pub(super) async fn read_again(&self, seq: EventSeq) -> Result<Decided, RiskRefusal> {
         let feed = self.parts.feed.clone();
         let read = blocking(move || feed.reader(seq).next(FEED_WAIT_MAX)).await?;
         let missing = || RiskRefusal::JournalFailed {

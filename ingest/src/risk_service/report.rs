@@ -1,7 +1,7 @@
 //! Reports of fraud: consumes whether a payment was fraud, produces a label that has all that
 //! profiles need of the payment.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use millrace_ledger::Amount;
 use millrace_protos::v1;
@@ -41,12 +41,14 @@ impl Risks {
             Some((fraud, deed)) => Some(Report { fraud, deed }),
             None => self.ask(&desk, move |desk| desk.report(id)).await?,
         };
-        if let Some(last) = last.filter(|last| last.fraud == request.fraud) {
+        if let Some(last) = last.as_ref().filter(|last| last.fraud == request.fraud) {
             let event_sequence = last.deed.seq;
             return Ok(v1::ReportFraudResponse { event_sequence, replayed: true });
         }
-        let mut label = label(&self.decided(&view).await?, request.fraud);
-        label.known_at_ns = known_at_ns;
+        // From the journal, whatever risk said of it: the desk does not keep when a payment happened.
+        let mut label = label(&self.read_again(view.seq).await?, request.fraud);
+        label.known_at_ns = known_at_ns.map(|at| could_be(at, label.paid_at_ns)).transpose()?;
+        label.takes_back = last.is_some_and(|last| last.fraud);
         let deed = self.act(desk.as_ref(), &signature, ActKind::Label(label), deadline).await?;
         Ok(v1::ReportFraudResponse { event_sequence: deed.seq, replayed: false })
     }
@@ -58,6 +60,17 @@ fn known_at_ns(known_at: &prost_types::Timestamp) -> Result<u64, RiskRefusal> {
     let ns = seconds.zip(nanos).and_then(|(s, ns)| s.checked_mul(NANOS)?.checked_add(ns));
     let what = "is no time between 1970 and 2554";
     ns.ok_or(RiskRefusal::FieldMalformed { field: "known_at", what })
+}
+
+/// Nobody knew before the payment, and nobody knows yet what will be.
+fn could_be(known_at_ns: u64, paid_at_ns: u64) -> Result<u64, RiskRefusal> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let what = match known_at_ns {
+        known_at if known_at < paid_at_ns => "is before the payment was made",
+        known_at if u128::from(known_at) > now => "is after now",
+        known_at => return Ok(known_at),
+    };
+    Err(RiskRefusal::FieldMalformed { field: "known_at", what })
 }
 
 fn label(decided: &Decided, fraud: bool) -> LabelAct {
@@ -75,6 +88,7 @@ fn label(decided: &Decided, fraud: bool) -> LabelAct {
         fraud,
         paid_at_ns: paid_at.0,
         known_at_ns: None,
+        takes_back: false,
         amount_minor: u64::try_from(amount.0).unwrap_or(u64::MAX),
         ledger: payment.ledger.0,
         payer: Uuid::from_u128(payment.debit.0),

@@ -21,6 +21,13 @@ const CHANNELS: [&str; 8] = [
     "internal",
 ];
 
+/// What rules and features call a channel, by its number in the API; empty for none and for unknown ones.
+#[must_use]
+pub fn channel_name(number: u64) -> &'static str {
+    let name = usize::try_from(number).ok().and_then(|number| CHANNELS.get(number));
+    name.copied().unwrap_or_default()
+}
+
 /// What a context says. Texts are empty where it says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Context<'a> {
@@ -48,8 +55,7 @@ impl<'a> Context<'a> {
             match (tag, wire_type) {
                 (1, WireType::Varint) => {
                     let channel = encoding::decode_varint(&mut rest).unwrap_or_default();
-                    let channel = CHANNELS.get(usize::try_from(channel).unwrap_or_default());
-                    context.channel = channel.copied().unwrap_or_default();
+                    context.channel = channel_name(channel);
                 }
                 (2..=5, WireType::LengthDelimited) => {
                     let Some(text) = take(&mut rest) else { break };

@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use super::challenger::ChallengerCounts;
 use crate::rules::{RuleCounts, RuleSet};
 
 /// Hits of all rules that were in force since the start, whether they acted or were in shadow.
@@ -47,7 +48,11 @@ impl RuleHits {
     }
 
     /// The counters of a set's rules. Those that are evaluated are shown from now on, with 0 hits too.
-    pub(super) fn counters(&self, rules: Option<&RuleSet>) -> HitCounters {
+    pub(super) fn counters(
+        &self,
+        rules: Option<&RuleSet>,
+        challenger: Arc<ChallengerCounts>,
+    ) -> HitCounters {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let rules = rules.map_or(&[][..], RuleSet::rules).iter();
         let counters = rules.map(|rule| match rule.enabled {
@@ -55,18 +60,22 @@ impl RuleHits {
             // Nothing is ever added.
             false => Arc::default(),
         });
-        HitCounters(counters.collect())
+        HitCounters { rules: counters.collect(), challenger }
     }
 }
 
-/// The counters of the rules in force, by their number in the set.
+/// The counters of the policy in force; those of its rules by their number in the set.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HitCounters(Vec<Arc<AtomicU64>>);
+pub(super) struct HitCounters {
+    rules: Vec<Arc<AtomicU64>>,
+    /// For attempts that a challenger looked at, too.
+    pub(super) challenger: Arc<ChallengerCounts>,
+}
 
 impl HitCounters {
     /// Adds what was counted in a chunk of rows.
     pub(super) fn add(&self, counted: &RuleCounts) {
-        for (total, hits) in self.0.iter().zip(&counted.0).filter(|(_, hits)| **hits > 0) {
+        for (total, hits) in self.rules.iter().zip(&counted.0).filter(|(_, hits)| **hits > 0) {
             total.fetch_add(*hits, Relaxed);
         }
     }

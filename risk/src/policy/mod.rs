@@ -10,6 +10,7 @@
 //! tail, rebuild them bit by bit.
 
 mod attempt;
+mod challenger;
 mod compiled;
 mod document;
 mod hits;
@@ -27,12 +28,9 @@ use millrace_ledger::{
     Block, Gate, GateActError, GateStateError, Judged, Payment, Timestamp, Verdict,
 };
 
-use self::{
-    compiled::stricter,
-    hits::HitCounters,
-    scoring::{Deciding, Scoring},
-};
 pub use self::{
+    attempt::channel_name,
+    challenger::{ChallengerCount, ChallengerCounts},
     compiled::{Compiled, TEXTS, own_context_keys, vocabulary},
     document::{
         BudgetDocument, Fallback, HoldDocument, ListDocument, PolicyDocument, SegmentDocument,
@@ -41,10 +39,15 @@ pub use self::{
     hits::{RuleHitCount, RuleHits},
     library::Library,
 };
+use self::{
+    compiled::stricter,
+    hits::HitCounters,
+    scoring::{Deciding, Scoring},
+};
 use crate::{
     RiskConfig, RiskConfigError,
     acts::{Act, ActKind},
-    features::{ProfileLimits, Profiles},
+    features::{ProfileCounts, ProfileLimits, Profiles},
     velocity::Velocity,
 };
 
@@ -61,8 +64,23 @@ pub struct RiskCounts {
     pub policy: AtomicU64,
     /// Times that an entity's profile gave way to another's, since the journal began.
     pub evicted: AtomicU64,
+    /// Reports of fraud and of its absence that came, since the journal began.
+    pub labels: AtomicU64,
+    /// Of them, those that no profile could take, because it knows nothing of the payment.
+    pub labels_unknown: AtomicU64,
     /// Hits of rules, of this policy and of those before it.
     pub rule_hits: RuleHits,
+    /// What challengers said, of this policy and of those before it.
+    pub challenger: Arc<ChallengerCounts>,
+}
+
+impl RiskCounts {
+    /// Profiles count since the journal began, also over a restart.
+    fn take_profiles(&self, counts: ProfileCounts) {
+        self.evicted.store(counts.evicted, Relaxed);
+        self.labels.store(counts.labels, Relaxed);
+        self.labels_unknown.store(counts.labels_unknown, Relaxed);
+    }
 }
 
 /// Decides about payments. See the module's documentation.
@@ -153,7 +171,8 @@ impl Policy {
 
     /// From here on this one decides.
     fn decide_by(&mut self, compiled: Arc<Compiled>) {
-        self.hits = self.counts.rule_hits.counters(compiled.rules.as_ref());
+        let RiskCounts { rule_hits, challenger, .. } = &*self.counts;
+        self.hits = rule_hits.counters(compiled.rules.as_ref(), Arc::clone(challenger));
         self.compiled = Some(compiled);
     }
 
@@ -217,7 +236,7 @@ impl Gate for Policy {
         let deciding = compiled.as_deref().map(|policy| Deciding { policy, number, hits });
         let is_exempt = |payment: &Payment| velocity.is_exempt(payment);
         let fell_back = scoring.look_ahead(block, is_exempt, deciding);
-        counts.evicted.store(scoring.profiles.counts().evicted, Relaxed);
+        counts.take_profiles(scoring.profiles.counts());
         if deciding.is_some() {
             counts.attempts.fetch_add(block.positions.len() as u64, Relaxed);
             counts.fell_back.fetch_add(fell_back, Relaxed);
@@ -282,7 +301,7 @@ impl Gate for Policy {
 
     fn recovered(&mut self) -> Result<(), GateActError> {
         if let Some(scoring) = &self.scoring {
-            self.counts.evicted.store(scoring.profiles.counts().evicted, Relaxed);
+            self.counts.take_profiles(scoring.profiles.counts());
         }
         let Some(library) = self.library.as_ref().filter(|_| self.in_force.number > 0) else {
             return Ok(());
@@ -380,6 +399,7 @@ impl Policy {
             ActKind::Label(label) => {
                 if let Some(scoring) = &mut self.scoring {
                     scoring.label(label, at);
+                    self.counts.take_profiles(scoring.profiles.counts());
                 }
             }
             ActKind::Upload { .. }

@@ -119,6 +119,9 @@ impl Rows<'_> {
                 let score = challenger_scores[at];
                 (score, seen.of_score(score).decision as u8)
             });
+            if let Some((_, decision)) = challenger {
+                hits.challenger.add(verdict.decision, decision);
+            }
             let mut evidence =
                 Evidence { policy: number, score, challenger, ..Evidence::default() };
             if verdict.decision == RiskDecision::Approve {

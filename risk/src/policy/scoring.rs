@@ -177,8 +177,9 @@ impl Scoring {
         let amount = millrace_ledger::Amount(label.amount_minor.into());
         let amount = self.reader.amount(ledger, amount);
         let paid_at = Timestamp(label.paid_at_ns).min(at);
-        let (at, fraud) = (label.known_at(at), label.fraud);
-        self.profiles.label(&Label { at, paid_at, amount, entities: &keys, fraud });
+        let (at, fraud, takes_back) = (label.known_at(at), label.fraud, label.takes_back);
+        let entities = &keys;
+        self.profiles.label(&Label { at, paid_at, amount, entities, fraud, takes_back });
     }
 }
 

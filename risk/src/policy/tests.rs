@@ -7,6 +7,7 @@ use millrace_ledger::{AccountId, Amount, LedgerId, NoContexts, PaymentId, RiskDe
 
 use super::*;
 
+mod challenger;
 mod live_rules;
 mod naive;
 mod on_demand;
@@ -83,6 +84,7 @@ fn label(payment: &Payment) -> Vec<u8> {
         fraud: true,
         paid_at_ns: 5 * S,
         known_at_ns: None,
+        takes_back: false,
         amount_minor: 7_000,
         ledger: EUR.0,
         payer: id(payment.debit.0),
@@ -293,6 +295,22 @@ fn without_time_the_fallback_decides() {
     assert_eq!(scoring.stopped(599).expect("held").decision, RiskDecision::Review);
     let evidence = Evidence::read(scoring.evidence(599)).expect("evidence");
     assert!(evidence.fell_back && evidence.score.is_none());
+
+    // As a gate it counts them, for whoever watches.
+    let mut policy = policy_with(&library, 1);
+    policy.act(&set_policy(&name), Timestamp(0)).expect("is right");
+    let counted = |policy: &Policy| {
+        let counts = policy.counts();
+        [&counts.attempts, &counts.fell_back].map(|count| count.load(Relaxed))
+    };
+    policy.begin_request(payments.len());
+    policy.look_ahead(&block);
+    assert_eq!(counted(&policy), [600, 0], "there was time");
+    policy.compiled = Some(Arc::new(spent));
+    policy.begin_request(payments.len());
+    policy.scoring.as_mut().expect("is on").spent = std::time::Duration::from_secs(1 << 32);
+    policy.look_ahead(&block);
+    assert_eq!(counted(&policy), [1_200, 600]);
 }
 
 /// Fifty profiles of each kind are kept here; there are more payees than that.

@@ -91,8 +91,14 @@ fn the_book_s_features_are_what_the_book_says() {
             let Paid { at, amount, keys, is_fraud } = &payments[labelled];
             let known_at = Timestamp((at + 7 * DAY) * SECOND);
             let paid_at = Timestamp(at * SECOND);
-            let label =
-                Label { at: known_at, paid_at, amount: *amount, entities: keys, fraud: *is_fraud };
+            let label = Label {
+                at: known_at,
+                paid_at,
+                amount: *amount,
+                entities: keys,
+                fraud: *is_fraud,
+                takes_back: false,
+            };
             profiles.label(&label);
             labelled += 1;
         }

@@ -3,7 +3,7 @@
 use millrace_risk::features::{Catalogue, Form, ProfileLimits, Profiles, Statistic};
 use proptest::prelude::*;
 
-use crate::{naive::Naive, stream::events};
+use crate::{naive::Naive, stream::flips};
 
 const HEAD: &str = "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"payee\"\n\
                     [[entity]]\nname = \"pair\"\nof = [\"payer\", \"payee\"]\n";
@@ -73,7 +73,7 @@ fn everything() -> Catalogue {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn features_equal_their_definitions(events in events(90, 3)) {
+    fn features_equal_their_definitions(events in flips(90, 3)) {
         let catalogue = everything();
         let mut profiles = Profiles::new(catalogue.clone(), ProfileLimits::default());
         let mut naive = Naive::new(catalogue.clone());

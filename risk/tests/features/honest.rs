@@ -199,8 +199,14 @@ fn told_exactly_after(after: u64, events: &[Event], frauds: &[bool]) -> Vec<Even
     for ((at, amount, keys), fraud) in paid.iter().zip(frauds.iter().cycle()) {
         let (amount, keys) = (*amount, keys.to_vec());
         let known = at + after;
-        let label =
-            Event::Known { at: known, paid_at: *at, amount, keys: keys.clone(), fraud: *fraud };
+        let label = Event::Known {
+            at: known,
+            paid_at: *at,
+            amount,
+            keys: keys.clone(),
+            fraud: *fraud,
+            takes_back: false,
+        };
         told.push((known, 0, label));
         told.push((*at, 1, Event::Paid { at: *at, amount, keys }));
     }
@@ -278,9 +284,17 @@ impl Story {
     }
 
     fn report(&mut self, hour: u64, paid_hour: u64, amount: f64) {
+        self.label(hour, paid_hour, amount, true);
+    }
+
+    fn take_back(&mut self, hour: u64, paid_hour: u64) {
+        self.label(hour, paid_hour, 10.0, false);
+    }
+
+    fn label(&mut self, hour: u64, paid_hour: u64, amount: f64, fraud: bool) {
         let [at, paid_at] = [hour, paid_hour].map(|hour| Timestamp(START + hour * HOUR));
-        let entities = &[EntityKey(1), EntityKey(2)];
-        self.profiles.label(&Label { at, paid_at, amount, entities, fraud: true });
+        let (entities, takes_back) = (&[EntityKey(1), EntityKey(2)], !fraud);
+        self.profiles.label(&Label { at, paid_at, amount, entities, fraud, takes_back });
     }
 }
 
@@ -293,6 +307,28 @@ fn assert_row(found: [f32; 4], expected: [f32; 4]) {
 }
 
 const NONE: f32 = f32::NAN;
+
+/// A run that was a mistake is over at once, and its payment waits again, as if nobody had reported it.
+#[test]
+fn what_is_taken_back_waits_again() {
+    let mut story = Story::new("");
+    story.pay(1);
+    story.report(2, 1, 10.0);
+    assert_row(story.pay(3), [0.5, 2.0, NONE, NONE]);
+    story.take_back(4, 1);
+    assert_row(story.pay(5), [0.5, NONE, NONE, NONE]);
+    // Reported once more, it waits no more: two payments of the first bucket turn out to be honest.
+    story.report(6, 1, 10.0);
+    assert_row(story.pay(7), [0.75, 6.0, NONE, NONE]);
+    assert_row(story.pay(54), [0.1875, NONE, NONE, 49.0]);
+    // All three of the first bucket, where the report is taken back for good.
+    let mut story = Story::new("");
+    story.pay(1);
+    story.pay(3);
+    story.report(4, 3, 10.0);
+    story.take_back(5, 3);
+    assert_row(story.pay(54), [0.125, NONE, NONE, 51.0]);
+}
 
 /// START is midnight, so buckets end at 6, 12, 18 and 24 hours.
 #[test]

@@ -95,6 +95,7 @@ fn labels_of_strangers_are_counted_and_ignored() {
             amount: 5.0,
             entities: &keys.map(EntityKey),
             fraud,
+            takes_back: false,
         });
         (profiles.counts().labels, profiles.counts().labels_unknown)
     };
@@ -110,6 +111,7 @@ fn labels_of_strangers_are_counted_and_ignored() {
         amount: 5.0,
         entities: &[EntityKey(7), EntityKey(2)],
         fraud: true,
+        takes_back: false,
     });
     let row = pay(&mut profiles, 400, [1, 2], 5.0);
     assert_eq!(value(&profiles, &row, "payee.since_fraud"), 50.0);

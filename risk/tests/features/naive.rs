@@ -18,6 +18,8 @@ pub(crate) struct Naive {
     payments: Vec<Paid>,
     /// Frauds: when reported, and the payment.
     reports: Vec<(u64, Paid)>,
+    /// Those of them that were taken back.
+    taken_back: Vec<(u64, Paid)>,
     /// All labels: the payment, whether it was fraud, and payments that had been seen.
     labels: Vec<(Paid, bool, usize)>,
 }
@@ -27,7 +29,13 @@ type Weighted<'a> = (&'a Paid, f64);
 
 impl Naive {
     pub(crate) fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, payments: Vec::new(), reports: Vec::new(), labels: Vec::new() }
+        Self {
+            catalogue,
+            payments: Vec::new(),
+            reports: Vec::new(),
+            taken_back: Vec::new(),
+            labels: Vec::new(),
+        }
     }
 
     pub(crate) fn label(&mut self, label: &Label<'_>) {
@@ -36,6 +44,10 @@ impl Naive {
         self.labels.push((paid.clone(), label.fraud, self.payments.len()));
         if label.fraud {
             self.reports.push((label.at.0, paid));
+        } else if label.takes_back {
+            let its = |(_, one): &(u64, Paid)| (one.at, &one.keys) == (paid.at, &paid.keys);
+            let place = self.reports.iter().rposition(its).expect("it was reported");
+            self.taken_back.push(self.reports.remove(place));
         }
     }
 
@@ -69,7 +81,8 @@ impl Naive {
             Statistic::SinceLast => return last.map_or(f64::NAN, |last| seconds(last, this.at)),
             Statistic::Age => return before.first().map_or(0.0, |first| seconds(first.at, now)),
             Statistic::SinceFraud => {
-                let newest = reports.map(|(at, _)| *at).max();
+                let taken_back = self.taken_back.iter().filter(|(_, paid)| is_its(&paid));
+                let newest = reports.chain(taken_back).map(|(at, _)| *at).max();
                 return newest.map_or(f64::NAN, |at| seconds(at, now));
             }
             _ if feature.statistic.is_of_runs() => return self.of_runs(feature, entity, key, now),

@@ -6,7 +6,7 @@ use millrace_risk::features::{Catalogue, ProfileLimits, Profiles};
 use proptest::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::stream::{Event, events};
+use crate::stream::{Event, flips};
 
 static POOLS: LazyLock<[ThreadPool; 4]> = LazyLock::new(|| {
     [1, 2, 3, 8]
@@ -47,7 +47,7 @@ proptest! {
     /// does all; what is remembered is the same, too, to the last byte of a snapshot.
     #[test]
     fn any_number_of_threads_gives_the_same(
-        events in events(2_500, 700),
+        events in flips(2_500, 700),
         labels_every in 1_usize..900,
         entities_max in prop_oneof![Just(20_u32), Just(600), Just(100_000)],
         sweeping in any::<bool>(),

@@ -4,7 +4,7 @@
 use millrace_risk::features::{Catalogue, ProfileLimits, Profiles};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 
-use crate::stream::{Event, events};
+use crate::stream::{Event, flips};
 
 const LIMITS: ProfileLimits = ProfileLimits { entities_max: 20, payments_max: 50 };
 
@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn what_is_restored_goes_on_as_the_original(
-        events in events(300, 40),
+        events in flips(300, 40),
         cut in 0.0..1.0_f64,
         rows_max in 1_usize..12,
         between in 0_usize..5,
@@ -92,7 +92,7 @@ proptest! {
 #[test]
 fn what_does_not_fit_is_refused() {
     let mut runner = TestRunner::deterministic();
-    let tree = events(200, 40).new_tree(&mut runner).expect("a stream");
+    let tree = flips(200, 40).new_tree(&mut runner).expect("a stream");
     let mut original = Profiles::new(catalogue(), LIMITS);
     run(&mut original, &tree.current());
     let mut pieces = Vec::new();

@@ -193,6 +193,7 @@ prop_compose! {
             payee: payment,
             context: String::new(),
             known_at_ns: yes.then_some(9),
+            takes_back: yes,
         };
         let act = match kind {
             0 => ActKind::SetPolicy { policy: "ab".repeat(32), features: Vec::new() },

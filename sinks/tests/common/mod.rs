@@ -332,6 +332,7 @@ impl History {
             fraud,
             paid_at_ns: START_NS,
             known_at_ns: None,
+            takes_back: false,
             amount_minor: 1,
             ledger: CZK,
             payer: Uuid::from_u128(account(1).0),

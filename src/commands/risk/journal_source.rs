@@ -16,13 +16,14 @@ use millrace_engine::{
     scan::{self, JournalScan, Start},
 };
 use millrace_ledger::{Currency, Event, Operation, PaymentEvent, RiskDecision, Status, Timestamp};
-use millrace_protos::v1::{Channel, PaymentContext};
+use millrace_protos::v1::PaymentContext;
 use millrace_risk::{
-    acts::{Act, ActKind},
+    acts::{Act, ActKind, LabelAct},
     evidence::Evidence,
+    policy::channel_name,
 };
 use millrace_risk_lab::{
-    data::{Payment, Payments, PaymentsBuilder},
+    data::{Payment, Payments, PaymentsBuilder, Report},
     tune::Decision,
 };
 use prost::Message as _;
@@ -84,8 +85,8 @@ struct Reading {
     payments: PaymentsBuilder,
     ids: Vec<u128>,
     decided: Vec<Decided>,
-    /// What was last said of a payment, and when.
-    labels: BTreeMap<u128, (bool, Timestamp)>,
+    /// What was said of payments, in its order; rows are not known yet.
+    reports: Vec<(u128, Report)>,
     acts_unreadable: u64,
     exempt_payers: BTreeSet<u128>,
     /// Whether some keys of upstreams' own had no room.
@@ -98,7 +99,7 @@ impl Default for Reading {
             payments: PaymentsBuilder::new(&CONTEXTS, true),
             ids: Vec::new(),
             decided: Vec::new(),
-            labels: BTreeMap::new(),
+            reports: Vec::new(),
             acts_unreadable: 0,
             exempt_payers: BTreeSet::new(),
             others_left_out: false,
@@ -116,8 +117,9 @@ impl Reading {
             }
             Event::Act(_) => match Act::read(&event.context) {
                 Ok(Act { act: ActKind::Label(label), .. }) => {
-                    let known = (label.fraud, label.known_at(time));
-                    self.labels.insert(label.payment.as_u128(), known);
+                    let LabelAct { fraud: is_fraud, takes_back, .. } = label;
+                    let report = Report { row: 0, at: label.known_at(time), is_fraud, takes_back };
+                    self.reports.push((label.payment.as_u128(), report));
                 }
                 Ok(_) => (),
                 Err(_) => self.acts_unreadable += 1,
@@ -131,17 +133,11 @@ impl Reading {
         let currency = Currency::of_ledger(payment.ledger);
         let exponent = currency.map_or(0, |currency| i32::from(currency.exponent));
         let context = PaymentContext::decode(&whole.context[..]).unwrap_or_default();
-        let channel = match Channel::try_from(context.channel) {
-            Ok(channel) if context.channel != 0 => {
-                channel.as_str_name().trim_start_matches("CHANNEL_")
-            }
-            _ => "",
-        };
         let contexts = [
             context.device_id.as_str(),
             &context.ip_address,
             &context.country_code,
-            channel,
+            channel_name(u64::try_from(context.channel).unwrap_or_default()),
             currency.map_or("", |currency| currency.code),
             &context.merchant_category_code,
         ];
@@ -163,21 +159,26 @@ impl Reading {
             self.others_left_out |= !self.payments.tell(&other.key, &other.value);
         }
         self.ids.push(payment.id.0);
+        let evidence = Evidence::read(&whole.evidence).unwrap_or_default();
+        let challenger = evidence.challenger.and_then(|(_, it)| RiskDecision::from_number(it));
         self.decided.push(Decided {
             decision: decision_of(verdict.decision),
-            fell_back: Evidence::read(&whole.evidence).is_some_and(|it| it.fell_back),
+            fell_back: evidence.fell_back,
+            policy: evidence.policy,
+            challenger: challenger.map(decision_of),
         });
     }
 
     fn finish(mut self) -> (Payments, Vec<Decided>, Vec<String>) {
-        let mut known = 0;
-        for (row, id) in self.ids.iter().enumerate() {
-            if let Some((fraud, at)) = self.labels.get(id) {
-                self.payments.label(row, *fraud, *at);
-                known += 1;
+        let reported: BTreeSet<u128> = self.reports.iter().map(|(id, _)| *id).collect();
+        let rows = self.ids.iter().zip(0..).filter(|(id, _)| reported.contains(id));
+        let rows: BTreeMap<u128, u32> = rows.map(|(id, row)| (*id, row)).collect();
+        for (id, report) in &self.reports {
+            if let Some(row) = rows.get(id) {
+                self.payments.report(Report { row: *row, ..*report });
             }
         }
-        let unknown = self.labels.len() - known;
+        let unknown = reported.len() - rows.len();
         let mut warnings = Vec::new();
         if unknown > 0 {
             warnings.push(format!(

@@ -21,6 +21,7 @@ mod rule_source;
 mod rules;
 mod rules_report;
 pub(super) mod server;
+mod shadow;
 pub(super) mod source;
 mod tested;
 pub(super) mod train;
@@ -50,6 +51,7 @@ enum Command {
     Tune(Box<tune::Args>),
     Compare(Box<compare::Args>),
     Drift(Box<drift::Args>),
+    Shadow(Box<shadow::Args>),
     Lists(lists::Args),
     Rules(Box<rules::Args>),
     Reviews(reviews::Args),
@@ -70,6 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Tune(args) => tune::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Drift(args) => drift::run(&args),
+        Command::Shadow(args) => shadow::run(&args),
         Command::Lists(args) => lists::run(&args).await,
         Command::Rules(args) => rules::run(&args),
         Command::Reviews(args) => reviews::run(args).await,

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use millrace_risk_lab::{
-    data::{Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, leaks_in_payments, read},
+    data::{
+        Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, doubts_of_payments,
+        leaks_in_payments, read,
+    },
     tune::Decision,
 };
 use uuid::Uuid;
@@ -59,6 +62,10 @@ pub(crate) struct Decided {
     pub(crate) decision: Decision,
     /// There was no time to look: the fallback of the policy decided.
     pub(crate) fell_back: bool,
+    /// Number of the policy in force; 0 is none.
+    pub(crate) policy: u16,
+    /// What its challenger in shadow would have decided, where there was one.
+    pub(crate) challenger: Option<Decision>,
 }
 
 impl Source {
@@ -122,6 +129,7 @@ impl SourceArgs {
         if payments.has_labels() {
             warnings.extend(leaks_in_payments(&payments).iter().map(ToString::to_string));
         }
+        warnings.extend(doubts_of_payments(&payments));
         let unread_leaks = report.unused_leaks;
         Ok(Source { payments, name: report.file, warnings, unread_leaks, decided: None })
     }

@@ -192,9 +192,13 @@ fn as_json(
 fn print(args: &Args, model: &Model, features: &[Importance], seconds: f64) {
     let facts = model.facts();
     let (trees, nodes) = model.tree_and_node_counts();
-    let (rows, frauds) = (count(facts.rows as usize), count(facts.frauds as usize));
-    let (file, trainer) = (args.out.display(), &facts.trainer);
-    say!("{file}: {trainer}, trained on {rows} payments of {}, {frauds} of them fraud", args.train);
+    let (rows, file) = (count(facts.rows as usize), args.out.display());
+    let frauds = match facts.frauds {
+        0 => "none of them known to be fraud".to_owned(),
+        frauds => format!("{} of them fraud", count(frauds as usize)),
+    };
+    let (trainer, days) = (&facts.trainer, &args.train);
+    say!("{file}: {trainer}, trained on {rows} payments of {days}, {frauds}");
     say!("  {trees} trees, {} nodes, {} features; {seconds:.1} s", count(nodes), features.len());
     if scores_are_ranks(model) {
         say!(

@@ -186,7 +186,7 @@ pub enum DataError {
     },
     /// All labels are the same.
     #[error(
-        "all {rows} payments of {span} are labelled {label}; both fraud and legitimate payments are needed: take a longer span, or check the label column"
+        "all {rows} payments of {span} are labelled {label}; both fraud and legitimate payments are needed: take a longer span, or check the label column (in a journal, payments are fraud once they are reported with `millrace risk report-fraud`)"
     )]
     OneClass {
         /// Where was looked.

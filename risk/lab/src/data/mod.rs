@@ -7,12 +7,14 @@
 mod cell;
 mod columns;
 mod day;
+mod doubts;
 mod error;
 mod leaks;
 mod line;
 mod names;
 mod payments;
 mod read;
+mod report;
 mod row;
 mod separation;
 mod split;
@@ -20,9 +22,11 @@ mod unread;
 
 pub use columns::{Columns, ColumnsError, Role};
 pub use day::{Day, DayError, DaySpan, LabelDelay};
+pub use doubts::doubts_of_payments;
 pub use error::{DataError, RowError, RowErrors};
 pub use leaks::{Leak, LeakPlace, LeakSign, leaks_in_features, leaks_in_payments};
 pub use names::Names;
 pub use payments::{Context, Payment, Payments, PaymentsBuilder};
 pub use read::{ReadReport, ReadSettings, TimeOrder, read};
+pub use report::Report;
 pub use split::{BOOK_TRAINING_DAYS, TestSplit, training_rows};

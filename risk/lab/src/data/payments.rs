@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use millrace_ledger::Timestamp;
 
-use super::{DaySpan, Names, day::Day, error::DataError};
+use super::{DaySpan, Names, Report, day::Day, error::DataError, report};
 
 /// One payment, as a source hands it over.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +41,14 @@ pub struct Context {
 pub struct Payments {
     id_text: String,
     id_ends: Vec<usize>,
-    at: Vec<Timestamp>,
+    pub(super) at: Vec<Timestamp>,
     payer: Vec<u32>,
     payee: Vec<u32>,
     amount: Vec<f64>,
-    is_fraud: Vec<bool>,
+    pub(super) is_fraud: Vec<bool>,
     /// Empty, or one entry per payment; 0 where it is not told.
-    reported_at: Vec<Timestamp>,
+    pub(super) reported_at: Vec<Timestamp>,
+    pub(super) reports: Vec<Report>,
     payers: Names,
     payees: Names,
     contexts: Vec<Context>,
@@ -168,7 +169,7 @@ const CONTEXTS_MAX: usize = 64;
 /// Takes payments one by one.
 #[derive(Debug, Default)]
 pub struct PaymentsBuilder {
-    payments: Payments,
+    pub(super) payments: Payments,
     is_sorted: bool,
 }
 
@@ -238,17 +239,6 @@ impl PaymentsBuilder {
         all.is_fraud.push(payment.is_fraud);
     }
 
-    /// Labels a payment that was added, in the order of adding.
-    ///
-    /// # Panics
-    /// When there are not so many.
-    pub fn label(&mut self, row: usize, is_fraud: bool, reported_at: Timestamp) {
-        let all = &mut self.payments;
-        all.is_fraud[row] = is_fraud;
-        all.reported_at.resize(all.at.len(), Timestamp(0));
-        all.reported_at[row] = reported_at;
-    }
-
     /// How many were added.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -273,10 +263,11 @@ impl PaymentsBuilder {
     /// # Panics
     /// When it has more or fewer.
     #[must_use]
-    pub fn finish_with<T: Copy>(self, column: Vec<T>) -> (Payments, Vec<T>) {
+    pub fn finish_with<T: Copy>(mut self, column: Vec<T>) -> (Payments, Vec<T>) {
         let len = self.payments.len();
         assert!(column.is_empty() || column.len() == len, "one entry per payment");
         if self.is_sorted {
+            report::sorted(&mut self.payments.reports, |row| row);
             return (self.payments, column);
         }
         let mut order: Vec<usize> = (0..len).collect();
@@ -296,6 +287,10 @@ fn sorted(payments: &Payments, order: &[usize]) -> Payments {
         ids.0.push_str(payments.id(*row));
         ids.1.push(ids.0.len());
     }
+    let mut new_rows = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(new, row)| new_rows[*row] = new as u32);
+    let mut reports = payments.reports.clone();
+    report::sorted(&mut reports, |row| new_rows[row as usize]);
     let reordered =
         |context: &Context| Context { values: pick(&context.values, order), ..context.clone() };
     Payments {
@@ -310,6 +305,7 @@ fn sorted(payments: &Payments, order: &[usize]) -> Payments {
             true => Vec::new(),
             false => pick(&payments.reported_at, order),
         },
+        reports,
         contexts: payments.contexts.iter().map(reordered).collect(),
         payers: payments.payers.clone(),
         payees: payments.payees.clone(),

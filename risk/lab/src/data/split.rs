@@ -154,7 +154,7 @@ mod tests {
         assert!(matches!(error, DataError::NobodyLeft { rows: 2, .. }), "{error}");
         let frauds = DaySpan::new(Day(11), Day(19)).expect("a right span");
         let error = training_rows(&payments, &frauds).expect_err("one class");
-        let expected = "all 6 payments of 1970-01-12..1970-01-20 are labelled fraud; both fraud and legitimate payments are needed: take a longer span, or check the label column";
+        let expected = "all 6 payments of 1970-01-12..1970-01-20 are labelled fraud; both fraud and legitimate payments are needed: take a longer span, or check the label column (in a journal, payments are fraud once they are reported with `millrace risk report-fraud`)";
         assert_eq!(error.to_string(), expected);
     }
 }

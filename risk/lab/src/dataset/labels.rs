@@ -13,12 +13,15 @@ pub(super) struct Known {
     /// The payment's row.
     pub(super) row: u32,
     pub(super) fraud: bool,
+    /// It was reported as fraud before.
+    pub(super) takes_back: bool,
 }
 
 /// All that becomes known of the first payments until `end`. Of one moment, the earlier payment
 /// comes first.
 ///
-/// A fraud is known when the file says so, else after the delay. A payment of which nothing bad is
+/// A fraud is known when the file says so, else after the delay; what a journal was told is known as it
+/// was told, one report after the other. A payment of which nothing bad is
 /// known after the delay is taken for genuine then, even if it turns out to be fraud later: nobody
 /// could know.
 pub(super) fn known_until(
@@ -31,16 +34,35 @@ pub(super) fn known_until(
         return Vec::new();
     }
     let mut known = Vec::with_capacity(count);
+    let mut reports = payments.reports().chunk_by(|one, next| one.row == next.row).peekable();
     for row in 0..count {
-        let quiet = delay.after(payments.at()[row]);
+        let its = reports.next_if(|reports| reports[0].row as usize == row).unwrap_or_default();
+        // Labels of one moment come before its payments, and nothing is known of a payment before it.
+        let soonest = Timestamp(payments.at()[row].0 + 1);
+        let quiet = delay.after(payments.at()[row]).max(soonest);
         let fraud = payments.is_fraud()[row];
         let reported = payments.reported_at(row).filter(|_| fraud);
         let at = if fraud { reported.unwrap_or(quiet) } else { quiet };
+        let at = at.max(soonest);
         let row = row as u32;
-        if at > quiet {
-            known.push(Known { at: quiet, row, fraud: false });
+        let Some(first) = its.first() else {
+            if at > quiet {
+                known.push(Known { at: quiet, row, fraud: false, takes_back: false });
+            }
+            known.push(Known { at, row, fraud, takes_back: false });
+            continue;
+        };
+        // Whoever is taken for genuine already need not be told to be.
+        let is_news = first.is_fraud || first.at <= quiet;
+        if first.at > quiet {
+            known.push(Known { at: quiet, row, fraud: false, takes_back: false });
         }
-        known.push(Known { at, row, fraud });
+        known.extend(its.iter().skip(usize::from(!is_news)).map(|report| Known {
+            at: report.at.max(soonest),
+            row,
+            fraud: report.is_fraud,
+            takes_back: report.takes_back,
+        }));
     }
     known.retain(|known| known.at <= end);
     known.sort_by_key(|known| (known.at, known.row));
@@ -52,13 +74,14 @@ mod tests {
     use super::*;
     use crate::data::{Payment, PaymentsBuilder};
 
-    /// Hours of payment, of report, and whether it is fraud; the delay is two hours.
+    /// Hours of payment, of report, and whether it is fraud; the delay is two hours. A report from before
+    /// the payment counts right after it.
     #[test]
     fn labels_come_when_they_are_known() {
         let hour = 3_600 * 1_000_000_000;
         let mut builder = PaymentsBuilder::new(&[], true);
         for (at, reported, is_fraud) in
-            [(1, None, false), (1, Some(9), true), (2, Some(2), true), (4, None, true)]
+            [(1, None, false), (1, Some(9), true), (2, Some(1), true), (4, None, true)]
         {
             builder.push(
                 &Payment {

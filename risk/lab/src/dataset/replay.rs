@@ -77,7 +77,7 @@ impl Replay<'_> {
         let keys = Keys::new(self.payments, self.catalogue, rows.end);
         let mut labels = known_until(self.payments, self.label_delay, rows.end, end);
         if !needs_honest(self.catalogue) {
-            labels.retain(|known| known.fraud);
+            labels.retain(|known| known.fraud || known.takes_back);
         }
         let mut profiles = Profiles::new(self.catalogue.clone(), ProfileLimits::default());
         let stride = self.catalogue.len();
@@ -94,6 +94,7 @@ impl Replay<'_> {
                     amount: amounts[row],
                     entities: keys.of(row),
                     fraud: known.fraud,
+                    takes_back: known.takes_back,
                 });
             }
             // As many payments as come before the next label, and belong to one block.
@@ -214,6 +215,7 @@ mod tests {
                     amount: payments.amount()[told],
                     entities: &keys(told),
                     fraud: payments.is_fraud()[told],
+                    takes_back: false,
                 });
                 told += 1;
             }

@@ -46,7 +46,8 @@ pub enum TrainError {
     /// Nothing to tell apart.
     #[error(
         "{frauds} of the {rows} payments are fraud: a model needs both kinds; train on a longer \
-         period, check the column of labels, or train an isolation forest, which needs none"
+         period, check the column of labels (in a journal, payments are fraud once they are reported \
+         with `millrace risk report-fraud`), or train an isolation forest, which needs none"
     )]
     OneClass {
         /// Frauds.

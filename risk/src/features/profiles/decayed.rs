@@ -190,6 +190,15 @@ pub(super) fn number(row: &[u64], word: u16) -> f64 {
     f64::from_bits(row[usize::from(word)])
 }
 
+/// Less than this is what rounding leaves of a count that was taken back.
+const NOTHING_LEFT: f64 = 1e-9;
+
+/// Takes from a word that is a count: never more than there is.
+pub(super) fn take_from(row: &mut [u64], word: u16, value: f64) {
+    let left = number(row, word) - value;
+    row[usize::from(word)] = if left < NOTHING_LEFT { 0.0 } else { left }.to_bits();
+}
+
 /// Adds to a word that is a number.
 pub(super) fn add_to(row: &mut [u64], word: u16, value: f64) {
     row[usize::from(word)] = (number(row, word) + value).to_bits();

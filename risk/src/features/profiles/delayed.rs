@@ -7,7 +7,7 @@
 //! frauds and payments are always of the same span, to a bucket.
 
 use super::{
-    decayed::{Decayed, add_to},
+    decayed::{Decayed, Left, add_to, take_from},
     rows::LAST,
 };
 
@@ -78,9 +78,28 @@ impl Delayed {
         *word += if full { 0 } else { added };
     }
 
-    fn count(&self, decayed: &Decayed, row: &mut [u64], now: u64, bucket: u64, waited: u64) {
+    /// Takes a fraud of this time out again, from where it is by now.
+    pub(super) fn take_back(&self, decayed: &Decayed, row: &mut [u64], at: u64) {
+        let bucket = at / self.bucket_ns;
+        if bucket < row[self.base] {
+            let left = self.left(decayed, row[LAST], bucket);
+            for (word, rate) in &self.frauds {
+                take_from(row, *word, left[usize::from(*rate)]);
+            }
+            return;
+        }
+        let word = &mut row[self.slot(bucket)];
+        *word -= if *word >= FRAUD { FRAUD } else { 0 };
+    }
+
+    /// What is left of a payment in this bucket, which waits no longer.
+    fn left(&self, decayed: &Decayed, now: u64, bucket: u64) -> Left {
         let middle = bucket * self.bucket_ns + self.bucket_ns / 2;
-        let left = decayed.left(now.saturating_sub(self.delay_ns).saturating_sub(middle));
+        decayed.left(now.saturating_sub(self.delay_ns).saturating_sub(middle))
+    }
+
+    fn count(&self, decayed: &Decayed, row: &mut [u64], now: u64, bucket: u64, waited: u64) {
+        let left = self.left(decayed, now, bucket);
         let (payments, frauds) = ((waited & (FRAUD - 1)) as f64, (waited >> 32) as f64);
         for (word, rate) in &self.payments {
             add_to(row, *word, payments * left[usize::from(*rate)]);

@@ -113,16 +113,17 @@ impl Exact {
         self.settle(list, now);
     }
 
-    /// Marks a payment as fraud, if it is still there.
-    pub(super) fn report(&self, list: &mut List, paid_at: u64, amount: f64) {
+    /// Marks a payment as fraud or as none, if it is still there.
+    pub(super) fn report(&self, list: &mut List, paid_at: u64, amount: f64, is_fraud: bool) {
         let from = list.payments.partition_point(|paid| paid.at < paid_at);
         let same_time = list.payments.range(from..).take_while(|paid| paid.at == paid_at);
-        let is_it = |paid: &Paid| !paid.is_fraud && paid.amount == amount;
+        let is_it = |paid: &Paid| paid.is_fraud != is_fraud && paid.amount == amount;
         let Some(place) = same_time.enumerate().find(|(_, paid)| is_it(paid)) else { return };
         let place = from + place.0;
-        list.payments[place].is_fraud = true;
+        list.payments[place].is_fraud = is_fraud;
         for later in list.payments.range_mut(place..) {
-            later.frauds += 1;
+            // Each of them counts the fraud that is taken back.
+            later.frauds = if is_fraud { later.frauds + 1 } else { later.frauds - 1 };
         }
     }
 

@@ -11,13 +11,13 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::{
     Attempt, Label, ProfileCounts,
-    decayed::{Condition, add_to},
+    decayed::Condition,
     exact::List,
     index::{Index, Spot},
     moments::Prior,
     observe::{Kept, Shared},
     plan::KindPlan,
-    rows::{KEY, LAST, Rows},
+    rows::{KEY, Rows},
 };
 use crate::features::EntityKey;
 
@@ -233,40 +233,10 @@ impl Kind {
         if label.paid_at.0 > self.rows.last(row) {
             return false;
         }
-        // Where payments wait to be honest, nobody needs to say that they are.
-        if !label.fraud && (self.plan.runs.is_empty() || self.plan.waiting.is_some()) {
-            return true;
-        }
-        self.keep_list(row);
-        let (plan, words) = (&self.plan, self.rows.get_mut(row));
-        if let Some(waiting) = &plan.waiting {
-            waiting.settle(&plan.runs, words, label.at.0);
-            waiting.take(words, label.paid_at.0);
-        }
-        for runs in &plan.runs {
-            let excepted = runs.except.is_some_and(|place| excepted >> place & 1 == 1);
-            runs.label(words, label.paid_at.0, label.fraud, excepted);
-        }
-        if !label.fraud {
-            return true;
-        }
-        if let Some(reported) = plan.reported {
-            words[reported] = words[reported].max(label.at.0);
-        }
-        if !plan.frauds.is_empty() {
-            let left = plan.decayed.left(words[LAST] - label.paid_at.0);
-            for (word, rate) in &plan.frauds {
-                add_to(words, *word, left[usize::from(*rate)]);
-            }
-        }
-        for delayed in &plan.delayed {
-            delayed.add(&plan.decayed, words, label.paid_at.0, true);
-        }
-        for ring in &plan.rings {
-            ring.report(words, label.paid_at.0);
-        }
-        if let Some(list) = self.lists.get_mut(row as usize) {
-            plan.exact.report(list, label.paid_at.0, label.amount);
+        if self.plan.is_news(label) {
+            self.keep_list(row);
+            let list = self.lists.get_mut(row as usize).unwrap_or(&mut self.no_list);
+            self.plan.report(label, excepted, self.rows.get_mut(row), list);
         }
         true
     }

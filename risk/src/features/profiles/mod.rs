@@ -22,6 +22,7 @@ mod kind;
 mod moments;
 mod observe;
 mod plan;
+mod report;
 mod ring;
 mod rows;
 mod runs;
@@ -62,6 +63,8 @@ pub struct Label<'a> {
     /// only where the catalogue does not say after which time payments are taken for honest; for
     /// all others, a payment is honest until it is reported.
     pub fraud: bool,
+    /// It was reported as fraud before, and this label, which says that it was none, takes that back.
+    pub takes_back: bool,
 }
 
 /// What profiles may take.

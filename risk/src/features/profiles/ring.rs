@@ -126,10 +126,13 @@ impl Ring {
         }
     }
 
-    /// Adds a fraud that was paid at this time.
-    pub(super) fn report(&self, row: &mut [u64], paid_at: u64) {
-        if let Some((place, in_window)) = self.reach(row, paid_at) {
+    /// Adds a fraud that was paid at this time, or takes one back.
+    pub(super) fn report(&self, row: &mut [u64], paid_at: u64, is_fraud: bool) {
+        let Some((place, in_window)) = self.reach(row, paid_at) else { return };
+        if is_fraud {
             self.count(row, place, in_window, FRAUDS, 1);
+        } else if row[place + FRAUDS] > 0 {
+            self.count(row, place, in_window, FRAUDS, 1_u64.wrapping_neg());
         }
     }
 

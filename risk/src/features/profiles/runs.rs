@@ -76,6 +76,12 @@ impl Runs {
         }
     }
 
+    /// A fraud was none: a run that began with it is over. What others added stays.
+    pub(super) fn take_back(&self, row: &mut [u64], paid_at: u64) {
+        let run_from = &mut row[self.base + RUN_FROM];
+        *run_from = if *run_from == paid_at { 0 } else { *run_from };
+    }
+
     /// In seconds, but for the average.
     pub(super) fn read(&self, row: &[u64], of: OfRun, now: u64) -> f64 {
         let row = &row[self.base..self.base + RUN_WORDS];

@@ -18,6 +18,7 @@ use millrace_risk_lab::{
 };
 use serde_json::json;
 
+pub(super) use self::shown::name_of;
 use self::{
     replayed::Replayed,
     tally::{Outcome, Said, Tally},
@@ -195,7 +196,10 @@ mod tests {
         let catalogue = Catalogue::book();
         let row = vec![1.0; catalogue.len() + 1];
         let input = RuleInput { row: &row, texts: &[None; TEXTS.len()], at: Timestamp(1) };
-        let decided = |fell_back| Some(Decided { decision: Decision::Approve, fell_back });
+        let decided = |fell_back| {
+            let (decision, challenger) = (Decision::Approve, None);
+            Some(Decided { decision, fell_back, policy: 1, challenger })
+        };
         for (request_ms, then, expected, fell_back) in [
             (50, decided(true), Decision::Review, true),
             (50, decided(false), Decision::Challenge, false),

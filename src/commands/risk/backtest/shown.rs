@@ -18,7 +18,8 @@ use crate::commands::{
     say,
 };
 
-fn name_of(decision: Decision) -> &'static str {
+/// As it is written everywhere.
+pub(crate) fn name_of(decision: Decision) -> &'static str {
     match decision {
         Decision::Approve => "approve",
         Decision::Review => "review",
@@ -180,12 +181,34 @@ fn fell_back(it: &Outcome, policy: &Compiled) -> Option<String> {
     })
 }
 
+/// Without any fraud, nobody looked or nobody could know: that is no figure.
+fn shown_if_known(it: &Outcome, figure: String) -> String {
+    if it.frauds > 0 { figure } else { "not known".to_owned() }
+}
+
+fn frauds(it: &Outcome) -> String {
+    match it.frauds {
+        0 => "none of them known to be fraud".to_owned(),
+        frauds => format!("{} of them fraud", whole(frauds)),
+    }
+}
+
+fn money_caught(it: &Outcome) -> String {
+    let (caught_money, all) = (number(it.money_caught, 2), number(it.money_frauds, 2));
+    match it.frauds {
+        0 => "not known, for no payment is labelled as fraud (a column of a file; in a journal, \
+              what `millrace risk report-fraud` reported)"
+            .to_owned(),
+        _ => format!("{caught_money} of {all} ({})", percent(caught(it))),
+    }
+}
+
 pub(super) fn print(it: &Outcome, replayed: &Replayed, seconds: f64) {
     say!(
-        "{} payments in {} days, {} of them fraud; {seconds:.2} s, {} payments/s\n",
+        "{} payments in {} days, {}; {seconds:.2} s, {} payments/s\n",
         count(it.rows as usize),
         it.days.len(),
-        count(it.frauds as usize),
+        frauds(it),
         number(it.rows as f64 / seconds.max(1e-9), 0)
     );
     say!("{}", decisions_table(it).to_text());
@@ -203,12 +226,7 @@ pub(super) fn print(it: &Outcome, replayed: &Replayed, seconds: f64) {
             say!("{}", rules_table(heading, rules).to_text());
         }
     }
-    say!(
-        "money caught: {} of {} ({})",
-        number(it.money_caught, 2),
-        number(it.money_frauds, 2),
-        percent(caught(it))
-    );
+    say!("money caught: {}", money_caught(it));
     say!(
         "reviews per day: {} in the mean, {} on the busiest day",
         number(it.reviews_per_day, 1),
@@ -225,8 +243,8 @@ pub(super) fn report(it: &Outcome, source: &Source, replayed: &Replayed) -> Repo
     let busiest = format!("busiest day {}", it.reviews_busiest_day);
     let mut cards = vec![
         card("payments", whole(it.rows), format!("{} days", it.days.len())),
-        card("frauds", whole(it.frauds), String::new()),
-        card("money caught", percent(caught(it)), number(it.money_caught, 0)),
+        card("frauds", shown_if_known(it, whole(it.frauds)), String::new()),
+        card("money caught", shown_if_known(it, percent(caught(it))), number(it.money_caught, 0)),
         card("reviews per day", number(it.reviews_per_day, 1), busiest),
     ];
     if let Some(changes) = &it.changes {
