@@ -30,7 +30,8 @@ fn what_gives_labels_away_is_warned_of() {
     let (header, rows) = payments.split_once('\n').expect("has a header");
     let place = |name: &str| header.split(',').position(|it| it == name).expect("is there");
     let (is_fraud, amount) = (place("is_fraud"), place("amount"));
-    // Three frauds of four have a code; and once, frauds have amounts of their own.
+    let device = place("device");
+    // Three frauds of four have a code; and once, frauds have amounts and a device of their own.
     let (mut coded, mut telling) = (format!("{header},chargeback_code\n"), format!("{header}\n"));
     for (number, row) in rows.lines().enumerate() {
         let mut cells: Vec<&str> = row.split(',').collect();
@@ -39,6 +40,7 @@ fn what_gives_labels_away_is_warned_of() {
         coded += &format!("{row},{code}\n");
         if is_fraud {
             cells[amount] = "99999.00";
+            cells[device] = "fraudster";
         }
         telling += &format!("{}\n", cells.join(","));
     }
@@ -53,7 +55,11 @@ fn what_gives_labels_away_is_warned_of() {
         finished
     };
     let trained = train(&telling);
-    for said in ["column amount alone separates fraud", "feature amount alone separates fraud"] {
+    for said in [
+        "column amount alone separates fraud",
+        "column device alone separates fraud",
+        "feature amount alone separates fraud",
+    ] {
         assert!(trained.stderr.contains(said), "no {said:?} in {}", trained.stderr);
     }
     let trained = train(&coded);

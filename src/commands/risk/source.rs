@@ -89,7 +89,7 @@ impl SourceArgs {
 
     /// Reads all payments. Warnings are printed, too.
     pub(crate) fn load(&self, label_needed: bool) -> Result<Source, Failure> {
-        let source = match (&self.data, &self.journal) {
+        let mut source = match (&self.data, &self.journal) {
             (Some(path), _) => self.read_file(path, label_needed)?,
             (None, Some(directory)) => journal_source::read(directory, &self.exempt_payers)?,
             (None, None) => {
@@ -97,6 +97,10 @@ impl SourceArgs {
                 return Err(format!("there are no payments: {what}").into());
             }
         };
+        if source.payments.has_labels() {
+            let leaks = leaks_in_payments(&source.payments);
+            source.warnings.extend(leaks.iter().map(ToString::to_string));
+        }
         source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         Ok(source)
     }
@@ -118,9 +122,6 @@ impl SourceArgs {
             let told: Vec<_> = told.collect();
             let count = report.left_out.count;
             warnings.push(format!("{count} rows were left out: {}", told.join("; ")));
-        }
-        if payments.has_labels() {
-            warnings.extend(leaks_in_payments(&payments).iter().map(ToString::to_string));
         }
         let unread_leaks = report.unused_leaks;
         Ok(Source { payments, name: report.file, warnings, unread_leaks, decided: None })
