@@ -10,6 +10,7 @@ use super::*;
 mod live_rules;
 mod on_demand;
 mod own_keys;
+mod segments;
 
 use crate::{acts::LabelAct, evidence::Evidence, features::Catalogue, shelf::Shelf};
 

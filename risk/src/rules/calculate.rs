@@ -107,6 +107,9 @@ impl Checker<'_, '_> {
     ) -> Option<Typed> {
         use Arithmetic::{Add, Divide, Multiply, Subtract};
         let (one, other) = (self.value(left), self.value(right));
+        if let (Divide, Some(Typed::Number(by) | Typed::Duration(by))) = (operation, &other) {
+            self.doubt_division(left, right, by);
+        }
         let apply = |one, other| Number::binary(operation.into(), one, other);
         match (operation, one?, other?) {
             (_, Typed::Number(one), Typed::Number(other))
