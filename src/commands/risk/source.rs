@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use millrace_risk::features::Catalogue;
 use millrace_risk_lab::{
     data::{Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, leaks_in_payments, read},
+    dataset::Replay,
     tune::Decision,
 };
 use uuid::Uuid;
@@ -64,8 +66,24 @@ pub(crate) struct Decided {
 impl Source {
     /// Tells something that the analyst should know before trusting a figure.
     pub(crate) fn warn(&mut self, warning: String) {
-        eprintln!("warning: {warning}");
-        self.warnings.push(warning);
+        if !self.warnings.contains(&warning) {
+            crate::commands::tell!("warning: {warning}");
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Tells which entities of a catalogue the payments have no column for.
+    pub(crate) fn warn_of_absent(&mut self, catalogue: &Catalogue) {
+        let label_delay = LabelDelay::days(0);
+        let replay = Replay { payments: &self.payments, catalogue, label_delay };
+        let sentence = |entity: &str| {
+            format!(
+                "the payments have no column for the catalogue's entity {entity}, so its features \
+                 are missing; name the column with --columns context=HEADER"
+            )
+        };
+        let absent: Vec<_> = replay.entities_absent().into_iter().map(sentence).collect();
+        absent.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Tells which columns that are not read give the label away.
@@ -77,6 +95,15 @@ impl Source {
 }
 
 impl SourceArgs {
+    /// As it was named, for a command that follows.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.data, &self.journal) {
+            (Some(path), _) => format!("--data {}", path.display()),
+            (None, Some(directory)) => format!("--journal {}", directory.display()),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Whether any payments were named.
     pub(crate) fn is_named(&self) -> bool {
         self.data.is_some() || self.journal.is_some()
@@ -101,7 +128,7 @@ impl SourceArgs {
             let leaks = leaks_in_payments(&source.payments);
             source.warnings.extend(leaks.iter().map(ToString::to_string));
         }
-        source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        source.warnings.iter().for_each(|warning| crate::commands::tell!("warning: {warning}"));
         Ok(source)
     }
 

@@ -113,9 +113,10 @@ pub fn leaks_in_payments(payments: &Payments) -> Vec<Leak> {
     let of_parties = parties.into_iter().filter_map(|(name, names, values)| {
         value_sign(names, &groups(names, values, labels)).map(|sign| named(name, sign))
     });
-    let of_contexts = payments.contexts().iter().filter_map(|context| {
-        context_sign(context, labels).map(|sign| named(&context.name, sign))
-    });
+    let of_contexts = payments
+        .contexts()
+        .iter()
+        .filter_map(|context| context_sign(context, labels).map(|sign| named(&context.name, sign)));
     amount.into_iter().chain(of_parties).chain(of_contexts).collect()
 }
 
