@@ -81,7 +81,7 @@ impl Checker<'_, '_> {
         let example = match function {
             "abs" => "`abs(amount - payer.mean_30d)`",
             "is_missing" => "`is_missing(context.device)`",
-            _ => "such as `max(amount, 100)`",
+            _ => "`max(amount, 100)`",
         };
         self.fault(tree, problem, format!("write it as {example}"))
     }
