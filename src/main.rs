@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: can't start: {error}");
+            crate::commands::tell!("error: can't start: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         }
     });
     result.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        crate::commands::tell!("error: {failure}");
         ExitCode::FAILURE
     })
 }

@@ -159,7 +159,7 @@ async fn reviews_are_listed_claimed_and_resolved() {
     assert_eq!(bank.open_reviews(&[], 3), [one.clone(), two.clone(), three.clone()]);
     assert_eq!(bank.open_reviews(&["--limit", "2"], 2), [one.clone(), two.clone()]);
     let listed = bank.risk(&["reviews", "list"]).stdout;
-    for part in ["CLAIMED BY", &one, "60000.00 CZK", "large-payment"] {
+    for part in ["UNTIL", "resolved ", "CLAIMED BY", &one, "60000.00 CZK", "large-payment"] {
         assert!(listed.contains(part), "no {part:?} in {listed}");
     }
     assert_eq!(bank.risk(&["reviews", "list", "--challenges"]).stdout, "nothing to review\n");

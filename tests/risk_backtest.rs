@@ -206,6 +206,8 @@ fn a_journal_tells_what_another_policy_would_have_changed() {
     let replayed =
         |policy: &str| json(&[&["backtest", "--policy", policy][..], &on_journal].concat());
     let same = replayed(&policy);
+    let of_number = replayed("1");
+    assert_eq!(of_number["backtest"], same["backtest"], "the first that was set");
     assert_eq!(number(&same, "/backtest/rows"), 4_000.0, "{same}");
     assert_eq!(same["backtest"]["changes"], Value::Array(Vec::new()), "{same}");
     for segment in same["backtest"]["segments"].as_array().expect("a list") {

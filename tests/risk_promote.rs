@@ -258,6 +258,16 @@ fn lists(bench: &Bench) {
     let added = bench.promote(&["--rules", &rules, "--list", &none]);
     assert_eq!(Bench::parts(&added), ["rules", "list bad_devices", "kind of bad_devices"]);
 
+    // A list that no rule names is told, and one of which nothing is listed any more.
+    let unused = bench.write("unused.csv", "value,expires_at\nnobody,2020-01-01\n");
+    let unused = format!("unused:block={unused}");
+    let told = bench.promote(&["--list", &unused, "--dry-run"]);
+    let warnings = told["warnings"].to_string();
+    for said in ["no rule names the list unused, so it does nothing", "(1) have expired"] {
+        assert!(warnings.contains(said), "{told}");
+    }
+    assert_eq!(added["warnings"], serde_json::json!([]), "{added}");
+
     let listed = bench.write("devices.csv", format!("value,reason\n{device},stolen\n"));
     let listed = format!("bad_devices:block={listed}");
     let replaced = bench.promote(&["--list", &listed]);

@@ -99,6 +99,8 @@ async fn a_rule_says_why_and_its_hits_are_counted() {
         listed.lines().next().map(json)
     });
     assert_eq!(listed["rule_reason"], held);
+    let table = risk(&server, &["reviews", "list"]).stdout;
+    assert!(table.contains(&format!("\n  because {held}\n")), "{table}");
 
     // The read side.
     let explained = |id: u128| {

@@ -86,7 +86,10 @@ impl Words<'_> {
             "weekend" => "paid on a working day".to_owned(),
             "night" if yes => "paid at night".to_owned(),
             "night" => "paid in the daytime".to_owned(),
-            "count" => format!("{value} payments of the {entity}{over}"),
+            "count" => {
+                let (payments, _) = self.payments();
+                format!("{payments} of the {entity}{over}")
+            }
             "sum" => format!("the {entity}'s payments{over} add up to {value}"),
             "mean" => format!("the {entity}'s mean amount{over} is {value}"),
             "std" => format!("amounts of the {entity}{over} vary by {value}"),
@@ -119,13 +122,21 @@ impl Words<'_> {
                 if self.value < 0.0 { "below" } else { "above" },
                 self.of_days()
             ),
-            "count_unusual" => format!(
-                "{value} payments of the {entity}{over} were above {times} times its usual amount"
-            ),
+            "count_unusual" => {
+                let (payments, is_one) = self.payments();
+                let were = if is_one { "was" } else { "were" };
+                format!(
+                    "{payments} of the {entity}{over} {were} above {times} times its usual amount"
+                )
+            }
             "share_unusual" => format!(
                 "{value} of the {entity}'s payments{over} were above {times} times its usual amount"
             ),
-            "fraud_count" => format!("{value} payments of the {entity}{over} are known as fraud"),
+            "fraud_count" => {
+                let (payments, is_one) = self.payments();
+                let are = if is_one { "is" } else { "are" };
+                format!("{payments} of the {entity}{over} {are} known as fraud")
+            }
             "fraud_share" => {
                 format!("{value} of the {entity}'s payments{over} are known as fraud")
             }
@@ -172,6 +183,21 @@ impl Words<'_> {
         match self.feature.description.as_str() {
             "" => &self.feature.name,
             description => description.trim_end_matches('.'),
+        }
+    }
+
+    /// So many payments, and whether that is one. What fades is no whole number: it is rounded.
+    fn payments(&self) -> (String, bool) {
+        let rounded = self.value.round();
+        let about = if rounded == self.value { "" } else { "about " };
+        match rounded {
+            0.0 if self.value > 0.05 => ("hardly any payments".to_owned(), false),
+            0.0 => ("no payments".to_owned(), false),
+            1.0 => (format!("{about}1 payment"), true),
+            _ => {
+                let shown = Unit::named(&self.feature.unit).show(rounded);
+                (format!("{about}{shown} payments"), false)
+            }
         }
     }
 
@@ -251,6 +277,20 @@ window = "1h"
 form = "ring"
 description = "Count"
 [[feature]]
+name = "payer.count_30d"
+entity = "payer"
+statistic = "count"
+window = "30d"
+description = "Count, fading"
+[[feature]]
+name = "payer.unusual_14d"
+entity = "payer"
+statistic = "count_unusual"
+window = "14d"
+times = 2
+usual = "30d"
+description = "Unusual ones"
+[[feature]]
 name = "payee.fraud_share_7d"
 entity = "payee"
 statistic = "fraud_share"
@@ -318,6 +358,30 @@ description = "Amount per payment."
                 "nothing is known of the payer's payments before (payer.ratio_30d)",
             ),
             ("payer.count_1h", 21.0, "21 payments of the payer in 1 hour"),
+            ("payer.count_1h", 1.0, "1 payment of the payer in 1 hour"),
+            ("payer.count_1h", 0.0, "no payments of the payer in 1 hour"),
+            ("payer.count_30d", 1_234.4, "about 1,234 payments of the payer in about 30 days"),
+            ("payer.count_30d", 1.0002, "about 1 payment of the payer in about 30 days"),
+            (
+                "payer.unusual_14d",
+                4.4,
+                "about 4 payments of the payer in about 14 days were above 2 times its usual amount",
+            ),
+            (
+                "payer.unusual_14d",
+                0.9,
+                "about 1 payment of the payer in about 14 days was above 2 times its usual amount",
+            ),
+            (
+                "payer.unusual_14d",
+                0.02,
+                "no payments of the payer in about 14 days were above 2 times its usual amount",
+            ),
+            (
+                "payer.unusual_14d",
+                0.3,
+                "hardly any payments of the payer in about 14 days were above 2 times its usual amount",
+            ),
             (
                 "payee.fraud_share_7d",
                 0.083,

@@ -195,7 +195,10 @@ fn show_outcome(outcome: &v1::AccountOutcome) -> ExitCode {
     let status = outcome.status();
     if status == v1::AccountStatus::Rejected {
         let reason = outcome.reject_reason().as_str_name();
-        eprintln!("{id}  rejected: {}", reason.trim_start_matches("ACCOUNT_REJECT_REASON_"));
+        crate::commands::tell!(
+            "{id}  rejected: {}",
+            reason.trim_start_matches("ACCOUNT_REJECT_REASON_")
+        );
         return ExitCode::FAILURE;
     }
     let status = status.as_str_name().trim_start_matches("ACCOUNT_STATUS_").to_lowercase();

@@ -91,9 +91,9 @@ pub(crate) fn search(args: &Search) -> Result<ExitCode, Failure> {
         }
     }
     if found.is_empty() {
-        eprintln!("no entry that is kept fits");
+        crate::commands::tell!("no entry that is kept fits");
     } else if found.len() == args.limit {
-        eprintln!("the newest {} are shown; --limit shows more", args.limit);
+        crate::commands::tell!("the newest {} are shown; --limit shows more", args.limit);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -238,7 +238,7 @@ pub(crate) fn export(args: &Export) -> Result<ExitCode, Failure> {
     match (finished, &args.output) {
         (Err(error), _) => failed(error),
         (Ok(()), Some(path)) => {
-            eprintln!("{count} entries in {}", path.display());
+            crate::commands::tell!("{count} entries in {}", path.display());
             Ok(ExitCode::SUCCESS)
         }
         (Ok(()), None) => Ok(ExitCode::SUCCESS),

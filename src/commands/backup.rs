@@ -60,10 +60,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let report = report?;
     for reason in &report.passed_over {
-        eprintln!("warning: a snapshot was not copied: {reason}. The backup is whole without it");
+        crate::commands::tell!(
+            "warning: a snapshot was not copied: {reason}. The backup is whole without it"
+        );
     }
     for reason in &report.artefacts_passed_over {
-        eprintln!(
+        crate::commands::tell!(
             "warning: what lies on the shelf was not copied: {reason}. A policy that names it can't be \
              restored: upload it again, then back up again"
         );
@@ -82,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn warn_of_pending_acts(data_dir: &Path) {
     let acts = fs::read_dir(data_dir.join("pending-acts")).map_or(0, Iterator::count);
     if acts > 0 {
-        eprintln!(
+        crate::commands::tell!(
             "warning: {acts} acts of a stopped millrace are not in the backup: start millrace, which \
              journals them first, then back up again"
         );

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     match (exported, &args.output) {
         (Ok(events), Some(path)) => {
-            eprintln!("{events} events in {}", path.display());
+            crate::commands::tell!("{events} events in {}", path.display());
             Ok(ExitCode::SUCCESS)
         }
         (Ok(_), None) => Ok(ExitCode::SUCCESS),

@@ -47,8 +47,7 @@ impl Target {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let unfinished = PathBuf::from(unfinished);
-        let file =
-            File::create(&unfinished).map_err(|error| unwritable(&unfinished, &error, option))?;
+        let file = File::create(&unfinished).map_err(|error| unwritable(path, &error, option))?;
         let file = Some(BufWriter::with_capacity(1 << 16, file));
         Ok(Self::File(UnfinishedFile { file, unfinished, path: path.to_owned() }))
     }

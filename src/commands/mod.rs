@@ -51,6 +51,17 @@ macro_rules! say {
 }
 pub(crate) use say;
 
+/// Prints a line to standard error. Nobody may be left to read it (`2>&1 | head`): that ends nothing.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::commands::print_error_line(format_args!($($text)*)) };
+}
+pub(crate) use tell;
+
+pub(crate) fn print_error_line(text: std::fmt::Arguments<'_>) {
+    // Where a line to standard error could be complained of, is standard error.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 pub(crate) fn print_line(text: std::fmt::Arguments<'_>) {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

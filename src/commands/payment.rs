@@ -204,7 +204,12 @@ pub(crate) fn outcome_text(outcome: &PaymentOutcome) -> String {
     };
     let rule = match outcome.risk_reason.as_str() {
         "" => String::new(),
-        rule => format!(" (risk limit {rule})"),
+        "score" => " (score)".to_owned(),
+        "time-budget" => " (time budget)".to_owned(),
+        rule => match rule.strip_prefix("score/") {
+            Some(segment) => format!(" (score in segment {segment})"),
+            None => format!(" (rule {rule})"),
+        },
     };
     let replayed = if outcome.replayed { ", as before" } else { "" };
     let id = Uuid::from_u128(outcome.payment_id);

@@ -67,7 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let report = report?;
     for reason in &report.passed_over {
-        eprintln!("warning: recovery passed over a snapshot: {reason}. The journal says the same");
+        crate::commands::tell!(
+            "warning: recovery passed over a snapshot: {reason}. The journal says the same"
+        );
     }
     let seconds = started.elapsed().as_secs_f64();
     match args.json {

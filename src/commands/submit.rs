@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         false => say!("{}", report::table(&summary).trim_end()),
     }
     if let Some(refused) = report::refused(&summary) {
-        eprintln!("{refused}");
+        crate::commands::tell!("{refused}");
     }
     Ok(report::exit_code(&summary))
 }

@@ -86,8 +86,9 @@ pub enum ModelError {
     Calibration,
     /// The catalogue lacks a feature of the model.
     #[error(
-        "the model needs the feature {feature:?}, and the catalogue has none of that name: add it as \
-         it was when the model was trained, or train the model again on this catalogue"
+        "the model needs the feature {feature:?}, and the catalogue has none of that name: name \
+         the catalogue that the model was trained on (on a server, risk.features.catalogue), add the \
+         feature as it was then, or train the model again on this catalogue"
     )]
     NoFeature {
         /// Its name.

@@ -10,7 +10,7 @@ use super::compiled::TEXTS;
 use crate::features::{Catalogue, EntityKey, EntitySource, KeyMaker};
 
 /// Channels by number, as the API names them.
-const CHANNELS: [&str; 8] = [
+pub(super) const CHANNELS: [&str; 8] = [
     "",
     "card_present",
     "card_not_present",

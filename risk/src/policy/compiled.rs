@@ -7,7 +7,7 @@
 use millrace_ledger::{RiskDecision, RuleName, Verdict};
 
 use super::{
-    attempt::CONTEXT_KEYS,
+    attempt::{CHANNELS, CONTEXT_KEYS},
     document::{Fallback, ListDocument, PolicyDocument, SegmentDocument, Thresholds},
 };
 use crate::{
@@ -68,7 +68,8 @@ pub fn vocabulary(catalogue: &Catalogue) -> Vocabulary {
     let features = catalogue.features().iter().map(|it| (it.name.clone(), it.unit.clone()));
     let score = std::iter::once((SCORE.to_owned(), "share".to_owned()));
     let own = own_context_keys(catalogue).into_iter().map(|key| format!("context.{key}"));
-    Vocabulary::new(features.chain(score), TEXTS.map(str::to_owned).into_iter().chain(own))
+    let texts = TEXTS.map(str::to_owned).into_iter().chain(own);
+    Vocabulary::new(features.chain(score), texts).with_values("context.channel", &CHANNELS[1..])
 }
 
 /// Keys of upstreams' own that the catalogue has entities of, in their order: rules may speak of them,
@@ -224,6 +225,17 @@ impl Compiled {
                 Some(compile("rules", &as_text(bytes, name, "rule file")?)?)
             }
         };
+        // Told by the segment, not by the file that is made of them.
+        let wrong = |it: &SegmentDocument| {
+            let errors = RuleSet::condition_errors(&it.when, &vocabulary, &lists);
+            let told =
+                errors.iter().map(|error| format!("segment {:?}, in its `when`: {error}", it.name));
+            told.collect::<Vec<_>>()
+        };
+        let wrong: Vec<_> = document.segments.iter().flat_map(wrong).collect();
+        if !wrong.is_empty() {
+            return Err(wrong.join("\n"));
+        }
         let segments = match document.segments.is_empty() {
             true => None,
             false => Some(compile("segments", &segments_as_rules(&document))?),

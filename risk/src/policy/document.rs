@@ -131,7 +131,7 @@ impl PolicyDocument {
     /// # Errors
     /// A sentence for each thing that is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let document: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let document: Self = toml::from_str(text).map_err(|error| told(&error))?;
         let mut wrong = Vec::new();
         let own = ("thresholds".to_owned(), document.thresholds);
         let segments = document
@@ -199,6 +199,21 @@ impl Thresholds {
     }
 }
 
+/// What TOML says of a mistake, in the words of those who write policies.
+fn told(error: &toml::de::Error) -> String {
+    const BETTER: [(&str, &str); 2] = [
+        (
+            "unknown variant `challenge`, expected one of `approve`, `review`, `decline`",
+            "there is no time to challenge: write \"approve\", \"review\" or \"decline\"",
+        ),
+        (
+            "expected `nan`",
+            "a threshold is a number of 0 to 1; leave it out where it is never reached",
+        ),
+    ];
+    BETTER.iter().fold(error.to_string(), |text, (from, to)| text.replace(from, to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +239,9 @@ mod tests {
             ),
             ("[review]\nhold_s = 99999999", "of 16777215 at most"),
             ("modle = \"a\"", "unknown field `modle`"),
+            ("[budget]\nrequest_ms = 5\nthen = \"challenge\"", "there is no time to challenge"),
+            ("model = \"a\"\n[thresholds]\nreview = NaN", "a threshold is a number of 0 to 1"),
+            ("model = \"a\"\n[thresholds]\nreview = nan", "scores are probabilities, 0 to 1"),
             (
                 "model = \"a\"\n[[segment]]\nname = \"\"\nwhen = \"true\"",
                 "its name must have 1 to 24 bytes",

@@ -12,6 +12,7 @@ mod live_rules;
 mod naive;
 mod on_demand;
 mod own_keys;
+mod segments;
 
 use crate::{acts::LabelAct, evidence::Evidence, features::Catalogue, shelf::Shelf};
 

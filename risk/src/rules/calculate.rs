@@ -81,7 +81,7 @@ impl Checker<'_, '_> {
         let example = match function {
             "abs" => "`abs(amount - payer.mean_30d)`",
             "is_missing" => "`is_missing(context.device)`",
-            _ => "such as `max(amount, 100)`",
+            _ => "`max(amount, 100)`",
         };
         self.fault(tree, problem, format!("write it as {example}"))
     }
@@ -107,6 +107,9 @@ impl Checker<'_, '_> {
     ) -> Option<Typed> {
         use Arithmetic::{Add, Divide, Multiply, Subtract};
         let (one, other) = (self.value(left), self.value(right));
+        if let (Divide, Some(Typed::Number(by) | Typed::Duration(by))) = (operation, &other) {
+            self.doubt_division(left, right, by);
+        }
         let apply = |one, other| Number::binary(operation.into(), one, other);
         match (operation, one?, other?) {
             (_, Typed::Number(one), Typed::Number(other))

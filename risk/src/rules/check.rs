@@ -24,6 +24,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) lists: &'a Lists,
     /// The lists that are looked up, each once; a condition has their numbers.
     pub(crate) used: Vec<Arc<List>>,
+    /// What makes sense and says nothing.
+    pub(crate) doubts: Vec<Fault>,
 }
 
 impl Scope<'_> {
@@ -61,7 +63,7 @@ impl Typed {
 }
 
 pub(super) struct Checker<'a, 'b> {
-    scope: &'a mut Scope<'b>,
+    pub(super) scope: &'a mut Scope<'b>,
     text: &'a str,
     faults: &'a mut Vec<Fault>,
 }
@@ -156,6 +158,12 @@ impl Checker<'_, '_> {
     }
 
     fn compare(&mut self, comparison: Comparison, left: &Ast, right: &Ast) -> Option<Condition> {
+        let condition = self.compared(comparison, left, right)?;
+        self.doubt_comparison(&condition, left, right);
+        Some(condition)
+    }
+
+    fn compared(&mut self, comparison: Comparison, left: &Ast, right: &Ast) -> Option<Condition> {
         let (one, other) = (self.beside(left, right), self.beside(right, left));
         match (one?, other?) {
             (Typed::Number(one), Typed::Number(other))
@@ -273,7 +281,8 @@ impl Checker<'_, '_> {
                 | (Typed::Duration(_), Typed::Duration(Number::Constant(number))) => {
                     numbers.push(number);
                 }
-                (Typed::Text(_), Typed::Text(text)) if text.constant().is_some() => {
+                (Typed::Text(value), Typed::Text(text)) if text.constant().is_some() => {
+                    self.doubt_texts(item, value, text.constant());
                     texts.extend(text.constant().map(str::to_owned));
                 }
                 (Typed::Flag(_) | Typed::Condition(_), _) => return self.needless(value),
@@ -310,7 +319,14 @@ impl Checker<'_, '_> {
                 let help = "compare by `==`, or write the values in brackets".to_owned();
                 return self.fault(at, format!("`{name}` is a value, not a list"), help);
             }
-            let help = did_you_mean(name, self.scope.lists.iter().map(|list| &*list.spec().name));
+            let known: Vec<_> = self.scope.lists.iter().map(|list| &*list.spec().name).collect();
+            let help = match known.is_empty() {
+                false => did_you_mean(name, known),
+                true => format!(
+                    "there is no list: name its file with `--list {name}:block=FILE`, here or in \
+                     `millrace risk promote`"
+                ),
+            };
             return self.fault(at, format!("`{name}` is not a known list"), help);
         };
         let known = self.scope.used.iter().position(|used| used.spec().name == name);
@@ -369,7 +385,7 @@ impl Checker<'_, '_> {
     }
 
     pub(super) fn fault<T>(&mut self, at: &Ast, problem: String, help: String) -> Option<T> {
-        self.faults.push(Fault::new(at.span, problem).help(help));
+        self.faults.push(Fault::new(at.span, problem, help));
         None
     }
 }

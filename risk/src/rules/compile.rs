@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{
     check::Scope,
+    doubts::always,
     error::RuleError,
     file::{Written, read},
     list::{List, Lists},
@@ -23,8 +24,16 @@ pub(crate) const EXPRESSION_BYTES_MAX: usize = 4_096;
 /// Tables of a program are numbered in 16 bits, and each entry costs something.
 const COST_PER_SET_CEILING: u32 = 60_000;
 
-/// Rules, the lists that they use by number, and what the enabled ones cost together.
-type Compiled = (Vec<Rule>, Vec<Arc<List>>, u32);
+/// What a file comes to.
+pub(crate) struct Compiled {
+    pub(crate) rules: Vec<Rule>,
+    /// The lists that they use, by number.
+    pub(crate) lists: Vec<Arc<List>>,
+    /// What the enabled ones cost together.
+    pub(crate) cost: u32,
+    /// What is right and says nothing.
+    pub(crate) warnings: Vec<RuleError>,
+}
 
 pub(crate) fn compile(
     file: &str,
@@ -34,15 +43,15 @@ pub(crate) fn compile(
 ) -> Result<Compiled, Vec<RuleError>> {
     let mut errors = Vec::new();
     let written = read(file, &mut errors);
-    let scope = Scope { vocabulary, lists, used: Vec::new() };
-    let mut compiler = Compiler { file, scope, limits, errors };
+    let scope = Scope { vocabulary, lists, used: Vec::new(), doubts: Vec::new() };
+    let mut compiler = Compiler { file, scope, limits, errors, warnings: Vec::new() };
     compiler.count(&written);
     let rules: Vec<Rule> = written.into_iter().filter_map(|rule| compiler.rule(rule)).collect();
     let cost = rules.iter().filter(|rule| rule.enabled).map(|rule| rule.cost).sum();
     compiler.budget(cost);
-    let Compiler { scope, mut errors, .. } = compiler;
+    let Compiler { scope, mut errors, warnings, .. } = compiler;
     if errors.is_empty() {
-        return Ok((rules, scope.used, cost));
+        return Ok(Compiled { rules, lists: scope.used, cost, warnings });
     }
     errors.sort_by_key(|error| (error.line, error.column));
     errors.dedup();
@@ -55,6 +64,7 @@ struct Compiler<'a> {
     scope: Scope<'a>,
     limits: &'a RuleLimits,
     errors: Vec<RuleError>,
+    warnings: Vec<RuleError>,
 }
 
 impl Compiler<'_> {
@@ -62,7 +72,7 @@ impl Compiler<'_> {
         let most = usize::from(self.limits.rules_max);
         if let Some(rule) = written.get(most) {
             let problem = format!("there are {} rules, and {most} are the most", written.len());
-            let fault = Fault::new(Span::default(), problem).help("leave out rules that never hit");
+            let fault = Fault::new(Span::default(), problem, "leave out rules that never hit");
             self.errors.push(RuleError::within(self.file, Some(&rule.name), &rule.when, fault));
         }
     }
@@ -90,7 +100,7 @@ impl Compiler<'_> {
             let help = "split it, compute what it computes as a feature, or use a list for long \
                         alternatives";
             let whole = Span::new(0, written.when.text.len());
-            self.tell(name, &written.when, vec![Fault::new(whole, problem).help(help)]);
+            self.tell(name, &written.when, vec![Fault::new(whole, problem, help)]);
         }
         Some(Rule {
             action: written.action,
@@ -113,6 +123,16 @@ impl Compiler<'_> {
         let mut faults = Vec::new();
         let compiled = compile_expression(&text.text, &mut self.scope, &mut faults);
         self.tell(rule, text, faults);
+        let mut doubts = std::mem::take(&mut self.scope.doubts);
+        if let Some((Condition::Constant(holds), _)) = &compiled
+            && doubts.is_empty()
+        {
+            let whole = Span::new(0, text.text.len());
+            let help = "say which payments are meant";
+            doubts.push(Fault::new(whole, format!("this {}", always(*holds)), help));
+        }
+        let told = doubts.into_iter().map(|it| RuleError::within(self.file, rule, text, it));
+        self.warnings.extend(told);
         compiled
     }
 
@@ -127,8 +147,8 @@ impl Compiler<'_> {
             let problem = format!(
                 "the enabled rules cost {cost} together, and the budget of a set is {most}"
             );
-            let help = "disable the rules that a dry run shows to add nothing".to_owned();
-            let error = RuleError::new(self.file, None, Span::default(), problem, Some(help));
+            let help = "disable the rules that a dry run shows to add nothing";
+            let error = RuleError::new(self.file, None, Span::default(), problem, help);
             self.errors.push(error);
         }
     }
@@ -146,10 +166,23 @@ pub(crate) fn compile_expression(
             text.len()
         );
         let span = Span::new(0, text.len());
-        faults.push(Fault::new(span, problem).help("split the rule, or use a list"));
+        faults.push(Fault::new(span, problem, "split the rule, or use a list"));
         return None;
     }
     let tree = parse(text, faults);
     let condition = scope.condition(&tree, text, faults);
     if faults.is_empty() { condition.map(|condition| (condition, tree.to_string())) } else { None }
+}
+
+/// What is wrong with a condition that stands alone, not in a rule file.
+pub(crate) fn expression_errors(
+    text: &str,
+    vocabulary: &Vocabulary,
+    lists: &Lists,
+) -> Vec<RuleError> {
+    let mut scope = Scope { vocabulary, lists, used: Vec::new(), doubts: Vec::new() };
+    let mut faults = Vec::new();
+    compile_expression(text, &mut scope, &mut faults);
+    let located = Located::alone(text);
+    faults.into_iter().map(|fault| RuleError::within(text, None, &located, fault)).collect()
 }

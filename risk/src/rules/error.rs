@@ -20,7 +20,7 @@ pub struct RuleError {
     /// What is wrong: one sentence.
     pub problem: String,
     /// What to do, or what was probably meant.
-    pub help: Option<String>,
+    pub help: String,
     excerpt: String,
     /// Where in the excerpt the mark begins, and how long it is, in characters.
     mark: (usize, usize),
@@ -34,7 +34,7 @@ impl RuleError {
         rule: Option<&str>,
         span: Span,
         problem: impl Into<String>,
-        help: Option<String>,
+        help: impl Into<String>,
     ) -> Self {
         let (line, column, text) = place(file, span.start);
         let marked = span.of(file);
@@ -50,7 +50,7 @@ impl RuleError {
             line,
             column,
             problem: problem.into(),
-            help,
+            help: help.into(),
             excerpt: excerpt.trim_end().to_owned(),
             mark: (begin, width),
         }
@@ -80,9 +80,6 @@ impl fmt::Display for RuleError {
         writeln!(out, "{margin} |")?;
         writeln!(out, "{number} | {excerpt}")?;
         write!(out, "{margin} | {}{}", " ".repeat(*begin), "^".repeat(*width))?;
-        match &self.help {
-            Some(help) => write!(out, "\n{margin} = {help}"),
-            None => Ok(()),
-        }
+        write!(out, "\n{margin} = {}", self.help)
     }
 }

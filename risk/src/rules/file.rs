@@ -40,7 +40,7 @@ pub(crate) fn read(file: &str, errors: &mut Vec<RuleError>) -> Vec<Written> {
     if file.len() > FILE_BYTES_MAX {
         let problem =
             format!("the file has {} bytes, and {FILE_BYTES_MAX} are the most", file.len());
-        let help = Some("put long alternatives into lists".to_owned());
+        let help = "put long alternatives into lists";
         errors.push(RuleError::new(file, None, Span::default(), problem, help));
         return Vec::new();
     }
@@ -48,7 +48,7 @@ pub(crate) fn read(file: &str, errors: &mut Vec<RuleError>) -> Vec<Written> {
     for error in &syntax {
         let span = error.span().map_or(Span::default(), |span| Span::new(span.start, span.end));
         let problem = format!("this is not TOML: {}", error.message());
-        let help = Some("see https://toml.io for how TOML is written".to_owned());
+        let help = "see https://toml.io for how TOML is written";
         errors.push(RuleError::new(file, None, span, problem, help));
     }
     if !syntax.is_empty() {
@@ -209,7 +209,7 @@ impl Reader<'_> {
 
     fn error(&mut self, at: Span, problem: String, help: &str) {
         let rule = self.rule.as_deref();
-        let error = RuleError::new(self.file, rule, at, problem, Some(help.to_owned()));
+        let error = RuleError::new(self.file, rule, at, problem, help);
         self.errors.push(error);
     }
 }

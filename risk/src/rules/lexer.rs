@@ -154,7 +154,7 @@ impl<'a> Lexer<'a> {
         if let Some((written, symbol, right)) = meant {
             self.at += written.len();
             let problem = format!("`{written}` has no meaning here");
-            self.fault(start, problem, Some(format!("write `{right}`")));
+            self.fault(start, problem, format!("write `{right}`"));
             return Token::Symbol(*symbol);
         }
         if let Some((written, symbol)) = SYMBOLS.iter().find(|(text, _)| rest.starts_with(text)) {
@@ -163,14 +163,16 @@ impl<'a> Lexer<'a> {
         }
         self.at += first.len_utf8();
         let help = match first {
-            '#' => Some("remarks belong into the rule's `comment`"),
-            '.' => Some("a number begins with a digit: 0.5; a name with a letter: payer.count_1h"),
-            '{' | '}' => Some("names stand in expressions without braces"),
-            _ => None,
+            '#' => "remarks belong into the rule's `comment`",
+            '.' => "a number begins with a digit: 0.5; a name with a letter: payer.count_1h",
+            '{' | '}' => "names stand in expressions without braces",
+            '%' => "write the sign right behind the number: 5%",
+            '?' => "a condition asks already; whether a value is there, `is_missing(..)` tells",
+            _ => "take it out: conditions have names, numbers, texts in quotes, and, or, not, in",
         };
         let shown: String = first.escape_debug().collect();
         let problem = format!("the character `{shown}` has no meaning in an expression");
-        self.fault(start, problem, help.map(str::to_owned));
+        self.fault(start, problem, help);
         Token::Wrong
     }
 
@@ -189,7 +191,7 @@ impl<'a> Lexer<'a> {
         // No name of a feature is a keyword in capitals: it is meant as one.
         let lower = name.to_ascii_lowercase();
         if let Some((word, symbol)) = KEYWORDS.iter().find(|(word, _)| *word == lower) {
-            self.fault(start, format!("`{name}` is not known"), Some(format!("write `{word}`")));
+            self.fault(start, format!("`{name}` is not known"), format!("write `{word}`"));
             return Token::Symbol(*symbol);
         }
         Token::Name(name.to_owned())
@@ -201,7 +203,7 @@ impl<'a> Lexer<'a> {
         let Some(length) = body.find(quote) else {
             self.at = self.text.len();
             let help = format!("close it with `{quote}`");
-            self.fault(start, "this text has no end", Some(help));
+            self.fault(start, "this text has no end", help);
             return Token::Wrong;
         };
         self.at += length + 2;
@@ -216,7 +218,7 @@ impl<'a> Lexer<'a> {
         let body = self.skip(|character| !quote(character));
         self.at += self.rest().chars().next().map_or(0, char::len_utf8);
         let help = "write texts in plain quotes: \"KP\" or 'KP'";
-        self.fault(start, "these quotes have no meaning here", Some(help.to_owned()));
+        self.fault(start, "these quotes have no meaning here", help);
         Token::Text(body.to_owned())
     }
 
@@ -234,7 +236,7 @@ impl<'a> Lexer<'a> {
         let value: f64 = bare.parse().unwrap_or(f64::INFINITY);
         if !grouped || written.contains("__") || !value.is_finite() {
             let help = "write digits in groups, as 1_000.00";
-            self.fault(start, format!("`{written}` is no number"), Some(help.to_owned()));
+            self.fault(start, format!("`{written}` is no number"), help);
             return Token::Wrong;
         }
         self.with_unit(start, value)
@@ -259,12 +261,12 @@ impl<'a> Lexer<'a> {
             _ => "durations are written 30s, 5min, 2h, 7d or 4w, shares 5%".to_owned(),
         };
         let written = &self.text[start..self.at];
-        self.fault(start, format!("`{written}` has the unknown unit `{unit}`"), Some(help));
+        self.fault(start, format!("`{written}` has the unknown unit `{unit}`"), help);
         Token::Wrong
     }
 
-    fn fault(&mut self, start: usize, problem: impl Into<String>, help: Option<String>) {
+    fn fault(&mut self, start: usize, problem: impl Into<String>, help: impl Into<String>) {
         let span = Span::new(start, self.at);
-        self.faults.push(Fault { span, problem: problem.into(), help });
+        self.faults.push(Fault::new(span, problem, help));
     }
 }

@@ -11,10 +11,12 @@
 //! runs the programs of all rules in order of precedence; a [`DryRun`] tells beforehand what they
 //! would do. The language is described in `docs/risk/rules.md`.
 
+mod advice;
 mod ast;
 mod calculate;
 mod check;
 mod compile;
+mod doubts;
 mod dry_run;
 mod dry_run_table;
 mod emit;

@@ -4,6 +4,7 @@
 //! `or` or closing bracket, so that one reading tells all mistakes.
 
 use super::{
+    advice::instead_of_value,
     ast::{Arithmetic, Ast, AstKind, Comparison, Set},
     lexer::{Symbol, Token, tokens},
     source::{Fault, Span},
@@ -11,6 +12,8 @@ use super::{
 
 /// Levels of brackets, calls and operators. Recursion goes no deeper.
 pub(crate) const DEPTH_MAX: usize = 32;
+/// Advice where one condition follows the other.
+const JOIN: &str = "join conditions by `and` or `or`";
 /// Mistakes told of one expression.
 const FAULTS_MAX: usize = 20;
 
@@ -39,9 +42,7 @@ impl Parser<'_> {
     fn whole(&mut self) -> Ast {
         let mut parts = vec![self.or()];
         while *self.token() != Token::End {
-            let fault = self.unexpected("`and`, `or` or the end");
-            let help = fault.help.clone().unwrap_or("join conditions by `and` or `or`".to_owned());
-            self.tell(fault.help(help));
+            self.tell(self.unexpected("`and`, `or` or the end", JOIN));
             // What stands between the mistake and the next condition would only confuse.
             while !self.take(Symbol::And) && !self.take(Symbol::Or) && *self.token() != Token::End {
                 self.at += 1;
@@ -90,8 +91,7 @@ impl Parser<'_> {
         let fault = match self.not() {
             Ok(part) if self.at_an_end() => return part,
             Ok(part) => {
-                let help = "join conditions by `and` or `or`";
-                let fault = self.unexpected("an operator, `and` or `or`").help(help);
+                let fault = self.unexpected("an operator, `and` or `or`", JOIN);
                 // Is it a condition so far? Then it is worth checking.
                 if matches!(part.kind, AstKind::Compare(..) | AstKind::Within { .. }) {
                     self.tell(fault);
@@ -163,7 +163,7 @@ impl Parser<'_> {
             "write `{left_text} {one} {middle_text} and {middle_text} {other} {right_text}`"
         );
         let span = left.span.to(right.span);
-        self.tell(Fault::new(span, "comparisons can't be chained").help(help));
+        self.tell(Fault::new(span, "comparisons can't be chained", help));
         Ok(Ast::new(AstKind::Wrong, span))
     }
 
@@ -194,9 +194,7 @@ impl Parser<'_> {
             let end = self.tokens[self.at - 1].1;
             (Set::Items(items, start.to(end)), end)
         } else {
-            return Err(self
-                .unexpected("a list")
-                .help("write `in block_list` or `in [\"KP\", \"IR\"]`"));
+            return Err(self.unexpected("a list", "write `in block_list` or `in [\"KP\", \"IR\"]`"));
         };
         let span = value.span.to(end);
         self.node(AstKind::Within { value: Box::new(value), negated, set }, span)
@@ -211,6 +209,9 @@ impl Parser<'_> {
     ) -> Result<Vec<Ast>, Fault> {
         let mut items = Vec::new();
         while !self.take(close) {
+            if *self.token() == Token::End {
+                return Err(unclosed(opened));
+            }
             items.push(self.nested(&item)?);
             if self.take(Symbol::Comma) || *self.token() == Token::Symbol(close) {
                 continue;
@@ -218,7 +219,8 @@ impl Parser<'_> {
             if *self.token() == Token::End {
                 return Err(unclosed(opened));
             }
-            return Err(self.unexpected("`,` or the closing bracket"));
+            let help = "put `,` between values, and close the bracket behind the last";
+            return Err(self.unexpected("`,` or the closing bracket", help));
         }
         Ok(items)
     }
@@ -293,7 +295,7 @@ impl Parser<'_> {
                     return Err(if *self.token() == Token::End {
                         unclosed(span)
                     } else {
-                        self.unexpected("`)` or an operator")
+                        self.unexpected("`)` or an operator", "close the bracket with `)`")
                     });
                 }
                 // The brackets belong to the place of what is in them.
@@ -302,9 +304,9 @@ impl Parser<'_> {
             }
             Token::Symbol(Symbol::OpenList) => {
                 let problem = "a list stands behind `in` only";
-                return Err(Fault::new(span, problem).help("write `context.country in [\"KP\"]`"));
+                return Err(Fault::new(span, problem, "write `context.country in [\"KP\"]`"));
             }
-            Token::Symbol(_) | Token::End => return Err(self.unexpected("a value")),
+            Token::Symbol(_) | Token::End => return Err(self.no_value()),
         };
         self.at += 1;
         Ok(Ast::new(kind, span))
@@ -327,8 +329,9 @@ impl Parser<'_> {
     }
 
     fn too_deep(&mut self, span: Span) -> Fault {
-        let fault = Fault::new(span, format!("this is nested more than {DEPTH_MAX} levels deep"))
-            .help("split it into several rules, or name the number as a feature");
+        let problem = format!("this is nested more than {DEPTH_MAX} levels deep");
+        let help = "split it into several rules, or name the number as a feature";
+        let fault = Fault::new(span, problem, help);
         // Each level outside would only complain about the ones inside.
         if !self.given_up {
             self.faults.push(fault.clone());
@@ -352,13 +355,20 @@ impl Parser<'_> {
         taken
     }
 
-    fn unexpected(&self, expected: &str) -> Fault {
+    /// What stands where a value should, with advice by what stands before it.
+    fn no_value(&self) -> Fault {
+        let before = self.at.checked_sub(1).map(|before| &self.tokens[before].0);
+        let help = instead_of_value(before, self.token());
+        self.unexpected("a value", help)
+    }
+
+    fn unexpected(&self, expected: &str, help: &str) -> Fault {
         let span = self.span();
         let found = match self.token() {
             Token::End => "the expression ends".to_owned(),
             _ => format!("`{}` stands", span.of(self.text)),
         };
-        let fault = Fault::new(span, format!("{found} where {expected} is expected"));
+        let fault = Fault::new(span, format!("{found} where {expected} is expected"), help);
         let after_number = self.at > 0 && matches!(self.tokens[self.at - 1].0, Token::Number(_));
         match self.token() {
             Token::Symbol(Symbol::Comma) if after_number => {
@@ -396,5 +406,5 @@ impl Parser<'_> {
 }
 
 fn unclosed(opened: Span) -> Fault {
-    Fault::new(opened, "this bracket is never closed").help("close it, or leave it out")
+    Fault::new(opened, "this bracket is never closed", "close it, or leave it out")
 }

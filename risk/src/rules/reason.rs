@@ -39,7 +39,7 @@ impl Reason {
             let Some(close) = close else {
                 let problem = "this brace has no partner";
                 let help = "write a name in braces, `{amount}`, or the brace itself twice";
-                faults.push(Fault::new(Span::new(brace, brace + 1), problem).help(help));
+                faults.push(Fault::new(Span::new(brace, brace + 1), problem, help));
                 at = brace + 1;
                 continue;
             };
@@ -51,7 +51,7 @@ impl Reason {
             } else {
                 let problem = format!("`{name}` is not a known name");
                 let help = did_you_mean(name, vocabulary.names());
-                faults.push(Fault::new(Span::new(brace + 1, at - 1), problem).help(help));
+                faults.push(Fault::new(Span::new(brace + 1, at - 1), problem, help));
             }
         }
         plain.push_str(&text[at..]);

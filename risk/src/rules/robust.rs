@@ -29,13 +29,14 @@ fn vocabulary() -> Vocabulary {
 /// Either it compiles and runs, or it has a fault that can be shown.
 fn try_out(text: &str, vocabulary: &Vocabulary) -> bool {
     let lists = Lists::new();
-    let mut scope = Scope { vocabulary, lists: &lists, used: Vec::new() };
+    let mut scope = Scope { vocabulary, lists: &lists, used: Vec::new(), doubts: Vec::new() };
     let mut faults = Vec::new();
     let compiled = compile_expression(text, &mut scope, &mut faults);
     assert_eq!(compiled.is_none(), !faults.is_empty(), "{text:?} {faults:?}");
     for fault in faults {
         let error = RuleError::within(text, None, &Located::alone(text), fault);
         assert!(error.to_string().contains('^'), "{text:?}");
+        assert!(!error.help.is_empty(), "{text:?} {error}");
     }
     let Some((condition, _)) = compiled else { return false };
     let program = emit([(0, &condition)].into_iter(), &[]);

@@ -9,7 +9,7 @@ use millrace_ledger::Timestamp;
 use serde::Serialize;
 
 use super::{
-    compile::compile,
+    compile::{Compiled, compile, expression_errors},
     emit::emit,
     error::RuleError,
     list::{List, Lists},
@@ -128,6 +128,7 @@ pub struct RuleSet {
     shadow: Program,
     has_shadow: bool,
     cost: u32,
+    warnings: Vec<RuleError>,
 }
 
 impl RuleSet {
@@ -155,11 +156,21 @@ impl RuleSet {
         lists: &Lists,
         limits: &RuleLimits,
     ) -> Result<Self, Vec<RuleError>> {
-        let (rules, lists, cost) = compile(file, vocabulary, lists, limits)?;
-        Ok(Self::new(rules, vocabulary.clone(), lists, cost))
+        Ok(Self::new(compile(file, vocabulary, lists, limits)?, vocabulary.clone()))
     }
 
-    fn new(rules: Vec<Rule>, vocabulary: Vocabulary, lists: Vec<Arc<List>>, cost: u32) -> Self {
+    /// What is wrong with a condition that stands alone, with its places there.
+    #[must_use]
+    pub fn condition_errors(
+        condition: &str,
+        vocabulary: &Vocabulary,
+        lists: &Lists,
+    ) -> Vec<RuleError> {
+        expression_errors(condition, vocabulary, lists)
+    }
+
+    fn new(compiled: Compiled, vocabulary: Vocabulary) -> Self {
+        let Compiled { rules, lists, cost, warnings } = compiled;
         let numbered = || (0..).zip(&rules).filter(|(_, rule)| rule.enabled);
         let mut acting: Vec<(u16, &Rule)> = numbered().filter(|(_, rule)| !rule.shadow).collect();
         // Stable: rules of one action stay in the order of the file.
@@ -168,7 +179,7 @@ impl RuleSet {
         let shadow: Vec<(u16, &Rule)> = numbered().filter(|(_, rule)| rule.shadow).collect();
         let has_shadow = !shadow.is_empty();
         let shadow = emit(shadow.iter().map(|(index, rule)| (*index, &rule.condition)), &lists);
-        Self { rules, vocabulary, lists, acting, shadow, has_shadow, cost }
+        Self { rules, vocabulary, lists, acting, shadow, has_shadow, cost, warnings }
     }
 
     /// The rule that decides about a payment. Shadow rules are left out.
@@ -263,6 +274,12 @@ impl RuleSet {
     #[must_use]
     pub fn lists(&self) -> &[Arc<List>] {
         &self.lists
+    }
+
+    /// What is right in the file and says nothing: conditions that hold for every payment, or for none.
+    #[must_use]
+    pub fn warnings(&self) -> &[RuleError] {
+        &self.warnings
     }
 
     /// Counts that are all 0.

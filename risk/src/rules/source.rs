@@ -30,16 +30,17 @@ impl Span {
 pub(crate) struct Fault {
     pub(crate) span: Span,
     pub(crate) problem: String,
-    pub(crate) help: Option<String>,
+    pub(crate) help: String,
 }
 
 impl Fault {
-    pub(crate) fn new(span: Span, problem: impl Into<String>) -> Self {
-        Self { span, problem: problem.into(), help: None }
+    pub(crate) fn new(span: Span, problem: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { span, problem: problem.into(), help: help.into() }
     }
 
+    /// The same with advice that fits better.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self { help: help.into(), ..self }
     }
 }
 
@@ -62,7 +63,6 @@ enum Offsets {
 
 impl Located {
     /// A text that is a file of its own.
-    #[cfg(test)]
     pub(crate) fn alone(text: &str) -> Self {
         Self { text: text.to_owned(), offsets: Offsets::Verbatim(0) }
     }

@@ -11,6 +11,8 @@ pub struct Vocabulary {
     features: Vec<(String, Unit)>,
     texts: Vec<String>,
     places: BTreeMap<String, Place>,
+    /// Texts that have no other values than these, by their places.
+    values: BTreeMap<u16, Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,21 @@ impl Vocabulary {
         for (index, name) in texts.iter().enumerate() {
             places.entry(name.clone()).or_insert(Place::Text(index as u16));
         }
-        Self { features, texts, places }
+        Self { features, texts, places, values: BTreeMap::new() }
+    }
+
+    /// The same, where a text is one of these values, or missing: rules that compare it with another are
+    /// warned of. A text of another name changes nothing.
+    #[must_use]
+    pub fn with_values(mut self, text: &str, values: &[&str]) -> Self {
+        if let Some(Place::Text(slot)) = self.find(text) {
+            self.values.insert(slot, values.iter().map(|value| (*value).to_owned()).collect());
+        }
+        self
+    }
+
+    pub(crate) fn values(&self, text: u16) -> Option<&[String]> {
+        self.values.get(&text).map(Vec::as_slice)
     }
 
     /// The values in a row.

@@ -43,8 +43,25 @@ fn each_mistake_in_an_expression_is_told_with_its_column_and_advice() {
         ("payer == 'x", 10, "this text has no end", "close it with `'`"),
         ("(amount > 5", 1, "this bracket is never closed", "close it"),
         ("amount > 5)", 11, "`)` stands where", "`and` or `or`"),
-        ("amount >", 9, "the expression ends where a value is expected", ""),
-        ("", 1, "the expression ends where a value is expected", ""),
+        (
+            "amount >",
+            9,
+            "the expression ends where a value is expected",
+            "what it is compared with",
+        ),
+        ("", 1, "the expression ends where a value is expected", "such as `amount > 1_000`"),
+        ("> 3", 1, "`>` stands where a value", "in front of it: `amount > 3`"),
+        ("amount > 3 and", 15, "the expression ends where a value", "a condition behind it"),
+        ("amount >> 3", 9, "`>` stands where a value", "one of the two signs out"),
+        ("amount > 5 %", 12, "`%` has no meaning in an expression", "right behind the number: 5%"),
+        ("amount in [", 11, "this bracket is never closed", "close it"),
+        ("not", 4, "the expression ends where a value", "`not payer in block_list`"),
+        ("weekend or or weekend", 12, "`or` stands where a value", "one of the two out"),
+        ("amount?", 7, "`?` has no meaning in an expression", "`is_missing(..)`"),
+        ("and amount > 3", 1, "`and` stands where a value", "in front of it"),
+        ("payer in in block_list", 10, "`in` stands where a list", "`in block_list`"),
+        ("min(amount 5, 3) > 1", 12, "`5` stands where", "`and` or `or`"),
+        ("amount @ 3", 8, "`@` has no meaning", "take it out"),
         ("amount 5", 8, "`5` stands where an operator, `and` or `or`", "`and` or `or`"),
         ("payer in blocklist", 10, "`blocklist` is not a known list", "`block_list`?"),
         ("payer in payee", 10, "`payee` is a value, not a list", "by `==`"),
@@ -52,23 +69,70 @@ fn each_mistake_in_an_expression_is_told_with_its_column_and_advice() {
         ("amount in block_list", 1, "lists hold texts", "`in [1, 2]`"),
         ("payer in high_risk_countries", 1, "not a list of `payer` values", "`context.country in"),
         ("payer in []", 10, "nothing is in this list", "[\"KP\", \"IR\"]"),
-        ("amount in [1, 'a']", 15, "`'a'` is a text and `amount` is a number", ""),
+        ("amount in [1, 'a']", 15, "`'a'` is a text and `amount` is a number", "compare"),
         ("amount in [payer.mean_30d]", 12, "differs from payment to payment", "`==`"),
         ("['a'] == payer", 1, "a list stands behind `in` only", "in [\"KP\"]"),
         ("minn(amount, 5) > 1", 1, "`minn` is not a known function", "`min`?"),
         ("min(amount) > 1", 1, "takes 2 to 16 arguments, and 1 are given", "`max(amount, 100)`"),
         ("abs > 1", 1, "is a function and needs arguments", "`abs(...)`"),
         ("is_missing(amount > 5)", 12, "a condition is never missing", "`is_missing(payer"),
-        ("min(payer, payee) == payer", 5, "`payer` is a text where a number", ""),
-        ("min(weekend, 1) == 1", 5, "`weekend` is a condition where a number", ""),
+        ("min(payer, payee) == payer", 5, "`payer` is a text where a number", "the name of one"),
+        ("min(weekend, 1) == 1", 5, "`weekend` is a condition where a number", "the name of one"),
     ] {
         let found = errors(&rule(when));
         let [error] = found.as_slice() else { panic!("{when}: {found:#?}") };
         assert_eq!((error.line, error.column), (3, column + 10), "{when}: {error}");
         assert!(error.problem.contains(problem), "{when}: {error}");
-        assert!(error.help.as_deref().unwrap_or_default().contains(help), "{when}: {error}");
+        assert!(!help.is_empty() && error.help.contains(help), "{when}: {error}");
         assert_eq!(error.rule.as_deref(), Some("r"), "{when}");
     }
+}
+
+/// What is right and says nothing is warned of, and runs all the same.
+#[test]
+fn conditions_that_say_nothing_are_warned_of() {
+    const CHANNELS: [&str; 2] = ["card_present", "transfer"];
+    let features = [("amount", "money"), ("score", "share"), ("age", "days")];
+    let vocabulary = millrace_risk::rules::Vocabulary::new(features, ["payer", "channel"]);
+    let vocabulary = vocabulary.with_values("channel", &CHANNELS);
+    for (when, column, problem, help) in [
+        ("amount / 0 > 1", 1, "`amount / 0` divides by 0: it is always missing", "something else"),
+        ("age / 0 > 1d", 1, "`age / 0` divides by 0", "something else"),
+        ("5 > 3", 1, "`5 > 3` holds for every payment", "differs between payments"),
+        ("amount > 5 and 3 > 5", 16, "`3 > 5` never holds", "differs between payments"),
+        ("true", 1, "this holds for every payment", "which payments"),
+        ("amount > 5 and false", 1, "this never holds", "which payments"),
+        ("score > 2", 1, "`score` is a share of 0 to 1, so `score > 2` never holds", "`2%`"),
+        ("5 <= score", 1, "so `5 <= score` never holds", "`5%`"),
+        ("score < 200", 1, "so `score < 200` holds for every payment", "of 0 to 1"),
+        ("score > 1", 1, "so `score > 1` never holds", "of 0 to 1"),
+        ("channel == 'card'", 1, "`channel` is never \"card\"", "\"card_present\"?"),
+        ("'x' != channel", 1, "`channel` is never \"x\"", "one of card_present, transfer"),
+        ("channel in ['transfer', 'transfers']", 25, "is never \"transfers\"", "\"transfer\"?"),
+        ("score >= 1 or score > 0.5 or score >= 0", 0, "", ""),
+        ("channel == 'transfer' or payer == 'x' or channel != payer", 0, "", ""),
+        ("amount / 2 > 1 and age > 1d", 0, "", ""),
+    ] {
+        let set = RuleSet::compile(&rule(when), &vocabulary, &Default::default());
+        let set = set.unwrap_or_else(|errors| panic!("{when}: {errors:?}"));
+        let told: Vec<_> = set.warnings().iter().map(|it| (it.column, it.to_string())).collect();
+        match told.as_slice() {
+            [] => assert_eq!(problem, "", "{when}"),
+            [(at, told)] => {
+                assert_eq!(*at, column + 10, "{told}");
+                assert!(!problem.is_empty() && told.contains(problem), "{when}: {told}");
+                assert!(told.contains(help), "{when}: {told}");
+            }
+            more => panic!("{when}: {more:#?}"),
+        }
+    }
+}
+
+#[test]
+fn without_lists_it_is_told_how_to_name_one() {
+    let none = RuleSet::compile(&rule("payer in stolen"), &vocabulary(), &Default::default());
+    let told = none.expect_err("there is no list").remove(0).help;
+    assert!(told.contains("`--list stolen:block=FILE`"), "{told}");
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Acts<'_> {
             false => shown.print_places(self.components),
         }
         if let Some(refused) = report::refused(&shown.summary) {
-            eprintln!("{refused}");
+            crate::commands::tell!("{refused}");
         }
         Ok(report::exit_code(&shown.summary))
     }
@@ -168,7 +168,7 @@ async fn submit<'a>(outgoing: &'a Outgoing, pipeline: &'a Pipeline) -> Result<Sh
     let plan = outgoing.plan()?;
     let opened = Outgoing::open_accounts(&plan, &connection).await?;
     for fault in &opened.first_faults {
-        eprintln!("{fault}");
+        crate::commands::tell!("{fault}");
     }
     let bar = send::bar(None);
     let sending = outgoing.send(connection, SubmitOptions::default(), bar, EXPIRY_WAIT_MAX_S);
@@ -188,7 +188,7 @@ async fn audited(pipeline: &Pipeline) -> Result<Option<AuditReport>, Failure> {
     let verify = move || audit::verify(&log, &VerifyOptions::default());
     let audited = tokio::task::spawn_blocking(verify).await?;
     if let Err(error) = &audited {
-        eprintln!("{error}");
+        crate::commands::tell!("{error}");
     }
     Ok(audited.ok())
 }

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// The model that may take over
     #[arg(long, value_name = "FILE")]
     challenger: PathBuf,
-    /// Catalogue of a challenger that does not tell its own: a file, book or standard
+    /// Catalogue of a challenger that does not tell its own: a file, standard, devices or book
     #[arg(long, value_name = "FILE")]
     challenger_catalogue: Option<String>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let champion = args.test.model(&args.champion)?;
     let challenger = load_model(&args.challenger, args.challenger_catalogue.as_deref())?;
     let mut tested = args.test.load(&champion)?;
-    if let Some(warning) = overlap(&args.test.test, &challenger) {
+    if let Some(warning) = overlap(&tested.split, &challenger, &tested.source.payments) {
         tested.source.warn(format!("the challenger: {warning}"));
     }
     let table = tested.features(&champion.catalogue);
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let comparison = compare(&by_champion, &by_challenger.scores, settings)?;
     if args.report.is_some() {
         let report = report(args, &tested, &comparison, &by_champion, &by_challenger)?;
-        output::report(args.report.as_deref(), || report)?;
+        output::warned(args.report.as_deref(), tested.warnings(), || report)?;
     }
     match args.json {
         true => print_json(args, &tested, &comparison, [&champion, &challenger]),
@@ -96,7 +96,8 @@ fn print_json(
     let mut settings = tested.settings();
     settings.insert("champion".to_owned(), of_model(&args.champion, champion));
     settings.insert("challenger".to_owned(), of_model(&args.challenger, challenger));
-    say!("{}", json!({ "comparison": comparison, "settings": settings }));
+    let warnings = tested.warnings();
+    say!("{}", json!({ "comparison": comparison, "settings": settings, "warnings": warnings }));
 }
 
 fn report(

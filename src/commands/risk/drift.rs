@@ -18,7 +18,7 @@ use super::{
     output::{self, count},
     progress,
     source::{SourceArgs, label_delay},
-    tested::{load_model, of_model, warn_of_absent},
+    tested::{load_model, of_model},
 };
 use crate::{Failure, commands::say};
 
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// A model, whose features and scores are compared
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Features to compare where there is no model, or it does not tell: a file, book or standard
+    /// Features to compare where there is no model, or it does not tell: a file, standard, devices or book
     /// [default: standard]
     #[arg(long, value_name = "FILE")]
     catalogue: Option<String>,
@@ -70,11 +70,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(file) => file.catalogue.clone(),
         None => catalogue::load(args.catalogue.as_deref().unwrap_or("standard"))?.0,
     };
-    let source = args.source.load(false)?;
+    let mut source = args.source.load(false)?;
     let delay = label_delay(args.label_delay, model.as_ref().and_then(|file| file.label_delay));
+    source.warn_of_absent(&catalogue);
     let payments = &source.payments;
     let replay = Replay { payments, catalogue: &catalogue, label_delay: delay };
-    warn_of_absent(&replay);
     let (before, now) = (payments.rows_of(&args.before)?, payments.rows_of(&args.now)?);
     let both: Vec<u32> = (0..payments.len() as u32)
         .filter(|row| before.contains(&(*row as usize)) || now.contains(&(*row as usize)))
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let rows_of = |range| only(&told, names.len(), &rows_of(range));
     let names: Vec<_> = told.iter().map(|column| names[*column]).collect();
     let drift = drift(&names, &rows_of(&before), &rows_of(&now));
-    output::report(args.report.as_deref(), || {
+    output::warned(args.report.as_deref(), &source.warnings, || {
         let about = format!("{} against {}, {}", args.now, args.before, source.name);
         let mut report = Report::new("Drift", &about);
         report.drift(&drift);
@@ -109,7 +109,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "label_delay": delay,
             "model": model.map(|(path, file)| of_model(path, file)),
         });
-        say!("{}", json!({ "drift": drift, "settings": settings }));
+        let warnings = &source.warnings;
+        say!("{}", json!({ "drift": drift, "settings": settings, "warnings": warnings }));
     } else {
         print(args, &drift);
     }

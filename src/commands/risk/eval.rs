@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let bootstrap = Bootstrap { samples: args.bootstrap, seed: args.seed, ..Bootstrap::default() };
     let bootstrap = Some(bootstrap).filter(|bootstrap| bootstrap.samples > 0);
     let evaluation = evaluate(&scored, bootstrap)?;
-    output::report(args.report.as_deref(), || {
+    output::warned(args.report.as_deref(), tested.warnings(), || {
         report(args, &file, &tested, &table, &scored, &evaluation)
     })?;
     match args.json {
@@ -91,7 +91,7 @@ fn as_json(args: &Args, file: &ModelFile, tested: &Tested, it: &Evaluation) -> V
         "brier": it.calibration.as_ref().map(|table| table.brier),
         "calibration_error": it.calibration.as_ref().map(|table| table.expected_error),
         "money_frauds": it.money_frauds,
-        "warnings": tested.source.warnings,
+        "warnings": tested.warnings(),
         "settings": settings,
     })
 }

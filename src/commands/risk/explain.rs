@@ -66,7 +66,7 @@ struct Explained {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let file = args.test.model(&args.model)?;
-    let tested = match &args.payment {
+    let mut tested = match &args.payment {
         None => args.test.load(&file)?,
         Some(id) => one(args, &file, id)?,
     };
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(_) => Vec::new(),
         None => all_features(args, &file, &tested, &table)?,
     };
-    output::report(args.report.as_deref(), || {
+    output::warned(args.report.as_deref(), tested.warnings(), || {
         report(args, &file, &tested, &table, (&features, &explained))
     })?;
     match args.json {
@@ -136,7 +136,13 @@ fn print_json(
     let mut settings = tested.settings();
     settings.insert("model".to_owned(), of_model(&args.model, file));
     settings.insert("seed".to_owned(), args.seed.into());
-    say!("{}", json!({ "features": features, "payments": payments, "settings": settings }));
+    let shown = json!({
+        "features": features,
+        "payments": payments,
+        "settings": settings,
+        "warnings": tested.warnings(),
+    });
+    say!("{shown}");
 }
 
 fn payment_json(tested: &Tested, it: &Explained) -> Value {

@@ -12,7 +12,17 @@ use crate::{
 
 /// Writes a report, where one was asked for.
 pub(crate) fn report(path: Option<&Path>, report: impl FnOnce() -> Report) -> Result<(), Failure> {
-    path.map_or(Ok(()), |path| file(path, "--report", report().to_html().as_bytes()))
+    warned(path, &[], report)
+}
+
+/// The same, with what was warned of above its figures.
+pub(crate) fn warned(
+    path: Option<&Path>,
+    warnings: &[String],
+    report: impl FnOnce() -> Report,
+) -> Result<(), Failure> {
+    let html = || report().warnings(warnings).to_html();
+    path.map_or(Ok(()), |path| file(path, "--report", html().as_bytes()))
 }
 
 /// Writes a file whole, or not at all. `option` is the one that named it.
@@ -20,6 +30,13 @@ pub(crate) fn file(path: &Path, option: &str, bytes: &[u8]) -> Result<(), Failur
     let mut target = Target::file(path, option)?;
     let written = target.write_all(bytes).and_then(|()| target.finish());
     written.map_err(|error| unwritable(path, &error, option).into())
+}
+
+/// Tells that a file can't be written before the work that would fill it is done.
+pub(crate) fn check_writable(path: &Path, option: &str) -> Result<(), Failure> {
+    // What was not finished leaves no file behind.
+    Target::file(path, option)?;
+    Ok(())
 }
 
 /// With so many decimals and a comma between thousands.

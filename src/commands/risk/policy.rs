@@ -66,12 +66,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::History { server, limit } => history(&server, limit).await,
         Command::Set { policy, signature, server } => {
             let connection = server.connect().await?;
-            let name = match Path::new(&policy).is_file() {
+            let is_file = Path::new(&policy).is_file();
+            let name = match is_file {
                 true => {
                     let kind = v1::ArtefactKind::Policy;
                     upload::send_file(&connection, kind, Path::new(&policy), &signature).await?.name
                 }
-                false if policy.len() == 64 => policy,
+                false if policy.len() == 64 => policy.clone(),
                 false => {
                     let problem = format!(
                         "`{policy}` is neither a file nor the name of a policy (64 hexadecimal \
@@ -80,7 +81,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
                     return Err(problem.into());
                 }
             };
-            set(&connection, name, &signature, server.json).await
+            // The server knows it by its BLAKE3 alone.
+            let done = set(&connection, name, &signature, server.json).await;
+            done.map_err(|error| match is_file {
+                true => format!("{policy}: {error}").into(),
+                false => error,
+            })
         }
         Command::Rollback { to, signature, server } => {
             let connection = server.connect().await?;

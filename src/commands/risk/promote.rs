@@ -19,7 +19,9 @@ use millrace_risk_lab::model_file::looks_imported;
 use prost::bytes::Bytes;
 
 use super::{
+    lists::{in_force::download, now},
     output, policy,
+    promote_doubts::doubts,
     promote_report::Promotion,
     promote_shown::{Shown, changes},
     rule_source::{ListArg, ListArgs, kind_name, read_list},
@@ -130,7 +132,16 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         true => before.number + u32::from(before.name != name),
         false => done.policy.map_or(0, |policy| policy.number),
     };
-    let shown = Shown { before: &before, name: &name, number, changes: &changes };
+    let rules = match &document.rules {
+        None => None,
+        Some(rules) => String::from_utf8(download(&connection, rules).await?).ok(),
+    };
+    let lists = args.lists.iter().map(|it| read_list(&it.name, it.kind, &it.path));
+    let lists = lists.collect::<Result<Vec<_>, _>>()?;
+    let warnings = doubts(&document, rules.as_deref(), &lists, now());
+    warnings.iter().for_each(|warning| crate::commands::tell!("warning: {warning}"));
+    let shown =
+        Shown { before: &before, name: &name, number, changes: &changes, warnings: &warnings };
     match args.server.json {
         true => shown.print_json(args.dry_run, done.replayed),
         false => shown.print(args.dry_run, done.replayed),
@@ -145,7 +156,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             why: &args.signature.why,
         };
         let report = promotion.report().await?;
-        output::report(Some(path), || report)?;
+        output::warned(Some(path), &warnings, || report)?;
     }
     if !document.acts_on_scores() && document.model.is_some() && !args.server.json {
         say!(

@@ -80,6 +80,7 @@ pub(super) struct Shown<'a> {
     pub(super) name: &'a str,
     pub(super) number: u32,
     pub(super) changes: &'a [Change],
+    pub(super) warnings: &'a [String],
 }
 
 impl Shown<'_> {
@@ -97,6 +98,7 @@ impl Shown<'_> {
                 "changes": changes.collect::<Vec<_>>(),
                 "dry_run": dry_run,
                 "replayed": replayed,
+                "warnings": self.warnings,
             })
         );
     }

@@ -158,11 +158,13 @@ async fn page(
 }
 
 fn heading() -> String {
-    line("PAYMENT", "HELD SINCE", "AMOUNT", "SCORE", "RULE", "CLAIMED BY")
+    line(["PAYMENT", "HELD SINCE", "UNTIL", "AMOUNT", "SCORE", "RULE", "CLAIMED BY"])
 }
 
-fn line(id: &str, since: &str, amount: &str, score: &str, rule: &str, claimed_by: &str) -> String {
-    let line = format!("{id:<36}  {since:<20}  {amount:>20}  {score:<6}  {rule:<19}  {claimed_by}");
+fn line([id, since, until, amount, score, rule, claimed_by]: [&str; 7]) -> String {
+    let line = format!(
+        "{id:<36}  {since:<20}  {until:<20}  {amount:>20}  {score:<6}  {rule:<19}  {claimed_by}"
+    );
     line.trim_end().to_owned()
 }
 
@@ -170,14 +172,24 @@ fn review_line(review: &v1::Review) -> String {
     let (payment, outcome) = parts(review);
     let claimed_by = review.claim.as_ref().map_or("", |claim| &claim.actor);
     let left = joined(review.remaining_minor, review.remaining_minor_high);
-    line(
+    // Until somebody resolves it, or until it is released by itself.
+    let until = match &review.expires_at {
+        Some(expires_at) => when(Some(expires_at)),
+        None => "resolved".to_owned(),
+    };
+    let line = line([
         &Uuid::from_u128(payment.payment_id).to_string(),
         &when(review.decided_at.as_ref()),
+        &until,
         &text(left, payment.ledger),
         &score_text(review.score),
         &outcome.risk_reason,
         claimed_by,
-    )
+    ]);
+    match review.rule_reason.as_str() {
+        "" => line,
+        reason => format!("{line}\n  because {reason}"),
+    }
 }
 
 fn parts(review: &v1::Review) -> (Payment, PaymentOutcome) {
@@ -215,8 +227,14 @@ pub(super) fn show_standing(review: &v1::Review, ledger: u32) {
     let left = joined(review.remaining_minor, review.remaining_minor_high);
     let state = word(review.hold_state().as_str_name(), "HOLD_STATE_");
     say!("  hold        {state}, {} left", text(left, ledger));
-    if let Some(expires_at) = &review.expires_at {
-        say!("  released    {} by itself, if nobody does", when(Some(expires_at)));
+    match (&review.expires_at, review.hold_state()) {
+        (Some(at), v1::HoldState::Open) => {
+            say!("  released    {} by itself, if nobody does", when(Some(at)));
+        }
+        (Some(at), v1::HoldState::Expired) => {
+            say!("  released    {} by itself: nobody resolved it", when(Some(at)));
+        }
+        _ => {}
     }
     if let Some(claim) = &review.claim {
         say!("  claimed by  {}", deed_text(claim));
@@ -334,7 +352,7 @@ async fn resolve(args: ChangeArgs, approve: bool) -> Result<ExitCode, Failure> {
         say!("  {}", outcome_text(&outcome));
     }
     if refused {
-        eprintln!("the ledger refused to move the money: the review stays open");
+        crate::commands::tell!("the ledger refused to move the money: the review stays open");
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use std::{
 use millrace_risk::{
     features::Catalogue,
     policy::{TEXTS, own_context_keys, vocabulary},
-    rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleInput, RuleSet},
+    rules::{List, ListKind, ListLimits, ListSpec, Lists, RuleError, RuleInput, RuleSet},
 };
 use millrace_risk_lab::data::{Names, Payments};
 
@@ -105,6 +105,25 @@ pub(crate) fn load(path: &Path, catalogue: &Catalogue, lists: &Lists) -> Result<
             count => format!("{count} mistakes"),
         };
         format!("{name}: {count}; no rule was taken over{}", told.concat()).into()
+    })
+}
+
+/// What makes sense in rules and says nothing, one sentence each.
+pub(crate) fn doubts(rules: &RuleSet) -> Vec<String> {
+    let sentence = |it: &RuleError| {
+        let rule = it.rule.as_deref().unwrap_or_default();
+        let RuleError { line, column, problem, help, .. } = it;
+        format!("line {line}, column {column}: rule {rule:?}: {problem}; {help}")
+    };
+    rules.warnings().iter().map(sentence).collect()
+}
+
+/// What to say where rules speak of a score, and nothing gives one.
+pub(crate) fn without_score(rules: &RuleSet) -> Option<String> {
+    rules.features().contains("score").then(|| {
+        "the rules speak of `score`, and there is no model: it is missing, so that no comparison \
+         with it holds; name one with --model"
+            .to_owned()
     })
 }
 

@@ -17,7 +17,7 @@ use super::{
     rule_source::{self, ListArgs, RuleInputs},
     rules_report,
     source::{SourceArgs, label_delay},
-    tested::{hex, load_model, warn_of_absent},
+    tested::{hex, load_model},
 };
 use crate::{Failure, commands::say};
 
@@ -50,7 +50,7 @@ struct CheckArgs {
     rules: PathBuf,
     #[command(flatten)]
     lists: ListArgs,
-    /// The features that rules can name: a file, book or standard
+    /// The features that rules can name: a file, standard, devices or book
     /// [default: those of the model, else standard]
     #[arg(long, value_name = "FILE")]
     catalogue: Option<String>,
@@ -85,23 +85,29 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => catalogue::load(named.unwrap_or("standard"))?.0,
     };
     let rules = rule_source::load(&args.rules, &catalogue, &args.lists.load()?)?;
+    let mut warnings = rule_source::doubts(&rules);
+    warnings.iter().for_each(|it| crate::commands::tell!("warning: {it}"));
     let dry_run = match args.source.is_named() {
         false => None,
         true => {
-            let source = args.source.load(false)?;
-            let replay = Replay {
-                payments: &source.payments,
-                catalogue: &catalogue.keeping(rules.features()),
-                label_delay: label_delay(args.label_delay, None),
-            };
-            Some(dry_run(&rules, model.as_ref(), &replay, args.span.as_ref())?)
+            let mut source = args.source.load(false)?;
+            let catalogue = &catalogue.keeping(rules.features());
+            source.warn_of_absent(catalogue);
+            if let (None, Some(warning)) = (&model, rule_source::without_score(&rules)) {
+                source.warn(warning);
+            }
+            let label_delay = label_delay(args.label_delay, None);
+            let replay = Replay { payments: &source.payments, catalogue, label_delay };
+            let run = dry_run(&rules, model.as_ref(), &replay, args.span.as_ref())?;
+            warnings.extend(source.warnings);
+            Some(run)
         }
     };
-    output::report(args.report.as_deref(), || {
+    output::warned(args.report.as_deref(), &warnings, || {
         rules_report::report(&rules, dry_run.as_ref(), &args.rules.display().to_string())
     })?;
     match args.json {
-        true => say!("{}", as_json(&rules, dry_run.as_ref())),
+        true => say!("{}", as_json(&rules, dry_run.as_ref(), &warnings)),
         false => print(args, &rules, dry_run.as_ref()),
     }
     Ok(ExitCode::SUCCESS)
@@ -113,7 +119,6 @@ fn dry_run(
     replay: &Replay<'_>,
     span: Option<&DaySpan>,
 ) -> Result<DryRunReport, Failure> {
-    warn_of_absent(replay);
     let payments = replay.payments;
     let rows = span.map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
     let bar = progress::bar(rows.end, "dry run", "payments");
@@ -139,7 +144,7 @@ fn dry_run(
     Ok(run.report())
 }
 
-fn as_json(rules: &RuleSet, dry_run: Option<&DryRunReport>) -> Value {
+fn as_json(rules: &RuleSet, dry_run: Option<&DryRunReport>, warnings: &[String]) -> Value {
     let of_rule = |rule: &millrace_risk::rules::Rule| {
         json!({
             "name": rule.name,
@@ -154,6 +159,7 @@ fn as_json(rules: &RuleSet, dry_run: Option<&DryRunReport>) -> Value {
         "cost": rules.cost(),
         "blake3": hex(&rules.digest()),
         "dry_run": dry_run,
+        "warnings": warnings,
     })
 }
 

@@ -4,11 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
+use millrace_risk::features::Catalogue;
 use millrace_risk_lab::{
     data::{
         Columns, LabelDelay, Leak, Payments, ReadSettings, TimeOrder, doubts_of_payments,
         leaks_in_payments, read,
     },
+    dataset::Replay,
     tune::Decision,
 };
 use uuid::Uuid;
@@ -71,8 +73,24 @@ pub(crate) struct Decided {
 impl Source {
     /// Tells something that the analyst should know before trusting a figure.
     pub(crate) fn warn(&mut self, warning: String) {
-        eprintln!("warning: {warning}");
-        self.warnings.push(warning);
+        if !self.warnings.contains(&warning) {
+            crate::commands::tell!("warning: {warning}");
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Tells which entities of a catalogue the payments have no column for.
+    pub(crate) fn warn_of_absent(&mut self, catalogue: &Catalogue) {
+        let label_delay = LabelDelay::days(0);
+        let replay = Replay { payments: &self.payments, catalogue, label_delay };
+        let sentence = |entity: &str| {
+            format!(
+                "the payments have no column for the catalogue's entity {entity}, so its features \
+                 are missing; name the column with --columns context=HEADER"
+            )
+        };
+        let absent: Vec<_> = replay.entities_absent().into_iter().map(sentence).collect();
+        absent.into_iter().for_each(|warning| self.warn(warning));
     }
 
     /// Tells which columns that are not read give the label away.
@@ -84,6 +102,15 @@ impl Source {
 }
 
 impl SourceArgs {
+    /// As it was named, for a command that follows.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.data, &self.journal) {
+            (Some(path), _) => format!("--data {}", path.display()),
+            (None, Some(directory)) => format!("--journal {}", directory.display()),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Whether any payments were named.
     pub(crate) fn is_named(&self) -> bool {
         self.data.is_some() || self.journal.is_some()
@@ -96,7 +123,7 @@ impl SourceArgs {
 
     /// Reads all payments. Warnings are printed, too.
     pub(crate) fn load(&self, label_needed: bool) -> Result<Source, Failure> {
-        let source = match (&self.data, &self.journal) {
+        let mut source = match (&self.data, &self.journal) {
             (Some(path), _) => self.read_file(path, label_needed)?,
             (None, Some(directory)) => journal_source::read(directory, &self.exempt_payers)?,
             (None, None) => {
@@ -104,7 +131,11 @@ impl SourceArgs {
                 return Err(format!("there are no payments: {what}").into());
             }
         };
-        source.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        if source.payments.has_labels() {
+            let leaks = leaks_in_payments(&source.payments);
+            source.warnings.extend(leaks.iter().map(ToString::to_string));
+        }
+        source.warnings.iter().for_each(|warning| crate::commands::tell!("warning: {warning}"));
         Ok(source)
     }
 
@@ -125,9 +156,6 @@ impl SourceArgs {
             let told: Vec<_> = told.collect();
             let count = report.left_out.count;
             warnings.push(format!("{count} rows were left out: {}", told.join("; ")));
-        }
-        if payments.has_labels() {
-            warnings.extend(leaks_in_payments(&payments).iter().map(ToString::to_string));
         }
         warnings.extend(doubts_of_payments(&payments));
         let unread_leaks = report.unused_leaks;

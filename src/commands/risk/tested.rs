@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use millrace_ledger::Timestamp;
 use millrace_risk::features::Catalogue;
 use millrace_risk_lab::{
     data::{Day, DaySpan, LabelDelay, Payments, TestSplit},
@@ -39,7 +40,7 @@ pub(crate) struct TestArgs {
     /// [default: seven days before the labels that are just known when the test begins]
     #[arg(long, value_name = "DAY")]
     pub(crate) known_since: Option<Day>,
-    /// Catalogue of models that do not tell theirs: a file, book or standard
+    /// Catalogue of models that do not tell theirs: a file, standard, devices or book
     #[arg(long, value_name = "FILE")]
     pub(crate) catalogue: Option<String>,
 }
@@ -57,7 +58,7 @@ impl TestArgs {
     pub(crate) fn load(&self, model: &ModelFile) -> Result<Tested, Failure> {
         let split = self.split(model);
         let mut source = self.source.load(true)?;
-        if let Some(warning) = overlap(&self.test, model) {
+        if let Some(warning) = overlap(&split, model, &source.payments) {
             source.warn(warning);
         }
         if scores_are_ranks(&model.model) {
@@ -90,17 +91,55 @@ pub(crate) fn load_model(path: &Path, named: Option<&str>) -> Result<ModelFile, 
     Ok(ModelFile::load(path, catalogue)?)
 }
 
-/// Says that days of a test are among those of the training, or nothing. A model knows the labels of
-/// its training, so its figures there say nothing of new payments.
-pub(crate) fn overlap(test: &DaySpan, model: &ModelFile) -> Option<String> {
+/// Says that days of a test are among those of the training, or so soon behind them that labels of the
+/// training were not known yet; or nothing. A model knows the labels of its training, so figures of
+/// such days say too much of new payments.
+pub(crate) fn overlap(split: &TestSplit, model: &ModelFile, payments: &Payments) -> Option<String> {
+    let test = &split.test;
     let (first, last) = model.model.facts().span?;
-    let (first, last) = (Day::of(first), Day::of(last));
-    (test.first() <= last && first <= test.last()).then(|| {
-        format!(
+    let trained = DaySpan::new(Day::of(first), Day::of(last)).ok()?;
+    let (first, last) = (trained.first(), trained.last());
+    if test.first() <= last && first <= test.last() {
+        return Some(format!(
             "days of the test ({test}) are among those that the model was trained on \
              ({first}..{last}), so its figures are too good; test on days after {last}"
+        ));
+    }
+    if test.first() <= first {
+        return None;
+    }
+    let (last_known, late) = labels_known(&trained, split, payments);
+    (test.first() <= last_known).then(|| {
+        format!(
+            "{late} of the training ({first}..{last}) only after the test ({test}) began, so nobody \
+             had this model then, and its figures are too good; test on days after {last_known}"
         )
     })
+}
+
+/// Of the frauds of a training, so many may be reported late.
+const LATE_SHARE: f64 = 0.01;
+
+/// The day on which nearly all labels of these days were known, and what was not when the test began:
+/// as the payments tell, or by the delay where they do not have these days.
+fn labels_known(trained: &DaySpan, split: &TestSplit, payments: &Payments) -> (Day, String) {
+    let delay = split.label_delay;
+    let rows = payments.rows_of(trained).unwrap_or_default();
+    let known = |row| payments.reported_at(row).unwrap_or(delay.after(payments.at()[row]));
+    let mut known: Vec<_> = rows.filter(|row| payments.is_fraud()[*row]).map(known).collect();
+    known.sort_unstable();
+    let may_be_late = (known.len() as f64 * LATE_SHARE) as usize;
+    match known.iter().rev().nth(may_be_late) {
+        Some(at) => {
+            let begin = split.test.first().start();
+            let late = known.len() - known.partition_point(|at| *at < begin);
+            (Day::of(*at), format!("it was known of {late} of {} frauds", known.len()))
+        }
+        None => {
+            let last = delay.after(trained.last().end()).0.saturating_sub(1);
+            (Day::of(Timestamp(last)), "labels were known".to_owned())
+        }
+    }
 }
 
 impl Tested {
@@ -109,16 +148,21 @@ impl Tested {
     }
 
     /// The features of the payments, as this catalogue has them.
-    pub(crate) fn features(&self, catalogue: &Catalogue) -> FeatureTable {
+    pub(crate) fn features(&mut self, catalogue: &Catalogue) -> FeatureTable {
+        self.source.warn_of_absent(catalogue);
         let replay =
             Replay { payments: self.payments(), catalogue, label_delay: self.split.label_delay };
-        warn_of_absent(&replay);
         progress::table(&replay, &self.rows)
     }
 
     /// The payments with their scores.
     pub(crate) fn scored(&self, file: &ModelFile, table: &FeatureTable) -> Result<Scored, Failure> {
         Ok(Scored::of(self.payments(), &self.rows, file.scores(&table.values))?)
+    }
+
+    /// What should be known before the figures are trusted.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.source.warnings
     }
 
     /// What makes the figures reproducible.
@@ -176,7 +220,7 @@ pub(crate) fn about(payments: &Payments, row: usize) -> String {
     format!("{at}, {payer} to {payee}, {:.2}", payments.amount()[row])
 }
 
-fn moment(at: millrace_ledger::Timestamp) -> String {
+fn moment(at: Timestamp) -> String {
     jiff::Timestamp::from_nanosecond(i128::from(at.0))
         .map_or_else(|_| at.0.to_string(), |at| at.to_string())
 }
@@ -198,15 +242,6 @@ pub(crate) fn of_model(path: &Path, file: &ModelFile) -> Value {
         "frauds": facts.frauds,
         "settings": settings,
     })
-}
-
-pub(crate) fn warn_of_absent(replay: &Replay<'_>) {
-    for entity in replay.entities_absent() {
-        eprintln!(
-            "warning: the payments have no column for the catalogue's entity {entity}, so its \
-             features are missing; name the column with --columns context=HEADER"
-        );
-    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

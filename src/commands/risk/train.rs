@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use indicatif::ProgressBar;
 use millrace_risk::{features::Catalogue, model::Model};
 use millrace_risk_lab::{
-    data::{DaySpan, LabelDelay, leaks_in_features, training_rows},
+    data::{Day, DaySpan, LabelDelay, leaks_in_features, training_rows},
     dataset::{FeatureTable, Replay},
     importance::{Importance, importance},
     model_file::ModelFile,
@@ -20,7 +20,7 @@ use super::{
     output::{self, count, percent},
     progress,
     source::{Source, SourceArgs, label_delay},
-    tested::{hex, warn_of_absent},
+    tested::hex,
     train_settings::SettingArgs,
 };
 use crate::{Failure, commands::say};
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Write the model to this file
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The features: a file, book or standard
+    /// The features: a file, standard, devices or book
     #[arg(long, value_name = "FILE", default_value = "standard")]
     catalogue: String,
     /// How long after a payment its label is known, where the data does not tell [default: 7d]
@@ -71,19 +71,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let settings = args.settings.to_settings()?;
     let (catalogue, text) = catalogue::load(&args.catalogue)?;
+    output::check_writable(&args.out, "--out")?;
+    if let Some(path) = &args.report {
+        output::check_writable(path, "--report")?;
+    }
     let label_needed = args.settings.needs_labels();
     let mut source = args.source.load(label_needed)?;
     source.warn_of_unread();
+    let for_models = catalogue.for_models();
+    let delay = label_delay(args.label_delay, None);
+    source.warn_of_absent(&for_models);
+    warn_of_immature(&mut source, &args.train, delay);
     let payments = &source.payments;
     let rows = match label_needed {
         true => training_rows(payments, &args.train)?,
         false => payments.rows_of(&args.train)?,
     };
     let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-    let delay = label_delay(args.label_delay, None);
-    let for_models = catalogue.for_models();
     let replay = Replay { payments, catalogue: &for_models, label_delay: delay };
-    warn_of_absent(&replay);
     let bar = progress::bar(0, "training", "steps");
     let fitted = fit(&replay, &text, &rows, &settings, &mut |at| moved(&bar, at));
     bar.finish_and_clear();
@@ -92,7 +97,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     warn_of_leaks(&mut source, &model, &table);
     output::file(&args.out, "--out", &model.to_bytes())?;
     let features = importance(&model, &table.values);
-    output::report(args.report.as_deref(), || report(args, &model, &features, &source.warnings))?;
+    let report = || report(args, &model, &features);
+    output::warned(args.report.as_deref(), &source.warnings, report)?;
     let seconds = started.elapsed().as_secs_f64();
     match args.json {
         true => {
@@ -128,6 +134,22 @@ fn moved(bar: &ProgressBar, at: Progress) {
     bar.set_message(at.stage);
     bar.set_length(at.all as u64);
     bar.set_position(at.done as u64);
+}
+
+/// Tells that frauds of the last days of the training may not be known yet: what nobody reported so
+/// far is trained on as genuine.
+fn warn_of_immature(source: &mut Source, train: &DaySpan, delay: LabelDelay) {
+    let payments = &source.payments;
+    let Some(end) = payments.at().last().filter(|_| payments.has_labels()) else { return };
+    let end = Day::of(*end);
+    let since = end.back(delay.days_up());
+    if train.last() > since {
+        source.warn(format!(
+            "the payments end on {end}, and a fraud is known {delay} after its payment: in the training \
+             ({train}), frauds after {since} that nobody has reported yet count as genuine. Unless \
+             all labels are final, train on days until {since}"
+        ));
+    }
 }
 
 /// Tells which features give the label away, on the rows of the training.
@@ -213,19 +235,13 @@ fn print(args: &Args, model: &Model, features: &[Importance], seconds: f64) {
     say!("Next: millrace risk eval --model {file} --data F --test FROM..TO");
 }
 
-fn report(args: &Args, model: &Model, features: &[Importance], warnings: &[String]) -> Report {
+fn report(args: &Args, model: &Model, features: &[Importance]) -> Report {
     let facts = model.facts();
     let mut report = Report::new("Training", &format!("{} on {}", facts.trainer, args.train));
     let shares: Vec<_> = features.iter().map(|it| (it.feature.as_str(), it.share)).collect();
     report.importance(&shares);
     let settings = facts.settings.iter().filter(|(name, _)| name != "catalogue");
     let settings: Vec<_> = settings.map(|(name, value)| (name.as_str(), value.clone())).collect();
-    if !warnings.is_empty() {
-        report.heading("Warnings");
-        warnings.iter().for_each(|warning| {
-            report.paragraph(warning);
-        });
-    }
     report.heading("Settings").facts(&settings);
     report
 }

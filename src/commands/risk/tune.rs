@@ -87,11 +87,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let costs = args.costs();
     costs.check()?;
     let file = args.test.model(&args.model)?;
-    let tested = args.test.load(&file)?;
+    let mut tested = args.test.load(&file)?;
     let table = tested.features(&file.catalogue);
     let scored = tested.scored(&file, &table)?;
     let tuning = tune(&scored, &costs, args.capacity)?;
-    output::report(args.report.as_deref(), || {
+    output::warned(args.report.as_deref(), tested.warnings(), || {
         let about = format!("{} on {}", name_of(&args.model), tested.split.test);
         let mut report = Report::new("Thresholds", &about);
         report.tuning(&tuning).backtest(&backtest(&scored, &tuning.thresholds));
@@ -101,7 +101,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.json {
         let mut settings = tested.settings();
         settings.insert("model".to_owned(), of_model(&args.model, &file));
-        say!("{}", json!({ "tuning": tuning, "settings": settings }));
+        let warnings = tested.warnings();
+        say!("{}", json!({ "tuning": tuning, "settings": settings, "warnings": warnings }));
     } else {
         print(args, &tuning);
     }
@@ -136,9 +137,15 @@ fn print(args: &Args, tuning: &Tuning) {
         percent(saved)
     );
     say!(
-        "{} reviews per day in the mean, {} on the busiest day\n",
+        "{} reviews per day in the mean, {} on the busiest day",
         number(tuning.reviews_per_day, 1),
         tuning.reviews_busiest_day
+    );
+    if let Some(capacity) = tuning.reviews_per_day_max {
+        say!("the capacity of {capacity} reviews per day holds in the mean, not on each day");
+    }
+    say!(
+        "payments of payers with a known fraud are left out: they are blocked (backtest counts them)\n"
     );
     let mut table = Table::new(&[
         ("decision", Align::Left),
@@ -168,7 +175,11 @@ fn print(args: &Args, tuning: &Tuning) {
     ];
     let options: Vec<_> = options.into_iter().flatten().collect();
     if !options.is_empty() {
-        say!("Try them on other days: millrace risk backtest {}", options.join(" "));
+        let (model, source) = (args.model.display(), args.test.source.shown());
+        say!(
+            "Try them on other days: millrace risk backtest --model {model} {source} {}",
+            options.join(" ")
+        );
     }
 }
 

@@ -9,14 +9,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
+    names::Names,
     payments::{Context, Payments},
-    separation::{AUC_SUSPECT, Group, marked},
+    separation::{AUC_SUSPECT, Group, marked, roc_auc},
 };
 use crate::metrics::Ranking;
-
-/// Up to so many distinct texts are taken as categories: with more, each payment would nearly have
-/// its own, and any such column would separate the labels.
-const CATEGORIES_MAX: usize = 100;
 
 /// Of each class, up to so many payments are ranked by a feature: the area under the ROC curve does
 /// not depend on how many of a class are looked at, only its precision does.
@@ -101,48 +98,66 @@ impl fmt::Display for Leak {
     }
 }
 
-/// Looks at the amount and the further columns of payments. One class only gives no warning.
+/// Looks at the amount, the parties and the further columns of payments. One class only gives no
+/// warning.
 #[must_use]
 pub fn leaks_in_payments(payments: &Payments) -> Vec<Leak> {
     let labels = payments.is_fraud();
     let amounts: Vec<f32> = payments.amount().iter().map(|amount| *amount as f32).collect();
-    let mut leaks: Vec<_> =
-        sign(&amounts, labels).map(|sign| named("amount", sign)).into_iter().collect();
-    let of_contexts = payments.contexts().iter();
-    leaks.extend(of_contexts.filter_map(|context| {
-        context_sign(context, labels).map(|sign| named(&context.name, sign))
-    }));
-    leaks
+    let amount = sign(&amounts, labels).map(|sign| named("amount", sign));
+    let parties = [
+        ("payer", payments.payers(), payments.payer()),
+        ("payee", payments.payees(), payments.payee()),
+    ];
+    // A party's number is a name: only what others of it are says something.
+    let of_parties = parties.into_iter().filter_map(|(name, names, values)| {
+        value_sign(names, &groups(names, values, labels)).map(|sign| named(name, sign))
+    });
+    let of_contexts = payments
+        .contexts()
+        .iter()
+        .filter_map(|context| context_sign(context, labels).map(|sign| named(&context.name, sign)));
+    amount.into_iter().chain(of_parties).chain(of_contexts).collect()
 }
 
+/// Looks at whether a column is filled in first, then at its values as numbers, where they are, then
+/// at each value alone.
 fn context_sign(context: &Context, labels: &[bool]) -> Option<LeakSign> {
-    let texts: Vec<&str> = context.names.iter().collect();
-    let is_filled: Vec<bool> = texts.iter().map(|text| !text.trim().is_empty()).collect();
+    let (names, values) = (&context.names, context.values.as_slice());
+    let is_filled: Vec<bool> = names.iter().map(|text| !text.trim().is_empty()).collect();
     let fill = |value: &u32| f32::from(u8::from(is_filled[*value as usize]));
-    let filled: Vec<f32> = context.values.iter().map(fill).collect();
+    let filled: Vec<f32> = values.iter().map(fill).collect();
     if sign(&filled, labels).is_some() {
         return Some(LeakSign::FilledByLabel);
     }
-    match sign(&as_numbers(&texts, &context.values, labels), labels) {
+    let of_numbers = as_numbers(names, values).and_then(|numbers| sign(&numbers, labels));
+    match of_numbers {
         // Only a column of two values can equal the label.
-        Some(LeakSign::EqualsLabel) if texts.len() > 2 => return Some(LeakSign::Separates(1.0)),
+        Some(LeakSign::EqualsLabel) if names.len() > 2 => return Some(LeakSign::Separates(1.0)),
         Some(sign) => return Some(sign),
         None => (),
     }
-    let mut groups = vec![Group::default(); texts.len()];
-    for (value, is_fraud) in context.values.iter().zip(labels) {
+    let groups = groups(names, values, labels);
+    let mut filling = [Group::default(); 2];
+    for (group, is_filled) in groups.iter().zip(&is_filled) {
+        filling[usize::from(*is_filled)].join(*group);
+    }
+    marked(&filling, |filled| ["is empty", "is filled in"][filled].to_owned())
+        .or_else(|| value_sign(names, &groups))
+}
+
+/// What the values say, however many there are: a payment is judged by the others of its value.
+fn value_sign(names: &Names, groups: &[Group]) -> Option<LeakSign> {
+    let separates = roc_auc(groups).map(LeakSign::Separates);
+    separates.or_else(|| marked(groups, |value| format!("is \"{}\"", names.name(value as u32))))
+}
+
+fn groups(names: &Names, values: &[u32], labels: &[bool]) -> Vec<Group> {
+    let mut groups = vec![Group::default(); names.len()];
+    for (value, is_fraud) in values.iter().zip(labels) {
         groups[*value as usize].add(*is_fraud);
     }
-    let mut filling = [false, true]
-        .map(|it| (if it { "is filled in" } else { "is empty" }.to_owned(), Group::default()));
-    for (group, is_filled) in groups.iter().zip(&is_filled) {
-        filling[usize::from(*is_filled)].1.join(*group);
-    }
-    let of_values = || {
-        let named = |(text, group): (&&str, &Group)| (format!("is \"{text}\""), *group);
-        marked(&texts.iter().zip(&groups).map(named).collect::<Vec<_>>())
-    };
-    marked(&filling).or_else(|| (texts.len() <= CATEGORIES_MAX).then(of_values).flatten())
+    groups
 }
 
 /// Looks at each feature of rows that lie one after the other. A missing value ranks below all. Of
@@ -188,26 +203,14 @@ fn sign(values: &[f32], is_fraud: &[bool]) -> Option<LeakSign> {
     }
 }
 
-/// Numbers as they are, else categories by their share of fraud, else nothing to look at.
-fn as_numbers(texts: &[&str], values: &[u32], is_fraud: &[bool]) -> Vec<f32> {
-    let number = |text: &&str| match text.trim() {
+/// The values as numbers, where each is one. An empty one ranks below all.
+fn as_numbers(names: &Names, values: &[u32]) -> Option<Vec<f32>> {
+    let number = |text: &str| match text.trim() {
         "" => Some(f32::NEG_INFINITY),
         text => text.parse().ok().filter(|number: &f32| !number.is_nan()),
     };
-    let numbers: Option<Vec<f32>> = texts.iter().map(number).collect();
-    let by_text = match numbers {
-        Some(numbers) => numbers,
-        None if texts.len() <= CATEGORIES_MAX => {
-            let mut counts = vec![(0_u32, 0_u32); texts.len()];
-            for (value, is_fraud) in values.iter().zip(is_fraud) {
-                counts[*value as usize].0 += u32::from(*is_fraud);
-                counts[*value as usize].1 += 1;
-            }
-            counts.iter().map(|(frauds, all)| *frauds as f32 / (*all).max(1) as f32).collect()
-        }
-        None => vec![0.0; texts.len()],
-    };
-    values.iter().map(|value| by_text[*value as usize]).collect()
+    let numbers: Option<Vec<f32>> = names.iter().map(number).collect();
+    numbers.map(|numbers| values.iter().map(|value| numbers[*value as usize]).collect())
 }
 
 #[cfg(test)]
@@ -261,16 +264,29 @@ mod tests {
             ("device", |row, _| format!("device {}", row % 11)),
             ("session", |row, _| format!("session {row}")),
             ("risk", |row, is_fraud| format!("{}", row % 50 + 9 * usize::from(is_fraud))),
+            // More than a hundred values, of which one is the frauds' alone.
+            ("wallet", |row, is_fraud| match is_fraud {
+                true => "fraudster".to_owned(),
+                false => format!("wallet {}", row / 2),
+            }),
+            ("terminal", |row, is_fraud| match is_fraud && row % 5 > 1 {
+                true => "cloned".to_owned(),
+                false => format!("terminal {}", row % 150),
+            }),
+            ("pair", |row, _| format!("pair {}", row / 2)),
         ]));
         let told: Vec<_> =
             leaks.iter().map(|leak| (leak.column.as_str(), leak.sign.clone())).collect();
-        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(told.len(), 7, "{told:?}");
         assert_eq!(told[0], ("copy", LeakSign::EqualsLabel));
         assert_eq!(told[1], ("pattern", LeakSign::FilledByLabel));
         assert_eq!(told[2], ("verdict", LeakSign::Separates(1.0)));
         assert!(matches!(told[3], ("score", LeakSign::Separates(auc)) if auc > 0.99 && auc < 1.0));
         let marks = "where column reason is \"lost\", 100.0 % are fraud, and 60.0 % of all frauds";
         assert!(leaks[4].to_string().starts_with(marks), "{}", leaks[4]);
+        assert!(matches!(told[5], ("wallet", LeakSign::Separates(auc)) if auc > 0.99), "{told:?}");
+        let marks = "where column terminal is \"cloned\", 100.0 % are fraud, and 60.0 % of all";
+        assert!(leaks[6].to_string().starts_with(marks), "{}", leaks[6]);
         let expected =
             "column copy equals the label; if it is known only after the payment, leave it out";
         assert_eq!(leaks[0].to_string(), expected);

@@ -73,21 +73,21 @@ pub(super) fn roc_auc(groups: &[Group]) -> Option<f64> {
     Some(won / (total.frauds as f64 * legit as f64)).filter(|auc| *auc > AUC_SUSPECT)
 }
 
-/// Values whose payments are nearly all fraud, if they hold half of all frauds. Each comes with its
-/// words, such as `is "lost"`.
-pub(super) fn marked(groups: &[(String, Group)]) -> Option<LeakSign> {
-    let total = sum(groups.iter().map(|(_, group)| *group));
+/// Values whose payments are nearly all fraud, if they hold half of all frauds. `words` are those of
+/// the value of a group's place, such as `is "lost"`.
+pub(super) fn marked(groups: &[Group], words: impl Fn(usize) -> String) -> Option<LeakSign> {
+    let total = sum(groups.iter().copied());
     let marks = |group: &Group| {
         group.all >= PAYMENTS_MIN && group.frauds as f64 >= SHARE_SUSPECT * group.all as f64
     };
-    let marking: Vec<_> = groups.iter().filter(|(_, group)| marks(group)).collect();
-    let fraud = sum(marking.iter().map(|(_, group)| *group));
-    let (first, _) = marking.first()?;
+    let marking: Vec<_> = groups.iter().enumerate().filter(|(_, group)| marks(group)).collect();
+    let fraud = sum(marking.iter().map(|(_, group)| **group));
+    let first = words(marking.first()?.0);
     if total.frauds == total.all || (fraud.frauds as f64) < FRAUDS_SUSPECT * total.frauds as f64 {
         return None;
     }
     let values = match marking.len() {
-        1 => first.clone(),
+        1 => first,
         more => format!("{first} or another of {more} values"),
     };
     Some(LeakSign::Marks {

@@ -114,20 +114,19 @@ impl Column {
     fn sign(&self) -> Option<LeakSign> {
         let (values, mut filled) = (self.values(), Group::default());
         values.iter().for_each(|(_, group)| filled.join(*group));
-        let filling = [("is filled in".to_owned(), filled), ("is empty".to_owned(), self.empty)];
-        if roc_auc(&filling.clone().map(|(_, group)| group)).is_some() {
+        let filling = [filled, self.empty];
+        if roc_auc(&filling).is_some() {
             return Some(LeakSign::FilledByLabel);
         }
         let of_values = || {
             let empty = ("is empty".to_owned(), self.empty);
-            let all: Vec<_> = values.iter().cloned().chain([empty]).collect();
-            let groups: Vec<_> = all.iter().map(|(_, group)| *group).collect();
+            let (words, groups): (Vec<_>, Vec<_>) = values.iter().cloned().chain([empty]).unzip();
             match roc_auc(&groups) {
                 Some(auc) => Some(LeakSign::Separates(auc)),
-                None => marked(&all),
+                None => marked(&groups, |value| words[value].clone()),
             }
         };
-        marked(&filling).or_else(of_values)
+        marked(&filling, |empty| ["is filled in", "is empty"][empty].to_owned()).or_else(of_values)
     }
 
     /// What its cells that are filled in hold, in words.

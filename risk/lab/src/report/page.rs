@@ -23,6 +23,7 @@ pub struct Card {
 pub struct Report {
     title: String,
     subtitle: String,
+    warnings: Vec<String>,
     body: String,
     /// The part of the body that is open for further pictures.
     is_grid_open: bool,
@@ -33,6 +34,12 @@ impl Report {
     #[must_use]
     pub fn new(title: &str, subtitle: &str) -> Self {
         Self { title: title.to_owned(), subtitle: subtitle.to_owned(), ..Self::default() }
+    }
+
+    /// What should be known before any figure is trusted: it stands above them all.
+    pub fn warnings(&mut self, warnings: &[String]) -> &mut Self {
+        self.warnings.extend_from_slice(warnings);
+        self
     }
 
     /// A heading for what follows.
@@ -116,9 +123,17 @@ impl Report {
     #[must_use]
     pub fn to_html(&self) -> String {
         let (title, subtitle) = (escaped(&self.title), escaped(&self.subtitle));
+        let warnings = match self.warnings.is_empty() {
+            true => String::new(),
+            false => {
+                let item = |it: &String| format!("<li>{}</li>", escaped(it));
+                let items: String = self.warnings.iter().map(item).collect();
+                format!("<section class=\"warnings\"><h2>Warnings</h2><ul>{items}</ul></section>")
+            }
+        };
         let end = if self.is_grid_open { "</div>" } else { "" };
         format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>\n{STYLE}</style></head>\n<body><main><header><h1>{title}</h1><p>{subtitle}</p></header>\n{}{end}\n</main></body></html>\n",
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>\n{STYLE}</style></head>\n<body><main><header><h1>{title}</h1><p>{subtitle}</p></header>\n{warnings}{}{end}\n</main></body></html>\n",
             self.body
         )
     }

@@ -9,6 +9,7 @@ mod tally;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use millrace_risk::{
+    features::Catalogue,
     policy::{Compiled, TEXTS},
     rules::{RuleCounts, RuleInput, RuleSet},
 };
@@ -26,9 +27,8 @@ use self::{
 use super::{
     journal_source::decision_of,
     output, progress,
-    rule_source::{ListArgs, RuleInputs},
+    rule_source::{self, ListArgs, RuleInputs},
     source::{Decided, Source, SourceArgs, label_delay},
-    tested::warn_of_absent,
 };
 use crate::{Failure, commands::say};
 
@@ -65,7 +65,8 @@ pub(crate) struct Args {
     /// Only payments of these days, both included, UTC; those before feed the profiles
     #[arg(long, value_name = "FROM..TO")]
     span: Option<DaySpan>,
-    /// The policy: its document as `policy show` and `policy set` have it, or its name on the shelf
+    /// The policy: its document as `policy show` and `policy set` have it, or the
+    /// number, the name or the first digits of the BLAKE3 of one on the shelf
     #[arg(long, value_name = "FILE")]
     policy: Option<String>,
     /// Where the files are that the policy names: the data directory of a server, or a folder of
@@ -92,7 +93,7 @@ pub(crate) struct Args {
     /// How long after a payment its label is known, where the data does not tell
     #[arg(long, value_name = "7d")]
     label_delay: Option<LabelDelay>,
-    /// Catalogue of rules without a model, or of a model that does not tell: a file, book or standard
+    /// Catalogue of rules without a model, or of a model that does not tell: a file, standard, devices or book
     #[arg(long, value_name = "FILE")]
     catalogue: Option<String>,
     /// Print one line of JSON instead of tables
@@ -106,16 +107,33 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let replayed = Replayed::load(args)?;
-    let source = args.source.load(false)?;
-    let outcome = replayed.run(args, &source)?;
+    let mut source = args.source.load(false)?;
+    // Rules are asked what they would have said, had they always been there.
+    let catalogue = replayed.catalogue.keeping(&replayed.policy.on_demand);
+    source.warn_of_absent(&catalogue);
+    if let Some(rules) = replayed.policy.rules() {
+        rule_source::doubts(rules).into_iter().for_each(|warning| source.warn(warning));
+        if let (None, Some(warning)) = (replayed.policy.model(), rule_source::without_score(rules))
+        {
+            source.warn(warning);
+        }
+    }
+    let outcome = replayed.run(args, &source, &catalogue)?;
     let seconds = started.elapsed().as_secs_f64();
-    output::report(args.report.as_deref(), || shown::report(&outcome, &source, &replayed))?;
+    let report = || shown::report(&outcome, &source, &replayed);
+    output::warned(args.report.as_deref(), &source.warnings, report)?;
     if args.json {
         let mut settings = json!({ "data": source.name, "span": args.span });
         if let (Some(all), Some(more)) = (settings.as_object_mut(), replayed.settings.as_object()) {
             all.extend(more.clone());
         }
-        say!("{}", json!({ "backtest": outcome, "settings": settings, "elapsed_s": seconds }));
+        let shown = json!({
+            "backtest": outcome,
+            "settings": settings,
+            "elapsed_s": seconds,
+            "warnings": source.warnings,
+        });
+        say!("{shown}");
     } else {
         shown::print(&outcome, &replayed, seconds);
     }
@@ -123,13 +141,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 impl Replayed {
-    fn run(&self, args: &Args, source: &Source) -> Result<Outcome, Failure> {
+    fn run(&self, args: &Args, source: &Source, catalogue: &Catalogue) -> Result<Outcome, Failure> {
         let (payments, policy) = (&source.payments, &self.policy);
         let label_delay = label_delay(args.label_delay, self.label_delay);
-        // Rules are asked what they would have said, had they always been there.
-        let catalogue = &self.catalogue.keeping(&policy.on_demand);
         let replay = Replay { payments, catalogue, label_delay };
-        warn_of_absent(&replay);
         let rows =
             args.span.as_ref().map_or(Ok(0..payments.len()), |span| payments.rows_of(span))?;
         let bar = progress::bar(rows.end, "backtest", "payments");
@@ -183,7 +198,7 @@ fn said(
 #[cfg(test)]
 mod tests {
     use millrace_ledger::Timestamp;
-    use millrace_risk::{features::Catalogue, policy::PolicyDocument};
+    use millrace_risk::policy::PolicyDocument;
     use millrace_risk_lab::tune::Decision;
 
     use super::*;

@@ -20,7 +20,7 @@ use super::{Args, REVIEW_AT, REVIEW_RANK_AT};
 use crate::{
     Failure,
     commands::risk::{
-        catalogue,
+        catalogue, policy_named,
         promote::{read_list_file, read_model},
         rule_source::{self, ListArg, kind_name},
         tested::{hex, of_model},
@@ -147,17 +147,23 @@ fn refused(error: &str) -> Failure {
     format!("the policy can't be replayed: {error}").into()
 }
 
-/// The document in a file, or the one on the shelf by its name.
+/// The document in a file, or the one on the shelf by its number, its name or its BLAKE3.
 fn document(policy: &str, artefacts: &Artefacts) -> Result<PolicyDocument, Failure> {
-    let is_name = policy.len() == 64 && policy.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let text = match Path::new(policy).is_file() || !is_name {
-        true => fs::read_to_string(policy).map_err(|error| {
+    let data_dir = artefacts.shelf.as_deref().filter(|it| it.join("shelf").is_dir());
+    let name = match data_dir {
+        _ if Path::new(policy).is_file() => None,
+        Some(data_dir) => Some(policy_named::find(policy, data_dir)?),
+        None => policy_named::is_whole(policy).then(|| policy.to_owned()),
+    };
+    let text = match name {
+        Some(name) => String::from_utf8(artefacts.get(&name)?)
+            .map_err(|_| format!("{policy} is no policy: it is no text"))?,
+        None => fs::read_to_string(policy).map_err(|error| {
             format!(
-                "the policy {policy} can't be read: {error}; name a file, or 64 hexadecimal digits"
+                "the policy {policy} can't be read: {error}; name a file, or with --journal or \
+                 --shelf the number, the name or the BLAKE3 of a policy that was set"
             )
         })?,
-        false => String::from_utf8(artefacts.get(policy)?)
-            .map_err(|_| format!("{policy} is no policy: it is no text"))?,
     };
     Ok(PolicyDocument::parse(&text).map_err(|error| format!("policy {policy}: {error}"))?)
 }

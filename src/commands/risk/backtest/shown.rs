@@ -1,6 +1,6 @@
 //! What a backtest shows: consumes what would have been, produces tables and a report.
 
-use millrace_risk::policy::{Compiled, Fallback};
+use millrace_risk::policy::{Compiled, Fallback, Thresholds};
 use millrace_risk_lab::{
     report::{Align, Card, Report, Table},
     tune::Decision,
@@ -203,6 +203,14 @@ fn money_caught(it: &Outcome) -> String {
     }
 }
 
+/// `review from 0.2, challenge never, decline never`.
+fn thresholds(of: Thresholds) -> String {
+    let from = |at: Option<f32>| at.map_or_else(|| "never".to_owned(), |at| format!("from {at}"));
+    [("review", of.review), ("challenge", of.challenge), ("decline", of.decline)]
+        .map(|(name, at)| format!("{name} {}", from(at)))
+        .join(", ")
+}
+
 pub(super) fn print(it: &Outcome, replayed: &Replayed, seconds: f64) {
     say!(
         "{} payments in {} days, {}; {seconds:.2} s, {} payments/s\n",
@@ -232,6 +240,10 @@ pub(super) fn print(it: &Outcome, replayed: &Replayed, seconds: f64) {
         number(it.reviews_per_day, 1),
         it.reviews_busiest_day
     );
+    if replayed.policy.model().is_some() {
+        let own = if replayed.is_document { "thresholds outside segments" } else { "thresholds" };
+        say!("{own}: {}", thresholds(replayed.policy.document.thresholds));
+    }
     let told = [fell_back(it, &replayed.policy), same(it).filter(|_| replayed.is_document)];
     told.iter().flatten().for_each(|line| say!("{line}"));
 }
@@ -263,12 +275,6 @@ pub(super) fn report(it: &Outcome, source: &Source, replayed: &Replayed) -> Repo
     report.table("Rules", &rules_table("rule", &it.rules));
     report.table("Rules in shadow", &rules_table("rule", &it.shadow_rules));
     let document = &replayed.policy.document;
-    let at = |at: Option<f32>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
-    let thresholds = |of: millrace_risk::policy::Thresholds| {
-        [("review", of.review), ("challenge", of.challenge), ("decline", of.decline)]
-            .map(|(name, from)| format!("{name} from {}", at(from)))
-            .join(", ")
-    };
     let mut facts = vec![("thresholds", thresholds(document.thresholds))];
     let segments: Vec<_> = document
         .segments

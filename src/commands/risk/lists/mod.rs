@@ -37,12 +37,12 @@ use crate::{
 #[command(after_help = "\
 Examples:
   millrace risk lists check cards.csv --name stolen --kind block
-  millrace risk lists check cards.csv --name stolen --server http://127.0.0.1:7400 \\
+  millrace risk lists check cards.csv --name stolen --target http://127.0.0.1:7400 \\
       --data payments.csv.gz --days 30 --of payer --report stolen.html
   millrace risk lists import reported.csv --into cards.csv --added-by anna --reason \"case 4711\"
   millrace risk lists export cards.csv --active-at 2026-11-20T00:00:00Z --out now.csv
-  millrace risk lists export --server http://127.0.0.1:7400
-  millrace risk lists export stolen --server http://127.0.0.1:7400 --out stolen.csv
+  millrace risk lists export --target http://127.0.0.1:7400
+  millrace risk lists export stolen --target http://127.0.0.1:7400 --out stolen.csv
 
 A list is a CSV file with the columns value, expires_at, reason and added_by; only value is needed.
 An empty expires_at is never.")]
@@ -73,7 +73,7 @@ struct CheckArgs {
     #[arg(long, value_name = "CSV", conflicts_with = "server")]
     before: Option<PathBuf>,
     /// Compare with the list of this name that is in force on the server at this URL
-    #[arg(long, value_name = "URL")]
+    #[arg(long = "target", visible_alias = "server", value_name = "URL")]
     server: Option<String>,
     #[command(flatten)]
     source: SourceArgs,
@@ -119,15 +119,20 @@ struct ImportArgs {
 /// Write a list, or what is on it at one time
 #[derive(clap::Args)]
 #[command(after_help = "\
-With --server, the list is one of the policy in force, by the name that rules call it; what is written
+With --target, the list is one of the policy in force, by the name that rules call it; what is written
 can be checked, imported into and promoted like any other list. Without a list, those in force are
 told; with --out, each is written into that folder as NAME.csv.")]
 struct ExportArgs {
-    /// The list: a file, or with --server the name of a list in force
+    /// The list: a file, or with --target the name of a list in force
     #[arg(value_name = "CSV", required_unless_present = "server")]
     list: Option<PathBuf>,
     /// URL of the gRPC server that the list is in force on
-    #[arg(long, value_name = "URL", conflicts_with_all = ["name", "kind"])]
+    #[arg(
+        long = "target",
+        visible_alias = "server",
+        value_name = "URL",
+        conflicts_with_all = ["name", "kind"]
+    )]
     server: Option<String>,
     #[command(flatten)]
     what: What,
@@ -166,7 +171,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode, Failure> {
                 let list = read_list(&args.what.name, args.what.kind, file)?;
                 export(args, &list, args.out.as_deref())
             }
-            (None, None) => Err("there is no list to export: name its file, or --server".into()),
+            (None, None) => Err("there is no list to export: name its file, or --target".into()),
         },
     }
     .map(|()| ExitCode::SUCCESS)
@@ -196,6 +201,7 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
     let before = before.as_ref().map(|(name, list)| (name.as_str(), list));
     let touched = touched(args, &list)?;
     let listed = active(&list, args.active_at).count();
+    let (_, _, expired) = report::by_time(&list, args.active_at.unwrap_or_else(now));
     let expiring = list.entries().filter(|entry| entry.expires_at.is_some()).count();
     let (values, bytes) = (list.len(), list.memory_bytes());
     let difference = before.map(|(_, before)| Difference::between(Some(before), &list));
@@ -219,6 +225,7 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
                 "values": values,
                 "active": listed,
                 "with_expiry": expiring,
+                "expired": expired,
                 "memory_bytes": bytes,
                 "blake3": hex(&list.digest()),
                 "added": added,
@@ -231,6 +238,12 @@ async fn check(args: &CheckArgs) -> Result<(), Failure> {
     }
     say!("{}: {} values, all right", args.file.display(), count(values));
     say!("  {} of them expire; about {} KiB in memory", count(expiring), count(bytes / 1_024));
+    match expired {
+        0 => {}
+        _ if expired == values => say!("  all of them have expired: nothing is listed any more"),
+        1 => say!("  1 has expired: it is not listed any more"),
+        _ => say!("  {} have expired: they are not listed any more", count(expired)),
+    }
     if args.active_at.is_some() {
         say!("  {} are listed at that time", count(listed));
     }
@@ -367,7 +380,7 @@ fn export(args: &ExportArgs, list: &List, out: Option<&Path>) -> Result<(), Fail
         }
         Some(path) => {
             output::file(path, "--out", &bytes)?;
-            eprintln!("{} of {} values in {}", kept.len(), list.len(), path.display());
+            crate::commands::tell!("{} of {} values in {}", kept.len(), list.len(), path.display());
         }
         None => say!("{}", String::from_utf8_lossy(&bytes).trim_end()),
     }
