@@ -4,6 +4,7 @@
 mod acts;
 mod commands;
 mod config;
+mod data_dir;
 mod desk;
 mod live_rebuild;
 mod metrics;

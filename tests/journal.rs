@@ -327,6 +327,37 @@ fn a_journal_is_decided_again_as_it_was() {
     assert_complains(&verify(&["--scratch", text(&missing)]), 1, &[text(&missing), "--scratch"]);
 }
 
+/// What a start depends on is verified, too: the end that was acknowledged, and the snapshots.
+#[test]
+fn a_lost_end_and_an_unusable_snapshot_make_verify_fail() {
+    let data_dir = sample();
+    let directory = data_dir.path().join("journal");
+    let snapshots = directory.join("snapshots");
+    fs::create_dir_all(&snapshots).expect("is made");
+    let bogus = snapshots.join("00000000000000000009.snapshot");
+    fs::write(&bogus, "nothing").expect("is written");
+    for args in [&[][..], &["--redecide"]] {
+        let finished = journal("verify", data_dir.path(), args);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stdout.contains("all balances are right"), "{finished:?}");
+        for part in [text(&bogus), "a start could not use its snapshots"] {
+            assert!(finished.stderr.contains(part), "{finished:?}");
+        }
+    }
+    fs::remove_file(&bogus).expect("is removed");
+
+    let segment = directory.join("00000000000000000001.segment");
+    let mut bytes = fs::read(&segment).expect("is read");
+    let end = bytes.iter().rposition(|byte| *byte != 0).expect("has frames");
+    bytes[end] ^= 1;
+    fs::write(&segment, bytes).expect("is written");
+    for args in [&[][..], &["--redecide"]] {
+        let finished = journal("verify", data_dir.path(), args);
+        let parts = ["was durable", text(&segment), "is damaged at offset"];
+        assert_complains(&finished, 1, &parts);
+    }
+}
+
 /// `millrace journal export | head -1`.
 fn end_quietly_on_a_closed_pipe(data_dir: &Path) {
     for args in [["export", "--format=jsonl"], ["export", "--format=csv"], ["inspect", "--frames"]]

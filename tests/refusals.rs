@@ -103,7 +103,36 @@ fn a_second_process_on_one_data_directory() {
         &second,
         &[text(&data_dir), "in use by another millrace process", "Stop that process", "data_dir"],
     );
+    // The same configuration, so the same ports: that they are taken is not what is wrong.
+    let address = first.url().replace("http://", "");
+    let same_ports = Settings::dev().with("ingest.listen", address);
+    assert_one_sentence(
+        &scratch.serve(&same_ports, "data"),
+        &[text(&data_dir), "in use by another millrace process"],
+    );
     first.stop();
+}
+
+/// Guards against a new, empty ledger that is begun in a backup, or within a journal.
+#[test]
+fn a_backup_or_a_journal_in_the_place_of_a_data_directory() {
+    let scratch = Scratch::new();
+    let config = Settings::dev().write(scratch.dir.path());
+    let data_dir = scratch.path("data");
+    Server::start(&config, &data_dir).stop();
+    let backup = scratch.path("backup");
+    let back_up = |to: &str| millrace(["backup", "--data-dir", text(&data_dir), "--to", to]);
+    assert_eq!(back_up(text(&backup)).code, Some(0));
+    for (name, remedy) in
+        [("backup", "millrace restore --from"), ("data/journal", "Name the directory above it")]
+    {
+        let finished = scratch.serve(&Settings::dev(), name);
+        assert_one_sentence(&finished, &[text(&scratch.path(name)), remedy]);
+        assert!(!scratch.path(name).join("journal").exists(), "nothing was begun");
+    }
+    let within = data_dir.join("backups/first");
+    assert_one_sentence(&back_up(text(&within)), &[text(&within), "name a directory elsewhere"]);
+    assert!(!data_dir.join("backups").exists(), "nothing was made");
 }
 
 /// Guards against a data directory that can't be one: a file stands in its place, or in the place

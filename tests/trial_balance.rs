@@ -154,9 +154,16 @@ fn it_tells_what_the_events_add_up_to_now_and_at_the_time_of_each_batch() {
 #[test]
 fn table_and_csv_tell_what_json_tells() {
     let data_dir = sample();
-    let balance = json(data_dir.path(), &["--at", "2200-01-01"]);
+    let future = |args: &[&str]| {
+        let finished = report(data_dir.path(), &[&["--at", "2200-01-01"], args].concat());
+        let note = "note: --at 2200-01-01T23:59:59.999999999Z is yet to come: what is paid until then \
+                    is not in these sums\n";
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), note));
+        finished.stdout
+    };
+    let balance: Value = serde_json::from_str(&future(&["--json"])).expect("is JSON");
     assert_eq!(balance["at"], "2200-01-01T23:59:59.999999999Z");
-    let table = printed(report(data_dir.path(), &["--at", "2200-01-01"]));
+    let table = future(&[]);
     let csv = printed(report(data_dir.path(), &["--csv"]));
     let mut csv = csv::Reader::from_reader(csv.as_bytes());
     let header = csv.headers().expect("a header").clone();

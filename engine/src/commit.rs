@@ -6,6 +6,8 @@
 //! with its error: nothing of that batch or a later one is ever released, and it is not retried,
 //! because after a failed sync nobody knows what the disk holds.
 
+use std::path::Path;
+
 use crossbeam_channel::{Receiver, Sender};
 use millrace_ledger::{Account, EventSeq, GateActError, HistoryError, PaymentView, Timestamp};
 
@@ -14,6 +16,7 @@ use crate::{
     frame::{FrameBuffer, FrameHash},
     segment::{Disk, SegmentWriter},
     submission::Reply,
+    suspect_runs,
 };
 
 /// Where batches are made durable.
@@ -60,7 +63,7 @@ pub(crate) enum Release {
 }
 
 impl Release {
-    fn send(self) {
+    fn send(self, journal: &Path) {
         // Whoever does not wait any more will ask again: outcomes are kept by id.
         match self {
             Self::Payments(reply, replies) => drop(reply.send(Ok(replies))),
@@ -68,7 +71,12 @@ impl Release {
             Self::Account(reply, outcome) => drop(reply.send(Ok(outcome))),
             Self::Act(reply, done) => drop(reply.send(Ok(done))),
             Self::FoundAccounts(reply, found) => drop(reply.send(Ok(found))),
-            Self::FoundPayment(reply, found) => drop(reply.send(Ok(*found))),
+            Self::FoundPayment(reply, found) => {
+                if let Err(error) = &*found {
+                    suspect_runs::mark(journal, &error.to_string());
+                }
+                drop(reply.send(Ok(*found)));
+            }
         }
     }
 }
@@ -106,7 +114,7 @@ pub(crate) fn run(
         let last_seq =
             (event_count > 0).then(|| EventSeq(batch.first_seq.0 + u64::from(event_count) - 1));
         last_seq.inspect(|seq| feed.advance(*seq));
-        batch.releases.drain(..).for_each(Release::send);
+        batch.releases.drain(..).for_each(|release| release.send(feed.directory()));
         // A system call, for which no answer waits.
         last_seq.inspect(|seq| feed.announce(*seq));
         // The sequencer may be gone already.

@@ -10,13 +10,14 @@
 //!
 //! Guarantees that the file never says more than is durable: it is written after the sync of the
 //! frame, and whatever older state of it survives a power loss says less. It is not synced itself;
-//! the engine writes it anew when it starts.
+//! the engine writes it anew when it starts. So recovery, too, goes by it: a journal that ends before
+//! the event that its note tells has lost its end.
 
 use std::{
     fs::{self, File},
     io,
     os::unix::fs::FileExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -42,7 +43,7 @@ impl DurableNote {
         journal: JournalId,
         seq: EventSeq,
     ) -> Result<Self, JournalError> {
-        let path = directory.join(NAME);
+        let path = path(directory);
         let error = |error| JournalError::io("can't write", &path)(error);
         let file =
             File::options().create(true).truncate(false).write(true).open(&path).map_err(error)?;
@@ -63,9 +64,14 @@ impl DurableNote {
     }
 }
 
+/// Where the note of a directory is.
+pub(crate) fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
+}
+
 /// What the note of a directory says; `None` where there is none, or none that is whole.
 pub(crate) fn read(directory: &Path) -> io::Result<Option<(JournalId, EventSeq)>> {
-    match fs::read(directory.join(NAME)) {
+    match fs::read(path(directory)) {
         Ok(bytes) => Ok(decode(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

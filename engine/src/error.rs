@@ -96,8 +96,9 @@ pub enum JournalError {
     },
     /// A run, which holds older payments, is not what was written, or not of this journal.
     #[error(
-        "{} can't be used: at offset {offset}: {what}. Nothing was changed. Restore this file from \
-         a copy: without it nobody can tell which older payments are known",
+        "{} can't be used: at offset {offset}: {what}. Nothing was changed. Stop, move this file away \
+         and start: what it holds is taken from the journal again. If the journal no longer begins with \
+         event 1, put it back from a copy, or restore a backup",
         path.display()
     )]
     WrongRun {
@@ -119,10 +120,11 @@ pub enum JournalError {
     /// A snapshot knows events that the journal has not.
     #[error(
         "the journal ends with event {last}, but the snapshot {} knows event {known}: acknowledged \
-         payments are missing from the journal. Nothing was changed. Put the missing segments back. \
+         payments are missing from the journal{}. Nothing was changed. Put the missing segments back. \
          If they are lost, restore a backup; to go on without the missing payments, move that \
          snapshot away",
-        path.display()
+        path.display(),
+        broken_at(broken)
     )]
     SnapshotAhead {
         /// The snapshot.
@@ -131,9 +133,30 @@ pub enum JournalError {
         known: EventSeq,
         /// The journal's last event.
         last: EventSeq,
+        /// The segment and the offset of what follows and is no whole frame.
+        broken: Option<(PathBuf, u64)>,
+    },
+    /// The durable note knows events that the journal has not.
+    #[error(
+        "the journal ends with event {last}, but {} says that event {durable} was durable: \
+         acknowledged payments are missing from the journal{}. Nothing was changed. Put the newest \
+         segment back. If it is lost, restore a backup; to go on without the missing payments, move \
+         that file away",
+        path.display(),
+        broken_at(broken)
+    )]
+    EndGone {
+        /// The note.
+        path: PathBuf,
+        /// The last event that was durable, as it says.
+        durable: EventSeq,
+        /// The journal's last event.
+        last: EventSeq,
+        /// The segment and the offset of what follows and is no whole frame.
+        broken: Option<(PathBuf, u64)>,
     },
     /// What is known of older payments can't be read.
-    #[error("{0}. The engine stopped: nothing acknowledged is lost")]
+    #[error("{0}. Nothing acknowledged is lost. Start again: the runs are checked then")]
     History(#[from] HistoryError),
     /// Events are well-formed but don't follow from each other: a defect of this program.
     #[error("{}: {divergence}. Nothing was changed. Please report this as a defect", path.display())]
@@ -172,6 +195,15 @@ fn no_snapshot(passed_over: &[String]) -> String {
             ", because no snapshot can be used (what they need is as it was): {}",
             passed_over.join("; ")
         ),
+    }
+}
+
+fn broken_at(broken: &Option<(PathBuf, u64)>) -> String {
+    match broken {
+        Some((segment, offset)) => {
+            format!(" ({} is damaged at offset {offset})", segment.display())
+        }
+        None => String::new(),
     }
 }
 

@@ -160,6 +160,11 @@ impl Feed {
         Ok(None)
     }
 
+    /// The journal's directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.shared.directory
+    }
+
     fn known_seq(&self) -> EventSeq {
         EventSeq(self.shared.durable_seq.load(Ordering::Acquire))
     }

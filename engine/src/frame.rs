@@ -25,9 +25,9 @@ use millrace_ledger::{EventSeq, Timestamp};
 pub(crate) const MAGIC: [u8; 4] = *b"MLRF";
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_LEN: usize = 128;
-/// Frames start at multiples of this, so that a lost one can be searched for.
 /// Where a header tells its journal.
 pub(crate) const JOURNAL: std::ops::Range<usize> = 108..124;
+/// Frames start at multiples of this, so that a lost one can be searched for.
 pub(crate) const ALIGNMENT: usize = 64;
 
 /// Hash of a frame, by which the next one refers to it.

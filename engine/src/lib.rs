@@ -50,6 +50,7 @@ mod sequence;
 mod snapshot;
 mod stats;
 pub mod submission;
+mod suspect_runs;
 pub mod trial_balance;
 mod upkeep;
 

@@ -22,6 +22,7 @@ use crate::{
     retention::ReadersNeed,
     sequence::{BatchLimits, Recovered, Sequencer},
     stats::EngineStats,
+    suspect_runs,
     upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
 };
 
@@ -147,7 +148,11 @@ impl Engine {
         let counted = EngineStats::default();
         let sequencer =
             Sequencer::new(state, limits, queue_out, batches_in, spares_out, counted.clone());
-        let sequencer = spawn("sequencer", move || sequencer.run());
+        let journal = config.directory.clone();
+        let sequencer = spawn("sequencer", move || {
+            let stopped = sequencer.run();
+            stopped.inspect_err(|error| suspect_runs::mark_if_due(&journal, error))
+        });
         // 3. The committer, which releases replies and feed.
         let committer_feed = feed.clone();
         let committer =

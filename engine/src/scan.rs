@@ -172,6 +172,11 @@ impl JournalScan {
         self.torn_tail.as_ref()
     }
 
+    /// The journal's id; known once the scan has ended.
+    pub(crate) fn journal(&self) -> Option<JournalId> {
+        self.before.map(|(journal, _)| journal)
+    }
+
     /// Hash of the journal's last frame; known once the scan has ended.
     pub(crate) fn head(&self) -> Option<FrameHash> {
         self.before.map(|(_, end)| end.head)

@@ -15,6 +15,7 @@
 //! | 40 | 32 | hash of the last frame of the segment before; zeros in the first |
 //! | 72 | 4 | CRC-32C of bytes 0 to 71 |
 //! | 76 | 52 | zero |
+//! | 128 | | frames |
 
 use std::{
     collections::VecDeque,

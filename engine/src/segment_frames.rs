@@ -81,6 +81,18 @@ impl SegmentFrames {
         Ok(())
     }
 
+    /// Passes by them as [`Self::skip_while`] does, and checks their bodies as well.
+    pub(crate) fn check_while(
+        &mut self,
+        skip: impl Fn(&FrameHeader) -> bool,
+    ) -> Result<(), JournalError> {
+        while let Ok((header, _)) = self.segment.read_header(self.offset)?
+            && skip(&header)
+            && self.next()?.is_some()
+        {}
+        Ok(())
+    }
+
     /// The next frame; `None` behind the last one.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, JournalError> {
         let mut looks_left = LOOKS;

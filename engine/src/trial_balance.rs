@@ -192,7 +192,10 @@ fn begin(directory: &Path, at: Timestamp) -> Result<Standing, TrialBalanceError>
                 let last = scan::last_seq(directory)?;
                 return match standing.as_of <= last {
                     true => Ok(standing),
-                    false => Err(JournalError::SnapshotAhead { path, known: seq, last }.into()),
+                    false => {
+                        let known = seq;
+                        Err(JournalError::SnapshotAhead { path, known, last, broken: None }.into())
+                    }
                 };
             }
             Ok(None) => {}

@@ -354,6 +354,8 @@ fn a_frame_planted_in_a_context_is_no_frame() {
     let stands = at_frame_starts.filter(|at| bytes[*at..].starts_with(b"MLRF")).count();
     assert!(stands > 0, "the test plants where frames start");
     write_at(&last, &[0; 128], offset);
+    // Power failed before the note was written.
+    fs::remove_file(directory.path().join("durable")).unwrap();
     let (engine, report) = start(directory.path()).expect("a torn tail is no damage");
     assert!(report.torn_tail.is_some());
     engine.stop().expect("stops");

@@ -15,6 +15,7 @@ use millrace_engine::{
     Engine, EngineConfig, JournalError, RecoveryReport, Retention,
     archive::archive_segments,
     recover,
+    redecide::redecide_within,
     retention::delete_unwanted,
     scan::{JournalScan, Start},
     trial_balance::{TrialBalanceError, trial_balance},
@@ -187,13 +188,11 @@ fn who_needs_the_beginning_is_told_that_it_is_gone() {
     let first = begins(directory);
     let scratch = tempfile::tempdir().unwrap();
     let verified = recover::verify(directory, &mut Ledger::new(0), &mut ApproveAll);
-    let bounded = recover::verify_within(directory, scratch.path(), &mut ApproveAll);
     let early = trial_balance(directory, Some(Timestamp(1)), |_| {});
     let (engine, _) = start(directory).expect("starts");
     let sink = engine.feed().reader(EventSeq(7)).next(Duration::ZERO);
     for (who, error) in [
         ("verify", verified.expect_err("is refused")),
-        ("bounded verify", bounded.expect_err("is refused")),
         ("export --from 1", JournalScan::open(directory).expect_err("is refused")),
         ("a sink that starts anew", sink.expect_err("is refused")),
     ] {
@@ -238,4 +237,56 @@ fn a_start_that_is_refused_leaves_snapshots_and_runs() {
         fs::write(path, whole).unwrap();
     }
     start(directory).expect("starts").0.stop().expect("stops");
+}
+
+/// What is left can be checked, and decided again: from the oldest snapshot on, and frame by frame
+/// before that. It comes to what a start comes to.
+#[test]
+fn what_is_left_is_verified_from_the_oldest_snapshot_on() {
+    let directory = trimmed();
+    let directory = directory.path();
+    let (begins, older) = (begins(directory), older_snapshot(directory));
+    let (_, state) = recover::verify_recovery(&config(directory), &ApproveAll).expect("reads");
+    let before = backups::tree(directory);
+
+    let scratch = tempfile::tempdir().unwrap();
+    let verified = recover::verify_within(directory, scratch.path(), &mut ApproveAll);
+    let (report, ledger) = verified.expect("is whole");
+    assert_eq!((report.first_seq, report.snapshot), (begins, Some(older)));
+    assert_eq!(ledger.state_hash(), state);
+
+    let scratch = tempfile::tempdir().unwrap();
+    let again = redecide_within(directory, scratch.path(), |_| {}).expect("is whole");
+    assert_eq!((again.report.first_seq, again.report.snapshot), (older.next(), Some(older)));
+    assert_eq!((again.differences, again.ledger.state_hash()), (Vec::new(), state));
+    assert_eq!(again.redecided, again.report.last_seq.0 - older.0);
+    assert!(backups::tree(directory) == before, "nothing was changed");
+
+    // Every frame that is there is read, whether the snapshot knows it or not.
+    let newest = segments(directory).pop().unwrap();
+    let frames = support::frames(&newest);
+    for (offset, _) in &frames[..frames.len() - 1] {
+        let scratch = tempfile::tempdir().unwrap();
+        let damaged = support::with_bytes(&newest, offset + 140, &[0xff; 4], || {
+            recover::verify_within(directory, scratch.path(), &mut ApproveAll).map(|_| ())
+        });
+        let error = damaged.expect_err("is damaged").to_string();
+        assert!(error.contains(&format!("at offset {offset}")), "{error}");
+    }
+    for path in archived(directory) {
+        let scratch = tempfile::tempdir().unwrap();
+        let damaged = support::with_bytes(&path, 200, &[0xff; 4], || {
+            recover::verify_within(directory, scratch.path(), &mut ApproveAll).map(|_| ())
+        });
+        let error = damaged.expect_err("is damaged").to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+    }
+
+    // Without a snapshot, nobody can say what came before.
+    for path in snapshots(directory) {
+        fs::write(path, b"nothing").unwrap();
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let refused = recover::verify_within(directory, scratch.path(), &mut ApproveAll).map(|_| ());
+    assert!(matches!(refused, Err(JournalError::BeginningGone { .. })), "{refused:?}");
 }

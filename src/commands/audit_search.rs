@@ -162,7 +162,7 @@ pub(crate) struct Export {
     /// How lines look
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
-    /// Write to this file; without it, to standard output
+    /// Write to this file, in place of one of that name; without it, to standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -18,7 +18,7 @@ use super::{
     journal_row::{hex, time_text},
     say,
 };
-use crate::Failure;
+use crate::{Failure, data_dir};
 
 /// Copy the journal, and the policies and models that it names, while millrace runs or not
 #[derive(clap::Args)]
@@ -31,8 +31,9 @@ Examples:
 Safe beside a running millrace, which does not wait for it. The backup has all payments that were
 acknowledged when it began, and has been checked frame by frame. In a directory that holds a backup
 of this journal already, only what is new is copied; until that is whole, the backup that was there
-can be restored. Policies, models, rules and lists (shelf/) are copied with it. What sinks wrote (audit log, notifications, read model) is made from the journal,
-so it is not copied. Restore with `millrace restore`.")]
+can be restored. Policies, models, rules and lists (shelf/) are copied with it. What sinks wrote
+(audit log, notifications, read model) is made from the journal, so it is not copied. Restore with
+`millrace restore`.")]
 pub(crate) struct Args {
     /// Data directory of the millrace that wrote the journal
     #[arg(long, value_name = "DIR", default_value = "millrace-data")]
@@ -50,6 +51,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let journal = journal_dir(&args.data_dir)?;
+    if data_dir::is_within(&args.to, &args.data_dir) {
+        let (to, data_dir) = (args.to.display(), args.data_dir.display());
+        return Err(format!(
+            "--to {to} is in the data directory {data_dir}, and would be lost with it: name a directory \
+             elsewhere, best on another disk"
+        )
+        .into());
+    }
     let started = Instant::now();
     let bar = bar();
     let progress = |progress: Progress| show(&bar, progress);

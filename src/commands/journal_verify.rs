@@ -27,9 +27,10 @@ Examples:
   millrace journal verify --data-dir millrace-data --json
   millrace journal verify --data-dir millrace-data --redecide
 
-Reads only; safe beside a running millrace, whose last frame may then count as torn. With --redecide,
-every event is decided again with the rules of this millrace; what risk said is taken from the
-journal. The exit code is 1 if anything would be decided differently.")]
+Reads only; safe beside a running millrace, whose last frame may then count as torn. Snapshots and
+the runs that they name are checked, too. With --redecide, every event is decided again with the
+rules of this millrace; what risk said is taken from the journal. The exit code is 1 if anything is
+not right, or would be decided differently.")]
 pub(crate) struct Args {
     /// Data directory of the millrace that wrote it
     #[arg(long, value_name = "DIR", default_value = "millrace-data")]
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !args.redecide {
         let (report, ledger) = recover::verify_within(&journal, scratch.path(), &mut ApproveAll)?;
         tell(args, &report, &ledger, None, started);
-        return Ok(ExitCode::SUCCESS);
+        return checked(&report);
     }
     let bar = bar(1, scan::last_seq(&journal)?.0);
     let redecided =
@@ -69,7 +70,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         )
         .into()),
         (None, false) => Err("today's rules decide differently: see the differences above".into()),
-        (None, true) => Ok(ExitCode::SUCCESS),
+        (None, true) => checked(&redecision.report),
+    }
+}
+
+/// The journal is right. So must be what a start begins with.
+fn checked(report: &RecoveryReport) -> Result<ExitCode, Failure> {
+    match &report.snapshots_passed_over[..] {
+        [] => Ok(ExitCode::SUCCESS),
+        unusable => Err(format!(
+            "the journal is right, but a start could not use its snapshots: {}",
+            unusable.join("; ")
+        )
+        .into()),
     }
 }
 
@@ -101,7 +114,7 @@ fn tell(
     }
     table(report, ledger);
     match redecision {
-        None => say!("  every frame, the hash chain and all balances are right"),
+        None => say!("  {}", right(report)),
         Some(redecision) => redecision_table(redecision),
     }
 }
@@ -113,6 +126,9 @@ fn object(report: &RecoveryReport, ledger: &Ledger) -> Map<String, Value> {
         "frames": report.frames,
         "bytes": report.bytes,
         "events": report.last_seq.0,
+        "first_event": report.first_seq.0,
+        "snapshot": report.snapshot.map(|seq| seq.0),
+        "snapshots_passed_over": report.snapshots_passed_over,
         "accounts": ledger.account_count(),
         "payments": ledger.payment_count(),
         "head": hex(&report.head.0),
@@ -167,6 +183,23 @@ fn table(report: &RecoveryReport, ledger: &Ledger) {
     }
 }
 
+/// What was checked and found right, and what was not covered.
+fn right(report: &RecoveryReport) -> String {
+    let all = "every frame, the hash chain and all balances are right";
+    let Some(snapshot) = report.snapshot else { return all.to_owned() };
+    let (first, from) = (report.first_seq, snapshot.next());
+    let gone = format!(
+        "the journal no longer begins with event 1: from the snapshot of event {snapshot} on"
+    );
+    match first < from {
+        true => format!(
+            "{gone}, {all};\n  of events {first} to {snapshot}, frames and the hash chain are right, \
+             and balances were not checked"
+        ),
+        false => format!("{gone}, {all}; what was before was not checked"),
+    }
+}
+
 fn redecision_table(redecision: &Redecision) {
     say!("  decided again {:>14}", redecision.redecided);
     if redecision.not_redecidable > 0 {
@@ -180,7 +213,7 @@ fn redecision_table(redecision: &Redecision) {
         say!("  so many differences that nothing after event {seq} was decided again");
     }
     if redecision.differences.is_empty() {
-        say!("  every frame, the hash chain and all balances are right");
+        say!("  {}", right(&redecision.report));
         say!("  today's rules decide every event as it is recorded, and come to the same state");
     }
 }

@@ -44,7 +44,12 @@ Example:
     #[command(after_help = "\
 Example:
   millrace payment capture 0190b5a4-6a00-7c3e-8f00-000000000003 --amount 10.00 --currency CZK")]
-    Capture(FollowUpArgs),
+    Capture {
+        /// The hold
+        original: Uuid,
+        #[command(flatten)]
+        part: Part,
+    },
     /// Release what a hold still holds
     Void {
         /// The hold
@@ -57,7 +62,12 @@ Example:
     #[command(after_help = "\
 Example:
   millrace payment refund 0190b5a4-6a00-7c3e-8f00-000000000003 --amount 10.00 --currency CZK")]
-    Refund(FollowUpArgs),
+    Refund {
+        /// The settled payment
+        original: Uuid,
+        #[command(flatten)]
+        part: Part,
+    },
     /// Show a payment and what became of it
     Get { id: Uuid },
 }
@@ -85,9 +95,7 @@ struct TransferArgs {
 }
 
 #[derive(clap::Args)]
-struct FollowUpArgs {
-    /// The hold to capture, or the settled payment to refund
-    original: Uuid,
+struct Part {
     /// Decimal text, with --currency; without it, all that is left
     #[arg(long, requires = "currency", allow_hyphen_values = true)]
     amount: Option<String>,
@@ -107,8 +115,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Authorize { transfer: args, timeout } => {
             Payment { timeout_seconds: timeout, ..transfer(&args, v1::Operation::Authorize)? }
         }
-        Command::Capture(args) => follow_up(&args, v1::Operation::Capture)?,
-        Command::Refund(args) => follow_up(&args, v1::Operation::Refund)?,
+        Command::Capture { original, part } => follow_up(original, &part, v1::Operation::Capture)?,
+        Command::Refund { original, part } => follow_up(original, &part, v1::Operation::Refund)?,
         Command::Void { original, id } => Payment {
             payment_id: new_id(id),
             original_payment_id: original.as_u128(),
@@ -146,14 +154,14 @@ fn transfer(args: &TransferArgs, operation: v1::Operation) -> Result<Payment, Fa
     })
 }
 
-fn follow_up(args: &FollowUpArgs, operation: v1::Operation) -> Result<Payment, Failure> {
+fn follow_up(original: Uuid, part: &Part, operation: v1::Operation) -> Result<Payment, Failure> {
     let mut payment = Payment {
-        payment_id: new_id(args.id),
-        original_payment_id: args.original.as_u128(),
+        payment_id: new_id(part.id),
+        original_payment_id: original.as_u128(),
         operation: operation as i32,
         ..Payment::default()
     };
-    if let (Some(amount), Some(currency)) = (&args.amount, args.currency) {
+    if let (Some(amount), Some(currency)) = (&part.amount, part.currency) {
         let (low, high) = halves(parse_amount(currency, amount)?);
         payment.amount_minor = Some(low);
         payment.amount_minor_high = high;

@@ -28,7 +28,7 @@ Examples:
   millrace report trial-balance --at 2026-11-20 --csv > trial-balance.csv
 
 Reads the journal and its snapshots only; safe beside a running millrace. The batches count whose
-time is not after TIME. In every ledger debits must equal credits, posted and pending: where they do
+time is not after TIME; of one that is yet to come, those that there are, with a note. In every ledger debits must equal credits, posted and pending: where they do
 not, money was made or lost, and the exit code is 1.")]
 pub(crate) struct Args {
     /// Data directory of the millrace that wrote it
@@ -51,6 +51,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let balance = trial_balance::trial_balance(&journal, args.at, |seq| bar.set_position(seq.0));
     bar.finish_and_clear();
     let balance = balance.map_err(|error| explained(error, args.at))?;
+    if let Some(at) = args.at.filter(|at| i128::from(at.0) > jiff::Timestamp::now().as_nanosecond())
+    {
+        eprintln!(
+            "note: --at {} is yet to come: what is paid until then is not in these sums",
+            time_text(at)
+        );
+    }
     let text = match (args.json, args.csv) {
         (true, _) => json_object(&balance, args.at).to_string(),
         (_, true) => csv_lines(&balance)?,

@@ -7,7 +7,7 @@ use millrace_ledger::EventSeq;
 use millrace_sinks::SinkError;
 use millrace_stream::StreamError;
 
-use crate::config::ConfigError;
+use crate::{config::ConfigError, data_dir::NotADataDir};
 
 /// The text says what an operator can do.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,8 @@ pub(crate) enum PipelineError {
         listen_remedy(.source, .setting)
     )]
     Listen { what: &'static str, address: SocketAddr, setting: &'static str, source: io::Error },
+    #[error(transparent)]
+    NotADataDir(#[from] NotADataDir),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]

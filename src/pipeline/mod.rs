@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millrace_engine::{Feed, RecoveryReport};
+use millrace_engine::{Feed, JournalError, RecoveryReport, is_in_use};
 use millrace_ledger::EventSeq;
 use millrace_risk::Policy;
 use millrace_sinks::{
@@ -31,6 +31,7 @@ use self::{events::Events, front::Front, reads::Reads, sinks::Sinks};
 use crate::{
     acts::FrontDoor,
     config::Config,
+    data_dir,
     live_rebuild::{AuditLog, LiveRebuild, Projection, SwitchReaders, Tables},
     metrics::{self, Watched},
     role::{Role, Roles},
@@ -67,20 +68,26 @@ impl Pipeline {
     pub(crate) async fn start(config: &Config, roles: &Roles) -> Result<Self, PipelineError> {
         // 1. Settings are checked before anything is touched.
         let policy = config.check()?;
+        data_dir::check(&config.data_dir)?;
         // 2. Ports are taken first: what can fail fast fails before a long recovery.
+        let taken = |error| in_use_instead(config, roles, error);
         let grpc_listener = match roles.has(Role::Ingest) {
-            true => Some(listen("gRPC", "ingest.listen", config.ingest.listen).await?),
+            true => {
+                let listening = listen("gRPC", "ingest.listen", config.ingest.listen).await;
+                Some(listening.map_err(taken)?)
+            }
             false => None,
         };
         let graphql_listener = match roles.has(Role::Graphql) && config.sinks.graphql.enabled {
             true => {
                 let address = config.sinks.graphql.listen;
-                Some(listen("GraphQL", "sinks.graphql.listen", address).await?)
+                let listening = listen("GraphQL", "sinks.graphql.listen", address).await;
+                Some(listening.map_err(taken)?)
             }
             false => None,
         };
         let metrics_listener = match config.metrics.enabled {
-            true => Some(listen_for_metrics(config, roles).await?),
+            true => Some(listen_for_metrics(config, roles).await.map_err(taken)?),
             false => None,
         };
         let graphql = graphql_listener.as_ref().map(address).transpose()?;
@@ -295,6 +302,23 @@ async fn listen_for_metrics(config: &Config, roles: &Roles) -> Result<TcpListene
             listen("metrics", "metrics.listen", SocketAddr::new(address.ip(), 0)).await
         }
         listening => listening,
+    }
+}
+
+/// A port that is taken by the process that has the data directory is that process's: it is the same
+/// millrace, started twice.
+fn in_use_instead(config: &Config, roles: &Roles, error: PipelineError) -> PipelineError {
+    let journal = config.journal_dir();
+    match &error {
+        PipelineError::Listen { source, .. }
+            if source.kind() == io::ErrorKind::AddrInUse
+                && roles.has(Role::Ingest)
+                && journal.is_dir()
+                && is_in_use(&journal).unwrap_or(false) =>
+        {
+            JournalError::InUse { path: journal }.into()
+        }
+        _ => error,
     }
 }
 

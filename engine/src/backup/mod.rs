@@ -26,6 +26,7 @@ use std::path::Path;
 use millrace_ledger::{EventSeq, Timestamp};
 
 pub use error::BackupError;
+pub(crate) use restore::AnyPolicy;
 pub use restore::restore;
 pub use take::backup;
 

@@ -367,7 +367,7 @@ fn verify(directory: &Path, has_snapshot: bool) -> Result<(RecoveryReport, [u8; 
 /// Takes over the memory of whatever risk policy the journal was written with, and forgets it: the
 /// ledger's state does not depend on it.
 #[derive(Clone, Copy)]
-struct AnyPolicy;
+pub(crate) struct AnyPolicy;
 
 impl Gate for AnyPolicy {
     fn judge(&mut self, _: Judged<'_>) -> Verdict {

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     JournalError, archive_file,
+    recover::Known,
     segment::{self, JournalId, SegmentReader},
     segment_frames::{ChainEnd, SegmentFrames},
 };
@@ -116,12 +117,14 @@ impl Taking<'_> {
     fn attempt(&mut self) -> Result<Manifest, BackupError> {
         let (snapshots, passed_over) = source::open_snapshots(self.journal, self.id)?;
         self.passed_over = passed_over;
+        let known = Known::by_note(self.journal)?;
         let segments = segment::list(self.journal)?;
         let sizes = segments.iter().filter_map(|(_, path)| fs::metadata(path).ok());
         let total = sizes.map(|file| file.len()).sum::<u64>();
         let total = total + snapshots.iter().map(OpenSnapshot::len).sum::<u64>();
         self.progress = Progress { done: 0, total };
         let mut manifest = self.segments(&segments)?;
+        known.end(Some(self.id), manifest.last_seq, None)?;
         let mut usable = 0;
         for snapshot in &snapshots {
             self.check_place(snapshot, &manifest)?;
@@ -168,7 +171,7 @@ impl Taking<'_> {
             false => Ok(()),
             true => {
                 let path = snapshot.path.clone();
-                Err(JournalError::SnapshotAhead { path, known, last }.into())
+                Err(JournalError::SnapshotAhead { path, known, last, broken: None }.into())
             }
         }
     }

@@ -27,18 +27,25 @@ pub(super) struct Beginning<G> {
     pub(super) passed_over: Vec<PathBuf>,
 }
 
-/// Begins with the newest usable snapshot, or with nothing.
+/// Begins with the newest usable snapshot, or with nothing. `checks_runs` reads every page of the runs
+/// that a snapshot names before it is used.
 pub(super) fn begin<G: Gate + Clone>(
     config: &EngineConfig,
     hash_seed: u64,
     journal: Option<JournalId>,
     gate: &G,
+    checks_runs: bool,
     report: &mut RecoveryReport,
 ) -> Result<Beginning<G>, JournalError> {
     let snapshots = snapshot::list(&config.directory)?;
     let Some(journal) = journal else {
         if let Some((known, path)) = snapshots.into_iter().next() {
-            return Err(JournalError::SnapshotAhead { path, known, last: EventSeq(0) });
+            return Err(JournalError::SnapshotAhead {
+                path,
+                known,
+                last: EventSeq(0),
+                broken: None,
+            });
         }
         let (ledger, gate) =
             (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
@@ -48,7 +55,7 @@ pub(super) fn begin<G: Gate + Clone>(
     };
     let mut passed_over = Vec::new();
     for (at, (seq, path)) in snapshots.iter().enumerate() {
-        match load(config, hash_seed, journal, path, gate) {
+        match load(config, hash_seed, journal, path, gate, checks_runs) {
             Ok((runs, loaded, gate)) => {
                 report.snapshot = Some(*seq);
                 let kept = kept(config, journal, &snapshots[at..], &runs);
@@ -76,12 +83,16 @@ fn load<G: Gate + Clone>(
     journal: JournalId,
     path: &Path,
     gate: &G,
+    checks_runs: bool,
 ) -> Result<(Runs, snapshot::Loaded, G), JournalError> {
     let (of_journal, names) = snapshot::read_names(path)?;
     if of_journal != journal {
         return Err(JournalError::snapshot(path, "it is of another journal".to_owned()));
     }
     let runs = open_runs(config, journal, &names)?;
+    if checks_runs {
+        runs.list().iter().try_for_each(|run| run.verify())?;
+    }
     let mut gate = gate.clone();
     let ledger_config = ledger_config(config, hash_seed, Some(&runs));
     let loaded = snapshot::load(path, ledger_config, &mut gate)?;

@@ -9,12 +9,14 @@
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
 //! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
-//! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing: refused |
+//! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
+//! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
 //! | a whole frame that continues the chain | anywhere | its events are applied |
 //! | zeros to the end | the last segment | the journal ends here |
 //! | zeros, then the next segment continues the chain | a sealed segment | go on there |
-//! | bytes that are no whole frame, no whole frame after them | the last segment | a torn tail: it was never acknowledged, so it is blanked and reported |
+//! | bytes that are no whole frame, no whole frame after them, and nobody knows of an event there | the last segment | a torn tail: it was never acknowledged, so it is blanked and reported |
+//! | an end before an event that the durable note tells, or no segment and such a note | the last segment | acknowledged events are missing or damaged: refused |
 //! | bytes that are no whole frame, a whole frame after them | the last segment | damaged: refused |
 //! | bytes that are no whole frame | a sealed segment | damaged: refused |
 //! | a whole frame that does not continue the chain | anywhere | damaged: refused |
@@ -30,10 +32,18 @@
 //! nothing that a client sent is ever mistaken for one. What was read last is synced again before
 //! anything is answered, because a process that was killed may have left it in memory only.
 //!
+//! Frames that the snapshot knows are passed by: in the last segment, which is written on, all of their
+//! bytes are checked, in a sealed one their headers. Older segments are not read. Damage there is for
+//! [`verify`] to find, which reads all that there is.
+//!
+//! A note of another journal is none, and one that tells less, as after a power loss, is fine.
+//!
 //! A frame that was torn can't be followed by a whole one, because a frame is written only when
 //! the one before it is durable.
 
 mod begin;
+mod known;
+mod origin;
 mod tail;
 mod verify;
 
@@ -51,9 +61,13 @@ use crate::{
     retention::{Aftercare, ReadersNeed},
     segment::{self, JournalId, SegmentReader, SegmentWriter},
     snapshot::{self, Kept, Snapshotter},
+    suspect_runs,
 };
 use begin::{Beginning, begin, ledger_config, open_runs, runs_directory};
+pub(crate) use known::{Known, another_frame};
+pub(crate) use origin::{Origin, origin};
 use tail::{End, Tail, check_begins};
+pub(crate) use verify::known;
 
 pub use verify::{verify, verify_recovery, verify_within};
 
@@ -64,6 +78,9 @@ pub struct RecoveryReport {
     pub snapshot: Option<EventSeq>,
     /// Snapshots that were passed over, and why.
     pub snapshots_passed_over: Vec<String>,
+    /// The first event whose frame was read: 1, unless the beginning is gone or a start had no need
+    /// of it.
+    pub first_seq: EventSeq,
     /// Segments read.
     pub segments: usize,
     /// Frames applied.
@@ -90,22 +107,45 @@ pub(crate) struct Recovery<G> {
 }
 
 /// Loads the newest usable snapshot, reads the journal after it, cuts a torn tail, and opens the
-/// journal for writing.
+/// journal for writing. Where a run can't be read, all are checked, and that is tried again.
 pub(crate) fn recover<G: Gate + Clone>(
     config: &EngineConfig,
     hash_seed: u64,
     gate: &G,
     readers: &ReadersNeed,
 ) -> Result<Recovery<G>, JournalError> {
+    let checks_runs = suspect_runs::is_marked(&config.directory);
+    match recover_once(config, hash_seed, gate, readers, checks_runs) {
+        // A look-up that fails while events are applied shows as an event that does not follow.
+        Err(
+            error @ (JournalError::WrongRun { .. }
+            | JournalError::History(_)
+            | JournalError::Diverged { .. }),
+        ) if !checks_runs => {
+            tracing::warn!(%error, "checking all runs of older payments, and reading again");
+            recover_once(config, hash_seed, gate, readers, true)
+        }
+        result => result,
+    }
+}
+
+fn recover_once<G: Gate + Clone>(
+    config: &EngineConfig,
+    hash_seed: u64,
+    gate: &G,
+    readers: &ReadersNeed,
+    checks_runs: bool,
+) -> Result<Recovery<G>, JournalError> {
     let directory = &config.directory;
     remove_unfinished(directory)?;
     remove_unfinished(&snapshot::directory(directory))?;
     fs::create_dir_all(runs_directory(config))
         .map_err(JournalError::io("can't create", runs_directory(config)))?;
+    let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let mut report = RecoveryReport::default();
     let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept, passed_over } =
-        begin(config, hash_seed, journal, gate, &mut report)?;
+        begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
     check_begins(&segment::list(directory)?, directory, from.next_seq, &report)?;
     put_aside(&passed_over)?;
     // What a process that ended left behind, or a snapshot that was passed over needed.
@@ -115,11 +155,19 @@ pub(crate) fn recover<G: Gate + Clone>(
         Some(runs) => seal_if_full(ledger, runs),
         None => Ok(()),
     };
-    let end =
-        Tail { directory, ledger: &mut ledger, gate: &mut gate, report: &mut report, after_frame }
-            .read(from, snapshot.as_deref())?;
+    let end = Tail {
+        directory,
+        ledger: &mut ledger,
+        gate: &mut gate,
+        report: &mut report,
+        known,
+        reads_known: false,
+        after_frame,
+    }
+    .read(from, snapshot.as_deref())?;
     gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
+    suspect_runs::clear(directory)?;
     let runs = match runs {
         Some(runs) => runs,
         // A new journal has its name only now. Its ledger, which is empty still, must look into the

@@ -8,9 +8,14 @@ use std::{
 
 use millrace_ledger::{EventSeq, Gate, Ledger};
 
-use super::RecoveryReport;
+use super::{
+    RecoveryReport,
+    known::{self, Known},
+};
 use crate::{
-    FeedEvent, JournalError, record,
+    FeedEvent, JournalError,
+    frame::FrameHeader,
+    record,
     scan::check_follows,
     segment::{self, JournalId, SegmentReader},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
@@ -30,6 +35,9 @@ pub(super) struct Tail<'a, G, F> {
     pub(super) ledger: &'a mut Ledger,
     pub(super) gate: &'a mut G,
     pub(super) report: &'a mut RecoveryReport,
+    pub(super) known: Known,
+    /// Whether all frames that are there are read and checked, those that a snapshot knows, too.
+    pub(super) reads_known: bool,
     pub(super) after_frame: F,
 }
 
@@ -40,12 +48,20 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         snapshot: Option<&Path>,
     ) -> Result<Option<End>, JournalError> {
         let segments = segment::list(self.directory)?;
-        let first = segments.partition_point(|(first, _)| *first <= from.next_seq);
-        let first = first.saturating_sub(1);
+        let first = match self.reads_known {
+            true => 0,
+            false => {
+                segments.partition_point(|(first, _)| *first <= from.next_seq).saturating_sub(1)
+            }
+        };
         check_begins(&segments, self.directory, from.next_seq, self.report)?;
         self.report.head = from.head;
+        self.known.begin(from);
+        self.report.first_seq = segments.get(first).map_or(from.next_seq, |(first, _)| *first);
         let mut before: Option<(JournalId, ChainEnd)> = None;
-        let mut end = None;
+        // Whether the place to go on from was passed.
+        let mut passed = false;
+        let (mut end, mut broken) = (None, None);
         let mut said = Instant::now();
         for (position, (named, path)) in segments.iter().enumerate().skip(first) {
             let segment = SegmentReader::open(path)?;
@@ -59,15 +75,13 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
             )?;
             let is_last = position + 1 == segments.len();
             let mut frames = SegmentFrames::new(segment, is_last);
-            if before.is_none() && !begins_here {
-                skip_known(&mut frames, from, is_last, snapshot)?;
+            if !passed && !begins_here {
+                passed = skip_known(&mut frames, from, is_last, self.reads_known, snapshot)?;
             }
-            let last_frame = self.apply(&mut frames)?;
+            passed |= begins_here;
+            let last_frame = if passed { self.apply(&mut frames)? } else { 0 };
             before = Some((journal, frames.end));
-            if frames.is_torn {
-                let path = frames.segment.path.display().to_string();
-                self.report.torn_tail = Some((path, frames.offset));
-            }
+            broken = known::broken(&frames);
             self.report.segments += 1;
             self.report.bytes += frames.offset;
             self.report.head = frames.end.head;
@@ -80,6 +94,8 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
             }
         }
         self.report.last_seq = self.ledger.last_seq();
+        self.known.end(before.map(|(journal, _)| journal), self.report.last_seq, broken.clone())?;
+        self.report.torn_tail = broken.map(|(path, offset)| (path.display().to_string(), offset));
         self.ledger.end_batch();
         Ok(end)
     }
@@ -113,6 +129,7 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
                     divergence,
                 })?;
             }
+            self.known.frame(frames.end, self.ledger)?;
             (self.after_frame)(self.ledger)?;
             self.report.frames += 1;
             last_frame = offset;
@@ -139,24 +156,35 @@ pub(super) fn check_begins(
     }
 }
 
-/// Passes by the frames that a snapshot knows, and checks that it is of this very history.
+/// Passes by the frames that a snapshot knows, and checks that it is of this very history. In the last
+/// segment, which is written on, their bodies are checked as well: nothing is put behind damage.
+/// `false` where the snapshot's place comes in a later segment, if all are read.
 fn skip_known(
     frames: &mut SegmentFrames,
     from: ChainEnd,
     is_last: bool,
+    reads_all: bool,
     snapshot: Option<&Path>,
-) -> Result<(), JournalError> {
-    frames.skip_while(|header| header.next_seq() <= from.next_seq)?;
+) -> Result<bool, JournalError> {
+    let is_known = |header: &FrameHeader| header.next_seq() <= from.next_seq;
+    match is_last || reads_all {
+        true => frames.check_while(is_known)?,
+        false => frames.skip_while(is_known)?,
+    }
     let path = snapshot.unwrap_or(&frames.path).to_owned();
     let last = EventSeq(frames.end.next_seq.0 - 1);
     let known = EventSeq(from.next_seq.0 - 1);
     if frames.end == from {
-        return Ok(());
+        return Ok(true);
     }
-    if last < known && is_last && frames.next()?.is_none() {
-        return Err(JournalError::SnapshotAhead { path, known, last });
+    // What is damaged is told as that.
+    if last < known && frames.next()?.is_none() {
+        let broken = known::broken(frames);
+        match (is_last, reads_all) {
+            (true, _) => return Err(JournalError::SnapshotAhead { path, known, last, broken }),
+            (false, true) => return Ok(false),
+            (false, false) => {}
+        }
     }
-    let what = "the journal has another frame at its place. Nothing was changed. Put the journal \
-                that it was taken of back, or move the snapshot away";
-    Err(JournalError::snapshot(path, what.to_owned()))
+    Err(known::another_frame(path))
 }

@@ -8,10 +8,13 @@ use millrace_ledger::{Gate, Ledger, LedgerConfig};
 use super::{
     RecoveryReport,
     begin::{Beginning, begin},
-    newest_journal, seal_if_full,
+    known::Known,
+    newest_journal,
+    origin::{Origin, origin},
+    seal_if_full,
     tail::Tail,
 };
-use crate::{EngineConfig, JournalError, past::Runs, segment::JournalId, segment_frames::ChainEnd};
+use crate::{EngineConfig, JournalError, segment_frames::ChainEnd};
 
 /// Reads the whole journal of a directory, applies it, and checks that money is conserved. Changes
 /// nothing.
@@ -24,13 +27,16 @@ pub fn verify(
     gate: &mut impl Gate,
 ) -> Result<RecoveryReport, JournalError> {
     let mut report = RecoveryReport::default();
-    Tail { directory, ledger, gate, report: &mut report, after_frame: |_: &mut Ledger| Ok(()) }
+    let known = known(directory, &mut report)?;
+    let after_frame = |_: &mut Ledger| Ok(());
+    Tail { directory, ledger, gate, report: &mut report, known, reads_known: false, after_frame }
         .read(ChainEnd::GENESIS, None)?;
     Ok(report)
 }
 
 /// Reads the whole journal as [`verify`] does, with bounded memory: payments that are not recent
-/// are kept in files in `scratch`.
+/// are kept in files in `scratch`. Of a journal whose beginning was deleted, what is left is read,
+/// and applied to the oldest usable snapshot from where that stands.
 ///
 /// # Errors
 /// As [`verify`], and when `scratch` can't be used.
@@ -39,14 +45,23 @@ pub fn verify_within(
     scratch: &Path,
     gate: &mut impl Gate,
 ) -> Result<(RecoveryReport, Ledger), JournalError> {
-    let runs =
-        Runs::open(scratch, JournalId::default(), &[], EngineConfig::new("").filter_memory_max)?;
-    let history = std::sync::Arc::new(runs.clone());
-    let mut ledger = Ledger::with_config(LedgerConfig { history, ..LedgerConfig::default() });
     let mut report = RecoveryReport::default();
+    let known = known(directory, &mut report)?;
+    let generation_payments_max = LedgerConfig::default().generation_payments_max;
+    let Origin { mut ledger, runs, from, snapshot } =
+        origin(directory, scratch, generation_payments_max, &known, &mut report)?;
     let after_frame = |ledger: &mut Ledger| seal_if_full(ledger, &runs);
-    Tail { directory, ledger: &mut ledger, gate, report: &mut report, after_frame }
-        .read(ChainEnd::GENESIS, None)?;
+    let (ledger_to, report_to) = (&mut ledger, &mut report);
+    Tail {
+        directory,
+        ledger: ledger_to,
+        gate,
+        report: report_to,
+        known,
+        reads_known: true,
+        after_frame,
+    }
+    .read(from, snapshot.as_deref())?;
     Ok((report, ledger))
 }
 
@@ -61,11 +76,26 @@ pub fn verify_recovery<G: Gate + Clone>(
 ) -> Result<(RecoveryReport, [u8; 32]), JournalError> {
     let directory = &config.directory;
     let mut report = RecoveryReport::default();
+    let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let Beginning { mut ledger, mut gate, from, snapshot, .. } =
-        begin(config, 0, journal, gate, &mut report)?;
+        begin(config, 0, journal, gate, false, &mut report)?;
     let after_frame = |_: &mut Ledger| Ok(());
-    Tail { directory, ledger: &mut ledger, gate: &mut gate, report: &mut report, after_frame }
-        .read(from, snapshot.as_deref())?;
+    Tail {
+        directory,
+        ledger: &mut ledger,
+        gate: &mut gate,
+        report: &mut report,
+        known,
+        reads_known: false,
+        after_frame,
+    }
+    .read(from, snapshot.as_deref())?;
     Ok((report, ledger.state_hash()))
+}
+
+/// What others know of this journal.
+pub(crate) fn known(directory: &Path, report: &mut RecoveryReport) -> Result<Known, JournalError> {
+    let journal = newest_journal(directory)?;
+    Known::by_all(directory, journal, report)
 }

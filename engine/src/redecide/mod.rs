@@ -19,7 +19,7 @@ mod compare;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use millrace_ledger::{
     ApproveAll, Decision, Event, EventSeq, Gate, HoldExpired, Judged, Ledger, LedgerConfig,
@@ -27,10 +27,12 @@ use millrace_ledger::{
 };
 
 use crate::{
-    EngineConfig, JournalError, RecoveryReport,
+    JournalError, RecoveryReport,
     past::Runs,
-    scan::{JournalScan, ScannedFrame},
-    segment::{self, FIRST_FRAME, JournalId},
+    recover::{self, Origin},
+    scan::{JournalScan, ScannedFrame, Start},
+    segment::{self, FIRST_FRAME},
+    segment_frames::ChainEnd,
 };
 use compare::Differences;
 
@@ -70,7 +72,8 @@ pub struct Redecision {
 }
 
 /// Decides the whole journal of a directory again, in bounded memory: payments that are not recent
-/// are kept in files in `scratch`. Changes nothing. `progress` hears of every frame's last event.
+/// are kept in files in `scratch`. Of a journal whose beginning was deleted, what the oldest usable
+/// snapshot does not know is decided again. Changes nothing. `progress` hears of every frame's last event.
 ///
 /// # Errors
 /// As [`crate::recover::verify_within`], unless a difference was found before: it may be the cause.
@@ -89,19 +92,27 @@ fn redecide(
     generation_payments_max: u32,
     mut progress: impl FnMut(EventSeq),
 ) -> Result<Redecision, JournalError> {
-    let filter_memory_max = EngineConfig::new("").filter_memory_max;
-    let runs = Runs::open(scratch, JournalId::default(), &[], filter_memory_max)?;
-    let history = Arc::new(runs.clone());
-    let config = LedgerConfig { generation_payments_max, history, ..LedgerConfig::default() };
-    let mut redecider = Redecider::new(Ledger::with_config(config), runs);
     let mut report = RecoveryReport::default();
+    let mut known = recover::known(directory, &mut report)?;
+    let Origin { ledger, runs, from, snapshot } =
+        recover::origin(directory, scratch, generation_payments_max, &known, &mut report)?;
+    known.begin(from);
+    let mut redecider = Redecider::new(ledger, runs);
+    report.first_seq = from.next_seq;
     report.segments = segment::list(directory)?.len();
     report.bytes = report.segments as u64 * FIRST_FRAME;
-    let mut scan = JournalScan::open(directory)?;
+    report.head = from.head;
+    let mut scan = JournalScan::open_at(directory, Start::Seq(from.next_seq))?;
     let mut stopped = None;
     for frame in &mut scan {
         let done = frame.and_then(|frame| {
+            let before = ChainEnd { head: frame.previous, next_seq: frame.first_seq };
+            if let (0, Some(snapshot), true) = (report.frames, &snapshot, before != from) {
+                return Err(recover::another_frame(snapshot));
+            }
             redecider.frame(&frame)?;
+            let end = ChainEnd { head: frame.hash, next_seq: frame.last_seq().next() };
+            known.frame(end, &redecider.recorded)?;
             report.frames += 1;
             report.bytes += frame.len();
             report.head = frame.hash;
@@ -119,6 +130,20 @@ fn redecide(
     let torn = scan.torn_tail();
     report.torn_tail = torn.map(|torn| (torn.segment.display().to_string(), torn.offset));
     report.last_seq = redecider.recorded.last_seq();
+    if stopped.is_none() {
+        let journal = scan.journal();
+        let broken = torn.map(|torn| (torn.segment.clone(), torn.offset));
+        let ended = match (report.frames, &snapshot) {
+            (0, Some(snapshot)) if scan.head() != Some(from.head) => {
+                Err(recover::another_frame(snapshot))
+            }
+            _ => known.end(journal, report.last_seq, broken),
+        };
+        match ended {
+            Err(error) if redecider.differences.is_empty() => return Err(error),
+            ended => stopped = ended.err(),
+        }
+    }
     Ok(redecider.finish(report, stopped))
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::{
-    Command, Engine, FeedEvent,
+    Command, Engine, EngineConfig, FeedEvent,
     forge::{forged, frames},
     recover,
     submission::Reply,

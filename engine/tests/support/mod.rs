@@ -8,6 +8,7 @@ pub(crate) mod backups;
 
 use std::{
     fs,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -118,6 +119,30 @@ pub(crate) fn refusal(directory: &Path) -> String {
     let verified = recover::verify(directory, &mut Ledger::new(0), &mut ApproveAll);
     assert_eq!(verified.expect_err("is refused").to_string(), error, "verify says the same");
     error
+}
+
+/// Offset and length of each frame of a segment, read by the documented layout.
+pub(crate) fn frames(segment: &Path) -> Vec<(u64, u64)> {
+    let bytes = fs::read(segment).unwrap();
+    let number = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
+    let (mut frames, mut at) = (Vec::new(), 128);
+    while at + 128 <= bytes.len() && &bytes[at..at + 4] == b"MLRF" {
+        let len = (128 + number(at + 8) + number(at + 12)).next_multiple_of(64);
+        frames.push((at as u64, len));
+        at += len as usize;
+    }
+    frames
+}
+
+/// Changes some bytes while `run` runs, then puts them back.
+pub(crate) fn with_bytes<T>(path: &Path, offset: u64, bytes: &[u8], run: impl FnOnce() -> T) -> T {
+    let whole = fs::read(path).unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(bytes, offset).unwrap();
+    let result = run();
+    let at = offset as usize;
+    file.write_all_at(&whole[at..at + bytes.len()], offset).unwrap();
+    result
 }
 
 /// All events that the feed of a running engine gives, with their contexts.
