@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum as _;
 use hdrhistogram::Histogram;
-use millrace_engine::{PaymentReply, UpkeepStats};
+use millrace_engine::{EngineConfig, PaymentReply, UpkeepStats};
 use millrace_ledger::Status;
 use serde_json::{Value, json};
 
@@ -190,7 +190,7 @@ impl Report {
             "warmup": settings.warmup,
             "seed": settings.seed,
             "capture_after": settings.capture_after,
-            "shards": settings.shards,
+            "shards": settings.shards.unwrap_or_else(|| EngineConfig::new("").shards),
             "requests": tally.requests,
             "settled": tally.settled,
             "held": tally.held,

@@ -24,7 +24,8 @@ use crate::{
     snapshot::{Slice, Snapshotter, Taking},
 };
 
-/// Accounts and holds in a slice of a snapshot: about a megabyte, a third of a millisecond.
+/// Accounts and holds in a slice of a snapshot at least: about a megabyte, a third of a millisecond. After a
+/// larger batch, as many as that had events, or the snapshots of many accounts would fall far behind.
 const SLICE_ROWS: usize = 4_096;
 
 /// What an account takes in a snapshot.
@@ -167,7 +168,7 @@ impl Upkeep {
             (store.taking, store.gate_due) = (Some(taking), true);
             (store.bytes_since, store.last_snapshot) = (0, Instant::now());
         }
-        store.hand_out_slice(ledger, gate);
+        store.hand_out_slice(ledger, gate, SLICE_ROWS.max(batch.frame.event_count() as usize));
         let micros = |time: Duration| time.as_micros() as u64;
         counters.waited_us.fetch_add(micros(waited), Ordering::Relaxed);
         let pause = micros(started.elapsed().saturating_sub(waited));
@@ -201,7 +202,7 @@ impl Upkeep {
         match store.taking.as_ref().is_some_and(|taking| !taking.is_ended()) {
             false => false,
             true => {
-                if !store.hand_out_slice(ledger, gate) {
+                if !store.hand_out_slice(ledger, gate, SLICE_ROWS) {
                     // Writing is behind; payments that come meanwhile find us soon enough.
                     std::thread::sleep(Duration::from_micros(100));
                 }
@@ -248,7 +249,12 @@ impl Store {
     }
 
     /// `false` when there was no room for one, or none is wanted.
-    fn hand_out_slice(&mut self, ledger: &mut Ledger, gate: &mut impl Gate) -> bool {
+    fn hand_out_slice(
+        &mut self,
+        ledger: &mut Ledger,
+        gate: &mut impl Gate,
+        rows_max: usize,
+    ) -> bool {
         let Some(taking) = self.taking.as_mut().filter(|taking| !taking.is_ended()) else {
             return false;
         };
@@ -256,7 +262,7 @@ impl Store {
             return false;
         }
         let (mut accounts, mut holds) = (Vec::new(), Vec::new());
-        let goes_on = ledger.snapshot_slice(SLICE_ROWS, &mut accounts, &mut holds);
+        let goes_on = ledger.snapshot_slice(rows_max, &mut accounts, &mut holds);
         if !accounts.is_empty() {
             return taking.offer(Slice::Accounts(accounts));
         }
@@ -267,7 +273,7 @@ impl Store {
             return true;
         }
         let mut piece = Vec::new();
-        self.gate_due = self.gate_due && gate.snapshot_slice(SLICE_ROWS, &mut piece);
+        self.gate_due = self.gate_due && gate.snapshot_slice(rows_max, &mut piece);
         if !piece.is_empty() {
             taking.offer(Slice::Gate(piece));
         } else if !self.gate_due {

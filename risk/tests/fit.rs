@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 /// Features that the larger catalogue has beside those of the model; of its own entity, too.
 const MORE: [&str; 5] = [
-    "name = \"hour\"\nstatistic = \"hour\"\n",
+    "name = \"hour_of_payment\"\nstatistic = \"hour\"\n",
     "name = \"payer.count_3h\"\nentity = \"payer\"\nstatistic = \"count\"\nwindow = \"3h\"\nform = \"ring\"\n",
     "name = \"payee.fraud_share_30d\"\nentity = \"payee\"\nstatistic = \"fraud_share\"\nwindow = \"30d\"\ndelay = \"7d\"\n",
     "name = \"payer.mean_3d\"\nentity = \"payer\"\nstatistic = \"mean\"\nwindow = \"3d\"\n",
@@ -211,8 +211,9 @@ fn what_the_catalogue_lacks_or_means_otherwise_is_said() {
     assert_eq!(
         said(&model, "\"payer.count_1h\"", "\"payer.count_60m\""),
         Err("the model needs the feature \"payer.count_1h\", and the catalogue has none of that \
-             name: add it as it was when the model was trained, or train the model again on this \
-             catalogue"
+             name: name the catalogue that the model was trained on (on a server, \
+             risk.features.catalogue), add the feature as it was then, or train the model again on \
+             this catalogue"
             .to_owned())
     );
     assert_eq!(

@@ -49,9 +49,9 @@ struct Cli {
     /// Print a line of JSON to standard error each time so many payments are measured
     #[arg(long, value_name = "PAYMENTS", value_parser = value_parser!(u64).range(1..))]
     every: Option<u64>,
-    /// Shards of the ledger [default: what the engine thinks fit]
-    #[arg(long)]
-    shards: Option<usize>,
+    /// Shards of the ledger, 1 to 64 [default: what the engine thinks fit]
+    #[arg(long, value_parser = value_parser!(u8).range(1..=64))]
+    shards: Option<u8>,
     /// Mebibytes of journal between two snapshots, 0 for none [default: the engine's]
     #[arg(long, value_name = "MIB")]
     snapshot_mib: Option<u64>,
@@ -81,7 +81,7 @@ impl Cli {
             seed: self.seed,
             capture_after: self.capture_after,
             every: self.every,
-            shards: self.shards,
+            shards: self.shards.map(usize::from),
             snapshot_mib: self.snapshot_mib,
             snapshot_mib_per_s: self.snapshot_mib_per_s,
             recover: self.recover,

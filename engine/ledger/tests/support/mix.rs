@@ -211,15 +211,18 @@ impl Making<'_> {
 
     pub(super) fn transfer(&mut self, operation: Operation) -> Payment {
         let (debit, credit) = self.sides();
-        let balancing = [PaymentFlags::BALANCING_DEBIT, PaymentFlags::BALANCING_CREDIT];
+        let (of_payer, of_payee) = (PaymentFlags::BALANCING_DEBIT, PaymentFlags::BALANCING_CREDIT);
+        let balancing = [of_payer, of_payee, of_payer.with(of_payee)];
         let balancing = self.dice.percent(4).then(|| self.dice.pick(&balancing));
+        let all = balancing.is_some() && self.dice.percent(30);
+        let amount = Amount(1 + self.dice.below(self.mix.amount_max) as u128);
         let holds = operation == Operation::Authorize;
         let timeout_s = if holds { self.dice.pick(&[0, 0, 1, 2, 5, 60, 300]) } else { 0 };
         let payment = Payment {
             id: self.id(),
             debit,
             credit,
-            amount: Amount(1 + self.dice.below(self.mix.amount_max) as u128),
+            amount: if all { Amount::ALL } else { amount },
             ledger: LedgerId(203),
             code: Code(1 + self.dice.below(3) as u16),
             operation,

@@ -190,13 +190,15 @@ pub(super) fn number(row: &[u64], word: u16) -> f64 {
     f64::from_bits(row[usize::from(word)])
 }
 
-/// Less than this is what rounding leaves of a count that was taken back.
+/// Less than this part of what is taken back is what rounding leaves. It is no fixed number: all that is left of an
+/// old payment may be smaller, and so may all that is left of those it is compared with.
 const NOTHING_LEFT: f64 = 1e-9;
 
 /// Takes from a word that is a count: never more than there is.
 pub(super) fn take_from(row: &mut [u64], word: u16, value: f64) {
     let left = number(row, word) - value;
-    row[usize::from(word)] = if left < NOTHING_LEFT { 0.0 } else { left }.to_bits();
+    let nothing = left <= value * NOTHING_LEFT;
+    row[usize::from(word)] = if nothing { 0.0 } else { left }.to_bits();
 }
 
 /// Adds to a word that is a number.
