@@ -98,7 +98,7 @@ pub struct Payment {
     pub timeout_s: u32,
     /// When it happened at its origin, if the upstream said so.
     pub event_time: Option<Timestamp>,
-    /// [`context_digest`] of its context.
+    /// [`crate::context_digest`] of its context.
     pub context_digest: u64,
     /// Found by the front door: a reason of the envelope or static family to refuse with.
     pub defect: Option<RejectReason>,
