@@ -1,7 +1,8 @@
 //! Upkeep: what is done between batches so that memory stays bounded and a restart is quick.
 //!
 //! Consumes the ledger's closed generations, hands them to a thread that writes them to runs, and
-//! lets go what is written; begins snapshots when they are due and hands them on in slices.
+//! lets go what is written; carries on their open holds piece by piece; begins snapshots when they are
+//! due and hands them on in slices.
 //! Guarantees that what it does between two batches takes no longer than a batch may take; only
 //! when writing can't keep up with deciding does deciding wait.
 
@@ -21,7 +22,7 @@ use crate::{
     commit::Batch,
     past::Runs,
     sealer::Sealer,
-    snapshot::{Slice, Snapshotter, Taking},
+    snapshot::{Snapshotter, Taking},
 };
 
 /// Accounts and holds in a slice of a snapshot at least: about a megabyte, a third of a millisecond. After a
@@ -158,7 +159,11 @@ impl Upkeep {
             counters.generations.fetch_add(1, Ordering::Relaxed);
         }
         store.finish_snapshot(counters);
-        if store.snapshot_is_due(ledger) {
+        // What comes next in the journal is at least as much as it has answers.
+        let rows_max = SLICE_ROWS.max(batch.answers as usize);
+        let carrying = ledger.carry_on(rows_max);
+        // Closing another generation would carry on at once all that is left.
+        if !carrying && store.snapshot_is_due(ledger) {
             waited += store.close_generation(ledger)?;
             let (head, arrives) = bounded(1);
             batch.head_wanted = Some(head);
@@ -168,7 +173,7 @@ impl Upkeep {
             (store.taking, store.gate_due) = (Some(taking), true);
             (store.bytes_since, store.last_snapshot) = (0, Instant::now());
         }
-        store.hand_out_slice(ledger, gate, SLICE_ROWS.max(batch.frame.event_count() as usize));
+        store.hand_out_slice(ledger, gate, rows_max);
         let micros = |time: Duration| time.as_micros() as u64;
         counters.waited_us.fetch_add(micros(waited), Ordering::Relaxed);
         let pause = micros(started.elapsed().saturating_sub(waited));
@@ -199,6 +204,9 @@ impl Upkeep {
     pub(crate) fn go_on(&mut self, ledger: &mut Ledger, gate: &mut impl Gate) -> bool {
         let Some(store) = &mut self.store else { return false };
         store.finish_snapshot(&self.stats.shared);
+        if ledger.carry_on(SLICE_ROWS) {
+            return true;
+        }
         match store.taking.as_ref().is_some_and(|taking| !taking.is_ended()) {
             false => false,
             true => {
@@ -261,25 +269,19 @@ impl Store {
         if !taking.has_room() {
             return false;
         }
-        let (mut accounts, mut holds) = (Vec::new(), Vec::new());
-        let goes_on = ledger.snapshot_slice(rows_max, &mut accounts, &mut holds);
-        if !accounts.is_empty() {
-            return taking.offer(Slice::Accounts(accounts));
+        let mut slice = taking.spare();
+        let goes_on = ledger.snapshot_slice(rows_max, &mut slice.accounts, &mut slice.holds);
+        if !goes_on {
+            self.gate_due = self.gate_due && gate.snapshot_slice(rows_max, &mut slice.gate);
         }
-        if !holds.is_empty() {
-            return taking.offer(Slice::Holds(holds));
+        match slice.is_empty() {
+            false => taking.offer(slice),
+            true if goes_on || self.gate_due => true,
+            true => {
+                taking.end();
+                true
+            }
         }
-        if goes_on {
-            return true;
-        }
-        let mut piece = Vec::new();
-        self.gate_due = self.gate_due && gate.snapshot_slice(rows_max, &mut piece);
-        if !piece.is_empty() {
-            taking.offer(Slice::Gate(piece));
-        } else if !self.gate_due {
-            taking.end();
-        }
-        true
     }
 
     /// A snapshot that failed is tried again when the next one is due: the journal alone is enough.

@@ -12,8 +12,9 @@
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
-use crate::{recent::Map, store::Store, stored::NO_ACCOUNT};
+use crate::{store::Store, stored::NO_ACCOUNT};
 
 const BUCKET_ENTRIES: usize = 7;
 /// Accounts per bucket on average: a bucket that was not split for long has up to twice as many,
@@ -86,7 +87,7 @@ pub(crate) struct AccountIndex {
     mask: u32,
     len: usize,
     /// By bucket: accounts that it has no room for, or another one with the same hash as.
-    apart: Map<u32, Vec<(u128, u32)>>,
+    apart: HashMap<u32, Vec<(u128, u32)>, FixedState>,
     hasher: FixedState,
     /// Bits of a hash that are looked at.
     hash_mask: u32,
@@ -106,7 +107,7 @@ impl AccountIndex {
         let mut buckets = Store::default();
         buckets.push(Bucket::EMPTY);
         let hasher = FixedState::with_seed(seed);
-        let apart = Map::with_hasher(hasher.clone());
+        let apart = HashMap::with_hasher(hasher.clone());
         let hash_mask = ((1_u64 << hash_bits.min(32)) - 1) as u32;
         Self { buckets, mask: 0, len: 0, apart, hasher, hash_mask }
     }

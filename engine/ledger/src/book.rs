@@ -3,11 +3,11 @@
 //! Guarantees that the sums over all accounts of a ledger are kept with every movement. What every
 //! payment touches of an account lies in one cache line.
 
-use foldhash::fast::FixedState;
+use std::collections::BTreeMap;
 
 use crate::{
     Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, LedgerId,
-    LedgerTotals, OwnerId, recent::Map, store::Store, stored::NO_ACCOUNT, swept::Swept,
+    LedgerTotals, OwnerId, store::Store, stored::NO_ACCOUNT, swept::Swept,
 };
 
 /// One cache line: the id, by which whoever looked the account up knows that it is this one, the low
@@ -62,8 +62,9 @@ pub(crate) struct AccountBook {
     /// Of accounts that ever had a number of more than 64 bits.
     high: Store<High>,
     totals: Vec<LedgerTotals>,
-    /// During a sweep: high halves that changed before it reached them, by account.
-    high_before: Option<Map<u32, High>>,
+    /// During a sweep: high halves that changed before it reached them, by account. A tree grows
+    /// without a pause.
+    high_before: Option<BTreeMap<u32, High>>,
 }
 
 impl AccountBook {
@@ -190,7 +191,7 @@ impl AccountBook {
 
     pub(crate) fn begin_sweep(&mut self) {
         self.rows.begin_sweep();
-        self.high_before = Some(Map::with_hasher(FixedState::with_seed(0x6869_6768)));
+        self.high_before = Some(BTreeMap::new());
     }
 
     /// Hands out the next accounts as they were when the sweep began. `false` when it is over.
@@ -229,7 +230,9 @@ impl AccountBook {
         }
         let place = self.high.get_mut(row.high);
         if *place != high {
-            if let Some(before) = &mut self.high_before {
+            if let Some(before) = &mut self.high_before
+                && self.rows.is_due(slot)
+            {
                 before.entry(slot).or_insert(*place);
             }
             *place = high;

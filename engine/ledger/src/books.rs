@@ -1,28 +1,25 @@
 //! The books: all that posting changes, in one hand, so that resolving can go on beside it.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::collections::BTreeSet;
 
 use crate::{
-    Balances, EventSeq, PaymentId, RiskDecision, Timestamp, Verdict, book::AccountBook,
-    recent::Recent,
+    Balances, EventSeq, PaymentId, RiskDecision, StoredPayment, Timestamp, Verdict,
+    book::AccountBook, recent::Recent,
 };
 
-/// When to look at which hold, earliest first, and among equals in the order of their making.
-/// Entries of holds that ended otherwise stay until they are due or their generation is closed.
+/// When which open hold expires, earliest first, and among equals in the order of their making.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Expiry(Reverse<(Timestamp, EventSeq, PaymentId)>);
+pub(crate) struct Expiry {
+    pub(crate) at: Timestamp,
+    seq: EventSeq,
+    pub(crate) hold: PaymentId,
+}
 
 impl Expiry {
-    pub(crate) fn new(at: Timestamp, seq: EventSeq, hold: PaymentId) -> Self {
-        Self(Reverse((at, seq, hold)))
-    }
-
-    pub(crate) fn at(&self) -> Timestamp {
-        self.0.0.0
-    }
-
-    pub(crate) fn hold(&self) -> PaymentId {
-        self.0.0.2
+    /// `None` for one without a time-out.
+    pub(crate) fn of(hold: &StoredPayment) -> Option<Self> {
+        let (at, seq) = (hold.expires_at, hold.seq);
+        (at > Timestamp(0)).then_some(Self { at, seq, hold: hold.id })
     }
 }
 
@@ -31,7 +28,8 @@ impl Expiry {
 pub(crate) struct Books {
     pub(crate) accounts: AccountBook,
     pub(crate) recent: Recent,
-    pub(crate) expiries: BinaryHeap<Expiry>,
+    /// Of open holds only. A tree grows and shrinks without a pause.
+    pub(crate) expiries: BTreeSet<Expiry>,
     /// Every verdict that was given, once: not judged, approved, and then one per rule.
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) last_seq: EventSeq,
@@ -48,7 +46,7 @@ impl Books {
         Self {
             accounts: AccountBook::default(),
             recent: Recent::default(),
-            expiries: BinaryHeap::new(),
+            expiries: BTreeSet::new(),
             verdicts: vec![Verdict::default(), Verdict::APPROVE],
             last_seq: EventSeq(0),
             time: Timestamp(0),
@@ -61,16 +59,6 @@ impl Books {
     pub(crate) fn take_seq(&mut self) -> EventSeq {
         self.last_seq = self.last_seq.next();
         self.last_seq
-    }
-
-    /// Lets go of when to look at holds that ended, once these are the most. Where a generation was just
-    /// closed, all open holds are carried: whatever else there is has ended.
-    pub(crate) fn forget_ended_expiries(&mut self) {
-        if self.expiries.len() <= 2 * self.recent.carried_count() {
-            return;
-        }
-        let open = self.recent.carried().filter(|hold| hold.expires_at > Timestamp(0));
-        self.expiries = open.map(|hold| Expiry::new(hold.expires_at, hold.seq, hold.id)).collect();
     }
 
     pub(crate) fn balances_of(&self, debit: u32, credit: u32) -> [Balances; 2] {

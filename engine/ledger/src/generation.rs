@@ -41,16 +41,25 @@ impl Generation {
     #[must_use]
     pub fn find(&self, id: PaymentId) -> Option<&StoredPayment> {
         if let Some(place) = self.rows.newer(id) {
-            return Some(&self.rows.newer[place as usize]);
+            return Some(self.rows.newer.get(place));
         }
         let first = self.ids[self.shard_of.id(id.0)].find(id.0)?;
         self.rows.taker(first).map(|row| self.rows.rows.get(row))
     }
 
+    pub(crate) fn row(&self, row: u32) -> &StoredPayment {
+        self.rows.rows.get(row)
+    }
+
+    /// Has a row fetched. Waits for nothing.
+    pub(crate) fn prefetch_row(&self, row: u32) {
+        self.rows.rows.prefetch(row);
+    }
+
     /// All payments that it knows, each once, in no particular order.
     pub fn payments(&self) -> impl Iterator<Item = &StoredPayment> {
         let taken = self.rows.rows.iter().filter(|payment| payment.stage != Stage::Vacant);
-        taken.chain(&self.rows.newer)
+        taken.chain(self.rows.newer.iter())
     }
 
     /// Sum of the digests of what will not change but by being recalled. Open holds live on in the

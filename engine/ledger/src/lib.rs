@@ -31,6 +31,7 @@ mod movement;
 pub mod naive;
 mod outcome;
 mod payment;
+mod place_index;
 mod post;
 mod recent;
 mod resolve;

@@ -262,23 +262,30 @@ impl Books {
         let seq = self.take_seq();
         let stored = self.recent.get_mut(place);
         stored.seq = seq;
-        if posting.held && posting.expires_at > Timestamp(0) {
-            // A later member of its group may have ended it.
-            if stored.stage == Stage::HoldOpen {
-                self.expiries.push(Expiry::new(posting.expires_at, seq, stored.id));
-            }
+        // A later member of its group may have ended it.
+        if posting.held && stored.stage == Stage::HoldOpen {
+            self.expiries.extend(Expiry::of(stored));
         }
-        if let Some((Place::Carried(slot), _)) = posting.original {
-            self.settle_carried(slot);
+        if let (Operation::Capture | Operation::Void, Some((hold, _))) =
+            (posting.operation, posting.original)
+        {
+            self.settle_hold(hold);
         }
         seq
     }
 
-    /// A carried hold that has ended is carried no longer.
-    fn settle_carried(&mut self, slot: u32) {
-        // An earlier member of the same group may have ended it, and released it since.
-        let ended = self.recent.carried_at(slot).is_some_and(|hold| hold.stage != Stage::HoldOpen);
-        if ended {
+    /// A hold that has ended has no time-out any more, and is carried no longer.
+    fn settle_hold(&mut self, place: Place) {
+        let hold = match place {
+            // An earlier member of the same group may have ended it, and released it since.
+            Place::Carried(slot) => self.recent.carried_at(slot),
+            Place::Row(_) | Place::Newer(_) => Some(self.recent.get(place)),
+        };
+        let Some(ended) = hold.filter(|hold| hold.stage != Stage::HoldOpen) else { return };
+        if let Some(expiry) = Expiry::of(ended) {
+            self.expiries.remove(&expiry);
+        }
+        if let Place::Carried(slot) = place {
             self.recent.release_carried(slot);
         }
     }
@@ -286,6 +293,9 @@ impl Books {
     /// Releases what a hold still holds because its time-out passed.
     pub(crate) fn expire(&mut self, place: Place) -> HoldExpired {
         let hold = self.recent.get_mut(place);
+        if let Some(expiry) = Expiry::of(hold) {
+            self.expiries.remove(&expiry);
+        }
         let released = std::mem::take(&mut hold.left);
         hold.stage = Stage::HoldExpired;
         let (payment, debit, credit) = (hold.id, hold.debit, hold.credit);

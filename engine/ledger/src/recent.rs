@@ -4,11 +4,20 @@
 //! give out row numbers ahead of posting then. A payment that is older than the open generation is
 //! never changed where it is: its newest version is kept here, and goes to history with the
 //! generation that is open now.
+//!
+//! When a generation is closed, the holds that are open in it are carried on. They may be hundreds of
+//! thousands, so that is done piece by piece between the batches that follow; one that is asked for
+//! before is carried at once.
+
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::{PaymentId, Stage, StoredPayment, store::Store, swept::Swept};
+use crate::{
+    Generation, PaymentId, Stage, StoredPayment, place_index::PlaceIndex, store::Store,
+    swept::Swept,
+};
 
 /// Where a payment that may change is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,30 +30,26 @@ pub(crate) enum Place {
     Carried(u32),
 }
 
-/// Small maps whose order nobody looks at.
-pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
-
 /// The rows of one generation.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     pub(crate) rows: Store<StoredPayment>,
     /// From a row that did not take its id to the one that did, later.
-    forwards: Map<u32, u32>,
+    forwards: HashMap<u32, u32, FixedState>,
     /// Newest versions of payments that are older than this generation.
-    pub(crate) newer: Vec<StoredPayment>,
-    newer_index: Map<PaymentId, u32>,
+    pub(crate) newer: Store<StoredPayment>,
+    newer_index: PlaceIndex,
     /// No id here is greater.
     pub(crate) id_max: PaymentId,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        let map = FixedState::with_seed(0x6e65_7765);
         Self {
             rows: Store::default(),
-            forwards: Map::with_hasher(map.clone()),
-            newer: Vec::new(),
-            newer_index: Map::with_hasher(map),
+            forwards: HashMap::with_hasher(FixedState::with_seed(0x666f_7277)),
+            newer: Store::default(),
+            newer_index: PlaceIndex::new(0x6e65_7765),
             id_max: PaymentId::ZERO,
         }
     }
@@ -61,7 +66,7 @@ impl Rows {
 
     /// The newest version of a payment that is older than this generation.
     pub(crate) fn newer(&self, id: PaymentId) -> Option<u32> {
-        self.newer_index.get(&id).copied()
+        self.newer_index.find(id)
     }
 
     /// Empty rows that use this memory again.
@@ -72,10 +77,9 @@ impl Rows {
     }
 
     fn add_newer(&mut self, payment: StoredPayment) -> u32 {
-        let place = self.newer.len() as u32;
         self.id_max = self.id_max.max(payment.id);
+        let place = self.newer.push(payment);
         self.newer_index.insert(payment.id, place);
-        self.newer.push(payment);
         place
     }
 }
@@ -89,7 +93,29 @@ pub(crate) struct Recent {
     /// Open holds of earlier generations; `None` where a place is free.
     carried: Swept<Option<StoredPayment>>,
     free: Vec<u32>,
-    carried_index: Map<PaymentId, u32>,
+    carried_index: PlaceIndex,
+    uncarried: Option<Uncarried>,
+}
+
+/// What is left to be carried of the generation that was closed last.
+#[derive(Clone, Debug)]
+pub(crate) struct Uncarried {
+    generation: Arc<Generation>,
+    /// Of the holds that were made in it, whether or not they are open.
+    rows: Arc<Vec<u32>>,
+    /// Those before are carried, as far as they are open.
+    next: usize,
+}
+
+/// Rows are fetched so many holds ahead.
+const HOLDS_AHEAD: usize = 8;
+
+impl Uncarried {
+    /// Those that were open when the generation was closed.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = &StoredPayment> {
+        let holds = self.rows[self.next..].iter().map(|row| self.generation.row(*row));
+        holds.filter(|hold| hold.stage == Stage::HoldOpen)
+    }
 }
 
 impl Default for Recent {
@@ -99,7 +125,8 @@ impl Default for Recent {
             holds_made: Vec::new(),
             carried: Swept::default(),
             free: Vec::new(),
-            carried_index: Map::with_hasher(FixedState::with_seed(0x6361_7272)),
+            carried_index: PlaceIndex::new(0x6361_7272),
+            uncarried: None,
         }
     }
 }
@@ -112,7 +139,7 @@ impl Recent {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0 && self.generation.newer.is_empty()
+        self.len() == 0 && self.generation.newer.len() == 0
     }
 
     /// The hold in this place, if it is still carried there.
@@ -124,15 +151,22 @@ impl Recent {
         self.carried_index.len()
     }
 
-    pub(crate) fn carried(&self) -> impl Iterator<Item = &StoredPayment> {
-        self.carried.iter().flatten()
+    /// Open holds of earlier generations, those included that are not carried yet.
+    pub(crate) fn open_holds(&self) -> impl Iterator<Item = &StoredPayment> {
+        let uncarried = self.uncarried.iter().flat_map(Uncarried::holds);
+        let untouched = uncarried.filter(|hold| self.find_old(hold.id).is_none());
+        self.carried.iter().flatten().chain(untouched)
+    }
+
+    pub(crate) fn uncarried(&self) -> Option<&Uncarried> {
+        self.uncarried.as_ref()
     }
 
     #[inline]
     pub(crate) fn get(&self, place: Place) -> &StoredPayment {
         match place {
             Place::Row(row) => self.generation.rows.get(row),
-            Place::Newer(place) => &self.generation.newer[place as usize],
+            Place::Newer(place) => self.generation.newer.get(place),
             Place::Carried(slot) => {
                 self.carried.get(slot).as_ref().expect("a place that was found holds a payment")
             }
@@ -143,7 +177,7 @@ impl Recent {
     pub(crate) fn get_mut(&mut self, place: Place) -> &mut StoredPayment {
         match place {
             Place::Row(row) => self.generation.rows.get_mut(row),
-            Place::Newer(place) => &mut self.generation.newer[place as usize],
+            Place::Newer(place) => self.generation.newer.get_mut(place),
             Place::Carried(slot) => {
                 self.carried.get_mut(slot).as_mut().expect("a place that was found holds a payment")
             }
@@ -182,7 +216,7 @@ impl Recent {
     pub(crate) fn find_old(&self, id: PaymentId) -> Option<Place> {
         match self.generation.newer(id) {
             Some(place) => Some(Place::Newer(place)),
-            None => self.carried_index.get(&id).map(|slot| Place::Carried(*slot)),
+            None => self.carried_index.find(id).map(Place::Carried),
         }
     }
 
@@ -194,13 +228,13 @@ impl Recent {
     /// A hold of an earlier generation that ended goes the way of all that is settled.
     pub(crate) fn release_carried(&mut self, slot: u32) {
         let hold = self.carried.get_mut(slot).take().expect("a place that was found holds one");
-        self.carried_index.remove(&hold.id);
+        self.carried_index.remove(hold.id);
         self.free.push(slot);
         self.generation.add_newer(hold);
     }
 
-    /// Keeps a hold that outlives its generation.
-    pub(crate) fn carry(&mut self, hold: StoredPayment) {
+    /// Keeps a hold that outlives its generation. Returns where.
+    pub(crate) fn carry(&mut self, hold: StoredPayment) -> Place {
         let slot = match self.free.pop() {
             Some(slot) => {
                 *self.carried.get_mut(slot) = Some(hold);
@@ -209,19 +243,55 @@ impl Recent {
             None => self.carried.push(Some(hold)),
         };
         self.carried_index.insert(hold.id, slot);
+        Place::Carried(slot)
     }
 
-    /// Closes the open generation: returns its rows, and keeps the holds that are open. The next one
-    /// begins with `empty` rows.
-    pub(crate) fn close(&mut self, empty: Rows) -> Rows {
+    /// Where a hold of an earlier generation is kept that was open when its generation was closed. One
+    /// that is not carried yet is carried now.
+    pub(crate) fn find_held(&mut self, id: PaymentId) -> Option<Place> {
+        if let Some(place) = self.find_old(id) {
+            return Some(place);
+        }
+        let hold = *self.uncarried.as_ref()?.generation.find(id)?;
+        (hold.stage == Stage::HoldOpen).then(|| self.carry(hold))
+    }
+
+    /// Begins the next generation with `empty` rows. Returns the rows of the one that was open, and in
+    /// which of them holds were made: [`Self::carry_from`] is to be told of these.
+    ///
+    /// All that was left to be carried is carried first: what is known of a hold that changed
+    /// meanwhile goes with the generation.
+    pub(crate) fn close(&mut self, empty: Rows) -> (Rows, Vec<u32>) {
+        self.carry_on(usize::MAX);
         let closed = std::mem::replace(&mut self.generation, empty);
-        for row in std::mem::take(&mut self.holds_made) {
-            let payment = closed.rows.get(row);
-            if payment.stage == Stage::HoldOpen {
-                self.carry(*payment);
+        (closed, std::mem::take(&mut self.holds_made))
+    }
+
+    /// From here on, the holds in these rows of the generation that was just closed are carried.
+    pub(crate) fn carry_from(&mut self, generation: Arc<Generation>, rows: Vec<u32>) {
+        if !rows.is_empty() {
+            self.uncarried = Some(Uncarried { generation, rows: Arc::new(rows), next: 0 });
+        }
+    }
+
+    /// Looks at the next `holds_max` holds that are left to be carried, and carries those that are
+    /// open. `false` when none is left.
+    pub(crate) fn carry_on(&mut self, holds_max: usize) -> bool {
+        let Some(mut left) = self.uncarried.take() else { return false };
+        let end = left.rows.len().min(left.next.saturating_add(holds_max));
+        for at in left.next..end {
+            if let Some(ahead) = left.rows.get(at + HOLDS_AHEAD) {
+                left.generation.prefetch_row(*ahead);
+            }
+            let hold = left.generation.row(left.rows[at]);
+            // One that was asked for before is carried, or has ended since.
+            if hold.stage == Stage::HoldOpen && self.find_old(hold.id).is_none() {
+                self.carry(*hold);
             }
         }
-        closed
+        left.next = end;
+        self.uncarried = (end < left.rows.len()).then_some(left);
+        self.uncarried.is_some()
     }
 
     pub(crate) fn begin_sweep(&mut self) {

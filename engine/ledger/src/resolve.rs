@@ -139,6 +139,8 @@ impl Books {
     pub(crate) fn place_of_old(&mut self, old: &StoredPayment) -> Place {
         match self.recent.find_old(old.id) {
             Some(place) => place,
+            // Open holds live on here, and are no part of history's digest.
+            None if old.stage == Stage::HoldOpen => self.recent.carry(*old),
             None => {
                 self.past_digest = self.past_digest.wrapping_sub(old.digest());
                 self.recent.recall(*old)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     Account, EventSeq, Generation, Ledger, LedgerConfig, Stage, StoredPayment, Timestamp, Verdict,
-    books::Expiry,
+    books::Expiry, recent::Uncarried,
 };
 
 /// All that is neither an account nor an open hold.
@@ -41,6 +41,8 @@ pub struct SnapshotBegun {
     /// Closed generations that history may not have yet. It must have them before the snapshot can
     /// be used.
     closed: Vec<Arc<Generation>>,
+    /// Holds that slices don't hand out.
+    uncarried: Option<Uncarried>,
 }
 
 impl SnapshotBegun {
@@ -50,13 +52,16 @@ impl SnapshotBegun {
         self.head.generations_closed
     }
 
-    /// Adds up what is left to add up. Takes a second for millions of payments, so it is not done
-    /// between batches.
+    /// Adds up what is left to add up, and gathers the open holds that [`Ledger::snapshot_slice`] does
+    /// not hand out, those of the generation that was closed last. Takes a second for millions of
+    /// payments, so it is not done between batches.
     #[must_use]
-    pub fn into_head(self) -> SnapshotHead {
+    pub fn into_head(self) -> (SnapshotHead, Vec<StoredPayment>) {
         let digests = self.closed.iter().map(|generation| generation.digest());
         let past_digest = digests.fold(self.head.past_digest, u128::wrapping_add);
-        SnapshotHead { past_digest, ..self.head }
+        let uncarried: Vec<_> = self.uncarried.iter().flat_map(Uncarried::holds).copied().collect();
+        let holds = self.head.holds + uncarried.len() as u64;
+        (SnapshotHead { past_digest, holds, ..self.head }, uncarried)
     }
 }
 
@@ -80,11 +85,14 @@ impl Ledger {
             holds: self.books.recent.carried_count() as u64,
             verdicts: self.books.verdicts.clone(),
         };
-        SnapshotBegun { head, closed: self.closed_generations().to_vec() }
+        // No payment was decided since, so none of these was touched.
+        let uncarried = self.books.recent.uncarried().cloned();
+        SnapshotBegun { head, closed: self.closed_generations().to_vec(), uncarried }
     }
 
     /// Appends the next `rows_max` accounts, and after the last of them as many open holds, as they
-    /// were when the snapshot was begun. `false` when there are no more.
+    /// were when the snapshot was begun; now and then, nothing. `false` when there are no more. Holds
+    /// of the generation that was closed last come by [`SnapshotBegun::into_head`].
     pub fn snapshot_slice(
         &mut self,
         rows_max: usize,
@@ -124,9 +132,7 @@ impl Ledger {
     /// Takes over an open hold from a snapshot.
     pub fn restore_hold(&mut self, hold: &StoredPayment) {
         debug_assert_eq!(hold.stage, Stage::HoldOpen, "only open holds are carried");
-        if hold.expires_at > Timestamp(0) {
-            self.books.expiries.push(Expiry::new(hold.expires_at, hold.seq, hold.id));
-        }
+        self.books.expiries.extend(Expiry::of(hold));
         self.books.recent.carry(*hold);
     }
 }

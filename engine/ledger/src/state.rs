@@ -257,10 +257,10 @@ impl Ledger {
         &self.books.verdicts
     }
 
-    /// When the next hold may expire. Never later than the true moment.
+    /// When the next hold expires.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.books.expiries.peek().map(|expiry| expiry.at())
+        self.books.expiries.first().map(|expiry| expiry.at)
     }
 
     /// Begins a batch: sets its time and expires the holds that are due, in the order of their
@@ -288,21 +288,15 @@ impl Ledger {
         assert!(time >= books.time, "batch time went back from {:?} to {time:?}", books.time);
         books.time = time;
         while expired.len() < holds_max
-            && let Some(expiry) = books.expiries.peek()
-            && expiry.at() <= time
+            && let Some(expiry) = books.expiries.first()
+            && expiry.at <= time
         {
-            let id = expiry.hold();
-            books.expiries.pop();
-            // A hold that was open when its generation was closed is carried: no need to ask history.
+            let id = expiry.hold;
             let place = match self.shards.row(id) {
                 Some(first) => books.recent.generation.taker(first).map(Place::Row),
-                None => books.recent.find_old(id),
+                None => books.recent.find_held(id),
             };
-            if let Some(place) = place
-                && books.recent.get(place).stage == Stage::HoldOpen
-            {
-                expired.push(books.expire(place));
-            }
+            expired.push(books.expire(place.expect("what has a time-out is a hold that is open")));
         }
     }
 
@@ -333,12 +327,20 @@ impl Ledger {
         self.generations_closed += 1;
         let (ids, rows) = self.spare.take().unzip();
         let ids = self.shards.take_payments(ids);
-        let rows = self.books.recent.close(rows.unwrap_or_default());
-        self.books.forget_ended_expiries();
+        let (rows, holds_made) = self.books.recent.close(rows.unwrap_or_default());
         let number = self.generations_closed;
         let generation = Arc::new(Generation::new(number, self.shards.shard_of(), ids, rows));
+        self.books.recent.carry_from(generation.clone(), holds_made);
         self.shards.past_mut().closed.push(generation.clone());
         Some(generation)
+    }
+
+    /// Carries on open holds of the generation that was closed last, where some are left: looks at
+    /// `holds_max` of them. `false` when none is left. Only between batches; to be called after each with
+    /// as many as it had payments, so that all is done before the next generation is full. What is left
+    /// then, or when that generation is let go, is done at once.
+    pub fn carry_on(&mut self, holds_max: usize) -> bool {
+        self.books.recent.carry_on(holds_max)
     }
 
     /// Closed generations that were not let go, oldest first.
@@ -351,6 +353,9 @@ impl Ledger {
     /// [`Generation::digest`]. Its memory is used again, unless somebody else holds it still.
     pub fn let_go(&mut self, digest: u128) {
         let closed = &mut self.shards.past_mut().closed;
+        if closed.len() == 1 {
+            self.books.recent.carry_on(usize::MAX);
+        }
         if !closed.is_empty() {
             self.books.past_digest = self.books.past_digest.wrapping_add(digest);
             self.spare = Arc::into_inner(closed.remove(0)).map(Generation::into_memory);
@@ -364,7 +369,7 @@ impl Ledger {
         let recent = &self.books.recent;
         let in_closed = self.closed_generations().iter().map(|closed| closed.digest());
         let taken = recent.generation.rows.iter().filter(|it| it.stage != Stage::Vacant);
-        let in_memory = taken.chain(&recent.generation.newer).chain(recent.carried());
+        let in_memory = taken.chain(recent.generation.newer.iter()).chain(recent.open_holds());
         let payments = in_closed
             .chain(in_memory.map(StoredPayment::digest))
             .fold(self.books.past_digest, u128::wrapping_add);

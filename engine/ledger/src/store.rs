@@ -41,6 +41,21 @@ impl<T> Store<T> {
         slot
     }
 
+    /// Takes the last row away. Its chunk stays.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        self.len = last;
+        self.chunks[last / CHUNK_ROWS].pop()
+    }
+
+    /// Gives back the memory of the last chunk, with the rows in it. `false` when there is none.
+    pub(crate) fn shrink(&mut self) -> bool {
+        let last = self.chunks.pop();
+        self.len = self.len.min(self.chunks.len() * CHUNK_ROWS);
+        last.is_some()
+    }
+
     #[inline]
     pub(crate) fn get(&self, slot: u32) -> &T {
         &self.chunks[slot as usize / CHUNK_ROWS][slot as usize % CHUNK_ROWS]
@@ -80,5 +95,19 @@ mod tests {
         store.clear();
         assert_eq!((store.len(), store.iter().count()), (0, 0));
         assert_eq!((store.push(5), *store.get(0), store.iter().count()), (0, 5, 1));
+        assert_eq!((store.pop(), store.pop(), store.len()), (Some(5), None, 0));
+    }
+
+    #[test]
+    fn rows_are_taken_away_across_chunks_and_chunks_as_a_whole() {
+        let mut store = Store::default();
+        let rows = 2 * CHUNK_ROWS as u32 + 1;
+        (0..rows).for_each(|row| assert_eq!(store.push(row), row));
+        assert_eq!((store.pop(), store.pop()), (Some(rows - 1), Some(rows - 2)));
+        assert_eq!(store.push(7), rows - 2);
+        assert!(store.shrink(), "the chunk that is empty again");
+        assert_eq!((store.len(), *store.get(rows - 2)), (2 * CHUNK_ROWS, 7));
+        assert!(store.shrink() && store.shrink() && !store.shrink());
+        assert_eq!((store.len(), store.iter().count(), store.push(1)), (0, 0, 0));
     }
 }

@@ -24,15 +24,35 @@ use crate::{
     segment::JournalId,
 };
 
+/// Slices that wait to be written at most.
+const SLICES_MAX: usize = 4;
+
+/// Holds of a section, as many as a slice has.
+const HOLDS_SECTION_MAX: usize = 4_096;
+
 /// Snapshots that are kept.
 const KEPT_MAX: usize = 2;
 
-/// A piece of the ledger as it stood when the snapshot was begun.
-#[derive(Debug)]
-pub(crate) enum Slice {
-    Accounts(Vec<Account>),
-    Holds(Vec<StoredPayment>),
-    Gate(Vec<u8>),
+/// A piece of the ledger and its gate as they stood when the snapshot was begun. Written ones come back,
+/// so that the next is filled without asking the system for memory: between batches that takes longer than
+/// filling it.
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) holds: Vec<StoredPayment>,
+    pub(crate) gate: Vec<u8>,
+}
+
+impl Slice {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.holds.is_empty() && self.gate.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.accounts.clear();
+        self.holds.clear();
+        self.gate.clear();
+    }
 }
 
 /// A snapshot that is there, with the runs that it needs: as long as it is kept, so are they.
@@ -67,6 +87,8 @@ pub(crate) struct Snapshotter {
 #[derive(Debug)]
 pub(crate) struct Taking {
     slices: Option<Sender<Slice>>,
+    /// Slices that were written, empty again.
+    spares: Receiver<Slice>,
     /// A slice that found no room.
     waiting: Option<Slice>,
     thread: JoinHandle<Result<EventSeq, JournalError>>,
@@ -111,38 +133,40 @@ impl Snapshotter {
         runs: Receiver<Vec<Arc<Run>>>,
         head: Receiver<FrameHash>,
     ) -> Taking {
-        let (slices, incoming) = bounded(4);
+        let (slices, incoming) = bounded(SLICES_MAX);
+        let (written, spares) = bounded(SLICES_MAX);
         let this = self.clone();
-        let take = move || this.write(begun, &runs, &incoming, &head);
+        let take = move || this.write(begun, &runs, (&incoming, &written), &head);
         let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(take);
         let thread = thread.expect("the system has a thread for us");
-        Taking { slices: Some(slices), waiting: None, thread }
+        Taking { slices: Some(slices), spares, waiting: None, thread }
     }
 
     fn write(
         &self,
         begun: SnapshotBegun,
         runs: &Receiver<Vec<Arc<Run>>>,
-        slices: &Receiver<Slice>,
+        (slices, spares): (&Receiver<Slice>, &Sender<Slice>),
         head: &Receiver<FrameHash>,
     ) -> Result<EventSeq, JournalError> {
         let given_up = |_| JournalError::snapshot(&self.directory, "it was given up".to_owned());
-        let begun = begun.into_head();
+        let (begun, uncarried) = begun.into_head();
         let (seq, accounts) = (begun.last_seq, begun.accounts);
         let pace = Pace::new(self.bytes_per_s, self.hurry.clone());
         let mut writer = SnapshotWriter::create(&self.directory, self.journal, &begun, pace)?;
         let runs = runs.recv().map_err(given_up)?;
         writer.runs(runs.iter().map(|run| run.name()))?;
+        uncarried.chunks(HOLDS_SECTION_MAX).try_for_each(|holds| writer.holds(holds))?;
+        drop(uncarried);
         let mut written = 0;
-        for slice in slices {
-            match slice {
-                Slice::Accounts(accounts) => {
-                    written += accounts.len() as u64;
-                    writer.accounts(&accounts)?;
-                }
-                Slice::Holds(holds) => writer.holds(&holds)?,
-                Slice::Gate(piece) => writer.gate(&piece)?,
-            }
+        for mut slice in slices {
+            let Slice { accounts, holds, gate } = &slice;
+            written += accounts.len() as u64;
+            writer.accounts(accounts)?;
+            writer.holds(holds)?;
+            writer.gate(gate)?;
+            slice.clear();
+            let _ = spares.try_send(slice);
         }
         if written != accounts {
             return Err(JournalError::snapshot(&self.directory, "it was given up".to_owned()));
@@ -177,6 +201,11 @@ impl Taking {
             None => true,
             Some(slice) => self.offer(slice),
         }
+    }
+
+    /// A slice to be filled.
+    pub(crate) fn spare(&self) -> Slice {
+        self.spares.try_recv().unwrap_or_default()
     }
 
     /// Hands in a slice. `false` when it has to wait, or nobody takes it any more.

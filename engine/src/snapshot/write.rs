@@ -68,23 +68,34 @@ impl SnapshotWriter {
         Ok(writer)
     }
 
+    /// Writes a section of accounts. None of these three writes an empty one.
     pub(super) fn accounts(&mut self, accounts: &[Account]) -> Result<(), JournalError> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        accounts.iter().for_each(|account| rows::put_account(account, &mut bytes));
-        let written = self.section(kind::ACCOUNTS, &bytes);
-        self.bytes = bytes;
-        written
+        self.rows(kind::ACCOUNTS, accounts, rows::put_account)
     }
 
     pub(super) fn holds(&mut self, holds: &[StoredPayment]) -> Result<(), JournalError> {
-        let mut bytes = Vec::new();
-        holds.iter().for_each(|hold| rows::put_hold(hold, &mut bytes));
-        self.section(kind::HOLDS, &bytes)
+        self.rows(kind::HOLDS, holds, rows::put_hold)
     }
 
     pub(super) fn gate(&mut self, piece: &[u8]) -> Result<(), JournalError> {
-        self.section(kind::GATE, piece)
+        if piece.is_empty() { Ok(()) } else { self.section(kind::GATE, piece) }
+    }
+
+    fn rows<T>(
+        &mut self,
+        kind: u32,
+        rows: &[T],
+        put: impl Fn(&T, &mut Vec<u8>),
+    ) -> Result<(), JournalError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        rows.iter().for_each(|row| put(row, &mut bytes));
+        let written = self.section(kind, &bytes);
+        self.bytes = bytes;
+        written
     }
 
     pub(super) fn runs<'a>(

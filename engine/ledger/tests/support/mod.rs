@@ -10,4 +10,5 @@ pub(crate) mod dice;
 pub(crate) mod gate;
 pub(crate) mod mix;
 pub(crate) mod reuse;
+mod snapshots;
 pub(crate) mod split;

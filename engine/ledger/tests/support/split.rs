@@ -8,18 +8,23 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use super::snapshots::Snapshots;
 use millrace_ledger::{
     Decision, Gate, History, HistoryError, Ledger, LedgerConfig, Payment, PaymentId, Requested,
     StoredPayment, Workers,
 };
 
 /// A ledger with so many shards that closes a generation after so few payments, keeps so many
-/// closed ones in memory, and resolves beside posting.
+/// closed ones in memory, and resolves beside posting. Holds are carried on in pieces, and snapshots taken
+/// meanwhile.
 pub(crate) struct Split {
     pub(crate) ledger: Ledger,
     attic: Attic,
     closed_max: usize,
     threads: bool,
+    /// How many holds are carried on between two batches; the rest when the next generation is closed.
+    carried_max: usize,
+    snapshots: Option<Snapshots>,
 }
 
 impl Split {
@@ -41,7 +46,15 @@ impl Split {
         };
         let config =
             LedgerConfig { hash_seed, shards, account_hash_bits, generation_payments_max, history };
-        Self { ledger: Ledger::with_config(config), attic, closed_max, threads }
+        let ledger = Ledger::with_config(config);
+        let (carried_max, snapshots) = match shards {
+            1 => (1, None),
+            2 => (usize::MAX, Some(Snapshots::new(3))),
+            3 => (0, None),
+            8 => (2, Some(Snapshots::new(40))),
+            _ => (7, None),
+        };
+        Self { ledger, attic, closed_max, threads, carried_max, snapshots }
     }
 
     pub(crate) fn decide(&mut self, payments: &[Payment], gate: &mut impl Gate) -> Vec<Decision> {
@@ -63,6 +76,13 @@ impl Split {
         self.ledger.end_batch();
         if self.ledger.generation_is_full() {
             self.ledger.close_generation();
+            if let Some(snapshots) = &mut self.snapshots {
+                snapshots.begin(&mut self.ledger);
+            }
+        }
+        self.ledger.carry_on(self.carried_max);
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.go_on(&mut self.ledger);
         }
         self.let_go_until(self.closed_max);
     }
