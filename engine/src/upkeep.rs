@@ -190,7 +190,7 @@ impl Upkeep {
         }
         let left = store.limits.snapshot_interval.saturating_sub(store.last_snapshot.elapsed());
         // One that is being written still may cover all, or fail.
-        Some(if store.taking.is_some() { left.max(WRITTEN_POLL) } else { left })
+        Some(if store.taking.is_some() { WRITTEN_POLL } else { left })
     }
 
     /// Nothing is decided any more: a snapshot that is under way need not spare the disk.
