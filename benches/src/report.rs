@@ -61,6 +61,17 @@ impl Tally {
         count as u32
     }
 
+    /// Nothing more is to be sent.
+    pub fn end(&mut self) {
+        self.left = 0;
+    }
+
+    /// Payments that were answered.
+    #[must_use]
+    pub fn payments(&self) -> u64 {
+        self.payments
+    }
+
     /// Adds the answer to a request.
     pub fn add(&mut self, latency: Duration, replies: &[PaymentReply]) {
         self.latency_us += latency.as_micros() as u64;
@@ -138,6 +149,8 @@ impl Progress {
 /// The measured part of a run.
 #[derive(Debug)]
 pub struct Phase {
+    /// Payments answered before.
+    pub warmup: u64,
     /// What was answered.
     pub tally: Tally,
     /// From the first submit to the last answer.
@@ -187,7 +200,7 @@ impl Report {
             "batch": settings.batch,
             "clients": settings.clients,
             "payments": tally.payments,
-            "warmup": settings.warmup,
+            "warmup": self.measured.warmup,
             "seed": settings.seed,
             "capture_after": settings.capture_after,
             "shards": settings.shards.unwrap_or_else(|| EngineConfig::new("").shards),
@@ -296,7 +309,8 @@ mod tests {
             (dry, false, Some("1 InsufficientFunds")),
         ] {
             let mut tally = Tally::new(2, None);
-            tally.add(Duration::ZERO, &[reply(Status::Settled, false), reply(status, replayed)]);
+            let replies = [reply(Status::Settled, false), reply(status, replayed)];
+            tally.add(Duration::ZERO, &replies);
             let expected = expected
                 .map(|reason| format!("1 of 2 payments were not accepted ({reason}): no figures"));
             assert_eq!(tally.complaint(), expected, "{status:?}");
@@ -307,5 +321,9 @@ mod tests {
     fn requests_take_what_is_left_and_no_more() {
         let mut tally = Tally::new(20, None);
         assert_eq!([8, 8, 8, 8].map(|batch| tally.take(batch)), [8, 8, 4, 0]);
+        let mut tally = Tally::new(20, None);
+        assert_eq!(tally.take(8), 8);
+        tally.end();
+        assert_eq!(tally.take(8), 0);
     }
 }

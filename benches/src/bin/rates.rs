@@ -1,6 +1,6 @@
 //! Rates of the whole engine: consumes a command line, produces the figures of one durable run.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, value_parser};
 use millrace_benches::{
@@ -40,6 +40,9 @@ struct Cli {
     /// Payments to send before measuring [default: a tenth of --payments]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     warmup: Option<u64>,
+    /// Measure no longer than this, though payments are left, and warm up no longer than a tenth of it
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<Duration>,
     /// The same seed makes the same payments
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,6 +81,7 @@ impl Cli {
             clients: self.clients,
             payments: self.payments,
             warmup: self.warmup.unwrap_or(self.payments / 10),
+            time_max: self.seconds,
             seed: self.seed,
             capture_after: self.capture_after,
             every: self.every,
@@ -88,6 +92,15 @@ impl Cli {
             dir: self.dir,
         }
     }
+}
+
+/// Seconds above zero, and no more than a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    let within = seconds > 0.0 && seconds <= 86_400.0;
+    within
+        .then(|| Duration::from_secs_f64(seconds))
+        .ok_or_else(|| format!("{text} is not in 0 to 86400"))
 }
 
 fn main() -> ExitCode {
