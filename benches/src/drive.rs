@@ -12,7 +12,7 @@ use std::{
 };
 
 use millrace_engine::{
-    AccountReply, Command, Engine, EngineConfig, PaymentReply, SubmitError, Submitter,
+    AccountReply, Command, Engine, EngineConfig, PaymentReply, SubmitError, Submitter, UpkeepStats,
     submission::Expired,
 };
 use millrace_ledger::{AccountOutcome, ApproveAll};
@@ -137,6 +137,7 @@ async fn drive(settings: &Settings, engine: &Engine) -> Result<Phase, String> {
     let new_client = |number| Client {
         source: Source::new(mix.clone(), number),
         submitter: submitter.clone(),
+        upkeep: engine.stats(),
         batch: settings.batch,
     };
     let clients = (0..settings.clients).map(new_client).collect();
@@ -187,10 +188,16 @@ async fn send_all(
 struct Client {
     source: Source,
     submitter: Submitter,
+    upkeep: UpkeepStats,
     batch: u32,
 }
 
 impl Client {
+    /// How many snapshots were taken so far, and whether one is under way.
+    fn snapshots_seen(&self) -> (u64, bool) {
+        (self.upkeep.snapshots(), self.upkeep.snapshot_is_under_way())
+    }
+
     /// Sends requests until nothing is left to send.
     async fn send(
         mut self,
@@ -208,9 +215,12 @@ impl Client {
             let payments = self.source.request(count, unix_ms());
             let (reply, answer) = oneshot::channel();
             let command = Command::Payments { payments, contexts: Vec::new(), reply };
-            let submitted = Instant::now();
+            let (submitted, snapshots) = (Instant::now(), self.snapshots_seen());
             let replies: Vec<PaymentReply> = ask(&self.submitter, command, answer).await?;
-            lock(&tally).add(submitted.elapsed(), &replies);
+            let (latency, snapshots_then) = (submitted.elapsed(), self.snapshots_seen());
+            // A short one may have been begun and finished in between.
+            let beside_snapshot = snapshots.1 || snapshots != snapshots_then;
+            lock(&tally).add(latency, beside_snapshot, &replies);
         }
     }
 }

@@ -104,6 +104,20 @@ fn a_run_ends_when_its_time_is_over_and_counts_what_was_sent() {
     assert!(number("payments") < 3_000_000_000 && number("warmup") < 300_000_000);
 }
 
+/// The answer to the batch that a snapshot is begun after comes when it is begun.
+#[test]
+fn the_slowest_request_beside_a_snapshot_is_told() {
+    let snapshots = ["--payments", "60000", "--batch", "500", "--snapshot-mib", "1", "--json"];
+    let (success, stdout, stderr) = rates(&snapshots);
+    assert!(success, "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let [beside, longest] = ["snapshot_max_ms", "max_ms"].map(|it| report[it].as_f64().unwrap());
+    // The histogram rounds to three digits.
+    assert!(beside > 0.0 && beside <= longest * 1.01, "{report}");
+    let (_, stdout, _) = rates(&[&SHORT[..], &["--snapshot-mib", "0", "--json"]].concat());
+    assert!(stdout.contains(r#""snapshot_max_ms":null"#), "{stdout}");
+}
+
 #[test]
 fn a_table_is_printed_where_json_is_not_asked_for() {
     let (success, stdout, stderr) = rates(&SHORT);
