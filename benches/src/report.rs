@@ -220,7 +220,7 @@ impl Report {
             "p99_ms": tally.latency_ms(0.99),
             "p999_ms": tally.latency_ms(0.999),
             "max_ms": tally.latency_us.max() as f64 / 1_000.0,
-            "snapshot_max_ms": tally.beside_snapshot_max.map(|it| it.as_secs_f64() * 1_000.0),
+            "snapshot_max_ms": tally.beside_snapshot_max.map(|it| it.as_micros() as f64 / 1_000.0),
             "snapshots": self.measured.upkeep.snapshots(),
             "generations": self.measured.upkeep.generations(),
             "pause_max_ms": self.measured.upkeep.pause_max().as_secs_f64() * 1_000.0,
