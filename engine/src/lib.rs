@@ -12,6 +12,9 @@
 pub mod archive;
 mod archive_file;
 pub mod backup;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 mod commit;
 mod crew;

@@ -170,7 +170,8 @@ impl Runs {
         self.seal_payments(generation.number(), generation.payments())
     }
 
-    fn seal_payments<'a>(
+    /// Writes these payments as the run of the generation with this number.
+    pub(crate) fn seal_payments<'a>(
         &self,
         number: u64,
         payments: impl Iterator<Item = &'a StoredPayment>,
@@ -219,7 +220,11 @@ impl Runs {
     }
 
     /// Only one merge at a time: the places of the runs must not change meanwhile.
-    fn merge(&self, due: Range<usize>, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
+    pub(crate) fn merge(
+        &self,
+        due: Range<usize>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, JournalError> {
         assert!(due.len() > 1, "a run merged with nothing would have its own name again");
         let runs = &self.listed().runs;
         let Some(merged) = merge::merge(&self.shared.shelf, &runs[due.clone()], stop)? else {
