@@ -15,6 +15,7 @@ pub mod backup;
 mod clock;
 mod commit;
 mod crew;
+mod directory;
 mod durable_note;
 #[cfg(test)]
 mod durable_tests;

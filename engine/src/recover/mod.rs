@@ -56,6 +56,7 @@ use millrace_ledger::{EventSeq, Gate, Ledger};
 
 use crate::{
     EngineConfig, JournalError,
+    directory::{remove_unfinished, sync_directory},
     frame::FrameHash,
     past::Runs,
     retention::{Aftercare, ReadersNeed},
@@ -223,23 +224,7 @@ fn put_aside(passed_over: &[PathBuf]) -> Result<(), JournalError> {
     for path in passed_over {
         let aside = path.with_extension("unusable");
         fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;
-        let above = path.parent().unwrap_or(path);
-        let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
-        synced.map_err(JournalError::io("can't sync", above))?;
-    }
-    Ok(())
-}
-
-fn remove_unfinished(directory: &Path) -> Result<(), JournalError> {
-    if !directory.exists() {
-        return Ok(());
-    }
-    let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
-    for entry in entries {
-        let path = entry.map_err(JournalError::io("can't list", directory))?.path();
-        if path.extension().is_some_and(|suffix| suffix == "unfinished") {
-            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
-        }
+        sync_directory(path.parent().unwrap_or(path))?;
     }
     Ok(())
 }
