@@ -73,6 +73,7 @@ mod server;
 mod services;
 mod sink;
 mod socket;
+mod standing;
 mod subscription;
 mod tables;
 mod totals_object;
