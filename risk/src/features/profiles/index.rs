@@ -1,4 +1,4 @@
-//! Finds the row of an entity by its key.
+//! The index of entities: consumes keys, produces the rows of those that are remembered.
 //!
 //! Eight bytes an entry, so that a cache line holds eight: the row's number, and 32 bits of the
 //! hash that tell almost all strangers apart; the key itself is in the row.
