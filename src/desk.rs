@@ -1,5 +1,5 @@
-//! The review desk of this process: consumes the desk's store, the journal and the shelf, produces what the
-//! risk service reads.
+//! The review desk of this process: consumes the desk's store, the journal and the shelf, produces
+//! what the risk service reads.
 
 use std::sync::Arc;
 

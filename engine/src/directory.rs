@@ -1,5 +1,5 @@
-//! Directories: consumes the path of one in which files were made, renamed or left unfinished, produces
-//! one whose names are durable, and in which nothing unfinished lies.
+//! Directories: consumes the path of one in which files were made, renamed or left unfinished,
+//! produces one whose names are durable, and in which nothing unfinished lies.
 
 use std::{
     fs::{self, File},

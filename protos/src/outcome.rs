@@ -1,5 +1,5 @@
-//! The wire form of an outcome: consumes what became of one payment, in one flat struct, produces its
-//! bytes, and the struct again.
+//! The wire form of an outcome: consumes what became of one payment, in one flat struct, produces
+//! its bytes, and the struct again.
 
 use bytes::{Buf, BufMut};
 use prost::{

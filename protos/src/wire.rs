@@ -1,5 +1,5 @@
-//! Fields of the hand-written messages: consumes bytes of the wire, produces ids and numbers, and the
-//! same bytes again.
+//! Fields of the hand-written messages: consumes bytes of the wire, produces ids and numbers, and
+//! the same bytes again.
 
 use bytes::{Buf, BufMut};
 use prost::{

@@ -1,5 +1,5 @@
-//! The `[risk]` part of the configuration: who is exempt, an analyst's limits, and what is kept for rules
-//! and models.
+//! The `[risk]` part of the configuration: who is exempt, an analyst's limits, and what is kept for
+//! rules and models.
 
 use serde::Deserialize;
 use uuid::Uuid;

@@ -1,5 +1,5 @@
-//! A payer's last hour: consumes accepted payments with their minutes, produces how many they were and what
-//! they add up to, exact to the minute.
+//! A payer's last hour: consumes accepted payments with their minutes, produces how many they were
+//! and what they add up to, exact to the minute.
 
 /// Minutes that a window spans.
 pub(crate) const WINDOW_MIN: u64 = 60;

@@ -1,5 +1,5 @@
-//! Artefacts and policies: consumes files, produces what the server keeps and decides by. What can't be
-//! used changes nothing.
+//! Artefacts and policies: consumes files, produces what the server keeps and decides by. What
+//! can't be used changes nothing.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Models that others know: consumes those that other libraries wrote, and the book's standard split,
-//! produces scores, and at least the figures that the book has.
+//! Models that others know: consumes those that other libraries wrote, and the book's standard
+//! split, produces scores, and at least the figures that the book has.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! What is not right gets a sentence: consumes files, days and options that can't be used, produces an exit
-//! code and what to do, and leaves no model.
+//! What is not right gets a sentence: consumes files, days and options that can't be used, produces
+//! an exit code and what to do, and leaves no model.
 
 use std::path::Path;
 

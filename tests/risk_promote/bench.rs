@@ -1,5 +1,5 @@
-//! The analyst's bench: consumes generated payments, produces a server that took them, whose frauds were
-//! reported, and the commands that an analyst gives it.
+//! The analyst's bench: consumes generated payments, produces a server that took them, whose frauds
+//! were reported, and the commands that an analyst gives it.
 
 use serde_json::Value;
 use uuid::Uuid;

@@ -1,5 +1,6 @@
-//! Decisions in words: consumes a payment that was judged, produces the names and sentences of what moved
-//! its score, by the catalogue and the policy that judged it, whatever the catalogue is by now.
+//! Decisions in words: consumes a payment that was judged, produces the names and sentences of what
+//! moved its score, by the catalogue and the policy that judged it, whatever the catalogue is by
+//! now.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! Lists: consumes files of values, produces policies that have them, and the same files again when they
-//! are exported. A wrong one changes nothing.
+//! Lists: consumes files of values, produces policies that have them, and the same files again when
+//! they are exported. A wrong one changes nothing.
 
 use std::fs;
 

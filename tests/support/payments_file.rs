@@ -1,5 +1,5 @@
-//! A file of payments, read as `millrace submit` reads it: consumes its path, produces its mapping and its
-//! rows with all their cells.
+//! A file of payments, read as `millrace submit` reads it: consumes its path, produces its mapping
+//! and its rows with all their cells.
 
 use std::path::Path;
 

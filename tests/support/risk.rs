@@ -1,5 +1,5 @@
-//! An analyst at the command line: consumes what is asked of a server, produces how `millrace risk …`
-//! ended there.
+//! An analyst at the command line: consumes what is asked of a server, produces how `millrace risk
+//! …` ended there.
 
 use super::{
     config::Settings,

@@ -1,5 +1,5 @@
-//! A folder for one test: consumes names of files and what is in them, produces paths. Nothing of it
-//! is left afterwards.
+//! A folder for one test: consumes names of files and what is in them, produces paths. Nothing of
+//! it is left afterwards.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! How a payment stands: consumes what was decided of it and of those that name it, produces its state
-//! and what is left of it. Every read model says the same.
+//! How a payment stands: consumes what was decided of it and of those that name it, produces its
+//! state and what is left of it. Every read model says the same.
 
 use millrace_ledger::{Operation, PaymentEvent, Status};
 

@@ -1,5 +1,5 @@
-//! Waits between tries: consumes how often something failed in a row, produces a wait. Each is drawn
-//! from a range that doubles with every failure, up to a cap.
+//! Waits between tries: consumes how often something failed in a row, produces a wait. Each is
+//! drawn from a range that doubles with every failure, up to a cap.
 //!
 //! The upper half of the range is drawn from, so that a wait is never trifling, and many consumers
 //! that lost the same service do not come back in step.

@@ -1,5 +1,5 @@
-//! Mistakes: consumes what stands where the grammar expected something else, produces what is told of it
-//! with advice, and the place where reading goes on.
+//! Mistakes: consumes what stands where the grammar expected something else, produces what is told
+//! of it with advice, and the place where reading goes on.
 //!
 //! Guarantees that what the lexer told of a word is not told again.
 
