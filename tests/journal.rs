@@ -23,7 +23,6 @@ use support::{
     server::Server,
     text,
 };
-use tempfile::TempDir;
 
 /// Runs `millrace journal …` on a data directory.
 fn journal(command: &str, data_dir: &Path, args: &[&str]) -> Finished {

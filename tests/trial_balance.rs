@@ -15,7 +15,6 @@ use support::{
     server::Server,
     text,
 };
-use tempfile::TempDir;
 
 fn report(data_dir: &std::path::Path, args: &[&str]) -> Finished {
     let start = ["report", "trial-balance", "--data-dir", text(data_dir)];
