@@ -18,6 +18,7 @@ pub mod bench;
 mod clock;
 mod commit;
 mod crew;
+mod directory;
 mod durable_note;
 #[cfg(test)]
 mod durable_tests;

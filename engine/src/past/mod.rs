@@ -18,7 +18,7 @@ mod tests;
 mod write;
 
 use std::{
-    fs::{self, File},
+    fs,
     ops::Range,
     path::Path,
     sync::{
@@ -31,7 +31,7 @@ use millrace_ledger::{Generation, History, HistoryError, PaymentId, StoredPaymen
 
 pub(crate) use run::Run;
 
-use crate::{JournalError, page_cache, segment::JournalId};
+use crate::{JournalError, directory::sync_directory, page_cache, segment::JournalId};
 use filter::{FilterMemory, Fold};
 use layout::Layout;
 use pack::Packed;
@@ -323,8 +323,5 @@ impl History for Runs {
 fn make_directory(directory: &Path) -> Result<(), JournalError> {
     fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(JournalError::io("can't sync", parent))
+    sync_directory(parent.unwrap_or(Path::new(".")))
 }

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
 
-use super::RecoveryReport;
+use super::{
+    RecoveryReport,
+    known::Known,
+    tail::{End, Tail},
+};
 use crate::{
     EngineConfig, JournalError,
     past::Runs,
@@ -25,6 +29,22 @@ pub(super) struct Beginning<G> {
     pub(super) kept: Vec<Kept>,
     /// Snapshots that can't be used.
     pub(super) passed_over: Vec<PathBuf>,
+}
+
+impl<G: Gate> Beginning<G> {
+    /// Applies what the journal has after it, and looks at the ledger after each frame.
+    pub(super) fn read_on(
+        &mut self,
+        directory: &Path,
+        known: Known,
+        report: &mut RecoveryReport,
+        after_frame: impl Fn(&mut Ledger, Option<&Runs>) -> Result<(), JournalError>,
+    ) -> Result<Option<End>, JournalError> {
+        let Self { ledger, gate, runs, from, snapshot, .. } = self;
+        let after_frame = |ledger: &mut Ledger| after_frame(ledger, runs.as_ref());
+        Tail { directory, ledger, gate, report, known, reads_known: false, after_frame }
+            .read(*from, snapshot.as_deref())
+    }
 }
 
 /// Begins with the newest usable snapshot, or with nothing. `checks_runs` reads every page of the runs

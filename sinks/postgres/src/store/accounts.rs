@@ -1,4 +1,4 @@
-//! Finds accounts, and sums over them.
+//! Accounts: consumes ids and pages, produces accounts as they stand, and what they add up to.
 
 use millrace_ledger::{AccountId, LedgerId};
 use millrace_sinks::graphql::{

@@ -1,4 +1,4 @@
-//! Counts and sums by the hour, the day, or ever.
+//! Totals: consumes a span of time, produces counts and sums by the hour, the day, or ever.
 
 use millrace_ledger::{LedgerId, Timestamp};
 use millrace_sinks::graphql::{

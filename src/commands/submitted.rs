@@ -1,4 +1,5 @@
-//! What became of a file, as JSON and as a table.
+//! What became of a file: consumes the summary of its submission, produces JSON, a table and an
+//! exit code.
 
 use std::{fmt::Write as _, process::ExitCode};
 
