@@ -24,7 +24,7 @@ use crate::{
     past, record,
     retention::{Aftercare, ReadersNeed},
     segment::{Disk, JournalId, SegmentWriter, SystemDisk},
-    snapshot::{self, Slice, Snapshotter},
+    snapshot::{self, Snapshotter},
 };
 
 /// The journal that runs and snapshots say they are of.
@@ -193,13 +193,13 @@ impl Snapshots {
             while !taking.has_room() {
                 thread::sleep(Duration::from_micros(100));
             }
-            let (mut accounts, mut holds) = (Vec::new(), Vec::new());
-            let goes_on = ledger.snapshot_slice(slice_rows, &mut accounts, &mut holds);
-            match (accounts.is_empty(), holds.is_empty()) {
-                (false, _) => drop(taking.offer(Slice::Accounts(accounts))),
-                (true, false) => drop(taking.offer(Slice::Holds(holds))),
-                (true, true) if goes_on => {}
-                (true, true) => break,
+            let mut slice = taking.spare(slice_rows);
+            let (accounts, holds) = (&mut slice.accounts, &mut slice.holds);
+            let goes_on = ledger.snapshot_slice(slice_rows, accounts, holds);
+            match slice.is_empty() {
+                false => drop(taking.offer(slice)),
+                true if goes_on => {}
+                true => break,
             }
         }
         taking.end();
