@@ -143,12 +143,14 @@ async fn drive(settings: &Settings, engine: &Engine) -> Result<Phase, String> {
     let clients = (0..settings.clients).map(new_client).collect();
     let tally = Tally::new(settings.warmup, None);
     let (clients, warm) = send_all(clients, tally, settings.time_max.map(|it| it / 10)).await?;
+    let batches_before = engine.counted().batches();
     let (before, start) = (Usage::now(), Instant::now());
     let tally = Tally::new(settings.payments, settings.every);
     let (_, tally) = send_all(clients, tally, settings.time_max).await?;
     let (elapsed, usage) = (start.elapsed(), Usage::now().since(&before));
+    let batches = engine.counted().batches() - batches_before;
     let (warmup, upkeep) = (warm.payments(), engine.stats());
-    Ok(Phase { warmup, tally, elapsed, usage, resident: Resident::now(), upkeep })
+    Ok(Phase { warmup, batches, tally, elapsed, usage, resident: Resident::now(), upkeep })
 }
 
 async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> {

@@ -157,6 +157,8 @@ impl Progress {
 pub struct Phase {
     /// Payments answered before.
     pub warmup: u64,
+    /// Batches that the engine made.
+    pub batches: u64,
     /// What was answered.
     pub tally: Tally,
     /// From the first submit to the last answer.
@@ -196,7 +198,8 @@ impl Report {
     /// `/proc/self/io`, whole pages sent to storage, blank segments included; `cpu_clients_s` is
     /// the part of `cpu_s` that made payments and looked at answers; `recovery_s` is how long the
     /// engine took to start on the journal, from a snapshot that knew `recovery_snapshot_events`,
-    /// with `recovery_tail_events` after it. `snapshot_max_ms` is the longest that a request took
+    /// with `recovery_tail_events` after it. `batch_mean_ms` is the time from one of the engine's batches,
+    /// which are several requests where these are small, to the next. `snapshot_max_ms` is the longest that a request took
     /// beside which a snapshot was under way. `null` is unknown, was not asked for, or did not occur.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -212,6 +215,8 @@ impl Report {
             "capture_after": settings.capture_after,
             "shards": settings.shards.unwrap_or_else(|| EngineConfig::new("").shards),
             "requests": tally.requests,
+            "batches": self.measured.batches,
+            "batch_mean_ms": self.batch_mean_ms(),
             "settled": tally.settled,
             "held": tally.held,
             "elapsed_s": self.measured.elapsed.as_secs_f64(),
@@ -236,6 +241,11 @@ impl Report {
             "recovery_snapshot_events": self.recovered.as_ref().map(|it| it.in_snapshot),
             "recovery_tail_events": self.recovered.as_ref().map(|it| it.after_it),
         })
+    }
+
+    /// How long the engine takes for a batch of its own, if it is busy all the time.
+    fn batch_mean_ms(&self) -> f64 {
+        self.measured.elapsed.as_secs_f64() * 1_000.0 / self.measured.batches.max(1) as f64
     }
 
     fn payments_per_s(&self) -> f64 {
@@ -267,6 +277,9 @@ impl fmt::Display for Report {
         writeln!(f, "p50             {:>14.3} ms", tally.latency_ms(0.5))?;
         writeln!(f, "p99             {:>14.3} ms", tally.latency_ms(0.99))?;
         writeln!(f, "at most         {:>14.3} ms", tally.latency_us.max() as f64 / 1_000.0)?;
+        writeln!(f, "engine's batch  {:>14.3} ms", self.batch_mean_ms())?;
+        let pause_ms = self.measured.upkeep.pause_max().as_secs_f64() * 1_000.0;
+        writeln!(f, "  worst pause   {pause_ms:>14.3} ms")?;
         if let Some(longest) = tally.beside_snapshot_max {
             let ms = longest.as_secs_f64() * 1_000.0;
             writeln!(f, "  in snapshots  {ms:>14.3} ms")?;

@@ -17,8 +17,9 @@ use millrace_engine::huge_pages::ask_for_huge_pages;
 The journal takes about 160 bytes of disk per payment while a run lasts, and up to 256 MiB of blanks.
 
 Times are from submit to durable answer, per request: p50_ms, p99_ms, p999_ms, max_ms, and snapshot_max_ms,
-the longest beside which a snapshot was under way (null where none was). pause_max_ms is the longest that
-the engine took between two batches, and waited_s how long in all deciding waited for disk, in the whole run.
+the longest beside which a snapshot was under way (null where none was). batch_mean_ms is the time from one of
+the engine's batches to the next, and pause_max_ms the longest that it did other things between two of them;
+waited_s is how long in all deciding waited for disk, in the whole run.
 
 Examples:
   rates --workload uniform --accounts 1000000 --batch 8192 --clients 8 --payments 10000000
