@@ -225,6 +225,10 @@ fn redecision_table(redecision: &Redecision) {
     }
     if redecision.differences.is_empty() {
         say!("  {}", right(&redecision.report));
-        say!("  today's rules decide every event as it is recorded, and come to the same state");
+        let which = match redecision.report.snapshot {
+            Some(snapshot) => format!("every event after {snapshot}"),
+            None => "every event".to_owned(),
+        };
+        say!("  today's rules decide {which} as it is recorded, and come to the same state");
     }
 }
