@@ -195,7 +195,13 @@ fn a_configuration_that_can_not_work() {
     }
     let missing = scratch.file("missing.toml");
     let finished = millrace(["serve", "--config", &missing]);
-    assert_one_sentence(&finished, &[&missing, "can't be read", "No such file"]);
+    let parts =
+        ["can't be read", "No such file", "check the path", "configs/dev.toml has every key"];
+    assert_one_sentence(&finished, &[&[missing.as_str()], &parts[..]].concat());
+    let folder = scratch.join("settings.d");
+    fs::create_dir(&folder).expect("is made");
+    let finished = millrace(["serve", "--config", text(&folder)]);
+    assert_one_sentence(&finished, &[text(&folder), "can't be read", "name a file that is in it"]);
 }
 
 /// Guards whoever sends a file of an own kind: what is missing is named, and so is what fits.
@@ -226,6 +232,16 @@ fn a_file_without_a_mapping() {
         &finished,
         &["missing.csv", "can't be read", "No such file", "check the path"],
     );
+}
+
+/// Guards whoever names a stream where no server is: told at once, with what to do.
+#[test]
+fn a_stream_that_is_not_there() {
+    let url = format!("nats://127.0.0.1:{}", free_port());
+    let finished = millrace(["demo", "--once", "--nats", &url]);
+    let remedy =
+        ["Connection refused", "Start a NATS server", "nats-server -js", "--nats of the demo"];
+    assert_one_sentence(&finished, &[&["can't be used"], &remedy[..]].concat());
 }
 
 /// Guards whoever sends to a server that is down: told at once, with the place.

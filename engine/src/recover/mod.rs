@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
-//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere; of the second, only whether its runs are known and there is looked at | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a third snapshot | before the two that are kept: a process ended before it removed it | removed |
 //! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
@@ -148,6 +149,9 @@ fn recover_once<G: Gate + Clone>(
     let mut beginning = begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
     check_begins(&segment::list(directory)?, directory, beginning.from.next_seq, &report)?;
     put_aside(&beginning.passed_over)?;
+    for path in &beginning.superfluous {
+        fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
+    }
     // What a process that ended left behind, or a snapshot that was passed over needed.
     let keep: Vec<_> = beginning.kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
@@ -170,7 +174,6 @@ fn recover_once<G: Gate + Clone>(
             runs
         }
     };
-    kept.truncate(2);
     let aftercare = Aftercare {
         journal: directory.clone(),
         archive: config.archive,
