@@ -160,7 +160,7 @@ fn recover_once<G: Gate + Clone>(
         None => Ok(()),
     };
     let end = beginning.read_on(directory, known, &mut report, after_frame)?;
-    let Beginning { mut ledger, mut gate, runs, mut kept, .. } = beginning;
+    let Beginning { mut ledger, mut gate, runs, kept, .. } = beginning;
     gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
     suspect_runs::clear(directory)?;

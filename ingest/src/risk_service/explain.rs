@@ -9,7 +9,7 @@ use std::{
 use millrace_ledger::{Event, EventSeq, PaymentId, PaymentView};
 use millrace_protos::v1;
 use millrace_risk::{
-    desk::{Decided, PolicySet, Report},
+    desk::{Decided, Report},
     evidence::{Evidence, Reason},
     features::Catalogue,
     reasons::value_in_words,
@@ -95,16 +95,16 @@ impl Risks {
         id: PaymentId,
         evidence: &Evidence,
     ) -> Result<(Option<Report>, Option<Arc<Catalogue>>), RiskRefusal> {
-        let (number, wanted) = (u32::from(evidence.policy), !evidence.reasons.is_empty());
+        let number = u32::from(evidence.policy);
+        let policy = match evidence.reasons.is_empty() || number == 0 {
+            true => None,
+            // The desk may not have read yet which policy that is.
+            false => self.set_before(desk, number.checked_add(1), 1).await?.pop(),
+        };
+        let named = policy.filter(|policy| policy.number == number);
         let catalogue_of = Arc::clone(&self.parts.catalogue_of);
         self.ask(desk, move |desk| {
-            let report = desk.report(id)?;
-            let policy = match wanted && number > 0 {
-                true => desk.policies(number.checked_add(1), 1)?,
-                false => Vec::new(),
-            };
-            let named = policy.first().filter(|policy: &&PolicySet| policy.number == number);
-            Ok((report, named.and_then(|policy| catalogue_of(&policy.name))))
+            Ok((desk.report(id)?, named.and_then(|policy| catalogue_of(&policy.name))))
         })
         .await
     }

@@ -13,7 +13,7 @@ use super::{
 
 impl Risks {
     /// Policies that were set, newest first: those of the desk, and those that it has not read yet.
-    async fn set_before(
+    pub(super) async fn set_before(
         &self,
         desk: &Arc<dyn ReviewDesk>,
         before: Option<u32>,

@@ -379,9 +379,12 @@ async fn explanations_name_what_moved_the_score() {
         (v1::ReviewKind::Challenge, "200.00 is large")
     );
     let name = bank.shelf.put(b"one").unwrap();
+    bank.see(4);
     bank.risk().await.set_policy(set(&name)).await.unwrap();
-    let found = explain(7).await;
     let named = [(1, "payer.count_1d".to_owned(), 0.5), (7, String::new(), -0.25)];
+    assert_eq!(names(&explain(7).await), named, "though the desk has not read of the policy yet");
+    bank.see(ALL);
+    let found = explain(7).await;
     assert_eq!(names(&found), named, "the catalogue has two features");
     let words: Vec<_> = found.contributions.iter().map(|it| it.words.as_str()).collect();
     assert_eq!(words, ["3 payments of the payer in 1 day", ""]);
