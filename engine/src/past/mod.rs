@@ -159,6 +159,28 @@ impl Runs {
         Run::open(&shelf, name).map(Arc::new)
     }
 
+    /// Opens the runs that another snapshot names, oldest first. Those that are listed here are not
+    /// opened again; the others are not listed, and not asked for any id.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn open_beside(&self, names: &[String]) -> Result<Vec<Arc<Run>>, JournalError> {
+        let listed = self.list();
+        let run = |name: &String| match listed.iter().find(|run| run.name() == name) {
+            Some(run) => Ok(run.clone()),
+            None => Run::open(&self.shared.shelf, name).map(Arc::new),
+        };
+        names.iter().map(run).collect()
+    }
+
+    /// Those of these runs that are not listed were merged away: they are deleted when nobody holds
+    /// them any more.
+    pub(crate) fn delete_after_use<'a>(&self, runs: impl Iterator<Item = &'a Arc<Run>>) {
+        let listed = self.list();
+        let is_listed = |run: &Arc<Run>| listed.iter().any(|listed| Arc::ptr_eq(listed, run));
+        runs.filter(|run| !is_listed(run)).for_each(|run| run.set_replaced());
+    }
+
     /// Writes a generation as the newest run.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::{
     past::Runs,
     segment::JournalId,
     segment_frames::ChainEnd,
-    snapshot::{self, Kept},
+    snapshot::{self, KEPT_MAX, Kept},
 };
 
 /// Where recovery begins.
@@ -58,16 +58,16 @@ pub(super) fn begin<G: Gate + Clone>(
         match load(config, hash_seed, journal, path, gate, checks_runs) {
             Ok((runs, loaded, gate)) => {
                 report.snapshot = Some(*seq);
-                let kept = kept(config, journal, &snapshots[at..], &runs);
+                let newest = Kept { seq: *seq, path: path.clone(), runs: runs.list() };
+                let mut pass_over = |path: &Path, error: &JournalError| {
+                    pass_over(path, error, report, &mut passed_over);
+                };
+                let kept = kept(journal, newest, &snapshots[at + 1..], &runs, &mut pass_over);
                 let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
                 let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
                 return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
             }
-            Err(error) => {
-                tracing::warn!(%error, "passing over a snapshot");
-                report.snapshots_passed_over.push(error.to_string());
-                passed_over.push(path.clone());
-            }
+            Err(error) => pass_over(path, &error, report, &mut passed_over),
         }
     }
     let runs = open_runs(config, journal, &[])?;
@@ -85,11 +85,7 @@ fn load<G: Gate + Clone>(
     gate: &G,
     checks_runs: bool,
 ) -> Result<(Runs, snapshot::Loaded, G), JournalError> {
-    let (of_journal, names) = snapshot::read_names(path)?;
-    if of_journal != journal {
-        return Err(JournalError::snapshot(path, "it is of another journal".to_owned()));
-    }
-    let runs = open_runs(config, journal, &names)?;
+    let runs = open_runs(config, journal, &needs(journal, path)?)?;
     if checks_runs {
         runs.list().iter().try_for_each(|run| run.verify())?;
     }
@@ -99,27 +95,46 @@ fn load<G: Gate + Clone>(
     Ok((runs, loaded, gate))
 }
 
-/// The snapshots that stay, with their runs. The first of them was loaded; the next is only asked
-/// for what it needs.
+fn pass_over(
+    path: &Path,
+    error: &JournalError,
+    report: &mut RecoveryReport,
+    passed_over: &mut Vec<PathBuf>,
+) {
+    tracing::warn!(%error, "passing over a snapshot");
+    report.snapshots_passed_over.push(error.to_string());
+    passed_over.push(path.to_owned());
+}
+
+/// The snapshots that stay, with their runs: the newest, which was loaded, and the next whose runs are
+/// there. That one is only asked for what it needs.
 fn kept(
-    config: &EngineConfig,
     journal: JournalId,
-    snapshots: &[(EventSeq, PathBuf)],
+    newest: Kept,
+    older: &[(EventSeq, PathBuf)],
     runs: &Runs,
+    pass_over: &mut dyn FnMut(&Path, &JournalError),
 ) -> Vec<Kept> {
-    let mut kept = Vec::new();
-    for (at, (seq, path)) in snapshots.iter().take(2).enumerate() {
-        let needed = match at {
-            0 => Ok(runs.list()),
-            _ => snapshot::read_names(path)
-                .and_then(|(_, names)| open_runs(config, journal, &names))
-                .map(|runs| runs.list()),
-        };
-        if let Ok(runs) = needed {
-            kept.push(Kept { seq: *seq, path: path.clone(), runs });
+    let mut kept = vec![newest];
+    for (seq, path) in older {
+        if kept.len() == KEPT_MAX {
+            break;
+        }
+        match needs(journal, path).and_then(|names| runs.open_beside(&names)) {
+            Ok(runs) => kept.push(Kept { seq: *seq, path: path.clone(), runs }),
+            Err(error) => pass_over(path, &error),
         }
     }
     kept
+}
+
+/// Names of the runs that a snapshot of this journal needs.
+fn needs(journal: JournalId, path: &Path) -> Result<Vec<String>, JournalError> {
+    let (of_journal, names) = snapshot::read_names(path)?;
+    match of_journal == journal {
+        true => Ok(names),
+        false => Err(JournalError::snapshot(path, "it is of another journal".to_owned())),
+    }
 }
 
 pub(super) fn open_runs(

@@ -10,6 +10,7 @@
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
 //! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
 //! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
+//! | more than two snapshots that could be used | the oldest ones | a snapshot was finished and what it replaced was not removed yet: removed, before runs that only they name |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
 //! | a whole frame that continues the chain | anywhere | its events are applied |
@@ -144,11 +145,14 @@ fn recover_once<G: Gate + Clone>(
     let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let mut report = RecoveryReport::default();
-    let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept, passed_over } =
+    let Beginning { mut ledger, mut gate, runs, from, snapshot, kept, passed_over } =
         begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
     check_begins(&segment::list(directory)?, directory, from.next_seq, &report)?;
+    // A start that fails leaves the snapshots as they are, so what they name has to stay.
+    let files = KeepsFiles(runs.clone());
     put_aside(&passed_over)?;
-    // What a process that ended left behind, or a snapshot that was passed over needed.
+    remove_surplus(directory, &kept)?;
+    // What a process that ended left behind, or a snapshot needed that is no more.
     let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
     let after_frame = |ledger: &mut Ledger| match &runs {
@@ -178,7 +182,8 @@ fn recover_once<G: Gate + Clone>(
             runs
         }
     };
-    kept.truncate(2);
+    runs.delete_after_use(kept.iter().flat_map(|kept| &kept.runs));
+    files.disarm();
     let aftercare = Aftercare {
         journal: directory.clone(),
         archive: config.archive,
@@ -226,15 +231,51 @@ fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
     Ok(())
 }
 
+/// Where it is dropped without having been disarmed, no file of a run is deleted any more.
+struct KeepsFiles(Option<Runs>);
+
+impl KeepsFiles {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for KeepsFiles {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Runs::keep_files);
+    }
+}
+
+/// Removes snapshots that are not kept: a process that ended between the finish of one and the removal
+/// of another left them. Nobody would remove them later, and what they name goes with the next merges.
+fn remove_surplus(directory: &Path, kept: &[Kept]) -> Result<(), JournalError> {
+    let mut removed = false;
+    for (_, path) in snapshot::list(directory)? {
+        if !kept.iter().any(|kept| kept.path == path) {
+            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
+            tracing::info!(snapshot = %path.display(), "removed a snapshot that newer ones replace");
+            removed = true;
+        }
+    }
+    let above = snapshot::directory(directory);
+    match removed {
+        true => sync(&above),
+        false => Ok(()),
+    }
+}
+
+fn sync(directory: &Path) -> Result<(), JournalError> {
+    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(JournalError::io("can't sync", directory))
+}
+
 /// Renames snapshots that can't be used, before runs are written anew: one of them might take those
 /// for the ones that it needs.
 fn put_aside(passed_over: &[PathBuf]) -> Result<(), JournalError> {
     for path in passed_over {
         let aside = path.with_extension("unusable");
         fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;
-        let above = path.parent().unwrap_or(path);
-        let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
-        synced.map_err(JournalError::io("can't sync", above))?;
+        sync(path.parent().unwrap_or(path))?;
     }
     Ok(())
 }
