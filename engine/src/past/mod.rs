@@ -78,6 +78,26 @@ impl Listed {
         let id_max = runs.iter().map(|run| run.id_max()).max().unwrap_or_default();
         Self { runs, id_max }
     }
+
+    fn find(&self, id: PaymentId, fold: Fold) -> Result<Option<StoredPayment>, HistoryError> {
+        let key = fold.key(id);
+        let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
+        // Newest first, some at once: their filters come from memory at the same time.
+        for runs in self.runs.rchunks(RUNS_ASKED) {
+            let mut sought = [const { None }; RUNS_ASKED];
+            for (run, sought) in runs.iter().zip(&mut sought) {
+                *sought = run.seek(id, key).map_err(failed)?;
+            }
+            for (run, sought) in runs.iter().zip(&sought).rev() {
+                let Some(sought) = sought else { continue };
+                let found = run.find_sought(id, sought).map_err(failed)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Drop for Shared {
@@ -315,24 +335,33 @@ impl History for Runs {
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        let listed = self.listed();
-        let key = self.shared.shelf.fold.key(id);
-        let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
-        // Newest first, some at once: their filters come from memory at the same time.
-        for runs in listed.runs.rchunks(RUNS_ASKED) {
-            let mut sought = [const { None }; RUNS_ASKED];
-            for (run, sought) in runs.iter().zip(&mut sought) {
-                *sought = run.seek(id, key).map_err(failed)?;
-            }
-            for (run, sought) in runs.iter().zip(&sought).rev() {
-                let Some(sought) = sought else { continue };
-                let found = run.find_sought(id, sought).map_err(failed)?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(None)
+        self.listed().find(id, self.shared.shelf.fold)
+    }
+
+    fn as_of_now(&self) -> Arc<dyn History> {
+        Arc::new(ListedThen { listed: self.listed(), fold: self.shared.shelf.fold })
+    }
+}
+
+/// The runs that there were at some moment. A run never changes; one that was merged away since is not
+/// deleted before whoever holds this lets it go.
+#[derive(Clone, Debug)]
+struct ListedThen {
+    listed: Arc<Listed>,
+    fold: Fold,
+}
+
+impl History for ListedThen {
+    fn id_max(&self) -> PaymentId {
+        self.listed.id_max
+    }
+
+    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
+        self.listed.find(id, self.fold)
+    }
+
+    fn as_of_now(&self) -> Arc<dyn History> {
+        Arc::new(self.clone())
     }
 }
 
