@@ -33,6 +33,8 @@ mod golden;
 mod golden_layouts;
 pub mod huge_pages;
 mod lock;
+#[cfg(test)]
+mod overdue_tests;
 mod pace;
 mod page_cache;
 mod past;

@@ -272,7 +272,7 @@ impl Store {
         if !taking.has_room() {
             return false;
         }
-        let mut slice = taking.spare();
+        let mut slice = taking.spare(rows_max);
         let goes_on = ledger.snapshot_slice(rows_max, &mut slice.accounts, &mut slice.holds);
         if !goes_on {
             self.gate_due = self.gate_due && gate.snapshot_slice(rows_max, &mut slice.gate);

@@ -218,6 +218,17 @@ impl Ledger {
         self.begin_batch_within(time, usize::MAX, expired);
     }
 
+    /// The time for a batch that begins now: where more than `holds_max` holds are due, the last moment up
+    /// to which no more are, so that a batch of this time can go on to decide payments. Where the first
+    /// of them are more by themselves, their moment.
+    #[must_use]
+    pub fn batch_time(&self, now: Timestamp, holds_max: usize) -> Timestamp {
+        let due = || self.books.expiries.iter().map(|expiry| expiry.at).take_while(|at| *at <= now);
+        let Some(late) = due().nth(holds_max) else { return now };
+        let before = due().take(holds_max).filter(|at| *at < late).last();
+        before.unwrap_or(late).max(self.books.time)
+    }
+
     /// Begins a batch as [`Self::begin_batch`] does, expiring at most so many holds. While
     /// [`Self::next_expiry`] is not after the batch's time, others are due: nothing may be decided
     /// in this batch then.
