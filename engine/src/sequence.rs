@@ -305,7 +305,9 @@ impl<G: Gate> Desk<G> {
                 Release::FoundAccounts(reply, found.collect())
             }
             Command::GetPayment { id, reply } => match self.ledger.look_up(id) {
-                LookUp::InMemory(view) => Release::FoundPayment(reply, Box::new(Ok(view))),
+                LookUp::InMemory(view) => {
+                    Release::FoundPayment(reply, Box::new(Ok(view.map(|view| *view))))
+                }
                 LookUp::InHistory(history) => match self.readers.ask(id, history, reply) {
                     Ok(()) => {
                         // Nothing came of it yet: the next message may begin the batch anew.

@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum LookUp {
     /// Here it is; `None` where no payment took the id.
-    InMemory(Option<PaymentView>),
+    InMemory(Option<Box<PaymentView>>),
     /// Not in memory: if a payment took the id, this history has it, and [`Ledger::view`] makes it
     /// readable, at any time.
     InHistory(Arc<dyn History>),
@@ -27,7 +27,7 @@ impl Ledger {
     pub fn look_up(&self, id: PaymentId) -> LookUp {
         let history = &self.shards.past().history;
         match self.in_memory(id) {
-            Some(found) => LookUp::InMemory(found.map(|stored| self.view(stored))),
+            Some(found) => LookUp::InMemory(found.map(|stored| Box::new(self.view(stored)))),
             None if id > history.id_max() => LookUp::InMemory(None),
             None => LookUp::InHistory(history.as_of_now()),
         }
