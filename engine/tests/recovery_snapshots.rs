@@ -24,7 +24,7 @@ use support::{
         back_up, bring_back, config, context, fill, fill_over_two_snapshots, journal, payment,
         start,
     },
-    files, open_accounts, state_hash,
+    files, first_seq, open_accounts, state_hash,
 };
 
 fn recovered(directory: &Path) -> (RecoveryReport, [u8; 32]) {
@@ -42,7 +42,7 @@ fn copy_all(from: &Path, to: &Path) {
 
 /// A journal that was brought back to an earlier event has another future, under the same id. A
 /// snapshot of the first future must not be taken for one of the second: at its place stands another
-/// frame, whether or not it ends with the same event.
+/// frame, whether or not it ends with the same event, and whether or not a segment ends there.
 #[test]
 fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
     let (first, scratch) = (journal(), tempfile::tempdir().unwrap());
@@ -50,10 +50,11 @@ fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
     back_up(first.path(), &target).expect("backs up");
     // Three accounts and ten payments a frame: inside a frame, so that none ends where one of the
     // first future did, and at the end of one, so that all do.
-    for (until, ends_alike) in [(300, false), (303, true)] {
-        let place = scratch.path().join(format!("until-{until}"));
+    for (until, segment_bytes) in [(300, 16_384), (303, 16_384), (303, 4_096)] {
+        let place = scratch.path().join(format!("until-{until}-{segment_bytes}"));
         bring_back(&target, &place, Some(Until::Event(EventSeq(until)))).expect("restores");
-        let engine = start(&place);
+        let limits = EngineConfig { segment_bytes, ..config(&place) };
+        let (engine, _) = Engine::start(&limits, &ApproveAll).expect("starts");
         fill(&engine, 5_000..6_000);
         engine.stop().expect("stops");
         let whole = state_hash(&place);
@@ -62,7 +63,10 @@ fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
         for shelf in ["snapshots", "runs"] {
             copy_all(&first.path().join(shelf), &place.join(shelf));
         }
-        let newest = files(&place.join("snapshots"), ".snapshot").pop().unwrap();
+        let newest = snapshots(&place).pop().unwrap();
+        let after = first_seq(&newest).next();
+        let segment_begins = support::segments(&place).iter().any(|it| first_seq(it) == after);
+        assert!(segment_begins || segment_bytes > 4_096, "a frame fills a small segment");
         let segments = support::segments(&place).into_iter().map(|it| fs::read(it).unwrap());
         let before: Vec<_> = segments.collect();
         let refused = Engine::start(&config(&place), &ApproveAll).map(|_| ());
@@ -80,7 +84,7 @@ fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
         // What the error asks for helps.
         fs::rename(place.join("snapshots"), place.join("aside")).unwrap();
         start(&place).stop().expect("stops");
-        assert_eq!(recovered(&place).1, whole, "ends alike: {ends_alike}");
+        assert_eq!(recovered(&place).1, whole, "until {until}, {segment_bytes}");
     }
 }
 
@@ -263,9 +267,10 @@ fn a_start_that_fails_leaves_the_runs_of_its_snapshots() {
     fill(&engine, 5_000..5_400);
     engine.stop().expect("stops");
     let runs = || files(&directory.join("runs"), ".run");
+    // A start that seals nothing leaves the runs that the snapshots name.
+    let large = EngineConfig { generation_payments_max: 1 << 19, ..limits.clone() };
+    Engine::start(&large, &ApproveAll).expect("starts").0.stop().expect("stops");
     let before = runs();
-    // Such that what it merges has other names.
-    let limits = EngineConfig { generation_payments_max: 40, ..limits };
     let (last, frames) = support::segments(directory)
         .into_iter()
         .rev()

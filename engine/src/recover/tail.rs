@@ -149,8 +149,7 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
 fn continues(segment: &SegmentReader, before: &Path) -> bool {
     let Ok(before) = SegmentReader::open(before) else { return false };
     let mut frames = SegmentFrames::new(before, false);
-    let begin = ChainEnd { head: segment.header.previous, next_seq: segment.header.first_seq };
-    frames.skip_while(|_| true).is_ok() && frames.end == begin
+    frames.skip_while(|_| true).is_ok() && frames.end == ChainEnd::before(segment)
 }
 
 /// Whether the journal reaches back to the event that recovery goes on with.
