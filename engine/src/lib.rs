@@ -13,9 +13,13 @@
 pub mod archive;
 mod archive_file;
 pub mod backup;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 mod commit;
 mod crew;
+mod directory;
 mod durable_note;
 #[cfg(test)]
 mod durable_tests;

@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -55,6 +55,7 @@ pub struct UpkeepStats {
 #[derive(Debug, Default)]
 struct Counters {
     snapshots: AtomicU64,
+    snapshot_is_under_way: AtomicBool,
     generations: AtomicU64,
     pause_max_us: AtomicU64,
     waited_us: AtomicU64,
@@ -65,6 +66,12 @@ impl UpkeepStats {
     #[must_use]
     pub fn snapshots(&self) -> u64 {
         self.shared.snapshots.load(Ordering::Relaxed)
+    }
+
+    /// Whether a snapshot was begun that is not in its place yet.
+    #[must_use]
+    pub fn snapshot_is_under_way(&self) -> bool {
+        self.shared.snapshot_is_under_way.load(Ordering::Relaxed)
     }
 
     /// Generations closed since the start.
@@ -174,6 +181,7 @@ impl Upkeep {
             waited += asked.elapsed();
             let taking = store.snapshotter.take(begun, runs, arrives);
             (store.taking, store.gate_due) = (Some(taking), true);
+            counters.snapshot_is_under_way.store(true, Ordering::Relaxed);
             (store.bytes_since, store.last_snapshot) = (0, Instant::now());
         }
         store.hand_out_slice(ledger, gate, rows_max);
@@ -298,6 +306,7 @@ impl Store {
                 }
                 Err(error) => tracing::warn!(%error, "could not take a snapshot"),
             }
+            counters.snapshot_is_under_way.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -1,39 +1,20 @@
 //! The ledger's state: how it begins, how batches and generations begin and end, and what it
 //! answers about accounts.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::{
-    Account, AccountId, Amount, Balances, EventSeq, Generation, History, HoldExpired, LedgerId,
-    NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
+    Account, AccountId, Amount, BalanceSums, Balances, EventSeq, Generation, History, HoldExpired,
+    LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
     books::Books,
     findings::Findings,
     index::IdIndex,
     recent::{Place, Rows},
     shard::Shards,
 };
-
-/// Sums over all accounts of one ledger, kept per side and compared after every batch. They wrap:
-/// equality is all that is asked of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LedgerTotals {
-    /// The currency.
-    pub ledger: LedgerId,
-    /// Sums of the four counters.
-    pub sums: Balances,
-}
-
-impl LedgerTotals {
-    /// Whether debits equal credits, pending and posted.
-    #[must_use]
-    pub fn conserved(&self) -> bool {
-        self.sums.debits_pending == self.sums.credits_pending
-            && self.sums.debits_posted == self.sums.credits_posted
-    }
-}
 
 /// Where a hold is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,10 +172,10 @@ impl Ledger {
         (0..self.account_count() as u32).map(|slot| self.books.accounts.account(slot))
     }
 
-    /// Sums over all accounts, one entry per ledger in the order of their first account.
+    /// Sums over all accounts, by ledger, exact. Walks every account: for reports, not for payments.
     #[must_use]
-    pub fn totals(&self) -> &[LedgerTotals] {
-        self.books.accounts.totals()
+    pub fn sums(&self) -> BTreeMap<LedgerId, BalanceSums> {
+        self.books.accounts.sums()
     }
 
     /// Every verdict that a remembered payment may have, by its number.
@@ -257,12 +238,12 @@ impl Ledger {
         }
     }
 
-    /// Ends a batch.
+    /// Ends a batch: asserts that in every ledger, debits equal credits modulo 2^128.
     ///
     /// # Panics
     /// If money was made or lost, which no input can do.
     pub fn end_batch(&self) {
-        for totals in self.totals() {
+        for totals in self.books.accounts.totals() {
             assert!(totals.conserved(), "money is not conserved: {totals:?}");
         }
     }

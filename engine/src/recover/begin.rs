@@ -1,17 +1,24 @@
 //! Where recovery begins: consumes the snapshots of a directory, produces the ledger of the newest
 //! usable one, or an empty one, and the place in the journal to go on from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
 
-use super::RecoveryReport;
+use super::{
+    RecoveryReport,
+    known::Known,
+    tail::{End, Tail},
+};
 use crate::{
     EngineConfig, JournalError,
     past::Runs,
     segment::JournalId,
     segment_frames::ChainEnd,
-    snapshot::{self, KEPT_MAX, Kept},
+    snapshot::{self, Kept},
 };
 
 /// Where recovery begins.
@@ -25,6 +32,24 @@ pub(super) struct Beginning<G> {
     pub(super) kept: Vec<Kept>,
     /// Snapshots that can't be used.
     pub(super) passed_over: Vec<PathBuf>,
+    /// Snapshots before the two that are kept: a process ended before it removed them.
+    pub(super) superfluous: Vec<PathBuf>,
+}
+
+impl<G: Gate> Beginning<G> {
+    /// Applies what the journal has after it, and looks at the ledger after each frame.
+    pub(super) fn read_on(
+        &mut self,
+        directory: &Path,
+        known: Known,
+        report: &mut RecoveryReport,
+        after_frame: impl Fn(&mut Ledger, Option<&Runs>) -> Result<(), JournalError>,
+    ) -> Result<Option<End>, JournalError> {
+        let Self { ledger, gate, runs, from, snapshot, .. } = self;
+        let after_frame = |ledger: &mut Ledger| after_frame(ledger, runs.as_ref());
+        Tail { directory, ledger, gate, report, known, reads_known: false, after_frame }
+            .read(*from, snapshot.as_deref())
+    }
 }
 
 /// Begins with the newest usable snapshot, or with nothing. `checks_runs` reads every page of the runs
@@ -50,31 +75,92 @@ pub(super) fn begin<G: Gate + Clone>(
         let (ledger, gate) =
             (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
         let (runs, from, snapshot) = (None, ChainEnd::GENESIS, None);
-        let (kept, passed_over) = (Vec::new(), Vec::new());
-        return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
+        return Ok(Beginning {
+            ledger,
+            gate,
+            runs,
+            from,
+            snapshot,
+            kept: Vec::new(),
+            passed_over: Vec::new(),
+            superfluous: Vec::new(),
+        });
     };
-    let mut passed_over = Vec::new();
+    let mut others = Others { report, kept: Vec::new(), passed_over: Vec::new() };
     for (at, (seq, path)) in snapshots.iter().enumerate() {
         match load(config, hash_seed, journal, path, gate, checks_runs) {
             Ok((runs, loaded, gate)) => {
-                report.snapshot = Some(*seq);
-                let newest = Kept { seq: *seq, path: path.clone(), runs: runs.list() };
-                let mut pass_over = |path: &Path, error: &JournalError| {
-                    pass_over(path, error, report, &mut passed_over);
-                };
-                let kept = kept(journal, newest, &snapshots[at + 1..], &runs, &mut pass_over);
+                others.report.snapshot = Some(*seq);
+                others.kept.push(Kept { seq: *seq, path: path.clone(), runs: runs.list() });
+                let superfluous = others.keep_one_more(&runs, journal, &snapshots[at + 1..]);
+                let Others { kept, passed_over, .. } = others;
                 let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
                 let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
-                return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
+                return Ok(Beginning {
+                    ledger,
+                    gate,
+                    runs,
+                    from,
+                    snapshot,
+                    kept,
+                    passed_over,
+                    superfluous,
+                });
             }
-            Err(error) => pass_over(path, &error, report, &mut passed_over),
+            Err(error) => others.pass_over(path, &error),
         }
     }
     let runs = open_runs(config, journal, &[])?;
     let ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
     let (gate, from) = (gate.clone(), ChainEnd::GENESIS);
-    let (runs, snapshot, kept) = (Some(runs), None, Vec::new());
-    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over })
+    let (runs, snapshot) = (Some(runs), None);
+    let Others { kept, passed_over, .. } = others;
+    let superfluous = Vec::new();
+    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over, superfluous })
+}
+
+/// What becomes of the snapshots that are there.
+struct Others<'a> {
+    report: &'a mut RecoveryReport,
+    kept: Vec<Kept>,
+    passed_over: Vec<PathBuf>,
+}
+
+impl Others<'_> {
+    fn pass_over(&mut self, path: &Path, error: &JournalError) {
+        tracing::warn!(%error, "passing over a snapshot");
+        self.report.snapshots_passed_over.push(error.to_string());
+        self.passed_over.push(path.to_owned());
+    }
+
+    /// Keeps the newest of these whose runs are there: it is only asked for those. Returns what is
+    /// older. One that is not kept must not stay under its name: its runs are not kept for it.
+    fn keep_one_more(
+        &mut self,
+        runs: &Runs,
+        journal: JournalId,
+        older: &[(EventSeq, PathBuf)],
+    ) -> Vec<PathBuf> {
+        for (at, (seq, path)) in older.iter().enumerate() {
+            match names_of(journal, path).and_then(|names| runs.open_beside(&names)) {
+                Ok(runs) => {
+                    self.kept.push(Kept { seq: *seq, path: path.clone(), runs });
+                    return older[at + 1..].iter().map(|(_, path)| path.clone()).collect();
+                }
+                Err(error) => self.pass_over(path, &error),
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// The runs that a snapshot of this journal names.
+fn names_of(journal: JournalId, path: &Path) -> Result<Vec<String>, JournalError> {
+    let (of_journal, names) = snapshot::read_names(path)?;
+    match of_journal == journal {
+        true => Ok(names),
+        false => Err(JournalError::snapshot(path, "it is of another journal".to_owned())),
+    }
 }
 
 fn load<G: Gate + Clone>(
@@ -85,7 +171,7 @@ fn load<G: Gate + Clone>(
     gate: &G,
     checks_runs: bool,
 ) -> Result<(Runs, snapshot::Loaded, G), JournalError> {
-    let runs = open_runs(config, journal, &needs(journal, path)?)?;
+    let runs = open_runs(config, journal, &names_of(journal, path)?)?;
     if checks_runs {
         runs.list().iter().try_for_each(|run| run.verify())?;
     }
@@ -93,48 +179,6 @@ fn load<G: Gate + Clone>(
     let ledger_config = ledger_config(config, hash_seed, Some(&runs));
     let loaded = snapshot::load(path, ledger_config, &mut gate)?;
     Ok((runs, loaded, gate))
-}
-
-fn pass_over(
-    path: &Path,
-    error: &JournalError,
-    report: &mut RecoveryReport,
-    passed_over: &mut Vec<PathBuf>,
-) {
-    tracing::warn!(%error, "passing over a snapshot");
-    report.snapshots_passed_over.push(error.to_string());
-    passed_over.push(path.to_owned());
-}
-
-/// The snapshots that stay, with their runs: the newest, which was loaded, and the next whose runs are
-/// there. That one is only asked for what it needs.
-fn kept(
-    journal: JournalId,
-    newest: Kept,
-    older: &[(EventSeq, PathBuf)],
-    runs: &Runs,
-    pass_over: &mut dyn FnMut(&Path, &JournalError),
-) -> Vec<Kept> {
-    let mut kept = vec![newest];
-    for (seq, path) in older {
-        if kept.len() == KEPT_MAX {
-            break;
-        }
-        match needs(journal, path).and_then(|names| runs.open_beside(&names)) {
-            Ok(runs) => kept.push(Kept { seq: *seq, path: path.clone(), runs }),
-            Err(error) => pass_over(path, &error),
-        }
-    }
-    kept
-}
-
-/// Names of the runs that a snapshot of this journal needs.
-fn needs(journal: JournalId, path: &Path) -> Result<Vec<String>, JournalError> {
-    let (of_journal, names) = snapshot::read_names(path)?;
-    match of_journal == journal {
-        true => Ok(names),
-        false => Err(JournalError::snapshot(path, "it is of another journal".to_owned())),
-    }
 }
 
 pub(super) fn open_runs(
@@ -161,7 +205,7 @@ pub(super) fn ledger_config(
         account_hash_bits: defaults.account_hash_bits,
         generation_payments_max: config.generation_payments_max,
         history: match runs {
-            Some(runs) => std::sync::Arc::new(runs.clone()),
+            Some(runs) => Arc::new(runs.clone()),
             None => defaults.history,
         },
     }

@@ -8,9 +8,9 @@
 //! |---|---|---|
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
-//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere; of the second, only whether its runs are known and there is looked at | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a third snapshot | before the two that are kept: a process ended before it removed it | removed, before the runs that only it names |
 //! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
-//! | more than two snapshots that could be used | the oldest ones | a snapshot was finished and what it replaced was not removed yet: removed, before runs that only they name |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
 //! | a whole frame that continues the chain | anywhere | its events are applied |
@@ -57,6 +57,7 @@ use millrace_ledger::{EventSeq, Gate, Ledger};
 
 use crate::{
     EngineConfig, JournalError,
+    directory::{remove_unfinished, sync_directory},
     frame::FrameHash,
     past::Runs,
     retention::{Aftercare, ReadersNeed},
@@ -67,7 +68,7 @@ use crate::{
 use begin::{Beginning, begin, ledger_config, open_runs, runs_directory};
 pub(crate) use known::{Known, another_frame};
 pub(crate) use origin::{Origin, origin};
-use tail::{End, Tail, check_begins};
+use tail::{End, check_begins};
 pub(crate) use verify::known;
 
 pub use verify::{verify, verify_recovery, verify_within};
@@ -145,30 +146,21 @@ fn recover_once<G: Gate + Clone>(
     let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let mut report = RecoveryReport::default();
-    let Beginning { mut ledger, mut gate, runs, from, snapshot, kept, passed_over } =
-        begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
-    check_begins(&segment::list(directory)?, directory, from.next_seq, &report)?;
-    // A start that fails leaves the snapshots as they are, so what they name has to stay.
-    let files = KeepsFiles(runs.clone());
-    put_aside(&passed_over)?;
-    remove_surplus(directory, &kept)?;
+    let mut beginning = begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
+    check_begins(&segment::list(directory)?, directory, beginning.from.next_seq, &report)?;
+    put_aside(&beginning.passed_over)?;
+    remove(&beginning.superfluous)?;
     // What a process that ended left behind, or a snapshot needed that is no more.
-    let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
+    let keep: Vec<_> = beginning.kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
-    let after_frame = |ledger: &mut Ledger| match &runs {
+    let after_frame = |ledger: &mut Ledger, runs: Option<&Runs>| match runs {
         Some(runs) => seal_if_full(ledger, runs),
         None => Ok(()),
     };
-    let end = Tail {
-        directory,
-        ledger: &mut ledger,
-        gate: &mut gate,
-        report: &mut report,
-        known,
-        reads_known: false,
-        after_frame,
-    }
-    .read(from, snapshot.as_deref())?;
+    // A start that fails leaves the snapshots as they are, so what they name has to stay.
+    let files = KeepsFiles(beginning.runs.clone());
+    let end = beginning.read_on(directory, known, &mut report, after_frame)?;
+    let Beginning { mut ledger, mut gate, runs, kept, .. } = beginning;
     gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
     suspect_runs::clear(directory)?;
@@ -246,27 +238,13 @@ impl Drop for KeepsFiles {
     }
 }
 
-/// Removes snapshots that are not kept: a process that ended between the finish of one and the removal
-/// of another left them. Nobody would remove them later, and what they name goes with the next merges.
-fn remove_surplus(directory: &Path, kept: &[Kept]) -> Result<(), JournalError> {
-    let mut removed = false;
-    for (_, path) in snapshot::list(directory)? {
-        if !kept.iter().any(|kept| kept.path == path) {
-            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
-            tracing::info!(snapshot = %path.display(), "removed a snapshot that newer ones replace");
-            removed = true;
-        }
+/// Removes snapshots for good, before the runs go that only they name.
+fn remove(superfluous: &[PathBuf]) -> Result<(), JournalError> {
+    for path in superfluous {
+        fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
+        sync_directory(path.parent().unwrap_or(path))?;
     }
-    let above = snapshot::directory(directory);
-    match removed {
-        true => sync(&above),
-        false => Ok(()),
-    }
-}
-
-fn sync(directory: &Path) -> Result<(), JournalError> {
-    let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(JournalError::io("can't sync", directory))
+    Ok(())
 }
 
 /// Renames snapshots that can't be used, before runs are written anew: one of them might take those
@@ -275,21 +253,7 @@ fn put_aside(passed_over: &[PathBuf]) -> Result<(), JournalError> {
     for path in passed_over {
         let aside = path.with_extension("unusable");
         fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;
-        sync(path.parent().unwrap_or(path))?;
-    }
-    Ok(())
-}
-
-fn remove_unfinished(directory: &Path) -> Result<(), JournalError> {
-    if !directory.exists() {
-        return Ok(());
-    }
-    let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
-    for entry in entries {
-        let path = entry.map_err(JournalError::io("can't list", directory))?.path();
-        if path.extension().is_some_and(|suffix| suffix == "unfinished") {
-            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
-        }
+        sync_directory(path.parent().unwrap_or(path))?;
     }
     Ok(())
 }

@@ -68,18 +68,17 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
             let journal = segment.header.journal;
             // What a snapshot or nothing comes before is known as well as what a segment does.
             let begins_here = before.is_none() && *named >= from.next_seq;
-            let place = if begins_here { Some((journal, from)) } else { before };
-            let follows = check_follows(&segment, *named, place);
-            // Where a segment begins at the snapshot's place, it is the snapshot that does not fit if
-            // the segment continues the one before it.
-            if begins_here
-                && follows.is_err()
-                && let Some(snapshot) = snapshot
-                && segments[..position].last().is_some_and(|(_, path)| continues(&segment, path))
+            if let (true, Some(snapshot)) = (begins_here, snapshot)
+                && (*named, segment.header.first_seq) == (from.next_seq, from.next_seq)
+                && segment.header.previous != from.head
             {
                 return Err(known::another_frame(snapshot));
             }
-            follows?;
+            check_follows(
+                &segment,
+                *named,
+                if begins_here { Some((journal, from)) } else { before },
+            )?;
             let is_last = position + 1 == segments.len();
             let mut frames = SegmentFrames::new(segment, is_last);
             if !passed && !begins_here {
@@ -143,13 +142,6 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         }
         Ok(last_frame)
     }
-}
-
-/// Whether a segment continues the one in this file.
-fn continues(segment: &SegmentReader, before: &Path) -> bool {
-    let Ok(before) = SegmentReader::open(before) else { return false };
-    let mut frames = SegmentFrames::new(before, false);
-    frames.skip_while(|_| true).is_ok() && frames.end == ChainEnd::before(segment)
 }
 
 /// Whether the journal reaches back to the event that recovery goes on with.

@@ -44,7 +44,7 @@ use millrace_ledger::EventSeq;
 use crate::JournalError;
 
 pub(crate) use read::{Loaded, check, load, read_accounts, read_head, read_names};
-pub(crate) use take::{KEPT_MAX, Kept, Snapshotter, Taking};
+pub(crate) use take::{Kept, Snapshotter, Taking};
 
 const MAGIC: [u8; 8] = *b"MLRSNAP\n";
 const VERSION: u32 = 1;

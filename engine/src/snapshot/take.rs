@@ -31,7 +31,7 @@ const SLICES_MAX: usize = 4;
 const HOLDS_SECTION_MAX: usize = 4_096;
 
 /// Snapshots that are kept.
-pub(crate) const KEPT_MAX: usize = 2;
+const KEPT_MAX: usize = 2;
 
 /// A piece of the ledger and its gate as they stood when the snapshot was begun. Written ones come back,
 /// so that the next is filled without asking the system for memory: between batches that takes longer than
