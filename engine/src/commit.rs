@@ -9,11 +9,12 @@
 use std::path::Path;
 
 use crossbeam_channel::{Receiver, Sender};
-use millrace_ledger::{Account, EventSeq, GateActError, HistoryError, PaymentView, Timestamp};
+use millrace_ledger::{Account, EventSeq, GateActError, PaymentView, Timestamp};
 
 use crate::{
-    AccountReply, Feed, JournalError, PaymentReply,
+    AccountReply, Feed, JournalError, PaymentReadError, PaymentReply,
     frame::{FrameBuffer, FrameHash},
+    readers::ReadReply,
     segment::{Disk, SegmentWriter},
     submission::Reply,
     suspect_runs,
@@ -56,10 +57,7 @@ pub(crate) enum Release {
     Account(Reply<AccountReply>, AccountReply),
     Act(Reply<Result<EventSeq, GateActError>>, Result<EventSeq, GateActError>),
     FoundAccounts(Reply<Vec<Option<Account>>>, Vec<Option<Account>>),
-    FoundPayment(
-        Reply<Result<Option<PaymentView>, HistoryError>>,
-        Box<Result<Option<PaymentView>, HistoryError>>,
-    ),
+    FoundPayment(ReadReply, Box<Result<Option<PaymentView>, PaymentReadError>>),
 }
 
 impl Release {
@@ -72,7 +70,7 @@ impl Release {
             Self::Act(reply, done) => drop(reply.send(Ok(done))),
             Self::FoundAccounts(reply, found) => drop(reply.send(Ok(found))),
             Self::FoundPayment(reply, found) => {
-                if let Err(error) = &*found {
+                if let Err(PaymentReadError::Unreadable(error)) = &*found {
                     suspect_runs::mark(journal, &error.to_string());
                 }
                 drop(reply.send(Ok(*found)));

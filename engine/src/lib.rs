@@ -4,7 +4,8 @@
 //! to is durable, in the order in which it was decided; a failed write stops the engine.
 //!
 //! Reading order: [`submission`] → `sequence` (decide, batch by batch) → `record` and `frame`
-//! (encode) → `commit` (write, sync, release) → [`feed`]. Between batches `upkeep` has older payments
+//! (encode) → `commit` (write, sync, release) → [`feed`]. Payments that are not in memory are read by
+//! `readers`. Between batches `upkeep` has older payments
 //! written to runs (`past`) and takes `snapshot`s; [`pipeline`] wires all of it up, and [`recover`]
 //! brings back the state after a stop; [`redecide`] decides a journal again, and [`backup`] copies one
 //! and brings the copy back.
@@ -42,6 +43,9 @@ mod pace;
 mod page_cache;
 mod past;
 pub mod pipeline;
+mod readers;
+#[cfg(test)]
+mod readers_tests;
 mod record;
 pub mod recover;
 pub mod redecide;
@@ -69,5 +73,7 @@ pub use pipeline::{Engine, EngineConfig};
 pub use recover::RecoveryReport;
 pub use retention::Retention;
 pub use stats::EngineStats;
-pub use submission::{AccountReply, Command, PaymentReply, SubmitError, Submitter};
+pub use submission::{
+    AccountReply, Command, PaymentReadError, PaymentReply, SubmitError, Submitter,
+};
 pub use upkeep::UpkeepStats;

@@ -117,7 +117,9 @@ impl Engine {
         let readers = ReadersNeed::default();
         let Recovery { report, ledger, gate, writer, runs, snapshotter } =
             recover::recover(config, hash_seed(directory)?, gate, &readers)?;
-        let feed = Feed::announced(directory, writer.journal(), report.last_seq)?;
+        let feed = Feed::announced(directory, writer.journal(), report.last_seq);
+        // Without an engine, the snapshots stay as they are, so what they name has to stay.
+        let feed = feed.inspect_err(|_| runs.keep_files())?;
         let limits = UpkeepLimits {
             closed_kept: 1,
             snapshot_bytes: config.snapshot_bytes,

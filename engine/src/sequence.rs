@@ -8,18 +8,19 @@
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use crossbeam_channel::{Receiver, Sender, after, never, select};
 use millrace_ledger::{
-    AccountEvent, AccountOutcome, Contexts, Decision, EventSeq, Gate, HoldExpired, Ledger, Payment,
-    PaymentFlags, Requested, Timestamp,
+    AccountEvent, AccountOutcome, Contexts, Decision, EventSeq, Gate, HoldExpired, Ledger, LookUp,
+    Payment, PaymentFlags, Requested, Timestamp,
 };
 
 use crate::{
-    AccountReply, Command, JournalError, PaymentReply,
+    AccountReply, Command, JournalError, PaymentReadError, PaymentReply,
     clock::Clock,
     commit::{Batch, Release},
     crew::Crew,
     frame::FrameBuffer,
+    readers::{Readers, Recalled},
     record,
     stats::{EngineStats, Tally},
     submission::{Message, Submission},
@@ -44,6 +45,8 @@ impl BatchLimits {
 /// Takes commands from the queue and hands batches over.
 pub(crate) struct Sequencer<G> {
     queue: Receiver<Message>,
+    /// What was asked of the readers.
+    recalled: Receiver<Recalled>,
     committer: Sender<Batch>,
     desk: Desk<G>,
     stopping: bool,
@@ -57,6 +60,7 @@ struct Desk<G> {
     workers: Crew,
     limits: BatchLimits,
     upkeep: Upkeep,
+    readers: Readers,
     spares: Receiver<Batch>,
     batch: Batch,
     /// Whether the ledger was told of the batch that is open.
@@ -85,6 +89,7 @@ impl<G: Gate> Sequencer<G> {
         stats: EngineStats,
     ) -> Self {
         let Recovered { ledger, gate, workers, upkeep } = state;
+        let (readers, recalled) = Readers::start();
         let desk = Desk {
             clock: Clock::after(ledger.time()),
             ledger,
@@ -92,6 +97,7 @@ impl<G: Gate> Sequencer<G> {
             workers,
             limits,
             upkeep,
+            readers,
             spares,
             batch: empty_batch(),
             begun: false,
@@ -99,7 +105,7 @@ impl<G: Gate> Sequencer<G> {
             stats,
             failed: None,
         };
-        Self { queue, committer, desk, stopping: false }
+        Self { queue, recalled, committer, desk, stopping: false }
     }
 
     /// Runs until it is told to stop and the queue is empty, or the committer is gone.
@@ -108,6 +114,11 @@ impl<G: Gate> Sequencer<G> {
     /// When history can't be read or written. Nothing of the batch that was open is released then.
     pub(crate) fn run(mut self) -> Result<(), JournalError> {
         loop {
+            while !self.desk.is_full()
+                && let Ok(recalled) = self.recalled.try_recv()
+            {
+                self.desk.answer(recalled);
+            }
             while !self.desk.is_full()
                 && let Ok(message) = self.queue.try_recv()
             {
@@ -123,11 +134,17 @@ impl<G: Gate> Sequencer<G> {
         }
     }
 
-    /// Waits for a message, a hold that expires or a snapshot that is due. `false` when there is
-    /// nothing left to do.
+    /// Waits for a message, an answer of the readers, a hold that expires or a snapshot that is due.
+    /// `false` when there is nothing left to do.
     fn wait_for_work(&mut self) -> bool {
         let desk = &mut self.desk;
         if self.stopping {
+            // Whoever asked before the stop is answered, however long reading takes.
+            desk.readers.end();
+            if let Ok(recalled) = self.recalled.recv() {
+                desk.answer(recalled);
+                return true;
+            }
             // A snapshot that is under way is finished: the next start is quicker for it.
             desk.upkeep.hurry();
             while desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {}
@@ -139,13 +156,16 @@ impl<G: Gate> Sequencer<G> {
         }
         let expiry = desk.ledger.next_expiry().map(|at| desk.clock.until(at));
         let snapshot = desk.upkeep.snapshot_due_in(&desk.ledger);
-        let message = match expiry.into_iter().chain(snapshot).min() {
-            None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(wait) => self.queue.recv_timeout(wait),
-        };
-        match message {
-            Ok(message) => self.take(message),
-            Err(RecvTimeoutError::Timeout) => {
+        let timer = expiry.into_iter().chain(snapshot).min().map_or_else(never, after);
+        select! {
+            recv(self.queue) -> message => match message {
+                Ok(message) => self.take(message),
+                Err(_) => return false,
+            },
+            recv(self.recalled) -> recalled => {
+                recalled.into_iter().for_each(|recalled| desk.answer(recalled));
+            }
+            recv(timer) -> _ => {
                 desk.begin();
                 // A snapshot is begun where a batch ends: an empty one will do.
                 let due = desk.upkeep.snapshot_due_in(&desk.ledger);
@@ -153,7 +173,6 @@ impl<G: Gate> Sequencer<G> {
                     return self.committer.send(desk.close()).is_ok();
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return false,
         }
         true
     }
@@ -168,6 +187,10 @@ impl<G: Gate> Sequencer<G> {
         select! {
             recv(self.queue) -> message => {
                 self.take(message.unwrap_or(Message::Stop));
+                true
+            }
+            recv(self.recalled) -> recalled => {
+                recalled.into_iter().for_each(|recalled| self.desk.answer(recalled));
                 true
             }
             send(self.committer, desk.close()) -> sent => sent.is_ok(),
@@ -248,7 +271,7 @@ impl<G: Gate> Desk<G> {
 
     fn carry_out(&mut self, command: Command) {
         self.begun = true;
-        self.batch.answers = self.batch.answers.saturating_add(command.weight());
+        let weight = command.weight();
         let release = match command {
             Command::Payments { payments, contexts, reply } => {
                 Release::Payments(reply, self.decide(&payments, &contexts))
@@ -281,14 +304,33 @@ impl<G: Gate> Desk<G> {
                 let found = ids.into_iter().map(|id| self.ledger.account(id));
                 Release::FoundAccounts(reply, found.collect())
             }
-            Command::GetPayment { id, reply } => {
-                // A mere read decides nothing: where it fails, only whoever asked is told.
-                let found = self.ledger.payment(id).inspect_err(|error| {
-                    tracing::error!(%error, "can't read a payment");
-                });
-                Release::FoundPayment(reply, Box::new(found))
-            }
+            Command::GetPayment { id, reply } => match self.ledger.look_up(id) {
+                LookUp::InMemory(view) => {
+                    Release::FoundPayment(reply, Box::new(Ok(view.map(|view| *view))))
+                }
+                LookUp::InHistory(history) => match self.readers.ask(id, history, reply) {
+                    Ok(()) => {
+                        // Nothing came of it yet: the next message may begin the batch anew.
+                        self.begun = !self.is_empty();
+                        return;
+                    }
+                    Err(reply) => {
+                        Release::FoundPayment(reply, Box::new(Err(PaymentReadError::Busy)))
+                    }
+                },
+            },
         };
+        self.release(release, weight);
+    }
+
+    /// Takes what the readers found into the batch: it is released in turn.
+    fn answer(&mut self, Recalled { found, reply }: Recalled) {
+        let view = found.map(|stored| stored.map(|stored| self.ledger.view(&stored)));
+        self.release(Release::FoundPayment(reply, Box::new(view)), 1);
+    }
+
+    fn release(&mut self, release: Release, weight: u32) {
+        self.batch.answers = self.batch.answers.saturating_add(weight);
         self.batch.releases.push(release);
     }
 

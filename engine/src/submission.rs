@@ -46,6 +46,17 @@ pub struct AccountReply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expired;
 
+/// Why a payment can't be read. Nothing else is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PaymentReadError {
+    /// It is not in memory, and too many such payments are being read. Ask again later.
+    #[error("too many payments are being read from disk already; ask again later")]
+    Busy,
+    /// What is known of it is on disk, and can't be read from there.
+    #[error(transparent)]
+    Unreadable(#[from] HistoryError),
+}
+
 /// Where an answer goes. It arrives once what it tells is durable.
 pub type Reply<T> = oneshot::Sender<Result<T, Expired>>;
 
@@ -102,7 +113,7 @@ pub enum Command {
         id: PaymentId,
         /// What is known of it, or why that can't be read. Nothing else waits for this answer: a
         /// payment that needs what can't be read is another matter, and stops the engine.
-        reply: Reply<Result<Option<PaymentView>, HistoryError>>,
+        reply: Reply<Result<Option<PaymentView>, PaymentReadError>>,
     },
 }
 

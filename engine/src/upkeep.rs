@@ -176,7 +176,10 @@ impl Upkeep {
             batch.head_wanted = Some(head);
             let begun = ledger.begin_snapshot();
             gate.begin_snapshot();
-            let taking = store.snapshotter.take(begun, store.sealer.runs()?, arrives);
+            let asked = Instant::now();
+            let runs = store.sealer.runs()?;
+            waited += asked.elapsed();
+            let taking = store.snapshotter.take(begun, runs, arrives);
             (store.taking, store.gate_due) = (Some(taking), true);
             counters.snapshot_is_under_way.store(true, Ordering::Relaxed);
             (store.bytes_since, store.last_snapshot) = (0, Instant::now());

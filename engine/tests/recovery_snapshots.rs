@@ -1,14 +1,21 @@
 //! The rows of the recovery table about snapshots that are whole and all the same can't be used: of
-//! another history, of a later version, of another risk policy, or never finished.
+//! another history, of a later version, of another risk policy, never finished, or too many.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod support;
 
-use std::{fs, os::unix::fs::FileExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use millrace_engine::{
-    Command, Engine, RecoveryReport, backup::Until, recover, trial_balance::trial_balance,
+    Command, Engine, EngineConfig, RecoveryReport, backup::Until, recover,
+    trial_balance::trial_balance,
 };
 use millrace_ledger::{ApproveAll, EventSeq, Gate, GateStateError, Judged, Verdict};
 use support::{
@@ -17,7 +24,7 @@ use support::{
         back_up, bring_back, config, context, fill, fill_over_two_snapshots, journal, payment,
         start,
     },
-    files, open_accounts, state_hash,
+    files, first_seq, open_accounts, state_hash,
 };
 
 fn recovered(directory: &Path) -> (RecoveryReport, [u8; 32]) {
@@ -35,7 +42,7 @@ fn copy_all(from: &Path, to: &Path) {
 
 /// A journal that was brought back to an earlier event has another future, under the same id. A
 /// snapshot of the first future must not be taken for one of the second: at its place stands another
-/// frame, whether or not it ends with the same event.
+/// frame, whether or not it ends with the same event, and whether or not a segment ends there.
 #[test]
 fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
     let (first, scratch) = (journal(), tempfile::tempdir().unwrap());
@@ -43,10 +50,11 @@ fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
     back_up(first.path(), &target).expect("backs up");
     // Three accounts and ten payments a frame: inside a frame, so that none ends where one of the
     // first future did, and at the end of one, so that all do.
-    for (until, ends_alike) in [(300, false), (303, true)] {
-        let place = scratch.path().join(format!("until-{until}"));
+    for (until, segment_bytes) in [(300, 16_384), (303, 16_384), (303, 4_096)] {
+        let place = scratch.path().join(format!("until-{until}-{segment_bytes}"));
         bring_back(&target, &place, Some(Until::Event(EventSeq(until)))).expect("restores");
-        let engine = start(&place);
+        let limits = EngineConfig { segment_bytes, ..config(&place) };
+        let (engine, _) = Engine::start(&limits, &ApproveAll).expect("starts");
         fill(&engine, 5_000..6_000);
         engine.stop().expect("stops");
         let whole = state_hash(&place);
@@ -55,7 +63,10 @@ fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
         for shelf in ["snapshots", "runs"] {
             copy_all(&first.path().join(shelf), &place.join(shelf));
         }
-        let newest = files(&place.join("snapshots"), ".snapshot").pop().unwrap();
+        let newest = snapshots(&place).pop().unwrap();
+        let after = first_seq(&newest).next();
+        let segment_begins = support::segments(&place).iter().any(|it| first_seq(it) == after);
+        assert!(segment_begins || segment_bytes > 4_096, "a frame fills a small segment");
         let segments = support::segments(&place).into_iter().map(|it| fs::read(it).unwrap());
         let before: Vec<_> = segments.collect();
         let refused = Engine::start(&config(&place), &ApproveAll).map(|_| ());
@@ -73,7 +84,7 @@ fn a_snapshot_at_whose_place_another_frame_stands_is_refused() {
         // What the error asks for helps.
         fs::rename(place.join("snapshots"), place.join("aside")).unwrap();
         start(&place).stop().expect("stops");
-        assert_eq!(recovered(&place).1, whole, "ends alike: {ends_alike}");
+        assert_eq!(recovered(&place).1, whole, "until {until}, {segment_bytes}");
     }
 }
 
@@ -216,4 +227,124 @@ fn an_unfinished_snapshot_is_removed() {
     assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
     engine.stop().expect("stops");
     assert!(!unfinished.exists() && newest.exists());
+}
+
+/// What `millrace journal verify` looks at, whole and as a start would.
+fn is_right(directory: &Path) {
+    let scratch = tempfile::tempdir().unwrap();
+    let (report, _) = recover::verify_within(directory, scratch.path(), &mut ApproveAll).unwrap();
+    assert!(report.snapshots_passed_over.is_empty(), "{report:?}");
+    let (report, hash) = recovered(directory);
+    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
+    assert_eq!(hash, state_hash(directory));
+}
+
+fn snapshots(directory: &Path) -> Vec<PathBuf> {
+    files(&directory.join("snapshots"), ".snapshot")
+}
+
+/// Pays until there are two snapshots more.
+fn take_two_more(directory: &Path) {
+    let engine = start(directory);
+    for (taken, from) in [(1, 5_000), (2, 6_000)] {
+        fill(&engine, from..from + 500);
+        while engine.stats().snapshots() < taken {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+    engine.stop().expect("stops");
+}
+
+/// A process is killed when a snapshot has its name and the one that it replaces was not removed yet.
+/// Before, nobody ever removed it, the next merges took its runs, and from then on every check of the
+/// journal said that a snapshot can't be used.
+#[test]
+fn three_snapshots_at_a_start_leave_two() {
+    let directory = journal();
+    let directory = directory.path();
+    let aside = tempfile::tempdir().unwrap();
+    for shelf in ["snapshots", "runs"] {
+        fs::create_dir(aside.path().join(shelf)).unwrap();
+        copy_all(&directory.join(shelf), &aside.path().join(shelf));
+    }
+    let oldest = snapshots(directory).remove(0);
+    take_two_more(directory);
+    let newest = snapshots(directory);
+    assert!(newest.len() == 2 && !newest.contains(&oldest), "{newest:?}");
+    for shelf in ["snapshots", "runs"] {
+        for path in files(&aside.path().join(shelf), "") {
+            let name = path.file_name().unwrap();
+            if shelf == "runs" || name == oldest.file_name().unwrap() {
+                fs::copy(&path, directory.join(shelf).join(name)).unwrap();
+            }
+        }
+    }
+    assert_eq!(snapshots(directory).len(), 3);
+    is_right(directory);
+    let runs_before = files(&directory.join("runs"), ".run").len();
+    start(directory).stop().expect("stops");
+    assert_eq!(snapshots(directory), newest);
+    assert!(files(&directory.join("snapshots"), ".unusable").is_empty(), "it was good");
+    assert!(files(&directory.join("runs"), ".run").len() < runs_before, "what only it named went");
+    is_right(directory);
+}
+
+/// As before, but what the oldest snapshot names is gone, as an earlier version of this program left it.
+#[test]
+fn an_older_snapshot_without_its_runs_is_put_aside() {
+    let directory = journal();
+    let directory = directory.path();
+    let oldest = snapshots(directory).remove(0);
+    let whole = fs::read(&oldest).unwrap();
+    take_two_more(directory);
+    fs::remove_file(&snapshots(directory)[0]).unwrap();
+    fs::write(&oldest, whole).unwrap();
+    let newest = snapshots(directory).remove(1);
+
+    let (engine, report) = Engine::start(&config(directory), &ApproveAll).expect("starts");
+    let [said] = &report.snapshots_passed_over[..] else { panic!("{report:?}") };
+    assert!(said.contains("can't open") && said.contains(".run"), "{said}");
+    assert!(report.snapshot.is_some(), "{report:?}");
+    engine.stop().expect("stops");
+    assert_eq!(snapshots(directory), [newest]);
+    assert!(oldest.with_extension("unusable").exists());
+    is_right(directory);
+}
+
+/// A start that fails half-way had merged runs that the snapshot names, and deleted them on the way out:
+/// the next start had to read the whole journal, if that was there.
+#[test]
+fn a_start_that_fails_leaves_the_runs_of_its_snapshots() {
+    let directory = journal();
+    let directory = directory.path();
+    let limits = EngineConfig { snapshot_bytes: 0, ..config(directory) };
+    let (engine, _) = Engine::start(&limits, &ApproveAll).expect("starts");
+    fill(&engine, 5_000..5_400);
+    engine.stop().expect("stops");
+    let runs = || files(&directory.join("runs"), ".run");
+    // A start that seals nothing leaves the runs that the snapshots name.
+    let large = EngineConfig { generation_payments_max: 1 << 19, ..limits.clone() };
+    Engine::start(&large, &ApproveAll).expect("starts").0.stop().expect("stops");
+    let before = runs();
+    let (last, frames) = support::segments(directory)
+        .into_iter()
+        .rev()
+        .map(|segment| (segment.clone(), support::frames(&segment)))
+        .find(|(_, frames)| frames.len() > 1)
+        .unwrap();
+    let (at, _) = frames[frames.len() - 2];
+    let error = support::with_bytes(&last, at + 200, &[0xff; 8], || {
+        Engine::start(&limits, &ApproveAll).map(|_| ()).expect_err("damaged").to_string()
+    });
+    assert!(error.contains("the journal is damaged"), "{error}");
+    let is_merged = |run: &PathBuf| {
+        let name = run.file_stem().unwrap().to_str().unwrap();
+        name[..12] != name[13..]
+    };
+    let merged = runs().into_iter().filter(|run| !before.contains(run)).any(|run| is_merged(&run));
+    assert!(merged, "the test needs a start that merges before it fails");
+
+    let (engine, report) = Engine::start(&limits, &ApproveAll).expect("starts");
+    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
+    engine.stop().expect("stops");
 }

@@ -172,7 +172,7 @@ impl PaymentService for Payments {
             .ok_or(Refusal::IdMalformed { field: "payment_id" })?;
         let command = |reply| Command::GetPayment { id: PaymentId(id), reply };
         let view = self.admission.submit(deadline, command).await?.answer().await?;
-        let view = view.map_err(|_| Refusal::PaymentUnreadable)?;
+        let view = view.map_err(Refusal::from)?;
         let view = view.ok_or(Refusal::PaymentUnknown)?;
         Ok(Response::new(convert::payment_view(&view)))
     }

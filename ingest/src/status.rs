@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use millrace_engine::PaymentReadError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -36,6 +37,15 @@ pub(crate) enum Refusal {
     PaymentUnreadable,
     /// The engine stopped before it answered: the outcome is not known.
     EngineStopped,
+}
+
+impl From<PaymentReadError> for Refusal {
+    fn from(error: PaymentReadError) -> Self {
+        match error {
+            PaymentReadError::Busy => Self::QueueFull,
+            PaymentReadError::Unreadable(_) => Self::PaymentUnreadable,
+        }
+    }
 }
 
 impl From<Refusal> for Status {

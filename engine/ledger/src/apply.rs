@@ -155,7 +155,8 @@ impl Ledger {
             }
         };
         let now = self.books.time;
-        let expires_at = StoredPayment::expiry_under(event.verdict, payment.timeout_s, now);
+        let asked_expiry = StoredPayment::expiry(payment.timeout_s, now);
+        let asked_expiry = asked_expiry.ok_or("its time-out does not fit")?;
         Ok(Posting {
             operation: payment.operation,
             held: event.outcome.status == Status::Held,
@@ -164,7 +165,7 @@ impl Ledger {
             original,
             amount,
             code: payment.code,
-            expires_at: expires_at.ok_or("its time-out does not fit")?,
+            expires_at: StoredPayment::expiry_under(event.verdict, asked_expiry, now),
         })
     }
 

@@ -3,6 +3,8 @@
 //! The ledger asks; where the answers are kept is another crate's matter. It hands out closed
 //! [`Generation`](crate::Generation)s of payments, and asks here for those that it has let go.
 
+use std::sync::Arc;
+
 use crate::{PaymentId, StoredPayment};
 
 /// Payments that the ledger has let go. Answers must be exact: a payment that was handed over is
@@ -17,6 +19,9 @@ pub trait History: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the history can't be read. Nothing can be decided then.
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError>;
+
+    /// This history as it is now: what is handed over later is not known there.
+    fn as_of_now(&self) -> Arc<dyn History>;
 }
 
 /// The history can't be read, so nobody knows whether an id is new.
@@ -40,5 +45,9 @@ impl History for NoHistory {
 
     fn find(&self, _: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
         Ok(None)
+    }
+
+    fn as_of_now(&self) -> Arc<dyn History> {
+        Arc::new(Self)
     }
 }

@@ -27,6 +27,7 @@ mod generation;
 mod handover;
 mod history;
 mod index;
+mod look_up;
 mod movement;
 pub mod naive;
 mod outcome;
@@ -60,6 +61,7 @@ pub use gate::{
 };
 pub use generation::Generation;
 pub use history::{History, HistoryError, NoHistory};
+pub use look_up::LookUp;
 pub use outcome::{Outcome, RejectReason, Status};
 pub use payment::{Operation, Payment, PaymentFlags};
 pub use snapshot::{SnapshotBegun, SnapshotHead};

@@ -121,9 +121,9 @@ impl Books {
         if let Some(reason) = overflow(amount, payer, payee, holds) {
             return refused(reason, Verdict::default());
         }
-        if StoredPayment::expiry(payment.timeout_s, self.time).is_none() {
+        let Some(asked_expiry) = StoredPayment::expiry(payment.timeout_s, self.time) else {
             return refused(RejectReason::OverflowTimeout, Verdict::default());
-        }
+        };
         let judged = Judged {
             payment,
             amount: Amount(amount),
@@ -138,9 +138,6 @@ impl Books {
         if let Some(reason) = funds_reason(payment, amount, payer, payee) {
             return refused(reason, verdict);
         }
-        // A limit that time can't hold is none.
-        let expires_at = StoredPayment::expiry_under(verdict, payment.timeout_s, self.time);
-        let expires_at = expires_at.unwrap_or_default();
         let posting = Posting {
             operation: payment.operation,
             held: holds || verdict.decision.holds(),
@@ -149,7 +146,7 @@ impl Books {
             original: None,
             amount,
             code: payment.code,
-            expires_at,
+            expires_at: StoredPayment::expiry_under(verdict, asked_expiry, self.time),
         };
         Evaluation { verdict, posting: Ok(posting) }
     }

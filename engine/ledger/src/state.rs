@@ -1,5 +1,5 @@
 //! The ledger's state: how it begins, how batches and generations begin and end, and what it
-//! answers about accounts and payments.
+//! answers about accounts.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,15 +7,13 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::{
-    Account, AccountId, Amount, BalanceSums, Balances, EventSeq, Generation, History, HistoryError,
-    HoldExpired, LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp,
-    Verdict,
+    Account, AccountId, Amount, BalanceSums, Balances, EventSeq, Generation, History, HoldExpired,
+    LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
     books::Books,
     findings::Findings,
     index::IdIndex,
     recent::{Place, Rows},
     shard::Shards,
-    stored::NO_ACCOUNT,
 };
 
 /// Where a hold is in its life.
@@ -172,59 +170,6 @@ impl Ledger {
     /// All accounts, in the order of their opening.
     pub fn accounts(&self) -> impl Iterator<Item = Account> {
         (0..self.account_count() as u32).map(|slot| self.books.accounts.account(slot))
-    }
-
-    /// What is known of a payment whose id is taken.
-    ///
-    /// # Errors
-    /// When history can't be read.
-    pub fn payment(&self, id: PaymentId) -> Result<Option<PaymentView>, HistoryError> {
-        let recent = &self.books.recent;
-        let stored = match self.shards.row(id) {
-            Some(first) => {
-                recent.generation.taker(first).map(|row| *recent.generation.rows.get(row))
-            }
-            None => match recent.find_old(id) {
-                Some(place) => Some(*recent.get(place)),
-                None => self.shards.past().find(id)?,
-            },
-        };
-        Ok(stored.map(|stored| self.view(&stored)))
-    }
-
-    fn view(&self, stored: &StoredPayment) -> PaymentView {
-        let accounts = &self.books.accounts;
-        let account = |slot: u32| match slot {
-            NO_ACCOUNT => (AccountId::ZERO, LedgerId(0)),
-            slot => (accounts.id(slot), accounts.ledger(slot)),
-        };
-        let ((debit, ledger), (credit, _)) = (account(stored.debit), account(stored.credit));
-        PaymentView {
-            payment: Payment {
-                id: stored.id,
-                debit,
-                credit,
-                original: stored.original,
-                amount: stored.amount,
-                ledger,
-                code: stored.code,
-                operation: stored.operation,
-                flags: stored.flags,
-                timeout_s: stored.timeout_s,
-                ..Payment::default()
-            },
-            outcome: stored.outcome(),
-            verdict: self.books.verdict(stored.verdict),
-            seq: stored.seq,
-            hold: match stored.stage {
-                Stage::HoldOpen => Some(HoldState::Open),
-                Stage::HoldCaptured => Some(HoldState::Captured),
-                Stage::HoldVoided => Some(HoldState::Voided),
-                Stage::HoldExpired => Some(HoldState::Expired),
-                Stage::Settled | Stage::Released | Stage::Refused(_) | Stage::Vacant => None,
-            },
-            left: Amount(stored.left),
-        }
     }
 
     /// Sums over all accounts, by ledger, exact. Walks every account: for reports, not for payments.

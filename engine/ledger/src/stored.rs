@@ -132,19 +132,16 @@ impl StoredPayment {
         }
     }
 
-    /// As [`Self::expiry`], where a verdict may hold the money for a shorter time than was asked.
+    /// As asked, or sooner where a verdict holds the money for a shorter time than that. A limit that
+    /// time can't hold is none.
     #[inline]
-    pub(crate) fn expiry_under(
-        verdict: Verdict,
-        timeout_s: u32,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let asked = Self::expiry(timeout_s, now)?;
-        if verdict.hold_s == 0 || !verdict.decision.holds() {
-            return Some(asked);
+    pub(crate) fn expiry_under(verdict: Verdict, asked: Timestamp, now: Timestamp) -> Timestamp {
+        let limit_s = if verdict.decision.holds() { verdict.hold_s } else { 0 };
+        match (asked, Self::expiry(limit_s, now).unwrap_or_default()) {
+            (asked, Timestamp(0)) => asked,
+            (Timestamp(0), limit) => limit,
+            (asked, limit) => asked.min(limit),
         }
-        let limit = Self::expiry(verdict.hold_s, now)?;
-        Some(if asked == Timestamp(0) { limit } else { asked.min(limit) })
     }
 
     /// 128 bits that tell two remembered payments apart, the context's digest left out. The state's
@@ -186,6 +183,7 @@ fn fold(one: u64, other: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RiskDecision;
 
     #[test]
     fn every_stage_has_a_number_of_its_own() {
@@ -194,6 +192,34 @@ mod tests {
         assert_eq!(stages.len(), 7 + RejectReason::ALL.len());
         for (number, stage) in stages {
             assert_eq!(stage.number(), number);
+        }
+    }
+
+    /// Where a rule's limit is beyond what time can hold, live and recorded payments agree on it.
+    #[test]
+    fn a_verdict_only_ever_shortens_a_hold() {
+        let review =
+            |hold_s| Verdict { decision: RiskDecision::Review, hold_s, ..Verdict::default() };
+        let approved = |hold_s| Verdict { hold_s, ..Verdict::APPROVE };
+        let second = 1_000_000_000;
+        let (now, late) = (Timestamp(5 * second), Timestamp(u64::MAX - 9 * second));
+        let rows = [
+            // Verdict, asked, now, expires.
+            (review(0), 0, now, 0),
+            (review(0), 7 * second, now, 7 * second),
+            (review(3), 0, now, 8 * second),
+            (review(3), 7 * second, now, 7 * second),
+            (review(3), 9 * second, now, 8 * second),
+            (approved(3), 9 * second, now, 9 * second),
+            (approved(3), 0, now, 0),
+            (review(3), 0, late, u64::MAX - 6 * second),
+            (review(9), 0, late, u64::MAX),
+            (review(10), 0, late, 0),
+            (review(u32::MAX), u64::MAX - second, late, u64::MAX - second),
+        ];
+        for (verdict, asked, now, expires) in rows {
+            let found = StoredPayment::expiry_under(verdict, Timestamp(asked), now);
+            assert_eq!(found, Timestamp(expires), "{verdict:?} asked {asked} at {now:?}");
         }
     }
 

@@ -78,6 +78,26 @@ impl Listed {
         let id_max = runs.iter().map(|run| run.id_max()).max().unwrap_or_default();
         Self { runs, id_max }
     }
+
+    fn find(&self, id: PaymentId, fold: Fold) -> Result<Option<StoredPayment>, HistoryError> {
+        let key = fold.key(id);
+        let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
+        // Newest first, some at once: their filters come from memory at the same time.
+        for runs in self.runs.rchunks(RUNS_ASKED) {
+            let mut sought = [const { None }; RUNS_ASKED];
+            for (run, sought) in runs.iter().zip(&mut sought) {
+                *sought = run.seek(id, key).map_err(failed)?;
+            }
+            for (run, sought) in runs.iter().zip(&sought).rev() {
+                let Some(sought) = sought else { continue };
+                let found = run.find_sought(id, sought).map_err(failed)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Drop for Shared {
@@ -157,6 +177,28 @@ impl Runs {
             deletes: AtomicBool::new(false),
         });
         Run::open(&shelf, name).map(Arc::new)
+    }
+
+    /// Opens the runs that another snapshot names, oldest first. Those that are listed here are not
+    /// opened again; the others are not listed, and not asked for any id.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn open_beside(&self, names: &[String]) -> Result<Vec<Arc<Run>>, JournalError> {
+        let listed = self.list();
+        let run = |name: &String| match listed.iter().find(|run| run.name() == name) {
+            Some(run) => Ok(run.clone()),
+            None => Run::open(&self.shared.shelf, name).map(Arc::new),
+        };
+        names.iter().map(run).collect()
+    }
+
+    /// Those of these runs that are not listed were merged away: they are deleted when nobody holds
+    /// them any more.
+    pub(crate) fn delete_after_use<'a>(&self, runs: impl Iterator<Item = &'a Arc<Run>>) {
+        let listed = self.list();
+        let is_listed = |run: &Arc<Run>| listed.iter().any(|listed| Arc::ptr_eq(listed, run));
+        runs.filter(|run| !is_listed(run)).for_each(|run| run.set_replaced());
     }
 
     /// Writes a generation as the newest run.
@@ -298,24 +340,33 @@ impl History for Runs {
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        let listed = self.listed();
-        let key = self.shared.shelf.fold.key(id);
-        let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
-        // Newest first, some at once: their filters come from memory at the same time.
-        for runs in listed.runs.rchunks(RUNS_ASKED) {
-            let mut sought = [const { None }; RUNS_ASKED];
-            for (run, sought) in runs.iter().zip(&mut sought) {
-                *sought = run.seek(id, key).map_err(failed)?;
-            }
-            for (run, sought) in runs.iter().zip(&sought).rev() {
-                let Some(sought) = sought else { continue };
-                let found = run.find_sought(id, sought).map_err(failed)?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(None)
+        self.listed().find(id, self.shared.shelf.fold)
+    }
+
+    fn as_of_now(&self) -> Arc<dyn History> {
+        Arc::new(ListedThen { listed: self.listed(), fold: self.shared.shelf.fold })
+    }
+}
+
+/// The runs that there were at some moment. A run never changes; one that was merged away since is not
+/// deleted before whoever holds this lets it go.
+#[derive(Clone, Debug)]
+struct ListedThen {
+    listed: Arc<Listed>,
+    fold: Fold,
+}
+
+impl History for ListedThen {
+    fn id_max(&self) -> PaymentId {
+        self.listed.id_max
+    }
+
+    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
+        self.listed.find(id, self.fold)
+    }
+
+    fn as_of_now(&self) -> Arc<dyn History> {
+        Arc::new(self.clone())
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     EngineConfig, JournalError,
-    past::{Run, Runs},
+    past::Runs,
     segment::JournalId,
     segment_frames::ChainEnd,
     snapshot::{self, Kept},
@@ -92,7 +92,7 @@ pub(super) fn begin<G: Gate + Clone>(
             Ok((runs, loaded, gate)) => {
                 others.report.snapshot = Some(*seq);
                 others.kept.push(Kept { seq: *seq, path: path.clone(), runs: runs.list() });
-                let superfluous = others.keep_one_more(config, journal, &snapshots[at + 1..]);
+                let superfluous = others.keep_one_more(&runs, journal, &snapshots[at + 1..]);
                 let Others { kept, passed_over, .. } = others;
                 let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
                 let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
@@ -137,12 +137,12 @@ impl Others<'_> {
     /// older. One that is not kept must not stay under its name: its runs are not kept for it.
     fn keep_one_more(
         &mut self,
-        config: &EngineConfig,
+        runs: &Runs,
         journal: JournalId,
         older: &[(EventSeq, PathBuf)],
     ) -> Vec<PathBuf> {
         for (at, (seq, path)) in older.iter().enumerate() {
-            match needed_runs(config, journal, path) {
+            match names_of(journal, path).and_then(|names| runs.open_beside(&names)) {
                 Ok(runs) => {
                     self.kept.push(Kept { seq: *seq, path: path.clone(), runs });
                     return older[at + 1..].iter().map(|(_, path)| path.clone()).collect();
@@ -152,15 +152,6 @@ impl Others<'_> {
         }
         Vec::new()
     }
-}
-
-fn needed_runs(
-    config: &EngineConfig,
-    journal: JournalId,
-    path: &Path,
-) -> Result<Vec<Arc<Run>>, JournalError> {
-    let names = names_of(journal, path)?;
-    Ok(open_runs(config, journal, &names)?.list())
 }
 
 /// The runs that a snapshot of this journal names.

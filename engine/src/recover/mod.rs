@@ -9,7 +9,7 @@
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
 //! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere; of the second, only whether its runs are known and there is looked at | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
-//! | a third snapshot | before the two that are kept: a process ended before it removed it | removed |
+//! | a third snapshot | before the two that are kept: a process ended before it removed it | removed, before the runs that only it names |
 //! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
@@ -149,16 +149,16 @@ fn recover_once<G: Gate + Clone>(
     let mut beginning = begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
     check_begins(&segment::list(directory)?, directory, beginning.from.next_seq, &report)?;
     put_aside(&beginning.passed_over)?;
-    for path in &beginning.superfluous {
-        fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
-    }
-    // What a process that ended left behind, or a snapshot that was passed over needed.
+    remove(&beginning.superfluous)?;
+    // What a process that ended left behind, or a snapshot needed that is no more.
     let keep: Vec<_> = beginning.kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
     let after_frame = |ledger: &mut Ledger, runs: Option<&Runs>| match runs {
         Some(runs) => seal_if_full(ledger, runs),
         None => Ok(()),
     };
+    // A start that fails leaves the snapshots as they are, so what they name has to stay.
+    let files = KeepsFiles(beginning.runs.clone());
     let end = beginning.read_on(directory, known, &mut report, after_frame)?;
     let Beginning { mut ledger, mut gate, runs, kept, .. } = beginning;
     gate.recovered().map_err(JournalError::Policy)?;
@@ -174,6 +174,8 @@ fn recover_once<G: Gate + Clone>(
             runs
         }
     };
+    runs.delete_after_use(kept.iter().flat_map(|kept| &kept.runs));
+    files.disarm();
     let aftercare = Aftercare {
         journal: directory.clone(),
         archive: config.archive,
@@ -217,6 +219,30 @@ fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
         runs.seal(&generation)?;
         ledger.let_go(generation.digest());
         while runs.merge_if_due(&|| false)? {}
+    }
+    Ok(())
+}
+
+/// Where it is dropped without having been disarmed, no file of a run is deleted any more.
+struct KeepsFiles(Option<Runs>);
+
+impl KeepsFiles {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for KeepsFiles {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Runs::keep_files);
+    }
+}
+
+/// Removes snapshots for good, before the runs go that only they name.
+fn remove(superfluous: &[PathBuf]) -> Result<(), JournalError> {
+    for path in superfluous {
+        fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
+        sync_directory(path.parent().unwrap_or(path))?;
     }
     Ok(())
 }

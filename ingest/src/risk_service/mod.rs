@@ -74,7 +74,7 @@ impl Risks {
     ) -> Result<Option<PaymentView>, Refusal> {
         let command = |reply| Command::GetPayment { id, reply };
         let found = self.admission.submit(deadline, command).await?.answer().await?;
-        found.map_err(|_| Refusal::PaymentUnreadable)
+        found.map_err(Refusal::from)
     }
 
     async fn known_payment(

@@ -1,5 +1,6 @@
 //! Runs against a model, runs that are damaged, and what runs cost.
 
+mod as_of;
 mod copy;
 mod damage;
 mod figures;

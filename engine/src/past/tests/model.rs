@@ -118,6 +118,41 @@ proptest! {
     }
 }
 
+/// The older of two snapshots names runs that were merged away since. They are there for as long as it
+/// is, and gone with it.
+#[test]
+fn runs_that_only_an_older_snapshot_names_go_with_it() {
+    let directory = directory();
+    let runs = open(&directory, &[], u64::MAX);
+    for number in 1..=3 {
+        seal(&runs, number, &[payment(scrambled(number), number)]);
+    }
+    let older = names(&runs);
+    let before = runs.list();
+    assert!(runs.merge(0..2, &|| false).expect("merged"));
+    let newer = names(&runs);
+    // The engine stops, with both snapshots on disk.
+    runs.keep_files();
+    drop((runs, before));
+    let all = files(&directory);
+    assert_eq!((older.len(), newer.len(), all.len()), (3, 2, 4));
+
+    for is_used in [false, true] {
+        let runs = open(&directory, &newer, u64::MAX);
+        let beside = runs.open_beside(&older).expect("opens");
+        assert_eq!(beside.iter().map(|run| run.name()).collect::<Vec<_>>(), older);
+        assert!(Arc::ptr_eq(&beside[2], &runs.list()[1]), "one that both name is opened once");
+        if is_used {
+            runs.delete_after_use(beside.iter());
+            assert_eq!(files(&directory), all, "the older snapshot is there still");
+        }
+        drop(beside);
+        assert_eq!(files(&directory), if is_used { newer.clone() } else { all.clone() });
+    }
+    let gone = open(&directory, &newer, u64::MAX).open_beside(&older);
+    assert!(gone.expect_err("it is deleted").to_string().contains(&older[0]));
+}
+
 /// Refused because its accounts are unknown, which burns its id.
 fn refused(id: u128) -> Payment {
     Payment {
