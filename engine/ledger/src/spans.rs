@@ -130,9 +130,16 @@ impl Spans {
     #[inline(never)]
     fn add_elsewhere(&mut self, id: PaymentId) {
         let at = self.behind(id);
-        let before = at.checked_sub(1).filter(|before| id <= self.reach_of(*before));
+        let within =
+            |before: &usize| id <= self.spans[*before].last || id <= self.reach_of(*before);
+        let before = at.checked_sub(1).filter(within);
         let near = |next: &Span| worth(next.first.0 - id.0 - 1, next.ids) <= self.worth_closed;
         let latest = match before {
+            // Where ids are in no order, nearly all come here: the next one is as likely anywhere.
+            Some(before) if id <= self.spans[before].last => {
+                self.spans[before].ids += 1;
+                return;
+            }
             Some(before) => {
                 self.spans[before].join(&Span::single(id));
                 before
