@@ -12,23 +12,6 @@ rounds=${2:-3}
 
 cp configs/bench.toml "$scratch/plain.toml"
 { cat configs/bench.toml; printf '\n[risk.features]\nenabled = true\n'; } >"$scratch/scored.toml"
-cat >"$scratch/rules.toml" <<'RULES'
-[[rule]]
-name = "many-unusual"
-when = "payer.count_unusual_14d > 20 && amount > 5 * payer.mean_30d"
-action = "review"
-reason = "unusual"
-[[rule]]
-name = "new-payee-large"
-when = "payee.count_30d < 2 && amount > 100000"
-action = "challenge"
-reason = "large to a new payee"
-[[rule]]
-name = "score-and-amount"
-when = "score > 0.9 && amount > 5000"
-action = "block"
-reason = "score"
-RULES
 echo "training two models on generated payments" >&2
 "$bin/millrace" risk generate --out "$scratch/payments.csv" --payments 300000 >/dev/null
 train() {
@@ -50,7 +33,7 @@ measure() {
         cat >"$scratch/policy.toml" <<POLICY
 name = "bench"
 model = "$(upload model "$scratch/$1.mrm")"
-rules = "$(upload rules "$scratch/rules.toml")"
+rules = "$(upload rules benches/scoring_rules.toml)"
 [thresholds]
 decline = 0.99
 [budget]

@@ -1,4 +1,5 @@
-//! Wires the risk service to what it reads: the review desk's store, the journal, the shelf.
+//! The review desk of this process: consumes the desk's store, the journal and the shelf, produces
+//! what the risk service reads.
 
 use std::sync::Arc;
 

@@ -3,37 +3,21 @@
 
 mod support;
 
-use millrace_client::Connection;
 use millrace_protos::v1::{
     AccountStatus, CreateAccountsRequest, UpdateAccountRequest,
     update_account_request::{Change, Close, Freeze},
 };
 use serde_json::{Value, json};
 use support::{
+    bank::{Bank, uuid},
     config::Settings,
-    eventually, graphql,
+    graphql,
+    metrics::wait_for_audit,
     payments::{account, error_info, id_bytes, open},
     process::{Finished, millrace},
-    server::Server,
-    text, within,
+    within,
 };
-use tempfile::TempDir;
 use tonic::{Code, Status};
-use uuid::Uuid;
-
-struct Bank {
-    server: Server,
-    connection: Connection,
-    scratch: TempDir,
-}
-
-async fn bank(settings: Settings) -> Bank {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let config = settings.write(scratch.path());
-    let server = Server::start(&config, &scratch.path().join("data"));
-    let connection = server.connect().await;
-    Bank { server, connection, scratch }
-}
 
 impl Bank {
     /// `millrace account …`.
@@ -71,30 +55,14 @@ impl Bank {
 
     /// `millrace audit search`, oldest first: what each line says, without what it always says.
     fn found(&self, args: &[&str]) -> Vec<Value> {
-        let data_dir = self.scratch.path().join("data");
-        let start = ["audit", "search", "--json", "--data-dir", text(&data_dir)];
-        let finished = millrace(start.iter().chain(args));
-        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let data_dir = self.scratch.file("data");
+        let start = ["audit", "search", "--json", "--data-dir", &data_dir];
+        let printed = millrace(start.iter().chain(args)).done();
         let line = |line: &str| serde_json::from_str(line).expect("is JSON");
-        let mut found: Vec<Value> = finished.stdout.lines().map(line).collect();
+        let mut found: Vec<Value> = printed.lines().map(line).collect();
         found.reverse();
         found
     }
-
-    fn wait_for_audit(&self) {
-        let metrics = self.server.metrics.expect("metrics are on");
-        eventually("the audit log has all events", || {
-            let status: Value = serde_json::from_str(&graphql::get(metrics, "/status")).ok()?;
-            let durable = status["engine"]["durable_seq"].as_u64();
-            let sinks = status["sinks"].as_array()?;
-            let audit = sinks.iter().find(|sink| sink["sink"] == "audit")?;
-            (audit["applied_seq"].as_u64() == durable).then_some(())
-        });
-    }
-}
-
-fn uuid(id: u128) -> String {
-    Uuid::from_u128(id).to_string()
 }
 
 /// The line of the log itself, whatever surrounds it.
@@ -109,7 +77,7 @@ fn said(entry: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_log_tells_who_changed_which_account_and_why() {
-    let bank = bank(Settings::unlimited()).await;
+    let bank = Bank::start(&Settings::unlimited()).await;
     // Programs of before say nothing, and so nothing is said of them.
     open(&bank.connection, [1, 2]).await;
     bank.open(&[3, 4], "ann", "two new shops").await.expect("is taken");
@@ -135,7 +103,7 @@ async fn the_audit_log_tells_who_changed_which_account_and_why() {
     let lone = bank.account(&["freeze", &three, "--actor", "ann"]);
     assert_eq!(lone.code, Some(2), "who without why: {lone:?}");
 
-    bank.wait_for_audit();
+    wait_for_audit(&bank.server);
     let opened =
         json!(["ann", "two new shops", { "open_accounts": { "accounts": [three, uuid(4)] } }]);
     let frozen = json!(["bob", "police request 7", { "change_account": { "account": three, "change": "freeze" } }]);
@@ -165,7 +133,7 @@ async fn the_audit_log_tells_who_changed_which_account_and_why() {
 /// Who sets preferences for an owner comes to the journal through GraphQL; owners set their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_log_tells_who_set_preferences_for_somebody_else() {
-    let bank = bank(Settings::unlimited()).await;
+    let bank = Bank::start(&Settings::unlimited()).await;
     let owner = uuid(0xabc);
     for signed in ["", ", actor: \"ann\", why: \"asked by telephone\""] {
         let set = format!(
@@ -175,7 +143,7 @@ async fn the_audit_log_tells_who_set_preferences_for_somebody_else() {
         let kept = graphql::ask(bank.server.graphql, &set);
         assert_eq!(kept["setNotificationPreferences"]["locale"], "cs");
     }
-    bank.wait_for_audit();
+    wait_for_audit(&bank.server);
     let told: Vec<_> = bank.found(&[]).iter().map(said).collect();
     let act = json!(["ann", "asked by telephone", { "set_preferences": { "owner": owner } }]);
     assert_eq!(told, [act]);
@@ -185,7 +153,7 @@ async fn the_audit_log_tells_who_set_preferences_for_somebody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_insist_on_who_and_why() {
     let settings = Settings::unlimited().with("ingest.account_signature_required", true);
-    let bank = bank(settings).await;
+    let bank = Bank::start(&settings).await;
     let refused = bank.open(&[1], "", "").await.expect_err("nobody asked");
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("actor is not set"), "{refused:?}");

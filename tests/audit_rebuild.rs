@@ -17,6 +17,7 @@ use support::{
     auditor,
     config::Settings,
     eventually, graphql,
+    metrics::wait_for_audit,
     payments::{open, pay, submit},
     process::{Finished, millrace},
     server::Server,
@@ -100,18 +101,6 @@ impl Bank {
         let verified = self.audit(&args);
         assert_eq!(verified.code, Some(0), "{verified:?}");
     }
-}
-
-fn wait_for_audit(server: &Server) {
-    let metrics = server.metrics.expect("metrics are on");
-    eventually("the audit log has all events", || {
-        let status = graphql::get(metrics, "/status");
-        let status: Value = serde_json::from_str(&status).expect("is JSON");
-        let durable = status["engine"]["durable_seq"].as_u64();
-        let sinks = status["sinks"].as_array().expect("a list");
-        let audit = sinks.iter().find(|sink| sink["sink"] == "audit").expect("is there");
-        (audit["state"] == "following" && audit["applied_seq"].as_u64() == durable).then_some(())
-    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,6 @@
 
 mod support;
 
-use millrace_client::Connection;
 use millrace_protos::v1::{
     AccountFlag, AccountOutcome, AccountRejectReason, AccountState, AccountStatus, Balances,
     CapturePaymentRequest, CreateAccountsRequest, GetAccountsRequest, GetPaymentRequest,
@@ -15,13 +14,12 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, ReflectMessage as _, Value, prost::Message as _,
 };
 use support::{
+    bank::{ALICE, BOB, Bank},
     config::Settings,
-    payments::{LEDGER, account, id_bytes, open, pay, submit, word},
+    payments::{LEDGER, account, id_bytes, pay, submit, word},
     raw_grpc::RawConnection,
-    server::Server,
     within,
 };
-use tempfile::TempDir;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, transport::Endpoint};
 use tonic_health::pb::{
@@ -32,27 +30,13 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-const ALICE: u128 = 0xa11ce;
-const BOB: u128 = 0xb0b;
-
-struct Bank {
-    server: Server,
-    connection: Connection,
-    _scratch: TempDir,
-}
-
 /// A server with two accounts that no limit binds.
 async fn bank() -> Bank {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let config = Settings::unlimited().write(scratch.path());
-    let server = Server::start(&config, &scratch.path().join("data"));
-    let connection = server.connect().await;
-    open(&connection, [ALICE, BOB]).await;
-    Bank { server, connection, _scratch: scratch }
+    Bank::start_with(&Settings::unlimited(), [ALICE, BOB]).await
 }
 
 impl Bank {
-    async fn submit_one(&self, payment: Payment) -> PaymentOutcome {
+    async fn outcome(&self, payment: Payment) -> PaymentOutcome {
         let request = SubmitPaymentRequest { payment: Some(payment) };
         let response = within("outcome", self.connection.payments().submit_payment(request)).await;
         response.expect("is taken").into_inner().outcome.expect("has an outcome")
@@ -62,13 +46,6 @@ impl Bank {
         let request = GetPaymentRequest { payment_id: id_bytes(id) };
         let response = within("payment", self.connection.payments().get_payment(request)).await;
         response.expect("is known").into_inner()
-    }
-
-    async fn balances(&self, id: u128) -> Balances {
-        let request = GetAccountsRequest { account_ids: vec![id_bytes(id)] };
-        let response = within("account", self.connection.accounts().get_accounts(request)).await;
-        let response = response.expect("is taken").into_inner();
-        response.accounts[0].balances.expect("has balances")
     }
 
     async fn create(&self, accounts: Vec<NewAccount>) -> Vec<AccountOutcome> {
@@ -221,7 +198,7 @@ async fn holds_and_refunds_live_their_lives() {
         operation: Operation::Authorize as i32,
         ..pay(id, ALICE, BOB, minor)
     };
-    assert_eq!(word(&bank.submit_one(hold(1, 1_000)).await), "HELD");
+    assert_eq!(word(&bank.outcome(hold(1, 1_000)).await), "HELD");
     assert_eq!(bank.balances(BOB).await.credits_pending, 1_000);
 
     let capture = |id, original, amount_minor| CapturePaymentRequest {
@@ -432,7 +409,7 @@ async fn accounts_freeze_close_and_open_again() {
         let found = match step {
             To(id, change) => bank.change(id, change).await,
             Pay(debit, credit, minor) => {
-                word(&bank.submit_one(pay(1_000 + n as u128, debit, credit, minor)).await)
+                word(&bank.outcome(pay(1_000 + n as u128, debit, credit, minor)).await)
             }
         };
         assert_eq!(found, expected, "step {n}");

@@ -16,28 +16,13 @@ use millrace_ledger::EventSeq;
 use serde_json::Value;
 use support::{
     config::Settings,
-    data_dir::verified_journal,
+    data_dir::{demonstrated, verified_journal},
     dice::Dice,
     orders,
     process::{Finished, millrace},
     server::Server,
     text,
 };
-use tempfile::TempDir;
-
-/// The demo's sample shows every kind of outcome.
-fn sample() -> TempDir {
-    sample_with("0")
-}
-
-/// With acts of analysts, where payments of the demo's second act are asked for.
-fn sample_with(fraud_payments: &str) -> TempDir {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let demo = ["demo", "--once", "--json", "--fraud-payments", fraud_payments, "--data-dir"];
-    let finished = millrace(demo.into_iter().chain([text(scratch.path())]));
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    scratch
-}
 
 /// Runs `millrace journal …` on a data directory.
 fn journal(command: &str, data_dir: &Path, args: &[&str]) -> Finished {
@@ -67,7 +52,7 @@ fn assert_complains(finished: &Finished, code: i32, parts: &[&str]) {
 
 #[test]
 fn an_export_tells_what_the_audit_log_tells() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let exported = json_lines(&printed(journal("export", data_dir.path(), &[])));
     let audit = fs::read_to_string(data_dir.path().join("audit/audit.jsonl")).expect("is there");
     let audit = json_lines(&audit);
@@ -118,7 +103,7 @@ fn an_export_tells_what_the_audit_log_tells() {
 
 #[test]
 fn csv_and_json_lines_tell_the_same() {
-    let data_dir = sample_with("8000");
+    let data_dir = demonstrated("8000");
     let file = data_dir.path().join("events.csv");
     fs::write(&file, "what was there before").expect("is written");
     let args = ["--format", "csv", "--with-context", "--output", text(&file)];
@@ -176,7 +161,7 @@ fn in_a_cell(part: &Value) -> String {
 
 #[test]
 fn an_export_takes_a_range_of_events_or_of_time() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let all = json_lines(&printed(journal("export", data_dir.path(), &[])));
     let export = |args: &[&str]| json_lines(&printed(journal("export", data_dir.path(), args)));
     let last = all.len().to_string();
@@ -195,7 +180,7 @@ fn an_export_takes_a_range_of_events_or_of_time() {
 
 #[test]
 fn an_inspection_shows_segments_frames_and_events() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let verified = verified_journal(data_dir.path());
     let inspect = |args: &[&str]| printed(journal("inspect", data_dir.path(), args));
     let segments = json_lines(&inspect(&["--json"]));
@@ -307,7 +292,7 @@ fn an_archived_journal_is_told_as_it_was() {
 /// Today's rules decide the sample as they did, archived or not, and leave nothing behind.
 #[test]
 fn a_journal_is_decided_again_as_it_was() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let verify = |args: &[&str]| journal("verify", data_dir.path(), args);
     let plain = json_lines(&printed(verify(&["--json"]))).remove(0);
@@ -330,7 +315,7 @@ fn a_journal_is_decided_again_as_it_was() {
 /// What a start depends on is verified, too: the end that was acknowledged, and the snapshots.
 #[test]
 fn a_lost_end_and_an_unusable_snapshot_make_verify_fail() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let directory = data_dir.path().join("journal");
     let snapshots = directory.join("snapshots");
     fs::create_dir_all(&snapshots).expect("is made");
@@ -378,7 +363,7 @@ fn end_quietly_on_a_closed_pipe(data_dir: &Path) {
 
 #[test]
 fn bad_input_is_told_in_a_sentence() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let last = verified_journal(data_dir.path())["events"].to_string();
     let beyond = format!("its last event is {last}");
     let nowhere = tempfile::tempdir().expect("a temporary directory");

@@ -1,91 +1,51 @@
 //! An analyst's day on the real binary: payments that a limit holds are listed, claimed, resolved,
 //! explained and reported, and the journal and the audit log tell who did it and why.
 
+#[path = "reviews/policies.rs"]
+mod policies;
 mod support;
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
-use millrace_client::Connection;
-use millrace_protos::v1::{
-    ArtefactKind, Balances, DownloadArtefactRequest, GetAccountsRequest, Operation, Payment,
-    PaymentFlag, UploadArtefactRequest,
-};
+use millrace_protos::v1::{Operation, Payment, PaymentFlag};
 use serde_json::Value;
 use support::{
+    bank::{ALICE, BOB, Bank, uuid},
     config::Settings,
     data_dir::check_audit_log,
     eventually,
     metrics::have_caught_up,
-    payments::{error_info, id_bytes, open, pay, submit, word},
+    payments::pay,
     process::{Finished, millrace},
-    server::Server,
-    text, within,
+    text,
 };
-use tempfile::TempDir;
-use tonic::Code;
-use uuid::Uuid;
 
-const ALICE: u128 = 0xa11ce;
-const BOB: u128 = 0xb0b;
 /// Above the limit that holds payments for review, in haler.
 const LARGE: u64 = 6_000_000;
 /// Above the limit that declines them.
 const HUGE: u64 = 60_000_000;
 
-struct Bank {
-    server: Server,
-    connection: Connection,
-    scratch: TempDir,
-}
-
 /// A server with the limits of `configs/dev.toml` and two accounts that may overdraw.
 async fn bank() -> Bank {
-    bank_with(Settings::dev()).await
-}
-
-async fn bank_with(settings: Settings) -> Bank {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let config = settings.write(scratch.path());
-    let server = Server::start(&config, &scratch.path().join("data"));
-    let connection = server.connect().await;
-    open(&connection, [ALICE, BOB]).await;
-    Bank { server, connection, scratch }
-}
-
-fn uuid(id: u128) -> String {
-    Uuid::from_u128(id).to_string()
+    Bank::start_with(&Settings::dev(), [ALICE, BOB]).await
 }
 
 impl Bank {
-    async fn submit_one(&self, payment: Payment) -> String {
-        let outcomes = submit(&self.connection, vec![payment]).await.expect("is taken");
-        word(&outcomes[0])
-    }
-
-    async fn balances(&self, id: u128) -> Balances {
-        let request = GetAccountsRequest { account_ids: vec![id_bytes(id)] };
-        let response = within("account", self.connection.accounts().get_accounts(request)).await;
-        let response = response.expect("is taken").into_inner();
-        response.accounts[0].balances.expect("has balances")
-    }
-
     /// Runs `millrace risk …` against this server.
     fn risk(&self, args: &[&str]) -> Finished {
-        let url = self.server.url();
-        millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
+        self.server.risk(args)
     }
 
     /// The same, signed by somebody.
     fn signed(&self, actor: &str, args: &[&str]) -> Finished {
-        self.risk(&[args, &["--actor", actor, "--why", "it had to be"]].concat())
+        self.server.signed_by(actor, args)
     }
 
     /// Its one line, which must say this.
     #[track_caller]
     fn done(&self, actor: &str, args: &[&str], said: &str) {
-        let finished = self.signed(actor, args);
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        assert!(finished.stdout.contains(said), "no {said:?} in {}", finished.stdout);
+        let printed = self.signed(actor, args).done();
+        assert!(printed.contains(said), "no {said:?} in {printed}");
     }
 
     /// Its complaint, which must say this.
@@ -102,9 +62,7 @@ impl Bank {
     fn open_reviews(&self, args: &[&str], count: usize) -> Vec<String> {
         let args = [&["reviews", "list", "--json"], args].concat();
         eventually("the desk has caught up", || {
-            let listed = self.risk(&args);
-            assert_eq!(listed.code, Some(0), "{listed:?}");
-            let ids: Vec<_> = json_lines(&listed.stdout)
+            let ids: Vec<_> = json_lines(&self.risk(&args).done())
                 .map(|review| review["payment_id"].as_str().expect("an id").to_owned())
                 .collect();
             (ids.len() == count).then_some(ids)
@@ -115,10 +73,6 @@ impl Bank {
     fn wait_for_desk(&self) {
         let metrics = self.server.metrics.expect("metrics are on");
         eventually("the desk has read the journal", || have_caught_up(metrics, 1).then_some(()));
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.scratch.path().join("data")
     }
 
     /// The acts in the audit log, in order: the act's name and its actor.
@@ -329,152 +283,18 @@ async fn the_desk_is_rebuilt_from_the_journal() {
     bank.done("ann", &["reviews", "resolve", &two, "--decline"], "voided");
     let Bank { server, scratch, .. } = bank;
     server.kill();
-    let data_dir = scratch.path().join("data");
-    fs::remove_dir_all(data_dir.join("reviews")).expect("is there");
-    let config = Settings::dev().write(scratch.path());
-    let server = Server::start(&config, &data_dir);
-    let connection = server.connect().await;
-    let bank = Bank { server, connection, scratch };
+    fs::remove_dir_all(scratch.join("data/reviews")).expect("is there");
+    let bank = Bank::start_in(scratch, &Settings::dev()).await;
     bank.wait_for_desk();
     bank.refused("bob", &["reviews", "claim", &one], &["ann has claimed the review"]);
     assert_eq!(bank.open_reviews(&[], 2), [one, three]);
 }
 
-/// Guards uploads and policies against what can't be used: a sentence, and nothing changes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn artefacts_are_kept_and_unusable_policies_refused() {
-    let bank = bank().await;
-    let file = bank.scratch.path().join("rules.txt");
-    fs::write(&file, "amount > 5").expect("is written");
-    let name = blake3::hash(b"amount > 5").to_hex().to_string();
-    for kind in ["rules", "policy", "list", "model"] {
-        let finished = bank.signed("ann", &["upload", kind, text(&file)]);
-        assert_eq!(finished.stdout, format!("{name}  10 bytes\n"), "{finished:?}");
-    }
-    assert_eq!(
-        fs::read(bank.data_dir().join("shelf").join(&name)).expect("is kept"),
-        b"amount > 5"
-    );
-    let large = bank.scratch.path().join("large.bin");
-    fs::write(&large, vec![0xff; 3 << 20]).expect("is written");
-    let finished = bank.signed("ann", &["upload", "model", text(&large)]);
-    assert!(finished.stdout.ends_with("  3145728 bytes\n"), "{finished:?}");
-    for (args, parts) in [
-        (["upload", "policy", text(&large)], ["may have 1048576 bytes", "nothing was kept"]),
-        (["upload", "list", text(&large)], ["text in UTF-8", "ARTEFACT_NOT_TEXT"]),
-        (["upload", "list", "missing.csv"], ["missing.csv can't be read", "No such file"]),
-    ] {
-        let finished = bank.signed("ann", &args);
-        assert_eq!(finished.code, Some(1), "{finished:?}");
-        for part in parts {
-            assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
-        }
-    }
-    let large = vec![0xff; 3 << 20];
-    let name = blake3::hash(&large).to_hex().to_string();
-    let request = DownloadArtefactRequest { name: name.to_uppercase() };
-    let pieces = within("answer", bank.connection.risk().download_artefact(request)).await;
-    let mut pieces = pieces.expect("is there").into_inner();
-    let (mut bytes, mut told) = (Vec::new(), Vec::new());
-    while let Some(piece) = within("piece", pieces.message()).await.expect("comes") {
-        bytes.extend_from_slice(&piece.chunk);
-        told.push(piece.size_bytes);
-    }
-    assert!(bytes == large, "{} bytes came back", bytes.len());
-    assert_eq!(told, [3 << 20, 0, 0], "the first piece tells how many there are");
-    for (name, reason, code) in [
-        ("", "FIELD_MISSING", Code::InvalidArgument),
-        ("../../journal", "SHELF", Code::InvalidArgument),
-        (&"0".repeat(64), "SHELF", Code::NotFound),
-    ] {
-        let request = DownloadArtefactRequest { name: name.to_owned() };
-        let status = within("answer", bank.connection.risk().download_artefact(request)).await;
-        let status = status.expect_err("is refused");
-        let info = error_info(&status).expect("has a reason");
-        assert_eq!((status.code(), info.1.as_str()), (code, reason), "{name}");
-    }
-    let unknown = "0".repeat(64);
-    for (args, parts) in [
-        (["policy", "set", &unknown], ["the one in force stays", "is not on the shelf"]),
-        (["policy", "set", "nonsense"], ["neither a file nor the name", "64 hexadecimal"]),
-        (["policy", "set", text(&file)], ["the one in force stays", "key with no value"]),
-    ] {
-        bank.refused("ann", &args, &parts);
-    }
-    bank.refused("ann", &["policy", "rollback"], &["no earlier policy"]);
-    let shown = bank.risk(&["policy", "show"]);
-    assert!(shown.stderr.contains("no policy was set yet"), "{shown:?}");
-    let pieces = |kind: ArtefactKind| {
-        let piece = |kind, chunk: &'static [u8]| UploadArtefactRequest {
-            kind,
-            chunk: chunk.into(),
-            actor: "ann".to_owned(),
-            why: "a test".to_owned(),
-            ..UploadArtefactRequest::default()
-        };
-        tokio_stream::iter([piece(kind as i32, b"a"), piece(ArtefactKind::Model as i32, b"b")])
-    };
-    for kind in [ArtefactKind::Unspecified, ArtefactKind::Rules] {
-        let response = within("answer", bank.connection.risk().upload_artefact(pieces(kind))).await;
-        let status = response.expect_err("is refused");
-        assert_eq!(status.code(), Code::InvalidArgument);
-        let info = error_info(&status).expect("has a reason");
-        assert_eq!(info, ("millrace.v1".to_owned(), "FIELD_MALFORMED".to_owned()));
-    }
-}
-
-/// A policy of rules is set while payments go on, decides from then on, survives a restart, and is
-/// taken back by one command.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_policy_is_set_decides_and_is_rolled_back() {
-    let bank = bank().await;
-    let put = |name: &str, text: &str| {
-        let file = bank.scratch.path().join(name);
-        fs::write(&file, text).expect("is written");
-        file
-    };
-    let rules = put(
-        "rules.toml",
-        "[[rule]]\nname = \"odd-amount\"\nwhen = \"amount > 3 && amount < 4\"\naction = \"block\"\n\
-         reason = \"{amount} is odd\"\n",
-    );
-    let uploaded = bank.signed("ann", &["upload", "rules", text(&rules)]).stdout;
-    let rules = uploaded.split_whitespace().next().expect("a name").to_owned();
-    let strict = put(
-        "strict.toml",
-        &format!(
-            "name = \"strict\"\nrules = \"{rules}\"\n[budget]\nrequest_ms = 0\nthen = \"approve\"\n"
-        ),
-    );
-    let loose = put("loose.toml", "name = \"loose\"\n");
-    const BLOCKED: &str = "REJECTED RISK_DECLINED";
-    assert_eq!(bank.submit_one(pay(1, ALICE, BOB, 350)).await, "SETTLED");
-    bank.done("ann", &["policy", "set", text(&loose)], "");
-    bank.done("ann", &["policy", "set", text(&strict)], "");
-    assert_eq!(bank.submit_one(pay(2, ALICE, BOB, 350)).await, BLOCKED);
-    let shown = bank.risk(&["decision", &uuid(2)]).stdout;
-    for part in ["decided     decline", "rule        odd-amount", "because     3.50 is odd"] {
-        assert!(shown.contains(part), "no {part:?} in {shown}");
-    }
-    assert_eq!(bank.submit_one(pay(3, ALICE, BOB, 450)).await, "SETTLED");
-    let Bank { server, scratch, .. } = bank;
-    server.kill();
-    let config = Settings::dev().write(scratch.path());
-    let server = Server::start(&config, &scratch.path().join("data"));
-    let connection = server.connect().await;
-    let bank = Bank { server, connection, scratch };
-    bank.wait_for_desk();
-    assert_eq!(bank.submit_one(pay(4, ALICE, BOB, 350)).await, BLOCKED);
-    bank.done("ann", &["policy", "rollback"], "");
-    assert_eq!(bank.submit_one(pay(5, ALICE, BOB, 350)).await, "SETTLED");
-    let shown = bank.risk(&["policy", "show"]).stdout;
-    assert!(shown.contains("name = \"loose\""), "{shown}");
-}
-
 /// Guards a server without the desk: what needs it says how to switch it on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_the_desk_nothing_is_listed_or_changed() {
-    let bank = bank_with(Settings::dev().with("sinks.reviews.enabled", false)).await;
+    let bank =
+        Bank::start_with(&Settings::dev().with("sinks.reviews.enabled", false), [ALICE, BOB]).await;
     bank.submit_one(pay(1, ALICE, BOB, LARGE)).await;
     let one = uuid(1);
     bank.refused("ann", &["reviews", "claim", &one], &["sinks.reviews.enabled", "DESK_OFF"]);

@@ -5,12 +5,11 @@ mod support;
 
 use std::{fs, path::Path};
 
-use millrace_client::{Mapping, header_of};
-use millrace_ledger::Currency;
 use serde_json::Value;
-use support::{config::Settings, process::millrace, server::Server, text};
-use tempfile::TempDir;
-use uuid::Uuid;
+use support::{
+    config::funding_account, payments_file::PaymentsFile, process::millrace, risk::settings,
+    scratch::Scratch, server::Server, text,
+};
 
 const RULES: &str = r#"
 [[rule]]
@@ -35,21 +34,13 @@ shadow = true
 
 /// Payments, a model, rules and a list; and what policies call the last three.
 struct Bench {
-    folder: TempDir,
+    scratch: Scratch,
     names: [String; 3],
 }
 
 #[track_caller]
-fn done<'a>(args: impl IntoIterator<Item = &'a str>) -> String {
-    let finished = millrace(args);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    finished.stdout
-}
-
-#[track_caller]
 fn json(args: &[&str]) -> Value {
-    let printed = done(["risk"].iter().chain(args).chain(&["--json"]).copied());
-    serde_json::from_str(&printed).expect("is JSON")
+    millrace(["risk"].iter().chain(args).chain(&["--json"])).json()
 }
 
 fn number(json: &Value, pointer: &str) -> f64 {
@@ -62,25 +53,20 @@ fn sum(rows: &Value, pointer: &str) -> f64 {
 
 impl Bench {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory");
-        let path = |name: &str| text(&folder.path().join(name)).to_owned();
-        let (data, model) = (path("payments.csv"), path("model.mrm"));
+        let scratch = Scratch::new();
+        let (data, model) = (scratch.file("payments.csv"), scratch.file("model.mrm"));
         let generate = ["risk", "generate", "--payments", "4000", "--days", "24", "--seed", "9"];
-        done(generate.into_iter().chain(["--fraud-share", "0.02", "--out", &data]));
+        millrace(generate.into_iter().chain(["--fraud-share", "0.02", "--out", &data])).done();
         let train = ["risk", "train", "--data", &data, "--train", "2026-01-05..2026-01-14"];
-        done(train.into_iter().chain(["--out", &model]));
-        fs::write(path("rules.toml"), RULES).expect("is written");
-        fs::write(path("friends.csv"), "value\nnobody\n").expect("is written");
+        millrace(train.into_iter().chain(["--out", &model])).done();
+        scratch.write("rules.toml", RULES);
+        scratch.write("friends.csv", "value\nnobody\n");
         let name = |file: &str| {
-            let bytes = fs::read(folder.path().join(file)).expect("was written");
+            let bytes = fs::read(scratch.join(file)).expect("was written");
             blake3::hash(&bytes).to_hex().to_string()
         };
         let names = ["model.mrm", "rules.toml", "friends.csv"].map(name);
-        Self { folder, names }
-    }
-
-    fn path(&self, name: &str) -> String {
-        text(&self.folder.path().join(name)).to_owned()
+        Self { scratch, names }
     }
 
     /// Writes a policy in which payments above 100 have a threshold of their own.
@@ -93,8 +79,7 @@ impl Bench {
              [[segment]]\nname = \"large\"\nwhen = \"amount > 100\"\nreview = {review_large}\n\
              [budget]\nrequest_ms = 0\nthen = \"approve\"\n"
         );
-        fs::write(self.folder.path().join(name), document).expect("is written");
-        self.path(name)
+        self.scratch.write(name, document)
     }
 }
 
@@ -102,12 +87,15 @@ impl Bench {
 #[test]
 fn a_policy_with_segments_is_replayed_over_a_file() {
     let bench = Bench::new();
-    let (data, model, rules) =
-        (bench.path("payments.csv"), bench.path("model.mrm"), bench.path("rules.toml"));
-    let friends = format!("friends:allow={}", bench.path("friends.csv"));
-    let folder = text(bench.folder.path()).to_owned();
+    let (data, model, rules) = (
+        bench.scratch.file("payments.csv"),
+        bench.scratch.file("model.mrm"),
+        bench.scratch.file("rules.toml"),
+    );
+    let friends = format!("friends:allow={}", bench.scratch.file("friends.csv"));
+    let folder = text(bench.scratch.path()).to_owned();
     let policy = bench.policy("policy.toml", 0.3, 0.05);
-    let page = bench.path("backtest.html");
+    let page = bench.scratch.file("backtest.html");
     let replayed = ["backtest", "--policy", &policy, "--shelf", &folder, "--data", &data];
     let tested = json(&[&replayed[..], &["--report", &page]].concat());
     let backtest = &tested["backtest"];
@@ -138,8 +126,7 @@ fn a_policy_with_segments_is_replayed_over_a_file() {
             "{RULES}\n[[rule]]\nname = \"other\"\nwhen = \"not ({when})\"\naction = \"allow\"\n\
              reason = \"another segment\"\n"
         );
-        let only = bench.path("only.toml");
-        fs::write(&only, rule).expect("is written");
+        let only = bench.scratch.write("only.toml", rule);
         let alone = ["backtest", "--model", &model, "--rules", &only, "--list", &friends];
         let more = ["--data", &data, "--review-at", review];
         let alone = json(&[&alone[..], &more, decline].concat());
@@ -161,8 +148,7 @@ fn a_policy_with_segments_is_replayed_over_a_file() {
     assert_eq!(of(&stricter, 0), of(&tested, 0), "the segment has its own");
     assert!(of(&stricter, 1) > of(&tested, 1), "{stricter}");
 
-    let wrong = bench.path("wrong.toml");
-    fs::write(&wrong, "model = \"ab\"\n[thresholds]\nreview = 2.0\n").expect("is written");
+    let wrong = bench.scratch.write("wrong.toml", "model = \"ab\"\n[thresholds]\nreview = 2.0\n");
     let nowhere = ["risk", "backtest", "--policy", &policy, "--data", &data];
     for (args, said) in [
         (&nowhere[..], "with --shelf; or name the file itself"),
@@ -180,28 +166,24 @@ fn a_policy_with_segments_is_replayed_over_a_file() {
 #[test]
 fn a_journal_tells_what_another_policy_would_have_changed() {
     let bench = Bench::new();
-    let file = bench.path("payments.csv");
-    let mapping = Mapping::for_header(&header_of(&Path::new(&file).into()).expect("has a header"));
-    let mapping = mapping.expect("ships");
-    let settings = Settings::unlimited().with("risk.features.enabled", true);
-    let config = settings.exempting_funding_of(&mapping).write(bench.folder.path());
-    let data_dir = bench.path("data");
+    let file = bench.scratch.file("payments.csv");
+    let mapping = PaymentsFile::read(&file).mapping;
+    let config = settings().exempting_funding_of(&mapping).write(bench.scratch.path());
+    let data_dir = bench.scratch.file("data");
     let server = Server::start(&config, Path::new(&data_dir));
     let url = server.url();
-    let signed = ["--actor", "ann", "--why", "first one", "--target", &url];
     for (kind, file) in [("model", "model.mrm"), ("rules", "rules.toml"), ("list", "friends.csv")] {
-        let file = bench.path(file);
-        done(["risk", "upload", kind, &file].into_iter().chain(signed));
+        let file = bench.scratch.file(file);
+        server.signed(&["upload", kind, &file]).done();
     }
     let policy = bench.policy("policy.toml", 0.3, 0.05);
-    done(["risk", "policy", "set", &policy].into_iter().chain(signed));
+    server.signed(&["policy", "set", &policy]).done();
     // Some payments are refused, which the command tells by its exit code.
     let _ = millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]);
     server.stop();
 
     // The accounts' first money is none of the policy's business.
-    let funding = mapping.namespace().funding_account(Currency::of_code("EUR").expect("is known"));
-    let funding = Uuid::from_u128(funding.0).to_string();
+    let funding = funding_account(&mapping, "EUR");
     let on_journal = ["--journal", &data_dir, "--exempt-payer", &funding];
     let replayed =
         |policy: &str| json(&[&["backtest", "--policy", policy][..], &on_journal].concat());
@@ -229,8 +211,9 @@ fn a_journal_tells_what_another_policy_would_have_changed() {
     assert!(fewer > 0.0, "{milder}");
     assert_eq!(segments[1]["then"], segments[1]["now"], "the other segment is as it was");
 
-    let milder = bench.path("milder.toml");
-    let printed = done(["risk", "backtest", "--policy", &milder].into_iter().chain(on_journal));
+    let milder = bench.scratch.file("milder.toml");
+    let backtest = ["risk", "backtest", "--policy", &milder];
+    let printed = millrace(backtest.into_iter().chain(on_journal)).done();
     for part in ["segment, against then", "review -> approve", "decided as then: "] {
         assert!(printed.contains(part), "no {part} in {printed}");
     }

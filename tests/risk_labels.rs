@@ -3,26 +3,18 @@
 
 mod support;
 
-use std::fs;
-
 use bytes::Bytes;
-use millrace_client::Connection;
 use millrace_protos::v1::{Payment, PaymentContext};
 use prost::Message as _;
 use serde_json::Value;
 use support::{
-    config::Settings,
+    bank::{ALICE, BOB, Bank, uuid},
     metrics::{scrape, status},
-    payments::{open, pay, submit, word},
-    process::{Finished, millrace},
-    server::Server,
-    text,
+    payments::pay,
+    process::millrace,
+    risk::settings,
 };
-use tempfile::TempDir;
-use uuid::Uuid;
 
-const ALICE: u128 = 0xa11ce;
-const BOB: u128 = 0xb0b;
 const FUNDING: u128 = 0xf00d;
 const DAVE: u128 = 0xda7e;
 /// 2026-03-21, 12:00.
@@ -46,24 +38,10 @@ action = "block"
 reason = "{payee.fraud_share_30d}"
 "#;
 
-struct Bank {
-    server: Server,
-    connection: Connection,
-    scratch: TempDir,
-}
-
 async fn bank() -> Bank {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let settings = Settings::unlimited().with("risk.features.enabled", true);
-    let exempt = vec![Uuid::from_u128(FUNDING).to_string()];
-    let config = settings.with("risk.exempt_payers", exempt).write(scratch.path());
-    let server = Server::start(&config, &scratch.path().join("data"));
-    let connection = server.connect().await;
-    open(&connection, [ALICE, BOB, FUNDING, DAVE]).await;
-    let bank = Bank { server, connection, scratch };
-    let rules = bank.scratch.path().join("rules.toml");
-    fs::write(&rules, RULES).expect("is written");
-    bank.signed(&["promote", "--rules", text(&rules)]);
+    let settings = settings().with("risk.exempt_payers", vec![uuid(FUNDING)]);
+    let bank = Bank::start_with(&settings, [ALICE, BOB, FUNDING, DAVE]).await;
+    bank.server.promote_rules(&bank.scratch, RULES);
     bank
 }
 
@@ -86,23 +64,15 @@ impl Bank {
         let context = PaymentContext { event_time, ..PaymentContext::default() };
         let context = Bytes::from(context.encode_to_vec());
         let payment = Payment { context, ..pay(id, payer, payee, minor) };
-        let outcomes = submit(&self.connection, vec![payment]).await.expect("is taken");
-        let shown = self.risk(&["decision", &uuid(id), "--json"]);
-        let decision: Value = serde_json::from_str(&shown.stdout).expect("is JSON");
+        let outcome = self.submit_one(payment).await;
+        let decision = self.server.risk(&["decision", &uuid(id), "--json"]).json();
         let reason = decision["rule_reason"].as_str().unwrap_or_default().to_owned();
-        (word(&outcomes[0]), reason)
-    }
-
-    fn risk(&self, args: &[&str]) -> Finished {
-        let url = self.server.url();
-        millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
+        (outcome, reason)
     }
 
     #[track_caller]
     fn signed(&self, args: &[&str]) -> String {
-        let finished = self.risk(&[args, &["--actor", "ann", "--why", "it had to be"]].concat());
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        finished.stdout
+        self.server.signed(args).done()
     }
 
     /// Labels that came, and those that changed nothing.
@@ -117,10 +87,6 @@ impl Bank {
         assert_eq!(shown, (Some(counted.0), Some(counted.1)));
         counted
     }
-}
-
-fn uuid(id: u128) -> String {
-    Uuid::from_u128(id).to_string()
 }
 
 fn said(outcome: &str, reason: &str) -> (String, String) {
@@ -147,7 +113,7 @@ async fn reports_of_held_and_declined_payments_count() {
         ("2400-01-01T00:00:00Z", "is in the future"),
     ] {
         let report = ["report-fraud", &uuid(4), "--known-at", known_at];
-        let finished = bank.risk(&[&report[..], &["--actor", "ann", "--why", "x"]].concat());
+        let finished = bank.server.signed(&report);
         assert_eq!(finished.code, Some(1), "{finished:?}");
         assert!(finished.stderr.contains(said), "no {said:?} in {}", finished.stderr);
     }
@@ -159,11 +125,10 @@ async fn reports_of_held_and_declined_payments_count() {
     assert_eq!(bank.labels(), (3.0, 1.0));
 
     // The journal has when they were paid.
-    let data_dir = bank.scratch.path().join("data");
+    let data_dir = bank.scratch.file("data");
     bank.server.stop();
-    let exported = millrace(["journal", "export", "--data-dir", text(&data_dir)]);
-    let rows =
-        exported.stdout.lines().map(|row| -> Value { serde_json::from_str(row).expect("JSON") });
+    let exported = millrace(["journal", "export", "--data-dir", &data_dir]).done();
+    let rows = exported.lines().map(|row| -> Value { serde_json::from_str(row).expect("JSON") });
     let labels = rows.filter(|row| row["act_kind"] == "LABEL");
     let paid_at: Vec<_> = labels.map(|row| row["act_details"]["paid_at_ns"].as_i64()).collect();
     let expected = [0, 2, 4].map(|hour| Some((FIRST_AT_S + hour * HOUR_S) * 1_000_000_000));
@@ -201,12 +166,10 @@ async fn a_report_that_is_taken_back_counts_no_more() {
     }
     assert_eq!(bank.labels(), (4.0, 0.0));
 
-    let [rules, data_dir] = ["rules.toml", "data"].map(|name| bank.scratch.path().join(name));
+    let [rules, data_dir] = ["rules.toml", "data"].map(|name| bank.scratch.file(name));
     bank.server.stop();
-    let check = ["risk", "rules", "check", text(&rules), "--journal", text(&data_dir), "--json"];
-    let checked = millrace(check);
-    assert_eq!(checked.code, Some(0), "{checked:?}");
-    let checked: Value = serde_json::from_str(&checked.stdout).expect("is JSON");
+    let check = ["risk", "rules", "check", &rules, "--journal", &data_dir, "--json"];
+    let checked = millrace(check).json();
     let rules = checked["dry_run"]["rules"].as_array().expect("a list");
     let rule = rules.iter().find(|rule| rule["name"] == "bad-payee").expect("is there");
     assert_eq!(rule["hits"], 2, "{rule}");

@@ -3,24 +3,21 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use millrace_client::{CsvFile, Mapping, header_of};
-use millrace_ledger::Currency;
 use serde_json::Value;
 use support::{
-    config::Settings,
+    bank::{ALICE, BOB, Bank, uuid},
+    config::funding_account,
     eventually, graphql,
     metrics::scrape,
-    payments::{open, pay, submit, word},
-    process::{Finished, millrace},
+    payments::pay,
+    payments_file::{PaymentsFile, cell},
+    process::millrace,
+    risk::settings,
+    scratch::Scratch,
     server::Server,
-    text,
 };
-use uuid::Uuid;
-
-const ALICE: u128 = 0xa11ce;
-const BOB: u128 = 0xb0b;
 
 const RULES: &str = r#"
 [[rule]]
@@ -43,74 +40,53 @@ reason = "{amount}"
 shadow = true
 "#;
 
-fn risk(server: &Server, args: &[&str]) -> Finished {
-    let url = server.url();
-    millrace(["risk"].iter().chain(args).chain(&["--target", &url]))
-}
-
 fn json(printed: &str) -> Value {
     serde_json::from_str(printed.lines().next().expect("a line")).expect("is JSON")
 }
 
-/// Puts the rules in force, in a policy that has nothing else.
-fn promote(server: &Server, directory: &Path) {
-    let rules = directory.join("rules.toml");
-    fs::write(&rules, RULES).expect("is written");
-    let args = ["promote", "--rules", text(&rules), "--actor", "ann", "--why", "it had to be"];
-    let finished = risk(server, &args);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_rule_says_why_and_its_hits_are_counted() {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let config = Settings::unlimited().with("risk.features.enabled", true).write(scratch.path());
-    let data_dir = scratch.path().join("data");
-    let server = Server::start(&config, &data_dir);
-    let connection = server.connect().await;
-    open(&connection, [ALICE, BOB]).await;
-    promote(&server, scratch.path());
+    let bank = Bank::start_with(&settings(), [ALICE, BOB]).await;
+    let (server, data_dir) = (&bank.server, bank.scratch.file("data"));
+    server.promote_rules(&bank.scratch, RULES);
     for (id, minor, outcome) in [
         (1, 350, "REJECTED RISK_DECLINED"),
         (2, 20_000, "SETTLED"),
         (3, 95_000, "HELD"),
         (4, 500, "SETTLED"),
     ] {
-        let outcomes = submit(&connection, vec![pay(id, ALICE, BOB, minor)]).await;
-        assert_eq!(word(&outcomes.expect("is taken")[0]), outcome, "payment {id}");
+        assert_eq!(bank.submit_one(pay(id, ALICE, BOB, minor)).await, outcome, "payment {id}");
     }
 
     // The command line, from the service.
-    let bob = Uuid::from_u128(BOB);
-    let declined = format!("3.50 to {bob} is odd");
+    let declined = format!("3.50 to {} is odd", uuid(BOB));
     let held = "950.00 is more than 900";
     for (id, rule, reason) in
         [(1, "odd-amount", &*declined), (2, "", ""), (3, "look-twice", held), (4, "", "")]
     {
-        let id = Uuid::from_u128(id).to_string();
-        let found = json(&risk(&server, &["decision", &id, "--json"]).stdout);
+        let id = uuid(id);
+        let found = server.risk(&["decision", &id, "--json"]).json();
         assert_eq!((&found["rule"], &found["rule_reason"]), (&rule.into(), &reason.into()));
-        let shown = risk(&server, &["decision", &id]).stdout;
+        let shown = server.risk(&["decision", &id]).stdout;
         let line = format!("  because     {reason}\n");
         assert_eq!(shown.contains(&line), !reason.is_empty(), "{shown}");
     }
     let listed = eventually("the desk has caught up", || {
-        let listed = risk(&server, &["reviews", "list", "--json"]).stdout;
+        let listed = server.risk(&["reviews", "list", "--json"]).stdout;
         listed.lines().next().map(json)
     });
     assert_eq!(listed["rule_reason"], held);
-    let table = risk(&server, &["reviews", "list"]).stdout;
+    let table = server.risk(&["reviews", "list"]).stdout;
     assert!(table.contains(&format!("\n  because {held}\n")), "{table}");
 
     // The read side.
     let explained = |id: u128| {
-        let id = Uuid::from_u128(id);
+        let id = uuid(id);
         let query =
             format!("{{ payment(id: \"{id}\") {{ riskExplanation {{ rule ruleReason }} }} }}");
         graphql::ask(server.graphql, &query)["payment"]["riskExplanation"].clone()
     };
-    let last =
-        json(&risk(&server, &["decision", &Uuid::from_u128(4).to_string(), "--json"]).stdout);
+    let last = server.risk(&["decision", &uuid(4), "--json"]).json();
     graphql::wait_for(server.graphql, last["event_sequence"].as_u64().expect("a number"));
     assert_eq!(explained(1)["ruleReason"], *declined);
     assert_eq!(explained(3)["ruleReason"], held);
@@ -133,14 +109,14 @@ async fn a_rule_says_why_and_its_hits_are_counted() {
     assert_eq!((&trial["shadow"], &trial["hits"]), (&true.into(), &2.into()));
 
     // The journal.
-    server.stop();
+    bank.server.stop();
     let export = |with_context: &[&str]| {
-        let args = ["journal", "export", "--data-dir", text(&data_dir)];
+        let args = ["journal", "export", "--data-dir", &data_dir];
         let finished = millrace(args.iter().chain(with_context));
         let rows: Vec<_> = finished.stdout.lines().map(json).collect();
         rows
     };
-    let first = Uuid::from_u128(1).to_string();
+    let first = uuid(1);
     let find = |rows: &[Value]| rows.iter().find(|row| row["payment_id"] == *first).cloned();
     let row = find(&export(&[])).expect("is there");
     assert_eq!((&row["risk_policy_number"], &row["risk_score"]), (&1.into(), &Value::Null));
@@ -156,21 +132,17 @@ async fn a_rule_says_why_and_its_hits_are_counted() {
 /// that the file was submitted to, and for its journal.
 #[test]
 fn rules_on_contexts_hit_alike_over_files_live_and_over_journals() {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let path = |name: &str| text(&scratch.path().join(name)).to_owned();
-    let (file, rules, data_dir) = (path("payments.csv"), path("rules.toml"), path("data"));
+    let scratch = Scratch::new();
+    let [file, rules, data_dir] =
+        ["payments.csv", "rules.toml", "data"].map(|name| scratch.file(name));
     let generate = ["risk", "generate", "--payments", "500", "--days", "24", "--seed", "4"];
-    let generated = millrace(generate.into_iter().chain(["--out", &file]));
-    assert_eq!(generated.code, Some(0), "{generated:?}");
-    let header = header_of(&Path::new(&file).into()).expect("has a header");
-    let mapping = Mapping::for_header(&header).expect("ships");
-    let rows = CsvFile::open(Path::new(&file), &mapping).expect("opens").rows().expect("opens");
-    let rows: Vec<_> = rows.map(|row| row.expect("is right").record).collect();
+    millrace(generate.into_iter().chain(["--out", &file])).done();
+    let payments = PaymentsFile::read(&file);
     let expected = ["device", "country", "channel", "mcc"].map(|key| {
-        let column = header.iter().position(|name| name == key).expect("is there");
-        let cells: Vec<_> = rows.iter().map(|row| String::from_utf8_lossy(&row[column])).collect();
-        let value = cells.iter().find(|cell| !cell.is_empty()).expect("some have one");
-        (key, value.to_string(), cells.iter().filter(|cell| *cell == value).count())
+        let column = payments.column(key);
+        let cells: Vec<_> = payments.rows.iter().map(|row| cell(row, column)).collect();
+        let value = *cells.iter().find(|cell| !cell.is_empty()).expect("some have one");
+        (key, value.to_owned(), cells.iter().filter(|cell| **cell == value).count())
     });
     let rule = |(key, value, _): &(&str, String, usize)| {
         format!(
@@ -178,25 +150,19 @@ fn rules_on_contexts_hit_alike_over_files_live_and_over_journals() {
              reason = \"{{amount}}\"\nshadow = true\n"
         )
     };
-    fs::write(&rules, expected.each_ref().map(rule).concat()).expect("is written");
-
-    let settings = Settings::unlimited().with("risk.features.enabled", true);
-    let config = settings.exempting_funding_of(&mapping).write(scratch.path());
+    let config = settings().exempting_funding_of(&payments.mapping).write(scratch.path());
     let server = Server::start(&config, Path::new(&data_dir));
     let url = server.url();
-    let promoted = risk(&server, &["promote", "--rules", &rules, "--actor", "ann", "--why", "x"]);
-    assert_eq!(promoted.code, Some(0), "{promoted:?}");
-    let submitted = millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]);
-    assert_eq!(submitted.code, Some(0), "{submitted:?}");
+    server.promote_rules(&scratch, &expected.each_ref().map(rule).concat());
+    millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]).done();
     let live = scrape(server.metrics.expect("metrics are on"));
     server.stop();
 
-    let funding = mapping.namespace().funding_account(Currency::of_code("EUR").expect("is known"));
-    let funding = Uuid::from_u128(funding.0).to_string();
+    let funding = funding_account(&payments.mapping, "EUR");
     let checked = |source: &[&str]| {
-        let finished = millrace(["risk", "rules", "check", &rules, "--json"].iter().chain(source));
-        assert_eq!(finished.code, Some(0), "{finished:?}");
-        json(&finished.stdout)["dry_run"]["rules"].as_array().expect("a list").clone()
+        let check = ["risk", "rules", "check", &rules, "--json"];
+        let checked = millrace(check.iter().chain(source)).json();
+        checked["dry_run"]["rules"].as_array().expect("a list").clone()
     };
     let of_file = checked(&["--data", &file]);
     let of_journal = checked(&["--journal", &data_dir, "--exempt-payer", &funding]);

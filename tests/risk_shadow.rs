@@ -5,78 +5,63 @@ mod support;
 
 use std::{collections::BTreeMap, path::Path};
 
-use millrace_client::{Mapping, header_of};
-use millrace_ledger::Currency;
+use millrace_client::Mapping;
 use serde_json::Value;
 use support::{
-    config::Settings,
+    config::funding_account,
     metrics::{scrape, status},
-    process::{Finished, millrace},
+    payments_file::PaymentsFile,
+    process::millrace,
+    risk::settings,
+    scratch::Scratch,
     server::Server,
-    text,
 };
-use uuid::Uuid;
 
 const SIGNED: [&str; 4] = ["--actor", "ann", "--why", "a week in shadow"];
 
-#[track_caller]
-fn done(finished: Finished) -> String {
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    finished.stdout
-}
-
-fn json(printed: &str) -> Value {
-    serde_json::from_str(printed.lines().next().expect("a line")).expect("is JSON")
-}
-
 /// Payments and two models.
 struct Bench {
-    scratch: tempfile::TempDir,
+    scratch: Scratch,
     mapping: Mapping,
 }
 
 impl Bench {
     fn new() -> Self {
-        let scratch = tempfile::tempdir().expect("a temporary directory");
-        let path = |name: &str| text(&scratch.path().join(name)).to_owned();
-        let file = path("payments.csv");
+        let scratch = Scratch::new();
+        let file = scratch.file("payments.csv");
         let generate = ["risk", "generate", "--payments", "2000", "--days", "24", "--seed", "4"];
-        done(millrace(generate.into_iter().chain(["--fraud-share", "0.03", "--out", &file])));
+        millrace(generate.into_iter().chain(["--fraud-share", "0.03", "--out", &file])).done();
         for (trees, model) in [("20", "champion.mrm"), ("2", "challenger.mrm")] {
             let train = ["risk", "train", "--data", &file, "--train", "2026-01-05..2026-01-24"];
             let more = ["--algorithm", "boosting", "--trees", trees, "--out"];
-            done(millrace(train.into_iter().chain(more).chain([path(model).as_str()])));
+            millrace(train.into_iter().chain(more).chain([scratch.file(model).as_str()])).done();
         }
-        let header = header_of(&Path::new(&file).into()).expect("has a header");
-        Self { mapping: Mapping::for_header(&header).expect("ships"), scratch }
-    }
-
-    fn path(&self, name: &str) -> String {
-        text(&self.scratch.path().join(name)).to_owned()
+        Self { mapping: PaymentsFile::read(&file).mapping, scratch }
     }
 
     /// A server that takes all payments under a policy of the champion and these other options.
     fn served(&self, data: &str, more: &[&str]) -> Server {
-        let settings = Settings::unlimited().with("risk.features.enabled", true);
-        let directory = self.path(data);
+        let directory = self.scratch.file(data);
         std::fs::create_dir(&directory).expect("a new one");
-        let config = settings.exempting_funding_of(&self.mapping).write(Path::new(&directory));
+        let config = settings().exempting_funding_of(&self.mapping).write(Path::new(&directory));
         let server = Server::start(&config, &Path::new(&directory).join("data"));
-        let (url, model) = (server.url(), self.path("champion.mrm"));
+        let (url, model) = (server.url(), self.scratch.file("champion.mrm"));
         let promote =
             ["risk", "promote", "--model", &model, "--review-at", "0.03", "--decline-at", "0.3"];
-        done(millrace(promote.iter().chain(more).chain(&SIGNED).chain(&["--target", &url])));
+        millrace(promote.iter().chain(more).chain(&SIGNED).chain(&["--target", &url])).done();
         // Some payments are refused, which the command tells by its exit code.
-        let file = self.path("payments.csv");
+        let file = self.scratch.file("payments.csv");
         let _ = millrace(["submit", "--open-accounts", "--target", &url, "--file", &file]);
         server
     }
 
     /// What was decided of each payment.
     fn decisions(&self, data: &str) -> BTreeMap<String, Value> {
-        let directory = self.path(&format!("{data}/data"));
-        let exported = done(millrace(["journal", "export", "--data-dir", &directory]));
-        let rows = exported.lines().map(json).filter(|row| row["risk_score"].is_number());
+        let directory = self.scratch.file(&format!("{data}/data"));
+        let exported = millrace(["journal", "export", "--data-dir", &directory]).done();
+        let rows =
+            exported.lines().map(|row| -> Value { serde_json::from_str(row).expect("JSON") });
+        let rows = rows.filter(|row| row["risk_score"].is_number());
         let said = rows.map(|row| {
             let id = row["payment_id"].as_str().expect("an id").to_owned();
             let names = ["status", "risk_decision", "risk_score", "risk_contributions"];
@@ -90,7 +75,7 @@ impl Bench {
 fn a_challenger_is_told_from_the_journal_and_changes_nothing() {
     let bench = Bench::new();
     bench.served("alone", &[]).stop();
-    let challenger = bench.path("challenger.mrm");
+    let challenger = bench.scratch.file("challenger.mrm");
     let server = bench.served("shadowed", &["--challenger", &challenger]);
     let address = server.metrics.expect("metrics are on");
     let counted: BTreeMap<String, f64> = scrape(address)
@@ -105,20 +90,18 @@ fn a_challenger_is_told_from_the_journal_and_changes_nothing() {
     let decided = bench.decisions("alone");
     assert_eq!(decided.len(), 2_000);
     let (payment, url) = (decided.keys().next().expect("one").clone(), server.url());
-    let found = json(&done(millrace(["risk", "decision", &payment, "--json", "--target", &url])));
+    let found = millrace(["risk", "decision", &payment, "--json", "--target", &url]).json();
     assert!(found["challenger"]["score"].is_number(), "{found}");
     let report = ["risk", "report-fraud", &payment, "--target", &url];
-    done(millrace(report.iter().chain(&SIGNED)));
+    millrace(report.iter().chain(&SIGNED)).done();
     server.stop();
 
     assert!(bench.decisions("shadowed") == decided, "the same decisions, scores and reasons");
-    let [data, alone] = ["shadowed/data", "alone/data"].map(|data| bench.path(data));
-    let funding =
-        bench.mapping.namespace().funding_account(Currency::of_code("EUR").expect("known"));
-    let funding = Uuid::from_u128(funding.0).to_string();
-    let html = bench.path("shadow.html");
+    let [data, alone] = ["shadowed/data", "alone/data"].map(|data| bench.scratch.file(data));
+    let funding = funding_account(&bench.mapping, "EUR");
+    let html = bench.scratch.file("shadow.html");
     let shadow = ["risk", "shadow", "--exempt-payer", &funding, "--journal"];
-    let told = json(&done(millrace(shadow.iter().chain(&[data.as_str(), "--json"]))));
+    let told = millrace(shadow.iter().chain(&[data.as_str(), "--json"])).json();
     let told = &told["shadow"];
     assert_eq!((&told["payments"], &told["frauds"]), (&2_000.into(), &1.into()), "{told}");
     assert_eq!((&told["policy"], &told["policies"]), (&1.into(), &Value::from(vec![1])));
@@ -134,7 +117,7 @@ fn a_challenger_is_told_from_the_journal_and_changes_nothing() {
     let stopped = ["decided", "challenger"].map(|it| told[it]["false_alarms"].as_u64());
     assert!(stopped[0] != stopped[1], "they differ: {told}");
 
-    let printed = done(millrace(shadow.iter().chain(&[data.as_str(), "--report", &html])));
+    let printed = millrace(shadow.iter().chain(&[data.as_str(), "--report", &html])).done();
     for part in
         ["policy 1, 2026-01-01..", "2,000 payments that the challenger looked at", "false alarms"]
     {
@@ -143,9 +126,8 @@ fn a_challenger_is_told_from_the_journal_and_changes_nothing() {
     let html = std::fs::read_to_string(html).expect("is written");
     assert!(html.contains("Challenger in shadow") && !html.contains("http"), "it needs no network");
     // Nobody reported anything there, which is told as such.
-    let (model, files) = (bench.path("champion.mrm"), ["--journal", &alone]);
-    let tested = millrace(["risk", "backtest", "--model", &model].iter().chain(&files));
-    let tested = done(tested);
+    let (model, files) = (bench.scratch.file("champion.mrm"), ["--journal", &alone]);
+    let tested = millrace(["risk", "backtest", "--model", &model].iter().chain(&files)).done();
     for part in ["none of them known to be fraud", "money caught: not known, for no payment"] {
         assert!(tested.contains(part), "no {part:?} in {tested}");
     }

@@ -22,18 +22,16 @@ use millrace_risk::{
     acts::{Act, ActKind},
     evidence::Evidence,
 };
-use serde_json::Value;
 use support::{
-    config::Settings,
+    bank::{ALICE, BOB},
     eventually,
     payments::{open, pay, submit},
-    process::{Finished, millrace},
+    process::millrace,
+    risk::settings,
     server::Server,
     text,
 };
 
-const ALICE: u128 = 0xa11ce;
-const BOB: u128 = 0xb0b;
 const SUBMITTERS: u128 = 2;
 /// Payments of a request; one of them is large, and a rule of each policy declines it.
 const REQUEST: u128 = 50;
@@ -42,11 +40,6 @@ const REQUESTS_MAX: u128 = 20_000;
 /// How often the policy changes.
 const CHANGES: usize = 8;
 const LARGE: u64 = 99_900;
-
-fn done(finished: Finished) -> String {
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    finished.stdout
-}
 
 /// What submitters and whoever changes the policy tell each other.
 #[derive(Default)]
@@ -103,9 +96,9 @@ fn change(url: &str, folder: &Path, load: &Load) -> Vec<Duration> {
     let took = changes.map(|args| {
         let began = Instant::now();
         let args = ["risk", "promote"].iter().chain(args).chain(&signed);
-        let printed = done(millrace(args));
+        let finished = millrace(args);
         let took = began.elapsed();
-        let told: Value = serde_json::from_str(&printed).expect("is JSON");
+        let told = finished.json();
         assert_eq!(told["replayed"], false, "the policy changed: {told}");
         let before = load.answered.load(Relaxed);
         eventually("payments are judged by it", || {
@@ -131,11 +124,11 @@ async fn policies_change_at_one_sequence_number_and_no_payment_is_lost() {
     let path = |name: &str| text(&folder.join(name)).to_owned();
     let data = path("payments.csv");
     let generate = ["risk", "generate", "--payments", "3000", "--days", "24", "--seed", "4"];
-    done(millrace(generate.into_iter().chain(["--fraud-share", "0.02", "--out", &data])));
+    millrace(generate.into_iter().chain(["--fraud-share", "0.02", "--out", &data])).done();
     for (seed, model) in [("1", "one.mrm"), ("2", "two.mrm")] {
         let train = ["risk", "train", "--data", &data, "--train", "2026-01-05..2026-01-24"];
         let more = ["--algorithm", "boosting", "--trees", "10", "--seed", seed, "--out"];
-        done(millrace(train.into_iter().chain(more).chain([path(model).as_str()])));
+        millrace(train.into_iter().chain(more).chain([path(model).as_str()])).done();
     }
     for name in ["even", "odd"] {
         let rule = format!(
@@ -144,14 +137,13 @@ async fn policies_change_at_one_sequence_number_and_no_payment_is_lost() {
         );
         fs::write(path(&format!("{name}.toml")), rule).expect("is written");
     }
-    let settings = Settings::unlimited().with("risk.features.enabled", true);
-    let config = settings.write(&folder);
+    let config = settings().write(&folder);
     let server = Server::start(&config, &folder.join("data"));
     let url = server.url();
     open(&server.connect().await, [ALICE, BOB]).await;
     let even = path("even.toml");
     let first = ["risk", "promote", "--rules", &even, "--actor", "ann", "--why", "first"];
-    done(millrace(first.into_iter().chain(["--target", &url])));
+    millrace(first.into_iter().chain(["--target", &url])).done();
 
     let load = Arc::new(Load::default());
     let mut submitters = Vec::new();

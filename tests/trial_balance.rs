@@ -8,28 +8,13 @@ use std::{collections::BTreeMap, fs};
 use serde_json::Value;
 use support::{
     config::Settings,
+    data_dir::demonstrated,
     dice::Dice,
     orders,
     process::{Finished, millrace},
     server::Server,
     text,
 };
-use tempfile::TempDir;
-
-fn sample() -> TempDir {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let finished = millrace([
-        "demo",
-        "--once",
-        "--json",
-        "--fraud-payments",
-        "0",
-        "--data-dir",
-        text(scratch.path()),
-    ]);
-    assert_eq!(finished.code, Some(0), "{finished:?}");
-    scratch
-}
 
 fn report(data_dir: &std::path::Path, args: &[&str]) -> Finished {
     let start = ["report", "trial-balance", "--data-dir", text(data_dir)];
@@ -123,7 +108,7 @@ fn sums(balance: &Value) -> Sums {
 
 #[test]
 fn it_tells_what_the_events_add_up_to_now_and_at_the_time_of_each_batch() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let rows = exported(data_dir.path());
     let now = json(data_dir.path(), &[]);
     assert_eq!(sums(&now), plain(&rows));
@@ -153,7 +138,7 @@ fn it_tells_what_the_events_add_up_to_now_and_at_the_time_of_each_batch() {
 
 #[test]
 fn table_and_csv_tell_what_json_tells() {
-    let data_dir = sample();
+    let data_dir = demonstrated("0");
     let future = |args: &[&str]| {
         let finished = report(data_dir.path(), &[&["--at", "2200-01-01"], args].concat());
         let note = "note: --at 2200-01-01T23:59:59.999999999Z is yet to come: what is paid until then \
@@ -225,7 +210,8 @@ fn it_reads_beside_a_running_server() {
 
 #[test]
 fn bad_input_is_told_in_a_sentence() {
-    let (data_dir, nowhere) = (sample(), tempfile::tempdir().expect("a temporary directory"));
+    let (data_dir, nowhere) =
+        (demonstrated("0"), tempfile::tempdir().expect("a temporary directory"));
     let complain = |finished: Finished, code: i32, parts: &[&str]| {
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(code), ""), "{finished:?}");
         for part in parts {

@@ -19,23 +19,7 @@ use millrace_risk::{
 const BLOCK: u64 = 1_024;
 const START: u64 = 1_527_638_400_000_000_000;
 /// Those of `benches/scoring.sh`.
-const RULES: &str = r#"
-[[rule]]
-name = "many-unusual"
-when = "payer.count_unusual_14d > 20 && amount > 5 * payer.mean_30d"
-action = "review"
-reason = "unusual"
-[[rule]]
-name = "new-payee-large"
-when = "payee.count_30d < 2 && amount > 100000"
-action = "challenge"
-reason = "large to a new payee"
-[[rule]]
-name = "score-and-amount"
-when = "score > 0.9 && amount > 5000"
-action = "block"
-reason = "score"
-"#;
+const RULES: &str = include_str!("../scoring_rules.toml");
 
 /// Full trees over the features that models are trained on. Nothing scores above 0.6.
 fn model() -> Model {

@@ -12,7 +12,7 @@ use std::{
 };
 
 use millrace_engine::{
-    AccountReply, Command, Engine, EngineConfig, PaymentReply, SubmitError, Submitter,
+    AccountReply, Command, Engine, EngineConfig, PaymentReply, SubmitError, Submitter, UpkeepStats,
     submission::Expired,
 };
 use millrace_ledger::{AccountOutcome, ApproveAll};
@@ -50,6 +50,8 @@ pub struct Settings {
     pub payments: u64,
     /// Payments before that, which are not measured.
     pub warmup: u64,
+    /// Measure no longer than this, and warm up no longer than a tenth of it.
+    pub time_max: Option<Duration>,
     /// The same seed makes the same payments, but for the times in their ids.
     pub seed: u64,
     /// A hold is captured so many payments of its client later, at the earliest.
@@ -100,7 +102,8 @@ pub fn run(settings: &Settings) -> Result<Report, String> {
     // An engine that stopped by itself knows why; its clients only know that it did.
     engine.stop().map_err(|error| error.to_string())?;
     let measured = driven?;
-    let expected = u64::from(settings.accounts) + settings.warmup + settings.payments;
+    let paid = measured.warmup + measured.tally.payments();
+    let expected = u64::from(settings.accounts) + paid;
     let durable = feed.durable_seq().0;
     if durable != expected {
         return Err(format!("{durable} events are durable at the end, {expected} were answered"));
@@ -134,15 +137,20 @@ async fn drive(settings: &Settings, engine: &Engine) -> Result<Phase, String> {
     let new_client = |number| Client {
         source: Source::new(mix.clone(), number),
         submitter: submitter.clone(),
+        upkeep: engine.stats(),
         batch: settings.batch,
     };
     let clients = (0..settings.clients).map(new_client).collect();
-    let (clients, _) = send_all(clients, Tally::new(settings.warmup, None)).await?;
+    let tally = Tally::new(settings.warmup, None);
+    let (clients, warm) = send_all(clients, tally, settings.time_max.map(|it| it / 10)).await?;
+    let batches_before = engine.counted().batches();
     let (before, start) = (Usage::now(), Instant::now());
-    let (_, tally) = send_all(clients, Tally::new(settings.payments, settings.every)).await?;
+    let tally = Tally::new(settings.payments, settings.every);
+    let (_, tally) = send_all(clients, tally, settings.time_max).await?;
     let (elapsed, usage) = (start.elapsed(), Usage::now().since(&before));
-    let upkeep = engine.stats();
-    Ok(Phase { tally, elapsed, usage, resident: Resident::now(), upkeep })
+    let batches = engine.counted().batches() - batches_before;
+    let (warmup, upkeep) = (warm.payments(), engine.stats());
+    Ok(Phase { warmup, batches, tally, elapsed, usage, resident: Resident::now(), upkeep })
 }
 
 async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> {
@@ -158,12 +166,17 @@ async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> 
     Ok(())
 }
 
-/// Lets the clients send until nothing is left, and returns when all is answered.
-async fn send_all(clients: Vec<Client>, tally: Tally) -> Result<(Vec<Client>, Tally), String> {
+/// Lets the clients send until nothing is left or the time is over, and returns when all is answered.
+async fn send_all(
+    clients: Vec<Client>,
+    tally: Tally,
+    time_max: Option<Duration>,
+) -> Result<(Vec<Client>, Tally), String> {
     let tally = Arc::new(Mutex::new(tally));
+    let end = time_max.map(|time_max| Instant::now() + time_max);
     let mut tasks = JoinSet::new();
     for client in clients {
-        tasks.spawn(client.send(tally.clone()));
+        tasks.spawn(client.send(tally.clone(), end));
     }
     let mut clients = Vec::new();
     while let Some(client) = tasks.join_next().await {
@@ -177,13 +190,26 @@ async fn send_all(clients: Vec<Client>, tally: Tally) -> Result<(Vec<Client>, Ta
 struct Client {
     source: Source,
     submitter: Submitter,
+    upkeep: UpkeepStats,
     batch: u32,
 }
 
 impl Client {
+    /// How many snapshots were taken so far, and whether one is under way.
+    fn snapshots_seen(&self) -> (u64, bool) {
+        (self.upkeep.snapshots(), self.upkeep.snapshot_is_under_way())
+    }
+
     /// Sends requests until nothing is left to send.
-    async fn send(mut self, tally: Arc<Mutex<Tally>>) -> Result<Self, String> {
+    async fn send(
+        mut self,
+        tally: Arc<Mutex<Tally>>,
+        end: Option<Instant>,
+    ) -> Result<Self, String> {
         loop {
+            if end.is_some_and(|end| end <= Instant::now()) {
+                lock(&tally).end();
+            }
             let count = lock(&tally).take(self.batch);
             if count == 0 {
                 return Ok(self);
@@ -191,9 +217,12 @@ impl Client {
             let payments = self.source.request(count, unix_ms());
             let (reply, answer) = oneshot::channel();
             let command = Command::Payments { payments, contexts: Vec::new(), reply };
-            let submitted = Instant::now();
+            let (submitted, snapshots) = (Instant::now(), self.snapshots_seen());
             let replies: Vec<PaymentReply> = ask(&self.submitter, command, answer).await?;
-            lock(&tally).add(submitted.elapsed(), &replies);
+            let (latency, snapshots_then) = (submitted.elapsed(), self.snapshots_seen());
+            // A short one may have been begun and finished in between.
+            let beside_snapshot = snapshots.1 || snapshots != snapshots_then;
+            lock(&tally).add(latency, beside_snapshot, &replies);
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Tally {
     refused: BTreeMap<&'static str, u64>,
     /// From submit to durable answer, per request.
     latency_us: Histogram<u64>,
+    /// The longest of those that a snapshot was under way beside.
+    beside_snapshot_max: Option<Duration>,
     progress: Option<Progress>,
 }
 
@@ -50,6 +52,7 @@ impl Tally {
             held: 0,
             refused: BTreeMap::new(),
             latency_us: Histogram::new(3).expect("3 digits are allowed"),
+            beside_snapshot_max: None,
             progress: every.map(Progress::new),
         }
     }
@@ -61,8 +64,22 @@ impl Tally {
         count as u32
     }
 
-    /// Adds the answer to a request.
-    pub fn add(&mut self, latency: Duration, replies: &[PaymentReply]) {
+    /// Nothing more is to be sent.
+    pub fn end(&mut self) {
+        self.left = 0;
+    }
+
+    /// Payments that were answered.
+    #[must_use]
+    pub fn payments(&self) -> u64 {
+        self.payments
+    }
+
+    /// Adds the answer to a request, and whether a snapshot was under way meanwhile.
+    pub fn add(&mut self, latency: Duration, beside_snapshot: bool, replies: &[PaymentReply]) {
+        if beside_snapshot {
+            self.beside_snapshot_max = self.beside_snapshot_max.max(Some(latency));
+        }
         self.latency_us += latency.as_micros() as u64;
         self.requests += 1;
         self.payments += replies.len() as u64;
@@ -138,6 +155,10 @@ impl Progress {
 /// The measured part of a run.
 #[derive(Debug)]
 pub struct Phase {
+    /// Payments answered before.
+    pub warmup: u64,
+    /// Batches that the engine made.
+    pub batches: u64,
     /// What was answered.
     pub tally: Tally,
     /// From the first submit to the last answer.
@@ -177,7 +198,9 @@ impl Report {
     /// `/proc/self/io`, whole pages sent to storage, blank segments included; `cpu_clients_s` is
     /// the part of `cpu_s` that made payments and looked at answers; `recovery_s` is how long the
     /// engine took to start on the journal, from a snapshot that knew `recovery_snapshot_events`,
-    /// with `recovery_tail_events` after it. `null` is unknown, or was not asked for.
+    /// with `recovery_tail_events` after it. `batch_mean_ms` is the time from one of the engine's batches,
+    /// which are several requests where these are small, to the next. `snapshot_max_ms` is the longest that a request took
+    /// beside which a snapshot was under way. `null` is unknown, was not asked for, or did not occur.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let (settings, Phase { tally, usage, resident, .. }) = (&self.settings, &self.measured);
@@ -187,11 +210,13 @@ impl Report {
             "batch": settings.batch,
             "clients": settings.clients,
             "payments": tally.payments,
-            "warmup": settings.warmup,
+            "warmup": self.measured.warmup,
             "seed": settings.seed,
             "capture_after": settings.capture_after,
             "shards": settings.shards.unwrap_or_else(|| EngineConfig::new("").shards),
             "requests": tally.requests,
+            "batches": self.measured.batches,
+            "batch_mean_ms": self.batch_mean_ms(),
             "settled": tally.settled,
             "held": tally.held,
             "elapsed_s": self.measured.elapsed.as_secs_f64(),
@@ -200,6 +225,7 @@ impl Report {
             "p99_ms": tally.latency_ms(0.99),
             "p999_ms": tally.latency_ms(0.999),
             "max_ms": tally.latency_us.max() as f64 / 1_000.0,
+            "snapshot_max_ms": tally.beside_snapshot_max.map(|it| it.as_micros() as f64 / 1_000.0),
             "snapshots": self.measured.upkeep.snapshots(),
             "generations": self.measured.upkeep.generations(),
             "pause_max_ms": self.measured.upkeep.pause_max().as_secs_f64() * 1_000.0,
@@ -215,6 +241,11 @@ impl Report {
             "recovery_snapshot_events": self.recovered.as_ref().map(|it| it.in_snapshot),
             "recovery_tail_events": self.recovered.as_ref().map(|it| it.after_it),
         })
+    }
+
+    /// How long the engine takes for a batch of its own, if it is busy all the time.
+    fn batch_mean_ms(&self) -> f64 {
+        self.measured.elapsed.as_secs_f64() * 1_000.0 / self.measured.batches.max(1) as f64
     }
 
     fn payments_per_s(&self) -> f64 {
@@ -245,6 +276,14 @@ impl fmt::Display for Report {
         writeln!(f, "held            {:>14}", tally.held)?;
         writeln!(f, "p50             {:>14.3} ms", tally.latency_ms(0.5))?;
         writeln!(f, "p99             {:>14.3} ms", tally.latency_ms(0.99))?;
+        writeln!(f, "at most         {:>14.3} ms", tally.latency_us.max() as f64 / 1_000.0)?;
+        writeln!(f, "engine's batch  {:>14.3} ms", self.batch_mean_ms())?;
+        let pause_ms = self.measured.upkeep.pause_max().as_secs_f64() * 1_000.0;
+        writeln!(f, "  worst pause   {pause_ms:>14.3} ms")?;
+        if let Some(longest) = tally.beside_snapshot_max {
+            let ms = longest.as_secs_f64() * 1_000.0;
+            writeln!(f, "  in snapshots  {ms:>14.3} ms")?;
+        }
         let (cpu, clients) = (usage.cpu.as_nanos() as f64, usage.cpu_of_thread.as_nanos() as f64);
         writeln!(f, "CPU             {:>14.0} ns a payment", per_payment(cpu))?;
         writeln!(f, "  of clients    {:>14.0} ns a payment", per_payment(clients))?;
@@ -296,7 +335,8 @@ mod tests {
             (dry, false, Some("1 InsufficientFunds")),
         ] {
             let mut tally = Tally::new(2, None);
-            tally.add(Duration::ZERO, &[reply(Status::Settled, false), reply(status, replayed)]);
+            let replies = [reply(Status::Settled, false), reply(status, replayed)];
+            tally.add(Duration::ZERO, false, &replies);
             let expected = expected
                 .map(|reason| format!("1 of 2 payments were not accepted ({reason}): no figures"));
             assert_eq!(tally.complaint(), expected, "{status:?}");
@@ -307,5 +347,26 @@ mod tests {
     fn requests_take_what_is_left_and_no_more() {
         let mut tally = Tally::new(20, None);
         assert_eq!([8, 8, 8, 8].map(|batch| tally.take(batch)), [8, 8, 4, 0]);
+        let mut tally = Tally::new(20, None);
+        assert_eq!(tally.take(8), 8);
+        tally.end();
+        assert_eq!(tally.take(8), 0);
+    }
+
+    #[test]
+    fn the_slowest_request_beside_a_snapshot_is_kept_apart() {
+        let mut tally = Tally::new(20, None);
+        let replies = [reply(Status::Settled, false)];
+        // Milliseconds, whether a snapshot was under way, the slowest of those so far.
+        for (ms, beside_snapshot, expected) in [
+            (9, false, None),
+            (3, true, Some(3)),
+            (5, true, Some(5)),
+            (4, true, Some(5)),
+            (8, false, Some(5)),
+        ] {
+            tally.add(Duration::from_millis(ms), beside_snapshot, &replies);
+            assert_eq!(tally.beside_snapshot_max, expected.map(Duration::from_millis), "{ms}");
+        }
     }
 }

@@ -16,6 +16,7 @@ fn settings(workload: Workload) -> Settings {
         clients: 3,
         payments: 3_000,
         warmup: 500,
+        time_max: None,
         seed: 5,
         capture_after: 100,
         every: None,
@@ -87,6 +88,36 @@ fn the_binary_prints_one_line_of_json_and_its_progress_and_keeps_a_given_directo
     assert!(!success && stderr.contains("is not empty"), "{stderr}");
 }
 
+/// However slow the machine is, nobody sends three thousand million payments in a tenth of a second.
+#[test]
+fn a_run_ends_when_its_time_is_over_and_counts_what_was_sent() {
+    let arguments = [
+        &["--payments", "3000000000", "--seconds", "0.1", "--accounts", "50"],
+        &["--batch", "10", "--json"][..],
+    ];
+    let (success, stdout, stderr) = rates(&arguments.concat());
+    assert!(success, "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let number = |field: &str| report[field].as_u64().unwrap();
+    assert_eq!(number("payments"), 10 * number("requests"), "{report}");
+    assert_eq!(number("payments"), number("settled"));
+    assert!(number("payments") < 3_000_000_000 && number("warmup") < 300_000_000);
+}
+
+/// The answer to the batch that a snapshot is begun after comes when it is begun.
+#[test]
+fn the_slowest_request_beside_a_snapshot_is_told() {
+    let snapshots = ["--payments", "60000", "--batch", "500", "--snapshot-mib", "1", "--json"];
+    let (success, stdout, stderr) = rates(&snapshots);
+    assert!(success, "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let [beside, longest] = ["snapshot_max_ms", "max_ms"].map(|it| report[it].as_f64().unwrap());
+    // The histogram rounds to three digits.
+    assert!(beside > 0.0 && beside <= longest * 1.01, "{report}");
+    let (_, stdout, _) = rates(&[&SHORT[..], &["--snapshot-mib", "0", "--json"]].concat());
+    assert!(stdout.contains(r#""snapshot_max_ms":null"#), "{stdout}");
+}
+
 #[test]
 fn a_table_is_printed_where_json_is_not_asked_for() {
     let (success, stdout, stderr) = rates(&SHORT);
@@ -120,6 +151,7 @@ fn bad_arguments_are_refused_with_what_would_do() {
         (["--accounts", "1"], "1 is not in 2..=50000000"),
         (["--batch", "8193"], "8193 is not in 1..=8192"),
         (["--clients", "0"], "0 is not in 1..=4096"),
+        (["--seconds", "0"], "0 is not in 0 to 86400"),
         (["--payments", "0"], "0 is not in 1..=3000000000"),
         (["--every", "0"], "0 is not in 1.."),
         (["--dir", "/dev/null/journal"], "--dir /dev/null/journal: Not a directory"),

@@ -39,6 +39,7 @@ pub use mapping::{
 pub use opening::{Opened, OpeningFault, open_accounts};
 pub use plan::{AccountPlan, PlanError, PlannedAccount};
 pub use refused::{RefusedFile, RefusedFileError, RefusedRows};
+pub use remedy::remedy;
 pub use row::Row;
 pub use row_error::{RowError, RowReason};
 pub use source::Source;

@@ -3,7 +3,9 @@
 
 use std::io::{Error, ErrorKind};
 
-pub(crate) fn remedy(error: &Error) -> &'static str {
+/// What whoever named the file may do about it.
+#[must_use]
+pub fn remedy(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => {
             "check the path, which begins in the folder that millrace was started in"

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use millrace_ledger::{Currency, LedgerId};
+use millrace_ledger::{Currency, LedgerId, Sum};
 use millrace_protos::v1::{
     Operation, Payment, PaymentOutcome, PaymentStatus, RejectReason, RiskDecision,
 };
@@ -51,9 +51,9 @@ pub struct Summary {
     /// Rows that could not be sent.
     pub refused_rows: RefusedRows,
     /// Minor units that PAY and CAPTURE moved, by currency code.
-    pub settled_minor: BTreeMap<&'static str, u128>,
+    pub settled_minor: BTreeMap<&'static str, Sum>,
     /// Minor units that REFUND moved back, by currency code.
-    pub refunded_minor: BTreeMap<&'static str, u128>,
+    pub refunded_minor: BTreeMap<&'static str, Sum>,
     /// Microseconds from a request to its answer.
     pub latency_us: Histogram<u64>,
     /// From the first row to the last answer.
@@ -171,8 +171,7 @@ impl Summary {
             true => &mut self.refunded_minor,
             false => &mut self.settled_minor,
         };
-        let sum = sums.entry(code).or_default();
-        *sum = sum.saturating_add(moved);
+        *sums.entry(code).or_default() += moved;
     }
 
     fn add_rejected(&mut self, line: u64, outcome: &PaymentOutcome) {

@@ -14,7 +14,7 @@
 //! Whoever calls holds the lock of the journal's directory, as the engine does. Readers need none.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 use crate::{
     JournalError,
     archive_file::{self, ArchiveHeader, CONTENT_LEN_MAX},
+    directory::{remove_unfinished, sync_directory},
     segment::{self, SegmentHeader, SegmentReader},
     segment_frames::{ChainEnd, SegmentFrames},
     segment_reader::Rest,
@@ -201,23 +202,4 @@ fn check_written(path: &Path, header: ArchiveHeader) -> Result<ArchiveHeader, Jo
             what: "it does not read back as it was written",
         }),
     }
-}
-
-fn remove_unfinished(archive: &Path) -> Result<(), JournalError> {
-    if !archive.is_dir() {
-        return Ok(());
-    }
-    let entries = fs::read_dir(archive).map_err(JournalError::io("can't list", archive))?;
-    for entry in entries {
-        let path = entry.map_err(JournalError::io("can't list", archive))?.path();
-        if path.extension().is_some_and(|extension| extension == "unfinished") {
-            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
-        }
-    }
-    Ok(())
-}
-
-fn sync_directory(directory: &Path) -> Result<(), JournalError> {
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(JournalError::io("can't sync", directory))
 }

@@ -2,9 +2,9 @@
 //! those who asked, and to the feeds of other processes.
 //!
 //! Guarantees that nothing is released before it is durable, and that who has an answer finds its
-//! events in the engine's own feed. A failed write or sync ends the loop
-//! with its error: nothing of that batch or a later one is ever released, and it is not retried,
-//! because after a failed sync nobody knows what the disk holds.
+//! events in the engine's own feed. A failed write or sync ends the loop with its error: nothing of
+//! that batch or a later one is ever released, and it is not retried, because after a failed sync
+//! nobody knows what the disk holds.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The crew: threads that resolve shards beside the sequencer, which posts. As many as there are
-//! shards, the sequencer's among them; with one shard it works alone.
+//! The crew: consumes work on shards, has it done beside the sequencer, which posts. As many
+//! threads as there are shards, the sequencer's among them; with one shard it works alone.
 //!
 //! Guarantees that a thread that has nothing to do is asleep, but for a moment after each request:
 //! the next one often follows at once, and waking up takes longer than resolving a thousand payments.

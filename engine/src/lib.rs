@@ -12,9 +12,13 @@
 pub mod archive;
 mod archive_file;
 pub mod backup;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 mod commit;
 mod crew;
+mod directory;
 mod durable_note;
 #[cfg(test)]
 mod durable_tests;
@@ -32,6 +36,8 @@ mod golden;
 mod golden_layouts;
 pub mod huge_pages;
 mod lock;
+#[cfg(test)]
+mod overdue_tests;
 mod pace;
 mod page_cache;
 mod past;

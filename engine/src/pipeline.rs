@@ -17,6 +17,7 @@ use crate::{
     Feed, JournalError, RecoveryReport, Retention, Submitter,
     commit::{self, Log},
     crew::Crew,
+    directory::sync_directory,
     lock::DirectoryLock,
     recover::{self, Recovery},
     retention::ReadersNeed,
@@ -110,8 +111,7 @@ impl Engine {
         fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
         // A directory that was made just now is durable when the one above it is.
         for above in directory.ancestors().skip(1).take(2).filter(|it| it.is_dir()) {
-            let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
-            synced.map_err(JournalError::io("can't sync", above))?;
+            sync_directory(above)?;
         }
         let lock = DirectoryLock::take(directory)?;
         let readers = ReadersNeed::default();

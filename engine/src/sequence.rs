@@ -3,7 +3,8 @@
 //! Guarantees one order for everything. A batch closes by itself: it takes what is queued, up to a
 //! maximum, and is handed over as soon as the committer is free; while that one is being synced,
 //! the next fills. There is no timer but for holds that expire and, while nobody asks for anything,
-//! for the snapshot that is due.
+//! for the snapshot that is due. Holds whose time has come expire before any payment of a later time is
+//! decided; where they are many, time goes on in steps, and payments go on between them.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,14 @@ use crate::{
 pub(crate) struct BatchLimits {
     pub(crate) events_max: u32,
     pub(crate) bytes_max: usize,
+}
+
+impl BatchLimits {
+    /// Holds that may expire in a batch: the larger part of it is for payments, which don't wait for
+    /// more.
+    fn holds_max(self) -> usize {
+        (self.events_max as usize / 4).max(1)
+    }
 }
 
 /// Takes commands from the queue and hands batches over.
@@ -178,7 +187,8 @@ impl<G: Gate> Sequencer<G> {
         } else if !command.is_abandoned() {
             let desk = &mut self.desk;
             desk.begin();
-            // More holds are due than fit into one batch: they go first, in batches of their own.
+            // More holds are due at the same moment than fit into one batch: they go first, in batches
+            // of their own.
             while desk.ledger.next_expiry().is_some_and(|due| due <= desk.batch.time) {
                 if self.committer.send(desk.close()).is_err() {
                     return;
@@ -209,9 +219,9 @@ impl<G: Gate> Desk<G> {
             return;
         }
         self.batch.first_seq = self.ledger.last_seq().next();
-        self.batch.time = self.clock.tell();
+        let holds_max = self.limits.holds_max();
+        self.batch.time = self.ledger.batch_time(self.clock.tell(), holds_max);
         self.stats.note_clock(self.clock.ahead());
-        let holds_max = self.limits.events_max as usize;
         self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
         for event in self.expired.drain(..) {
             record::encode_hold_expired(&event, self.batch.frame.begin_event().0);

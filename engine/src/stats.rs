@@ -1,5 +1,5 @@
-//! What the engine did since its start, for whoever watches. Counted per request, not per payment,
-//! so that watching costs payments nothing.
+//! Figures: consumes what the engine does, produces what it did since its start, for whoever
+//! watches. Counted per request, not per payment, so that watching costs payments nothing.
 
 use std::{
     sync::{

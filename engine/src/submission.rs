@@ -1,7 +1,9 @@
-//! Submissions: what the front door hands to the engine, and the bounded queue between them.
+//! Submissions: consumes what the front door hands over, produces the queue that the sequencer
+//! takes it from.
 //!
-//! The queue is bounded by weight: one per payment or account, and one more per 128 bytes of
-//! context. A submission that finds no room waits for it, for as long as its sender allows.
+//! Guarantees that the queue is bounded, by weight: one per payment or account, and one more per
+//! 128 bytes of context. A submission that finds no room waits for it, for as long as its sender
+//! allows.
 
 use std::{sync::Arc, time::Instant};
 

@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -55,6 +55,7 @@ pub struct UpkeepStats {
 #[derive(Debug, Default)]
 struct Counters {
     snapshots: AtomicU64,
+    snapshot_is_under_way: AtomicBool,
     generations: AtomicU64,
     pause_max_us: AtomicU64,
     waited_us: AtomicU64,
@@ -65,6 +66,12 @@ impl UpkeepStats {
     #[must_use]
     pub fn snapshots(&self) -> u64 {
         self.shared.snapshots.load(Ordering::Relaxed)
+    }
+
+    /// Whether a snapshot was begun that is not in its place yet.
+    #[must_use]
+    pub fn snapshot_is_under_way(&self) -> bool {
+        self.shared.snapshot_is_under_way.load(Ordering::Relaxed)
     }
 
     /// Generations closed since the start.
@@ -171,6 +178,7 @@ impl Upkeep {
             gate.begin_snapshot();
             let taking = store.snapshotter.take(begun, store.sealer.runs()?, arrives);
             (store.taking, store.gate_due) = (Some(taking), true);
+            counters.snapshot_is_under_way.store(true, Ordering::Relaxed);
             (store.bytes_since, store.last_snapshot) = (0, Instant::now());
         }
         store.hand_out_slice(ledger, gate, rows_max);
@@ -269,7 +277,7 @@ impl Store {
         if !taking.has_room() {
             return false;
         }
-        let mut slice = taking.spare();
+        let mut slice = taking.spare(rows_max);
         let goes_on = ledger.snapshot_slice(rows_max, &mut slice.accounts, &mut slice.holds);
         if !goes_on {
             self.gate_due = self.gate_due && gate.snapshot_slice(rows_max, &mut slice.gate);
@@ -295,6 +303,7 @@ impl Store {
                 }
                 Err(error) => tracing::warn!(%error, "could not take a snapshot"),
             }
+            counters.snapshot_is_under_way.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -2,43 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
+mod support;
+
 use std::{
     fs,
     os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use millrace_engine::{
-    Command, Engine, EngineConfig, FeedBatch, JournalError, PaymentReply, RecoveryReport, recover,
-    submission::Reply,
-};
+use millrace_engine::{Command, Engine, EngineConfig, FeedBatch, JournalError, PaymentReply};
 use millrace_ledger::{
-    AccountFlags, AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, Ledger, LedgerId,
-    Operation, Payment, PaymentId, Status,
+    AccountFlags, AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, LedgerId, Operation,
+    Payment, PaymentId, Status,
 };
+use support::{ask, config, frames, payment, refusal, segments, start, state_hash};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 const FIRST_FRAME: u64 = 128;
-
-fn config(directory: &Path) -> EngineConfig {
-    EngineConfig { segment_bytes: 4_096, ..EngineConfig::new(directory) }
-}
-
-fn start(directory: &Path) -> Result<(Engine, RecoveryReport), JournalError> {
-    Engine::start(&config(directory), &ApproveAll)
-}
-
-fn ask<T>(engine: &Engine, command: impl FnOnce(Reply<T>) -> Command) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (reply, answer) = oneshot::channel();
-        let room = Instant::now() + Duration::from_secs(120);
-        engine.submitter().submit(command(reply), None, room).await.expect("there is room");
-        answer.await.expect("answered").expect("in time")
-    })
-}
 
 fn open_accounts(engine: &Engine) {
     let account = |id| AccountSpec {
@@ -54,18 +36,6 @@ fn open_accounts(engine: &Engine) {
     };
     let specs = (1..=3).map(account).collect();
     ask(engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
-}
-
-fn payment(id: u128) -> Payment {
-    Payment {
-        id: PaymentId(id),
-        debit: AccountId(1 + id % 3),
-        credit: AccountId(1 + (id + 1) % 3),
-        amount: Amount(id),
-        ledger: LedgerId(203),
-        code: Code(1),
-        ..Payment::default()
-    }
 }
 
 fn pay(engine: &Engine, payments: Vec<Payment>) -> Vec<PaymentReply> {
@@ -84,42 +54,8 @@ fn journal() -> TempDir {
     directory
 }
 
-fn segments(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut segments: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|it| it == "segment")).collect();
-    segments.sort();
-    segments
-}
-
-/// Offset and length of each frame of a segment, read by the documented layout.
-fn frames(segment: &Path) -> Vec<(u64, u64)> {
-    let bytes = fs::read(segment).unwrap();
-    let number = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
-    let (mut frames, mut at) = (Vec::new(), FIRST_FRAME as usize);
-    while at + 128 <= bytes.len() && &bytes[at..at + 4] == b"MLRF" {
-        let len = (128 + number(at + 8) + number(at + 12)).next_multiple_of(64);
-        frames.push((at as u64, len));
-        at += len as usize;
-    }
-    frames
-}
-
 fn write_at(path: &Path, bytes: &[u8], offset: u64) {
     fs::File::options().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
-}
-
-fn state_hash(directory: &Path) -> [u8; 32] {
-    let mut ledger = Ledger::new(7);
-    recover::verify(directory, &mut ledger, &mut ApproveAll).expect("whole");
-    ledger.state_hash()
-}
-
-fn refusal(directory: &Path) -> String {
-    let error = start(directory).map(|_| ()).expect_err("is refused").to_string();
-    let verified = recover::verify(directory, &mut Ledger::new(0), &mut ApproveAll);
-    assert_eq!(verified.expect_err("is refused").to_string(), error, "verify says the same");
-    error
 }
 
 #[test]

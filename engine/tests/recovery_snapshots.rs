@@ -151,6 +151,61 @@ fn snapshots_of_another_risk_policy_are_passed_over_and_the_whole_journal_is_rea
     assert_eq!(files(&directory.path().join("snapshots"), ".unusable").len(), 2);
 }
 
+/// The second snapshot was given up in silence when its runs could not be told: its file kept its name
+/// for ever, while the runs that it needs went, and others might come under their names.
+#[test]
+fn a_second_snapshot_that_is_given_up_is_put_aside_like_the_newest() {
+    let (damaged, foreign) = ("damaged", "of another journal");
+    for how in [damaged, foreign] {
+        let directory = journal();
+        let whole = state_hash(directory.path());
+        let snapshots = directory.path().join("snapshots");
+        let [second, newest] = &files(&snapshots, ".snapshot")[..] else { panic!("two are kept") };
+        let unusable = second.with_extension("unusable");
+        let bytes = match how == damaged {
+            true => [&[0; 96], &fs::read(second).unwrap()[96..]].concat(),
+            false => {
+                let other = journal();
+                fs::read(&files(&other.path().join("snapshots"), ".snapshot")[0]).unwrap()
+            }
+        };
+        fs::write(second, bytes).unwrap();
+        let (report, hash) = recovered(directory.path());
+        assert_eq!((report.snapshots_passed_over.len(), hash), (1, whole), "{how}: {report:?}");
+        let (engine, report) = Engine::start(&config(directory.path()), &ApproveAll).unwrap();
+        assert!(report.snapshot.is_some(), "{how}: the newest serves");
+        let [said] = &report.snapshots_passed_over[..] else { panic!("{how}: {report:?}") };
+        assert!(said.contains(second.to_str().unwrap()), "{how}: {said}");
+        let left = files(&snapshots, ".snapshot");
+        assert!(left.iter().eq([newest]), "{how}: {left:?}");
+        assert!(unusable.exists(), "{how}");
+        let taken = engine.stats().snapshots();
+        let mut number = 10_000;
+        while engine.stats().snapshots() < taken + 2 {
+            fill(&engine, number..number + 100);
+            number += 100;
+        }
+        engine.stop().expect("stops");
+        assert_eq!(files(&snapshots, ".snapshot").len(), 2, "{how}: there are two again");
+    }
+}
+
+/// A process ended between taking a snapshot and removing the third.
+#[test]
+fn a_third_snapshot_is_removed_by_the_next_start() {
+    let directory = journal();
+    let snapshots = directory.path().join("snapshots");
+    let two = files(&snapshots, ".snapshot");
+    let third = snapshots.join("00000000000000000002.snapshot");
+    fs::copy(&two[0], &third).unwrap();
+    recovered(directory.path());
+    assert!(third.exists(), "looking changes nothing");
+    let (engine, report) = Engine::start(&config(directory.path()), &ApproveAll).expect("starts");
+    assert!(report.snapshots_passed_over.is_empty(), "{report:?}");
+    assert!(!third.exists() && two.iter().all(|path| path.exists()));
+    engine.stop().expect("stops");
+}
+
 #[test]
 fn an_unfinished_snapshot_is_removed() {
     let directory = journal();

@@ -58,15 +58,20 @@ fn older_snapshot(directory: &Path) -> EventSeq {
 
 /// A journal of which all is deleted that nobody needs.
 fn trimmed() -> tempfile::TempDir {
+    trimmed_to(ALL)
+}
+
+/// A journal of which all is deleted that nobody needs, where readers need it from this event on.
+fn trimmed_to(needed: EventSeq) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let (engine, _) = start(directory.path()).expect("starts");
-    engine.retain_from(ALL);
+    engine.retain_from(needed);
     open_accounts(&engine);
     fill(&engine, 1..2_001);
     engine.stop().expect("stops");
     // What a stop cut short is done after the next snapshot.
     let (engine, _) = start(directory.path()).expect("starts");
-    engine.retain_from(ALL);
+    engine.retain_from(needed);
     let taken = engine.stats().snapshots();
     let mut number = 2_001;
     while engine.stats().snapshots() < taken + 2 || begins(directory.path()) == EventSeq::FIRST {
@@ -239,13 +244,50 @@ fn a_start_that_is_refused_leaves_snapshots_and_runs() {
     start(directory).expect("starts").0.stop().expect("stops");
 }
 
+/// What checking a journal and deciding it again say is wrong with it.
+#[track_caller]
+fn errors(directory: &Path) -> [String; 2] {
+    let scratch = || tempfile::tempdir().unwrap();
+    let verified = recover::verify_within(directory, scratch().path(), &mut ApproveAll).map(|_| ());
+    let again = redecide_within(directory, scratch().path(), |_| {}).map(|_| ());
+    [verified, again].map(|result| result.expect_err("is damaged").to_string())
+}
+
+/// A journal that ends before the snapshot that stands in for its beginning has lost its end.
+#[test]
+fn an_end_before_the_oldest_snapshot_is_told_as_lost() {
+    let directory = trimmed_to(EventSeq(500));
+    let directory = directory.path();
+    let [older, newest] = &snapshots(directory)[..] else { panic!("two are kept") };
+    fs::remove_file(older).unwrap();
+    let knows = first_seq(newest);
+    let mut frames = JournalScan::open_at(directory, Start::Oldest).unwrap().map(Result::unwrap);
+    // It is not archived: the older snapshot did not know all of its segment.
+    let last = frames.find(|frame| frame.last_seq() >= knows).expect("the journal has it");
+    for lost in segments(directory) {
+        if first_seq(&lost) > first_seq(&last.segment) {
+            fs::remove_file(lost).unwrap();
+        }
+    }
+    let segment = fs::File::options().write(true).open(&last.segment).unwrap();
+    let len = segment.metadata().unwrap().len();
+    segment.set_len(last.offset).unwrap();
+    segment.set_len(len).unwrap();
+    let ends = EventSeq(last.first_seq.0 - 1);
+    for error in errors(directory) {
+        let told = format!("the journal ends with event {ends}, but the snapshot");
+        assert!(error.starts_with(&told), "{error}");
+    }
+}
+
 /// What is left can be checked, and decided again: from the oldest snapshot on, and frame by frame
 /// before that. It comes to what a start comes to.
 #[test]
 fn what_is_left_is_verified_from_the_oldest_snapshot_on() {
-    let directory = trimmed();
+    let directory = trimmed_to(EventSeq(500));
     let directory = directory.path();
     let (begins, older) = (begins(directory), older_snapshot(directory));
+    assert!(begins < older, "there are events that the snapshot knows");
     let (_, state) = recover::verify_recovery(&config(directory), &ApproveAll).expect("reads");
     let before = backups::tree(directory);
 
@@ -257,7 +299,7 @@ fn what_is_left_is_verified_from_the_oldest_snapshot_on() {
 
     let scratch = tempfile::tempdir().unwrap();
     let again = redecide_within(directory, scratch.path(), |_| {}).expect("is whole");
-    assert_eq!((again.report.first_seq, again.report.snapshot), (older.next(), Some(older)));
+    assert_eq!(again.report, report, "the same was read");
     assert_eq!((again.differences, again.ledger.state_hash()), (Vec::new(), state));
     assert_eq!(again.redecided, again.report.last_seq.0 - older.0);
     assert!(backups::tree(directory) == before, "nothing was changed");
@@ -266,20 +308,20 @@ fn what_is_left_is_verified_from_the_oldest_snapshot_on() {
     let newest = segments(directory).pop().unwrap();
     let frames = support::frames(&newest);
     for (offset, _) in &frames[..frames.len() - 1] {
-        let scratch = tempfile::tempdir().unwrap();
-        let damaged = support::with_bytes(&newest, offset + 140, &[0xff; 4], || {
-            recover::verify_within(directory, scratch.path(), &mut ApproveAll).map(|_| ())
+        support::with_bytes(&newest, offset + 140, &[0xff; 4], || {
+            for error in errors(directory) {
+                assert!(error.contains(&format!("at offset {offset}")), "{error}");
+            }
         });
-        let error = damaged.expect_err("is damaged").to_string();
-        assert!(error.contains(&format!("at offset {offset}")), "{error}");
     }
-    for path in archived(directory) {
-        let scratch = tempfile::tempdir().unwrap();
-        let damaged = support::with_bytes(&path, 200, &[0xff; 4], || {
-            recover::verify_within(directory, scratch.path(), &mut ApproveAll).map(|_| ())
+    let archived = archived(directory);
+    assert!(!archived.is_empty(), "some segments are before the snapshot");
+    for path in archived {
+        support::with_bytes(&path, 200, &[0xff; 4], || {
+            for error in errors(directory) {
+                assert!(error.contains(path.to_str().unwrap()), "{error}");
+            }
         });
-        let error = damaged.expect_err("is damaged").to_string();
-        assert!(error.contains(path.to_str().unwrap()), "{error}");
     }
 
     // Without a snapshot, nobody can say what came before.

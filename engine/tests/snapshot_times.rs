@@ -63,6 +63,12 @@ fn an_idle_engine_takes_its_snapshot_in_time_and_then_none() {
     assert_eq!(snapshots(), after_first, "nothing happened but replays");
     fill(&engine, 41..51);
     wait_for(directory.path(), EventSeq(53));
+    // An idle engine looks once a second whether it is written.
+    let started = Instant::now();
+    while engine.stats().snapshot_is_under_way() {
+        assert!(started.elapsed() < Duration::from_secs(120), "it is written");
+        thread::sleep(Duration::from_millis(5));
+    }
     engine.stop().expect("stops");
 
     let (report, hash) = recover::verify_recovery(&config, &ApproveAll).expect("recovers");

@@ -20,18 +20,8 @@ use millrace_ledger::{
     AccountId, Amount, ApproveAll, Code, Ledger, LedgerId, Operation, Payment, PaymentId,
     RejectReason, Status,
 };
-use support::{ask, open_accounts};
+use support::{ask, backups::config, open_accounts};
 use tempfile::TempDir;
-
-fn config(directory: &Path) -> EngineConfig {
-    EngineConfig {
-        segment_bytes: 16_384,
-        generation_payments_max: 50,
-        snapshot_bytes: 20_000,
-        snapshot_interval: Duration::from_secs(3_600),
-        ..EngineConfig::new(directory)
-    }
-}
 
 fn start(directory: &Path) -> Result<(Engine, RecoveryReport), JournalError> {
     Engine::start(&config(directory), &ApproveAll)

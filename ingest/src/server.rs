@@ -1,4 +1,5 @@
-//! The server: the gRPC stack as one list, and the order in which it stops.
+//! The server: consumes connections, hands their requests to the services. The gRPC stack stands
+//! here as one list, and the order in which it stops.
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The wire form of an outcome: what became of one payment, in one flat struct.
+//! The wire form of an outcome: consumes what became of one payment, in one flat struct, produces
+//! its bytes, and the struct again.
 
 use bytes::{Buf, BufMut};
 use prost::{

@@ -1,4 +1,5 @@
-//! Field readers and writers that the hand-written messages share.
+//! Fields of the hand-written messages: consumes bytes of the wire, produces ids and numbers, and
+//! the same bytes again.
 
 use bytes::{Buf, BufMut};
 use prost::{

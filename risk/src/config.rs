@@ -1,4 +1,5 @@
-//! What an analyst writes: limits, in the `[risk]` part of the configuration.
+//! The `[risk]` part of the configuration: who is exempt, an analyst's limits, and what is kept for
+//! rules and models.
 
 use serde::Deserialize;
 use uuid::Uuid;

@@ -6,17 +6,18 @@
 //! scoring runs out of its time budget; they are journaled, and a replay does not ask again. I/O is
 //! in [`shelf`] only, and the clock is looked at for the budget only.
 //!
-//! Reading order: [`features`], [`rules`], [`model`], and [`policy`], which puts them together.
+//! Reading order: `limits` and `velocity`, which have no need of the rest; [`features`], [`rules`],
+//! [`model`]; and [`policy`], which puts them together.
 
 pub mod acts;
 mod config;
 pub mod desk;
 pub mod evidence;
 pub mod features;
+mod last_hour;
 mod limits;
 pub mod model;
 pub mod policy;
-mod profile;
 pub mod reasons;
 pub mod rules;
 pub mod shelf;

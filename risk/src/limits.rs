@@ -3,7 +3,7 @@
 
 use millrace_ledger::{Currency, LedgerId, RiskDecision, RuleName, Verdict};
 
-use crate::{Action, LimitConfig, Measure, RiskConfig, RiskConfigError, profile::Window};
+use crate::{Action, LimitConfig, Measure, RiskConfig, RiskConfigError, last_hour::Window};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Limit {

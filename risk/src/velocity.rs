@@ -5,14 +5,14 @@ use millrace_ledger::{AccountId, Gate, GateStateError, Judged, Payment, Swept, V
 
 use crate::{
     RiskConfig, RiskConfigError,
+    last_hour::{LastHour, Window},
     limits::Limit,
-    profile::{Profile, Window},
 };
 
 const NS_PER_MIN: u64 = 60_000_000_000;
 const MALFORMED: GateStateError = GateStateError("its profiles can't be read");
 
-/// An analyst's limits, with the profiles that they need.
+/// An analyst's limits, with the hours that they look at.
 #[derive(Clone, Debug)]
 pub(crate) struct Velocity {
     limits: Vec<Limit>,
@@ -20,9 +20,9 @@ pub(crate) struct Velocity {
     /// Sorted; mostly empty or very short.
     exempt_payers: Vec<AccountId>,
     /// By the payer's number. Accounts after the last payer have none yet.
-    profiles: Swept<Profile>,
-    /// Profiles as they were before the group that is open, latest last.
-    before_group: Vec<(u32, Profile)>,
+    hours: Swept<LastHour>,
+    /// Hours as they were before the group that is open, latest last.
+    before_group: Vec<(u32, LastHour)>,
     in_group: bool,
     /// The first piece of a snapshot, which tells who is remembered, is still to be handed out.
     heading_due: bool,
@@ -44,7 +44,7 @@ impl Velocity {
             exempt_payers,
             needs_window: limits.iter().any(Limit::needs_window),
             limits,
-            profiles: Swept::default(),
+            hours: Swept::default(),
             before_group: Vec::new(),
             in_group: false,
             heading_due: false,
@@ -53,8 +53,8 @@ impl Velocity {
     }
 
     fn grow_to(&mut self, payer: u32) {
-        while self.profiles.len() <= payer as usize {
-            self.profiles.push(Profile::default());
+        while self.hours.len() <= payer as usize {
+            self.hours.push(LastHour::default());
         }
     }
 
@@ -92,9 +92,9 @@ impl Gate for Velocity {
         if self.is_exempt(payment) {
             return Verdict::APPROVE;
         }
-        let has_profile = self.needs_window && (judged.payer as usize) < self.profiles.len();
-        let window = match has_profile {
-            true => self.profiles.get(judged.payer).window(minute_of(&judged)),
+        let has_hour = self.needs_window && (judged.payer as usize) < self.hours.len();
+        let window = match has_hour {
+            true => self.hours.get(judged.payer).window(minute_of(&judged)),
             false => Window::default(),
         };
         self.limits
@@ -109,11 +109,11 @@ impl Gate for Velocity {
         }
         let place = judged.payer;
         self.grow_to(place);
-        let profile = self.profiles.get_mut(place);
+        let hour = self.hours.get_mut(place);
         if self.in_group {
-            self.before_group.push((place, profile.clone()));
+            self.before_group.push((place, hour.clone()));
         }
-        profile.add(minute_of(&judged), judged.amount.0);
+        hour.add(minute_of(&judged), judged.amount.0);
     }
 
     fn begin_group(&mut self) {
@@ -126,13 +126,13 @@ impl Gate for Velocity {
             self.before_group.clear();
         }
         while let Some((place, before)) = self.before_group.pop() {
-            *self.profiles.get_mut(place) = before;
+            *self.hours.get_mut(place) = before;
         }
     }
 
     fn begin_snapshot(&mut self) {
         self.heading_due = true;
-        self.profiles.begin_sweep();
+        self.hours.begin_sweep();
     }
 
     fn snapshot_slice(&mut self, rows_max: usize, piece: &mut Vec<u8>) -> bool {
@@ -141,10 +141,10 @@ impl Gate for Velocity {
             self.put_heading(piece);
             return true;
         }
-        self.profiles.sweep(rows_max, |payer, profile| {
-            if *profile != Profile::default() {
+        self.hours.sweep(rows_max, |payer, hour| {
+            if *hour != LastHour::default() {
                 piece.extend_from_slice(&payer.to_le_bytes());
-                profile.put(piece);
+                hour.put(piece);
             }
         })
     }
@@ -157,9 +157,9 @@ impl Gate for Velocity {
         let mut rest = piece;
         while let Some((payer, after)) = rest.split_first_chunk() {
             let payer = u32::from_le_bytes(*payer);
-            let (profile, after) = Profile::read(after).ok_or(MALFORMED)?;
+            let (hour, after) = LastHour::read(after).ok_or(MALFORMED)?;
             self.grow_to(payer);
-            *self.profiles.get_mut(payer) = profile;
+            *self.hours.get_mut(payer) = hour;
             rest = after;
         }
         if rest.is_empty() { Ok(()) } else { Err(MALFORMED) }
@@ -257,17 +257,17 @@ mod tests {
         let payment = |payer| Payment { debit: AccountId(payer), ..Payment::default() };
         let late = Timestamp(90 * NS_PER_MIN);
         policy.observe(judged(&payment(1), Amount(5), Timestamp(0)));
-        let before = policy.profiles.clone();
+        let before = policy.hours.clone();
         policy.begin_group();
         for payer in [1, 0, 1] {
             policy.observe(judged(&payment(payer), Amount(7), late));
         }
         policy.end_group(false);
-        assert!(policy.profiles.iter().eq(before.iter()));
+        assert!(policy.hours.iter().eq(before.iter()));
         policy.begin_group();
         policy.observe(judged(&payment(0), Amount(7), Timestamp(0)));
         policy.end_group(true);
-        assert_eq!(policy.profiles.get(0).window(0).count, 1);
+        assert_eq!(policy.hours.get(0).window(0).count, 1);
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let verdict = policy.judge(judged(&huge(7), Amount(1 << 60), Timestamp(0)));
         assert_eq!(verdict, Verdict::APPROVE);
         policy.observe(judged(&huge(7), Amount(1 << 60), Timestamp(0)));
-        assert!(policy.profiles.is_empty());
+        assert!(policy.hours.is_empty());
         let verdict = policy.judge(judged(&huge(8), Amount(1 << 60), Timestamp(0)));
         assert_eq!(verdict.decision, RiskDecision::Decline);
     }
@@ -292,7 +292,7 @@ mod tests {
         let mut policy = policy(LIMITS).expect("valid limits");
         let ahead = Payment { event_time: Some(Timestamp(u64::MAX)), ..Payment::default() };
         policy.observe(judged(&ahead, Amount(1), Timestamp(5 * NS_PER_MIN)));
-        assert_eq!(policy.profiles.get(0).window(5).count, 1);
+        assert_eq!(policy.hours.get(0).window(5).count, 1);
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         };
         let mut original = policy(LIMITS).expect("right limits");
         (0..40).for_each(|n| paid(&mut original, n % 7, n as u64 * 3));
-        let expected = original.profiles.clone();
+        let expected = original.hours.clone();
         original.begin_snapshot();
         let mut pieces = vec![Vec::new()];
         while original.snapshot_slice(2, pieces.last_mut().expect("there is one")) {
@@ -359,10 +359,10 @@ mod tests {
         for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
             assert_eq!(restored.restore(piece), Ok(()));
         }
-        assert!(restored.profiles.iter().eq(expected.iter()));
+        assert!(restored.hours.iter().eq(expected.iter()));
 
         let mut other = policy("").expect("no limits");
-        assert_eq!(other.restore(&pieces[0]), Ok(()), "needs no profiles");
+        assert_eq!(other.restore(&pieces[0]), Ok(()), "needs no hours");
         let mut none = Vec::new();
         other.put_heading(&mut none);
         let mut windows = policy(LIMITS).expect("right limits");

@@ -40,7 +40,8 @@ pub use notify::{NotifyConfig, NotifyService, NotifySink};
 pub use quarantine::{Ask, Done, ENTRIES_MAX, Entry, Quarantine, QuarantineDesk};
 pub use reviews::{ReviewStore, ReviewsConfig, ReviewsSink};
 pub use runner::{
-    Head, Progress, Replacement, Replacer, SinkHandle, SinkState, SinkStatus, SinkWatch, Source,
-    SourceError, Switch, Switched, run_when_idle, spawn, spawn_with, yield_to_payments,
+    Backoff, Head, Pace, Progress, Replacement, Replacer, SinkHandle, SinkState, SinkStatus,
+    SinkWatch, Source, SourceError, Switch, Switched, run_when_idle, spawn, spawn_with,
+    yield_to_payments,
 };
 pub use sink::{Blame, Sink, SinkError};

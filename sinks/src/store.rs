@@ -11,9 +11,10 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _,
     Snapshot,
 };
+use millrace_engine::feed::{FeedBatch, FeedEvent};
 use millrace_ledger::{EventSeq, Timestamp};
 
-use crate::{SinkError, graphql::row, line_file::sync_dir_of, runner::run_when_idle};
+use crate::{SinkError, graphql::row, line_file::sync_dir_of, runner::run_when_idle, sink::is_due};
 
 const CURSOR: &str = "cursor";
 const FORMAT_KEY: &str = "format";
@@ -44,6 +45,24 @@ pub(crate) struct Store {
 pub(crate) struct Place {
     pub(crate) next_seq: EventSeq,
     pub(crate) time: Timestamp,
+}
+
+impl Place {
+    /// Hands over every event of a batch that is due here, and goes past it.
+    pub(crate) fn pass(
+        &mut self,
+        sink: &'static str,
+        batch: &FeedBatch,
+        mut take: impl FnMut(&FeedEvent, Timestamp) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        for event in &batch.events {
+            if is_due(sink, self.next_seq, event.event.seq())? {
+                take(event, batch.time)?;
+                *self = Self { next_seq: self.next_seq.next(), time: batch.time };
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Store {

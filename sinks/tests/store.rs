@@ -160,9 +160,10 @@ fn money_is_conserved_per_ledger() {
     let sums = store.conservation().expect("reads");
     let czk = &sums[0];
     assert_eq!((czk.ledger, czk.holds()), (LedgerId(203), true));
-    assert_eq!(czk.debits_posted, 245_200 + 10_000 + 45_200 + 1 + 2);
-    assert_eq!((czk.debits_pending, czk.credits_pending), (77_700, 77_700));
-    assert_eq!((sums[1].ledger, sums[1].debits_posted), (LedgerId(392), 0));
+    assert_eq!(czk.sums.debits_posted, (245_200 + 10_000 + 45_200 + 1 + 2).into());
+    let held = 77_700.into();
+    assert_eq!((czk.sums.debits_pending, czk.sums.credits_pending), (held, held));
+    assert_eq!((sums[1].ledger, sums[1].sums.debits_posted), (LedgerId(392), 0.into()));
     assert_eq!(sums.len(), 2);
 }
 

@@ -12,7 +12,7 @@ use millrace_engine::{
     redecide::{self, Difference, Redecision},
     scan,
 };
-use millrace_ledger::{ApproveAll, Ledger};
+use millrace_ledger::{ApproveAll, BalanceSums, Ledger, LedgerId};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -120,7 +120,7 @@ fn tell(
 }
 
 fn object(report: &RecoveryReport, ledger: &Ledger) -> Map<String, Value> {
-    let torn = report.torn_tail.as_ref();
+    let (torn, sums) = (report.torn_tail.as_ref(), ledger.sums());
     let object = json!({
         "segments": report.segments,
         "frames": report.frames,
@@ -134,12 +134,24 @@ fn object(report: &RecoveryReport, ledger: &Ledger) -> Map<String, Value> {
         "head": hex(&report.head.0),
         "state_hash": hex(&ledger.state_hash()),
         "torn_tail": torn.map(|(segment, offset)| json!({"segment": segment, "offset": offset})),
-        "conserved": ledger.totals().iter().all(|totals| totals.conserved()),
+        "conserved": sums.values().all(BalanceSums::balanced),
+        "ledgers": sums.iter().map(ledger_object).collect::<Vec<_>>(),
     });
     match object {
         Value::Object(fields) => fields,
         _ => unreachable!("json!({{…}}) is an object"),
     }
+}
+
+/// Sums are text: they may exceed what a JSON number holds.
+fn ledger_object((ledger, sums): (&LedgerId, &BalanceSums)) -> Value {
+    json!({
+        "ledger": ledger.0,
+        "debits_posted_minor": sums.debits_posted.to_string(),
+        "credits_posted_minor": sums.credits_posted.to_string(),
+        "debits_pending_minor": sums.debits_pending.to_string(),
+        "credits_pending_minor": sums.credits_pending.to_string(),
+    })
 }
 
 fn redecision_fields(redecision: &Redecision) -> Vec<(String, Value)> {
@@ -172,9 +184,8 @@ fn table(report: &RecoveryReport, ledger: &Ledger) {
     say!("  events        {:>14}", report.last_seq);
     say!("  accounts      {:>14}", ledger.account_count());
     say!("  payments      {:>14}", ledger.payment_count());
-    for totals in ledger.totals() {
-        let posted = money::text(totals.sums.debits_posted, totals.ledger.0);
-        say!("  posted, each side: {posted}");
+    for (ledger, sums) in ledger.sums() {
+        say!("  posted, each side: {}", money::sum_text(sums.debits_posted, ledger));
     }
     say!("  head          {}", hex(&report.head.0));
     say!("  state         {}", hex(&ledger.state_hash()));
@@ -214,6 +225,10 @@ fn redecision_table(redecision: &Redecision) {
     }
     if redecision.differences.is_empty() {
         say!("  {}", right(&redecision.report));
-        say!("  today's rules decide every event as it is recorded, and come to the same state");
+        let which = match redecision.report.snapshot {
+            Some(snapshot) => format!("every event after {snapshot}"),
+            None => "every event".to_owned(),
+        };
+        say!("  today's rules decide {which} as it is recorded, and come to the same state");
     }
 }

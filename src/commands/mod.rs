@@ -18,7 +18,6 @@ mod journal_row;
 mod journal_verify;
 mod money;
 pub(crate) mod payment;
-mod report;
 mod report_trial_balance;
 pub(crate) mod reports;
 pub(crate) mod restore;
@@ -27,6 +26,7 @@ mod send;
 pub(crate) mod serve;
 pub(crate) mod sinks;
 pub(crate) mod submit;
+mod submitted;
 
 use std::io::{self, Write as _};
 

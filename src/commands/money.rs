@@ -1,6 +1,6 @@
 //! Ids and money as people type and read them.
 
-use millrace_ledger::{Amount, Currency, LedgerId};
+use millrace_ledger::{Amount, Currency, LedgerId, Sum};
 use uuid::Uuid;
 
 /// Decimal text with its currency, such as `2452.00 CZK`; minor units where the ledger is none of
@@ -9,6 +9,14 @@ pub(crate) fn text(minor: u128, ledger: u32) -> String {
     match Currency::of_ledger(LedgerId(ledger)) {
         Some(currency) => format!("{} {}", currency.format(Amount(minor)), currency.code),
         None => format!("{minor} minor units of ledger {ledger}"),
+    }
+}
+
+/// A sum of a ledger, as [`text`] tells an amount.
+pub(crate) fn sum_text(sum: Sum, ledger: LedgerId) -> String {
+    match Currency::of_ledger(ledger) {
+        Some(currency) => format!("{} {}", currency.format_sum(sum), currency.code),
+        None => format!("{sum} minor units of ledger {}", ledger.0),
     }
 }
 

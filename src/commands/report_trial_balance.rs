@@ -7,7 +7,7 @@ use millrace_engine::{
     scan,
     trial_balance::{self, LedgerSums, Sums, TrialBalance, TrialBalanceError},
 };
-use millrace_ledger::{Amount, Balances, Currency, LedgerId, Timestamp};
+use millrace_ledger::{BalanceSums, Currency, LedgerId, Sum, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// Fails when a ledger's debits do not equal its credits.
 fn check(balance: &TrialBalance) -> Result<(), Failure> {
     let uneven = |(ledger, sums): (&LedgerId, &LedgerSums)| {
-        (!sums.total.balanced()).then(|| ledger_name(*ledger))
+        (!sums.total.balances.balanced()).then(|| ledger_name(*ledger))
     };
     let uneven: Vec<_> = balance.ledgers.iter().filter_map(uneven).collect();
     match uneven.is_empty() {
@@ -120,25 +120,26 @@ fn ledger_name(ledger: LedgerId) -> String {
 }
 
 /// Decimal text of the ledger's currency; minor units where it has none.
-fn decimal(ledger: LedgerId, minor: u128) -> String {
+fn decimal(ledger: LedgerId, minor: Sum) -> String {
     match Currency::of_ledger(ledger) {
-        Some(currency) => currency.format(Amount(minor)),
+        Some(currency) => currency.format_sum(minor),
         None => minor.to_string(),
     }
 }
 
 /// By how much one side is ahead, posted, and which.
-fn net(balances: &Balances) -> (u128, &'static str) {
+fn net(balances: &BalanceSums) -> (Sum, &'static str) {
     let (debits, credits) = (balances.debits_posted, balances.credits_posted);
-    match debits.cmp(&credits) {
-        std::cmp::Ordering::Greater => (debits - credits, "DEBIT"),
-        std::cmp::Ordering::Less => (credits - debits, "CREDIT"),
-        std::cmp::Ordering::Equal => (0, ""),
-    }
+    let side = match debits.cmp(&credits) {
+        std::cmp::Ordering::Greater => "DEBIT",
+        std::cmp::Ordering::Less => "CREDIT",
+        std::cmp::Ordering::Equal => "",
+    };
+    (debits.abs_diff(credits), side)
 }
 
 /// The sums that are told of accounts, by name.
-fn amounts(balances: &Balances) -> [(&'static str, u128); 5] {
+fn amounts(balances: &BalanceSums) -> [(&'static str, Sum); 5] {
     [
         ("debits_posted", balances.debits_posted),
         ("credits_posted", balances.credits_posted),
@@ -193,7 +194,7 @@ fn json_object(balance: &TrialBalance, at: Option<Timestamp>) -> Value {
                 "currency": Currency::of_ledger(*ledger).map(|currency| currency.code),
                 "codes": sums.codes.iter().map(code).collect::<Vec<_>>(),
                 "total": json_fields(*ledger, &sums.total),
-                "balanced": sums.total.balanced(),
+                "balanced": sums.total.balances.balanced(),
             })
         })
         .collect();
@@ -220,7 +221,7 @@ fn json_fields(ledger: LedgerId, sums: &Sums) -> Map<String, Value> {
 
 fn csv_lines(balance: &TrialBalance) -> Result<String, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let names = amounts(&Balances::default()).map(|(name, _)| name);
+    let names = amounts(&BalanceSums::default()).map(|(name, _)| name);
     let heading = ["as_of_event", "as_of_time", "ledger", "currency", "code", "accounts"];
     let minor_names = names.map(|name| format!("{name}_minor"));
     let heading = heading.into_iter().chain(names).chain(["net_side"]);
@@ -255,8 +256,12 @@ mod tests {
     use super::*;
 
     fn balance(debits_posted: u128, credits_pending: u128) -> TrialBalance {
-        let balances =
-            Balances { debits_posted, credits_posted: 500, debits_pending: 20, credits_pending };
+        let balances = BalanceSums {
+            debits_posted: debits_posted.into(),
+            credits_posted: 500.into(),
+            debits_pending: 20.into(),
+            credits_pending: credits_pending.into(),
+        };
         let sums = Sums { accounts: 2, balances };
         let codes = BTreeMap::from([(Code(1), sums)]);
         TrialBalance {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use millrace_client::{AccountPlan, Connection, Opened, Source, SubmitOptions};
 use uuid::Uuid;
 
-use super::{report, say, send, send::Outgoing, stop_signal};
+use super::{say, send, send::Outgoing, stop_signal, submitted};
 use crate::Failure;
 
 /// Submit the payments of a CSV file; running it again continues, and pays nothing twice
@@ -67,13 +67,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     };
     match args.json {
-        true => say!("{}", serde_json::Value::Object(report::fields(&summary))),
-        false => say!("{}", report::table(&summary).trim_end()),
+        true => say!("{}", serde_json::Value::Object(submitted::fields(&summary))),
+        false => say!("{}", submitted::table(&summary).trim_end()),
     }
-    if let Some(refused) = report::refused(&summary) {
+    if let Some(refused) = submitted::refused(&summary) {
         crate::commands::tell!("{refused}");
     }
-    Ok(report::exit_code(&summary))
+    Ok(submitted::exit_code(&summary))
 }
 
 /// Why nothing was submitted: a payment that is refused for want of an opening balance would burn

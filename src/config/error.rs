@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use millrace_client::remedy;
 use millrace_risk::RiskConfigError;
 use millrace_stream::StreamError;
 
@@ -11,7 +12,12 @@ const KNOWN_KEYS: &str = "device, ip, country, mcc, channel";
 /// Why a configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("the configuration {} can't be read: {source}", path.display())]
+    #[error(
+        "the configuration {} can't be read: {source}; {}. configs/dev.toml has every key with its \
+         default; without --config, those apply",
+        path.display(),
+        remedy(source)
+    )]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the configuration {} is not right: {complaint}", path.display())]
     Syntax { path: PathBuf, complaint: String },

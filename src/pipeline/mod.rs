@@ -1,6 +1,7 @@
 //! The whole pipeline in one numbered function: what is started in which order, and in which order
 //! it stops. A process runs all of it, or some roles.
 
+mod drain;
 mod error;
 mod events;
 mod front;
@@ -27,7 +28,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 pub(crate) use error::PipelineError;
 
-use self::{events::Events, front::Front, reads::Reads, sinks::Sinks};
+use self::{drain::is_waited_for, events::Events, front::Front, reads::Reads, sinks::Sinks};
 use crate::{
     acts::FrontDoor,
     config::Config,
@@ -209,7 +210,8 @@ impl Pipeline {
             None => Ok(()),
         };
         let started = Instant::now();
-        while took_payments && started.elapsed() < DRAIN_MAX && self.catches_up() {
+        let engine_failed = front.is_err();
+        while took_payments && started.elapsed() < DRAIN_MAX && self.catches_up(engine_failed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let failed = self.reader_error().filter(|_| !took_payments);
@@ -230,12 +232,12 @@ impl Pipeline {
     }
 
     /// Whether a reader is behind and moves on: one that waits for a server that is away does not.
-    fn catches_up(&self) -> bool {
+    fn catches_up(&self, engine_failed: bool) -> bool {
         let durable = self.durable_seq();
         let publishes = self.publisher.as_ref().is_some_and(|it| {
             it.error().is_none() && it.waiting_for().is_none() && it.applied_seq() < durable
         });
-        let behind = |sink: &SinkHandle| sink.error().is_none() && sink.applied_seq() < durable;
+        let behind = |sink: &SinkHandle| is_waited_for(&sink.watch(), durable, engine_failed);
         let cut_off = self.publisher.as_ref().is_some_and(|it| it.waiting_for().is_some());
         publishes || !cut_off && self.sinks.handles.iter().any(behind)
     }

@@ -58,11 +58,8 @@ impl Settings {
 
     /// Exempts the funding accounts of a mapping, as the demo does.
     pub(crate) fn exempting_funding_of(self, mapping: &Mapping) -> Self {
-        let accounts = ["CZK", "EUR", "JPY"].map(|code| {
-            let currency = Currency::of_code(code).expect("in ISO 4217");
-            let account = mapping.namespace().funding_account(currency);
-            Value::from(Uuid::from_u128(account.0).to_string())
-        });
+        let accounts =
+            ["CZK", "EUR", "JPY"].map(|code| Value::from(funding_account(mapping, code)));
         self.with("risk.exempt_payers", Value::Array(accounts.into()))
     }
 
@@ -71,4 +68,10 @@ impl Settings {
         fs::write(&path, self.table.to_string()).expect("is written");
         path
     }
+}
+
+/// The account that a file's first money in a currency comes from.
+pub(crate) fn funding_account(mapping: &Mapping, code: &str) -> String {
+    let currency = Currency::of_code(code).expect("in ISO 4217");
+    Uuid::from_u128(mapping.namespace().funding_account(currency).0).to_string()
 }

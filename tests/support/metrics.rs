@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::Value;
 
-use super::graphql::get;
+use super::{eventually, graphql::get, server::Server};
 
 /// The samples of a scrape: name with labels, and value.
 pub(crate) fn samples(scrape: &str) -> BTreeMap<String, f64> {
@@ -27,9 +27,22 @@ pub(crate) fn status(metrics: SocketAddr) -> Value {
 
 /// How one reader of events gets on.
 pub(crate) fn reader(metrics: SocketAddr, name: &str) -> Value {
-    let status = status(metrics);
+    reader_in(&status(metrics), name).clone()
+}
+
+fn reader_in<'a>(status: &'a Value, name: &str) -> &'a Value {
     let readers = status["sinks"].as_array().expect("a list");
-    readers.iter().find(|reader| reader["sink"] == name).expect(name).clone()
+    readers.iter().find(|reader| reader["sink"] == name).expect(name)
+}
+
+/// Waits until the audit log has every event.
+pub(crate) fn wait_for_audit(server: &Server) {
+    let metrics = server.metrics.expect("metrics are on");
+    eventually("the audit log has all events", || {
+        let status = status(metrics);
+        let (durable, audit) = (&status["engine"]["durable_seq"], reader_in(&status, "audit"));
+        (audit["state"] == "following" && audit["applied_seq"] == *durable).then_some(())
+    });
 }
 
 /// Whether every reader of events has processed so many, and the server has so many.

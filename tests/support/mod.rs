@@ -5,6 +5,7 @@
 #![allow(dead_code)] // every test file uses a part of it
 
 pub(crate) mod auditor;
+pub(crate) mod bank;
 pub(crate) mod config;
 pub(crate) mod data_dir;
 pub(crate) mod dice;
@@ -12,9 +13,12 @@ pub(crate) mod graphql;
 pub(crate) mod metrics;
 pub(crate) mod orders;
 pub(crate) mod payments;
+pub(crate) mod payments_file;
 pub(crate) mod process;
 pub(crate) mod raw_grpc;
+pub(crate) mod risk;
 pub(crate) mod roles;
+pub(crate) mod scratch;
 pub(crate) mod server;
 
 use std::{

@@ -1,6 +1,6 @@
 //! Rates of the whole engine: consumes a command line, produces the figures of one durable run.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, value_parser};
 use millrace_benches::{
@@ -15,6 +15,11 @@ use millrace_engine::huge_pages::ask_for_huge_pages;
     name = "rates",
     after_help = "\
 The journal takes about 160 bytes of disk per payment while a run lasts, and up to 256 MiB of blanks.
+
+Times are from submit to durable answer, per request: p50_ms, p99_ms, p999_ms, max_ms, and snapshot_max_ms,
+the longest beside which a snapshot was under way (null where none was). batch_mean_ms is the time from one of
+the engine's batches to the next, and pause_max_ms the longest that it did other things between two of them;
+waited_s is how long in all deciding waited for disk, in the whole run.
 
 Examples:
   rates --workload uniform --accounts 1000000 --batch 8192 --clients 8 --payments 10000000
@@ -40,6 +45,9 @@ struct Cli {
     /// Payments to send before measuring [default: a tenth of --payments]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     warmup: Option<u64>,
+    /// Measure no longer than this, though payments are left, and warm up no longer than a tenth of it
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<Duration>,
     /// The same seed makes the same payments
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,6 +86,7 @@ impl Cli {
             clients: self.clients,
             payments: self.payments,
             warmup: self.warmup.unwrap_or(self.payments / 10),
+            time_max: self.seconds,
             seed: self.seed,
             capture_after: self.capture_after,
             every: self.every,
@@ -88,6 +97,15 @@ impl Cli {
             dir: self.dir,
         }
     }
+}
+
+/// Seconds above zero, and no more than a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
+    let within = seconds > 0.0 && seconds <= 86_400.0;
+    within
+        .then(|| Duration::from_secs_f64(seconds))
+        .ok_or_else(|| format!("{text} is not in 0 to 86400"))
 }
 
 fn main() -> ExitCode {

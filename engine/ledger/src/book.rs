@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, Balances, Code, LedgerId,
-    LedgerTotals, OwnerId, store::Store, stored::NO_ACCOUNT, swept::Swept,
+    Account, AccountFlags, AccountId, AccountSpec, AccountState, Amount, BalanceSums, Balances,
+    Code, LedgerId, OwnerId, store::Store, stored::NO_ACCOUNT, swept::Swept,
 };
 
 /// One cache line: the id, by which whoever looked the account up knows that it is this one, the low
@@ -42,6 +42,24 @@ struct AccountOrigin {
     code: Code,
 }
 
+/// Sums over all accounts of one ledger, kept per side while payments are posted and compared after
+/// every batch. They wrap, on both sides alike: sides that are equal stay equal, and sides that
+/// differ do so here, too, unless by a multiple of 2^128. Exact sums are for reports:
+/// [`AccountBook::sums`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WrappedTotals {
+    ledger: LedgerId,
+    sums: Balances,
+}
+
+impl WrappedTotals {
+    /// Whether debits equal credits, pending and posted, modulo 2^128.
+    pub(crate) fn conserved(&self) -> bool {
+        self.sums.debits_pending == self.sums.credits_pending
+            && self.sums.debits_posted == self.sums.credits_posted
+    }
+}
+
 /// High halves of the four counters and the credit limit.
 type High = [u64; 5];
 
@@ -61,7 +79,7 @@ pub(crate) struct AccountBook {
     origins: Store<AccountOrigin>,
     /// Of accounts that ever had a number of more than 64 bits.
     high: Store<High>,
-    totals: Vec<LedgerTotals>,
+    totals: Vec<WrappedTotals>,
     /// During a sweep: high halves that changed before it reached them, by account. A tree grows
     /// without a pause.
     high_before: Option<BTreeMap<u32, High>>,
@@ -73,8 +91,17 @@ impl AccountBook {
         self.rows.len()
     }
 
-    pub(crate) fn totals(&self) -> &[LedgerTotals] {
+    pub(crate) fn totals(&self) -> &[WrappedTotals] {
         &self.totals
+    }
+
+    /// Adds up all accounts, by ledger.
+    pub(crate) fn sums(&self) -> BTreeMap<LedgerId, BalanceSums> {
+        let mut sums: BTreeMap<LedgerId, BalanceSums> = BTreeMap::new();
+        for slot in 0..self.len() as u32 {
+            *sums.entry(self.ledger(slot)).or_default() += &self.balances(slot);
+        }
+        sums
     }
 
     /// Opens an account and returns its number.
@@ -242,7 +269,7 @@ impl AccountBook {
     fn totals_slot(&mut self, ledger: LedgerId) -> u16 {
         let slot = self.totals.iter().position(|totals| totals.ledger == ledger);
         let slot = slot.unwrap_or_else(|| {
-            self.totals.push(LedgerTotals { ledger, ..LedgerTotals::default() });
+            self.totals.push(WrappedTotals { ledger, ..WrappedTotals::default() });
             self.totals.len() - 1
         });
         u16::try_from(slot).expect("ledgers are currencies with a number of three digits")

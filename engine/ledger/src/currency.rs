@@ -4,7 +4,7 @@
 
 use iso_currency::Currency as Iso;
 
-use crate::{Amount, LedgerId};
+use crate::{Amount, LedgerId, Sum};
 
 /// A currency of ISO 4217. Its ledger is its numeric code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,20 @@ impl Currency {
             .ok_or(AmountError::TooLarge)
     }
 
+    /// Writes a sum of minor units as [`Self::format`] writes an amount.
+    #[must_use]
+    pub fn format_sum(self, sum: Sum) -> String {
+        if let Some(amount) = sum.to_amount() {
+            return self.format(amount);
+        }
+        // More than 128 bits are more digits than any currency has behind the point.
+        let mut text = sum.to_string();
+        if self.exponent > 0 {
+            text.insert(text.len() - usize::from(self.exponent), '.');
+        }
+        text
+    }
+
     /// Writes minor units as decimal text with all digits of the currency.
     #[must_use]
     pub fn format(self, amount: Amount) -> String {
@@ -117,6 +131,31 @@ mod tests {
         assert_eq!(koruna.code, "CZK");
         assert_eq!(koruna.parse("7"), Ok(Amount(700)));
         assert_eq!(koruna.parse("7.5"), Ok(Amount(750)));
+    }
+
+    #[test]
+    fn sums_beyond_128_bits_are_written_with_the_digits_of_the_currency() {
+        let mut sum = Sum::from(u128::MAX);
+        for (code, text, beyond) in [
+            (
+                "EUR",
+                "3402823669209384634633746074317682114.55",
+                "6805647338418769269267492148635364229.10",
+            ),
+            (
+                "JPY",
+                "340282366920938463463374607431768211455",
+                "680564733841876926926749214863536422910",
+            ),
+        ] {
+            let currency = Currency::of_code(code).expect("in ISO 4217");
+            assert_eq!(currency.format_sum(sum), text);
+            let mut twice = sum;
+            twice += sum;
+            assert_eq!(currency.format_sum(twice), beyond);
+        }
+        sum = Sum::from(7);
+        assert_eq!(Currency::of_code("BHD").expect("in ISO 4217").format_sum(sum), "0.007");
     }
 
     #[test]

@@ -91,8 +91,8 @@ impl Ledger {
     }
 
     /// Appends the next `rows_max` accounts, and after the last of them as many open holds, as they
-    /// were when the snapshot was begun; now and then, nothing. `false` when there are no more. Holds
-    /// of the generation that was closed last come by [`SnapshotBegun::into_head`].
+    /// were when the snapshot was begun. `false` when there are no more. Holds of the generation that
+    /// was closed last come by [`SnapshotBegun::into_head`].
     pub fn snapshot_slice(
         &mut self,
         rows_max: usize,

@@ -1,14 +1,15 @@
 //! The ledger's state: how it begins, how batches and generations begin and end, and what it
 //! answers about accounts and payments.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
 use crate::{
-    Account, AccountId, Amount, Balances, EventSeq, Generation, History, HistoryError, HoldExpired,
-    LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
+    Account, AccountId, Amount, BalanceSums, Balances, EventSeq, Generation, History, HistoryError,
+    HoldExpired, LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp,
+    Verdict,
     books::Books,
     findings::Findings,
     index::IdIndex,
@@ -16,25 +17,6 @@ use crate::{
     shard::Shards,
     stored::NO_ACCOUNT,
 };
-
-/// Sums over all accounts of one ledger, kept per side and compared after every batch. They wrap:
-/// equality is all that is asked of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LedgerTotals {
-    /// The currency.
-    pub ledger: LedgerId,
-    /// Sums of the four counters.
-    pub sums: Balances,
-}
-
-impl LedgerTotals {
-    /// Whether debits equal credits, pending and posted.
-    #[must_use]
-    pub fn conserved(&self) -> bool {
-        self.sums.debits_pending == self.sums.credits_pending
-            && self.sums.debits_posted == self.sums.credits_posted
-    }
-}
 
 /// Where a hold is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,10 +227,10 @@ impl Ledger {
         }
     }
 
-    /// Sums over all accounts, one entry per ledger in the order of their first account.
+    /// Sums over all accounts, by ledger, exact. Walks every account: for reports, not for payments.
     #[must_use]
-    pub fn totals(&self) -> &[LedgerTotals] {
-        self.books.accounts.totals()
+    pub fn sums(&self) -> BTreeMap<LedgerId, BalanceSums> {
+        self.books.accounts.sums()
     }
 
     /// Every verdict that a remembered payment may have, by its number.
@@ -270,6 +252,17 @@ impl Ledger {
     /// If time goes backwards.
     pub fn begin_batch(&mut self, time: Timestamp, expired: &mut Vec<HoldExpired>) {
         self.begin_batch_within(time, usize::MAX, expired);
+    }
+
+    /// The time for a batch that begins now: where more than `holds_max` holds are due, the last moment up
+    /// to which no more are, so that a batch of this time can go on to decide payments. Where the first
+    /// of them are more by themselves, their moment.
+    #[must_use]
+    pub fn batch_time(&self, now: Timestamp, holds_max: usize) -> Timestamp {
+        let due = || self.books.expiries.iter().map(|expiry| expiry.at).take_while(|at| *at <= now);
+        let Some(late) = due().nth(holds_max) else { return now };
+        let before = due().take(holds_max).filter(|at| *at < late).last();
+        before.unwrap_or(late).max(self.books.time)
     }
 
     /// Begins a batch as [`Self::begin_batch`] does, expiring at most so many holds. While
@@ -300,12 +293,12 @@ impl Ledger {
         }
     }
 
-    /// Ends a batch.
+    /// Ends a batch: asserts that in every ledger, debits equal credits modulo 2^128.
     ///
     /// # Panics
     /// If money was made or lost, which no input can do.
     pub fn end_batch(&self) {
-        for totals in self.totals() {
+        for totals in self.books.accounts.totals() {
             assert!(totals.conserved(), "money is not conserved: {totals:?}");
         }
     }

@@ -4,7 +4,10 @@
 //! many changes happen meanwhile. A row that changes before the sweep reaches it is kept as it was,
 //! once; nothing is ever copied as a whole, and what keeps rows grows without moving any, so nothing
 //! ever has to wait for a copy. The memory of a row that was kept is used again once the sweep has
-//! passed it, and given back in pieces at the end.
+//! passed it, and by the next sweep: to give it back to the system takes longer than a batch may take,
+//! and to get it again, too.
+
+use std::ops::Range;
 
 use crate::store::Store;
 
@@ -12,22 +15,23 @@ use crate::store::Store;
 #[derive(Clone, Debug)]
 pub struct Swept<T> {
     rows: Store<T>,
-    sweep: Option<Sweep<T>>,
+    /// The slots that a sweep has not reached yet; empty while there is none.
+    due: Range<u32>,
+    is_swept: bool,
+    before: Before<T>,
 }
 
+/// Rows that changed before a sweep reached them, as they were.
 #[derive(Clone, Debug)]
-struct Sweep<T> {
-    next: u32,
-    end: u32,
-    /// Rows that changed before the sweep reached them, as they were.
-    before: Store<T>,
-    /// One bit per slot: whether its row is in `before`, or was. It is asked at every change, and
+struct Before<T> {
+    rows: Store<T>,
+    /// One bit per slot: whether its row is in `rows`, or was. It is asked at every change, and
     /// small enough to stay in the cache.
     kept: Vec<u64>,
-    /// By slot, in chunks of [`CHUNK_SLOTS`]: where in `before` it is, if it is there. A chunk without
-    /// any is empty.
+    /// By slot, in chunks of [`CHUNK_SLOTS`]: where in `rows` it is, if it is there. A chunk that never
+    /// had any is empty.
     places: Vec<Vec<u32>>,
-    /// Places in `before` that the sweep has passed.
+    /// Places in `rows` that the sweep has passed.
     free: Store<u32>,
 }
 
@@ -38,7 +42,13 @@ const SLOTS_AHEAD: u32 = 16;
 
 impl<T> Default for Swept<T> {
     fn default() -> Self {
-        Self { rows: Store::default(), sweep: None }
+        let before = Before {
+            rows: Store::default(),
+            kept: Vec::new(),
+            places: Vec::new(),
+            free: Store::default(),
+        };
+        Self { rows: Store::default(), due: 0..0, is_swept: false, before }
     }
 }
 
@@ -77,8 +87,8 @@ impl<T: Clone> Swept<T> {
     #[inline]
     pub fn get_mut(&mut self, slot: u32) -> &mut T {
         let row = self.rows.get_mut(slot);
-        if let Some(sweep) = &mut self.sweep {
-            sweep.keep(slot, row);
+        if self.due.contains(&slot) {
+            self.before.keep(slot, row);
         }
         row
     }
@@ -91,70 +101,57 @@ impl<T: Clone> Swept<T> {
     /// Begins a sweep over the rows as they are now. One that is under way is given up.
     pub fn begin_sweep(&mut self) {
         let rows = self.rows.len();
-        self.sweep = Some(Sweep {
-            next: 0,
-            end: rows as u32,
-            before: Store::default(),
-            kept: vec![0; rows.div_ceil(64)],
-            places: vec![Vec::new(); rows.div_ceil(CHUNK_SLOTS)],
-            free: Store::default(),
-        });
+        self.before.forget_all(rows);
+        (self.due, self.is_swept) = (0..rows as u32, true);
     }
 
     /// Whether a sweep is under way that has not reached this slot yet.
     pub(crate) fn is_due(&self, slot: u32) -> bool {
-        self.sweep.as_ref().is_some_and(|sweep| sweep.is_due(slot))
+        self.due.contains(&slot)
     }
 
     /// Appends the next `rows_max` rows of the sweep, each with its slot. `false` when it is over.
-    /// After the last row, each call gives some of the memory back that rows were kept in: all of it
-    /// at once would take longer than a batch.
     pub fn sweep(&mut self, rows_max: usize, mut put: impl FnMut(u32, &T)) -> bool {
-        let Some(sweep) = &mut self.sweep else { return false };
-        if sweep.next == sweep.end {
-            let goes_on = sweep.before.shrink() || sweep.free.shrink();
-            if !goes_on {
-                self.sweep = None;
-            }
-            return goes_on;
+        if !self.is_swept {
+            return false;
         }
-        let end = sweep.end.min(sweep.next.saturating_add(rows_max.min(u32::MAX as usize) as u32));
-        for slot in sweep.next..end {
-            if end - slot > SLOTS_AHEAD && sweep.has_kept(slot + SLOTS_AHEAD) {
-                sweep.before.prefetch(sweep.place(slot + SLOTS_AHEAD));
+        let (before, next) = (&mut self.before, self.due.start);
+        let end = self.due.end.min(next.saturating_add(rows_max.min(u32::MAX as usize) as u32));
+        for slot in next..end {
+            if end - slot > SLOTS_AHEAD {
+                before.prefetch(slot + SLOTS_AHEAD);
             }
-            match sweep.has_kept(slot) {
-                true => {
-                    let place = sweep.place(slot);
-                    put(slot, sweep.before.get(place));
-                    sweep.free.push(place);
-                }
-                false => put(slot, self.rows.get(slot)),
+            match before.pass(slot) {
+                Some(row) => put(slot, row),
+                None => put(slot, self.rows.get(slot)),
             }
         }
-        let passed = sweep.next as usize / CHUNK_SLOTS..end as usize / CHUNK_SLOTS;
-        sweep.places[passed].fill(Vec::new());
-        sweep.next = end;
-        true
+        self.due.start = end;
+        self.is_swept = end < self.due.end;
+        self.is_swept
     }
 }
 
-impl<T: Clone> Sweep<T> {
-    #[inline]
-    fn is_due(&self, slot: u32) -> bool {
-        (self.next..self.end).contains(&slot)
+impl<T: Clone> Before<T> {
+    /// Keeps no row of so many any more, but the memory for them.
+    fn forget_all(&mut self, rows: usize) {
+        self.rows.clear();
+        self.free.clear();
+        self.kept.clear();
+        self.kept.resize(rows.div_ceil(64), 0);
+        self.places.resize(rows.div_ceil(CHUNK_SLOTS), Vec::new());
     }
 
     fn keep(&mut self, slot: u32, row: &T) {
-        if !self.is_due(slot) || self.has_kept(slot) {
+        if self.has_kept(slot) {
             return;
         }
         let place = match self.free.pop() {
             Some(place) => {
-                *self.before.get_mut(place) = row.clone();
+                *self.rows.get_mut(place) = row.clone();
                 place
             }
-            None => self.before.push(row.clone()),
+            None => self.rows.push(row.clone()),
         };
         self.kept[slot as usize / 64] |= 1 << (slot % 64);
         let places = &mut self.places[slot as usize / CHUNK_SLOTS];
@@ -164,15 +161,32 @@ impl<T: Clone> Sweep<T> {
         places[slot as usize % CHUNK_SLOTS] = place;
     }
 
+    /// The row in this slot, if it is kept. Its place is free from now on.
+    #[inline]
+    fn pass(&mut self, slot: u32) -> Option<&T> {
+        let place = self.place(slot)?;
+        self.free.push(place);
+        Some(self.rows.get(place))
+    }
+
+    /// Has the row in this slot fetched, if it is kept. Waits for nothing.
+    #[inline]
+    fn prefetch(&self, slot: u32) {
+        if let Some(place) = self.place(slot) {
+            self.rows.prefetch(place);
+        }
+    }
+
     #[inline]
     fn has_kept(&self, slot: u32) -> bool {
         self.kept[slot as usize / 64] & (1 << (slot % 64)) != 0
     }
 
-    /// Where a row is that was kept.
+    /// Where the row in this slot is, if it is kept.
     #[inline]
-    fn place(&self, slot: u32) -> u32 {
-        self.places[slot as usize / CHUNK_SLOTS][slot as usize % CHUNK_SLOTS]
+    fn place(&self, slot: u32) -> Option<u32> {
+        let (chunk, within) = (slot as usize / CHUNK_SLOTS, slot as usize % CHUNK_SLOTS);
+        self.has_kept(slot).then(|| self.places[chunk][within])
     }
 }
 
@@ -211,30 +225,31 @@ mod tests {
         }
     }
 
-    /// Rows of many chunks, all of them changed before and while they are swept; and the memory that
-    /// kept them is given back by the end, in pieces.
+    /// Rows of many chunks, all of them changed before and while they are swept, in an order of their own; and
+    /// again, in the memory that kept them the first time.
     #[test]
-    fn a_sweep_of_many_chunks_gives_its_memory_back_in_pieces() {
+    fn sweeps_of_many_chunks_use_the_same_memory() {
         let rows_count = 3 * CHUNK_SLOTS as u32 + 11;
         let mut rows = Swept::default();
         (0..rows_count).for_each(|row| {
             rows.push(row);
         });
-        rows.begin_sweep();
-        // In an order of their own: 7 shares no factor with their number.
-        (0..rows_count).for_each(|n| *rows.get_mut(n * 7 % rows_count) += 1);
-        let (mut seen, mut calls_after) = (Vec::new(), 0);
-        while rows.sweep(10_000, |_, row| seen.push(*row)) {
-            if seen.len() == rows_count as usize {
-                calls_after += 1;
+        for sweep in 0..3 {
+            let expected: Vec<_> = rows.iter().copied().collect();
+            rows.begin_sweep();
+            // 7 shares no factor with their number.
+            (0..rows_count).for_each(|n| *rows.get_mut(n * 7 % rows_count) += 1);
+            let mut seen = Vec::new();
+            let mut goes_on = true;
+            while goes_on {
+                goes_on = rows.sweep(10_000, |_, row| seen.push(*row));
+                let last = seen.len() as u32;
+                let around = last.saturating_sub(3)..(last + 3).min(rows_count);
+                around.for_each(|row| *rows.get_mut(row) += 1);
             }
-            let last = seen.len() as u32;
-            (last.saturating_sub(3)..(last + 3).min(rows_count))
-                .for_each(|row| *rows.get_mut(row) += 1);
+            assert!(seen == expected, "sweep {sweep}");
+            assert_eq!(rows.before.rows.len(), rows_count as usize, "each was kept once");
+            rows.push(sweep);
         }
-        assert!(seen.into_iter().eq(0..rows_count));
-        assert!(rows.sweep.is_none());
-        // Four chunks of rows and four of free places, and the call that hands out the last rows.
-        assert_eq!(calls_after, 9);
     }
 }

@@ -21,7 +21,7 @@ use support::{
     split::Split,
 };
 
-/// Of each of the seven mixes; a million in all.
+/// Of each of the eight mixes; more than a million in all.
 const PAYMENTS: usize = 150_000;
 /// Requests of at least so many payments must occur: they are resolved in several stretches.
 const LONG_REQUEST: usize = 2_000;
@@ -42,6 +42,16 @@ const KEPT: [(usize, bool); 10] = [
     (64, true),
 ];
 
+/// Of each counter, and of both of one side together.
+const OVERFLOWS: [RejectReason; 6] = [
+    RejectReason::OverflowDebitsPending,
+    RejectReason::OverflowCreditsPending,
+    RejectReason::OverflowDebitsPosted,
+    RejectReason::OverflowCreditsPosted,
+    RejectReason::OverflowDebits,
+    RejectReason::OverflowCredits,
+];
+
 /// What a mix must have come to, so that a test of it tells something.
 #[derive(Clone, Debug, Default)]
 struct Seen {
@@ -51,6 +61,10 @@ struct Seen {
     members_failed: usize,
     expired: usize,
     funds_refused: usize,
+    /// Refused because a counter would not hold the sum, by [`OVERFLOWS`].
+    overflows: [usize; OVERFLOWS.len()],
+    /// Accepted payments of amounts that 64 bits don't hold.
+    wide: usize,
     /// Accepted follow-ups of payments that were made at least 1,000 events before.
     late_follow_ups: usize,
 }
@@ -229,8 +243,13 @@ fn count(steps: &[Step], answers: &[Answer], seen: &mut Seen) {
                 match event.outcome.status {
                     Status::Rejected(R::GroupMemberFailed) => seen.members_failed += 1,
                     Status::Rejected(R::InsufficientFunds) => seen.funds_refused += 1,
-                    Status::Rejected(_) => {}
+                    Status::Rejected(reason) => {
+                        if let Some(at) = OVERFLOWS.iter().position(|it| *it == reason) {
+                            seen.overflows[at] += 1;
+                        }
+                    }
                     _ => {
+                        seen.wide += usize::from(event.outcome.amount.0 > u64::MAX.into());
                         let late = original.is_some_and(|seq| seq + 1_000 < event.seq.0);
                         seen.late_follow_ups += usize::from(late);
                         made.insert(event.payment.id, event.seq.0);
@@ -307,11 +326,25 @@ const CHANGES: &[(Kind, usize)] = &[
     (Kind::Change, 30),
 ];
 
+/// Holds and payments that fill the counters, and what is made of them.
+const WIDE: &[(Kind, usize)] = &[
+    (Kind::Pay, 400),
+    (Kind::Authorize, 300),
+    (Kind::FollowUp, 200),
+    (Kind::Repeat, 10),
+    (Kind::RepeatChanged, 10),
+    (Kind::Group, 20),
+    (Kind::FailingGroup, 10),
+    (Kind::Wait, 2),
+    (Kind::Change, 2),
+];
+
 const MIX: Mix = Mix {
     accounts: 60,
     hot_percent: 0,
     limited_percent: 30,
     amount_max: 1_000,
+    wide_percent: 0,
     pauses_percent: 100,
     ids: Ids::Ascending,
     kinds: USUAL,
@@ -358,4 +391,12 @@ fn overdraft_storms() {
 fn accounts_that_are_frozen_closed_and_limited() {
     let seen = check(7, &Mix { kinds: CHANGES, limited_percent: 60, ids: Ids::Random, ..MIX });
     assert!(seen.expired > 1_000, "{seen:?}");
+}
+
+#[test]
+fn amounts_of_all_widths_that_fill_the_counters() {
+    let wide = Mix { accounts: 100, wide_percent: 6, limited_percent: 40, kinds: WIDE, ..MIX };
+    let seen = check(8, &Mix { hot_percent: 20, ids: Ids::Random, ..wide });
+    assert!(seen.overflows.iter().all(|count| *count > 20), "{seen:?}");
+    assert!(seen.wide > 1_000 && seen.expired > 500 && seen.funds_refused > 1_000, "{seen:?}");
 }

@@ -19,7 +19,7 @@ mod tests;
 mod write;
 
 use std::{
-    fs::{self, File},
+    fs,
     ops::Range,
     path::Path,
     sync::{
@@ -32,7 +32,7 @@ use millrace_ledger::{Generation, History, HistoryError, PaymentId, Spans, Store
 
 pub(crate) use run::Run;
 
-use crate::{JournalError, page_cache, segment::JournalId};
+use crate::{JournalError, directory::sync_directory, page_cache, segment::JournalId};
 use filter::{FilterMemory, Fold};
 use layout::Layout;
 use pack::Packed;
@@ -174,7 +174,8 @@ impl Runs {
         self.seal_payments(generation.number(), generation.payments())
     }
 
-    fn seal_payments<'a>(
+    /// Writes these payments as the run of the generation with this number.
+    pub(crate) fn seal_payments<'a>(
         &self,
         number: u64,
         payments: impl Iterator<Item = &'a StoredPayment>,
@@ -223,7 +224,11 @@ impl Runs {
     }
 
     /// Only one merge at a time: the places of the runs must not change meanwhile.
-    fn merge(&self, due: Range<usize>, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
+    pub(crate) fn merge(
+        &self,
+        due: Range<usize>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, JournalError> {
         assert!(due.len() > 1, "a run merged with nothing would have its own name again");
         let runs = &self.listed().runs;
         let Some(merged) = merge::merge(&self.shared.shelf, &runs[due.clone()], stop)? else {
@@ -329,8 +334,5 @@ impl History for Runs {
 fn make_directory(directory: &Path) -> Result<(), JournalError> {
     fs::create_dir_all(directory).map_err(JournalError::io("can't create", directory))?;
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(JournalError::io("can't sync", parent))
+    sync_directory(parent.unwrap_or(Path::new(".")))
 }

@@ -28,6 +28,8 @@ use millrace_ledger::{
     Timestamp,
 };
 
+use crate::record;
+
 /// Bytes of the id that a row begins with.
 pub(super) const ID_LEN: usize = 16;
 /// No row is longer: every part is there, and every number is the largest of its type.
@@ -159,7 +161,7 @@ pub(crate) fn decode(row: &[u8]) -> Result<StoredPayment, MalformedRow> {
         timeout_s: if has(present::TIMEOUT) { reader.narrow()? } else { 0 },
         code: Code(reader.narrow()?),
         verdict: if has(present::VERDICT) { reader.narrow()? } else { 0 },
-        operation: operation(parts >> present::OPERATION_SHIFT)?,
+        operation: operation(parts >> present::OPERATION_SHIFT).ok_or(MalformedRow)?,
         flags: if has(present::FLAGS) { PaymentFlags(reader.byte()?) } else { PaymentFlags::NONE },
         stage: match has(present::STAGE) {
             true => Stage::from_number(reader.narrow()?).ok_or(MalformedRow)?,
@@ -169,15 +171,8 @@ pub(crate) fn decode(row: &[u8]) -> Result<StoredPayment, MalformedRow> {
     if reader.rest.is_empty() { Ok(payment) } else { Err(MalformedRow) }
 }
 
-fn operation(number: u16) -> Result<Operation, MalformedRow> {
-    match number {
-        1 => Ok(Operation::Pay),
-        2 => Ok(Operation::Authorize),
-        3 => Ok(Operation::Capture),
-        4 => Ok(Operation::Void),
-        5 => Ok(Operation::Refund),
-        _ => Err(MalformedRow),
-    }
+fn operation(number: u16) -> Option<Operation> {
+    record::operation(u8::try_from(number).ok()?)
 }
 
 fn put(mut number: u64, row: &mut Vec<u8>) {

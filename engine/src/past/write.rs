@@ -18,7 +18,7 @@ use super::{
     row::MalformedRow,
     run::{Run, Shelf},
 };
-use crate::{JournalError, page_cache};
+use crate::{JournalError, directory::sync_directory, page_cache};
 
 /// What a run's name ends with while it is written.
 pub(super) const UNFINISHED: &str = ".unfinished";
@@ -246,10 +246,7 @@ impl RunWriter {
         let path = self.shelf.directory.join(&self.name);
         fs::rename(&self.unfinished, &path).map_err(JournalError::io("can't create", &path))?;
         self.out = None;
-        let directory = &self.shelf.directory;
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(JournalError::io("can't sync", directory))?;
+        sync_directory(&self.shelf.directory)?;
         let (name, contents) = (std::mem::take(&mut self.name), std::mem::take(&mut self.contents));
         let len = self.offset + tail.len() as u64;
         Ok(Run::new(self.shelf.clone(), name, file, len, contents))

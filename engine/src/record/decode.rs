@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
             amount: if has(present::AMOUNT_ALL) { Amount::ALL } else { amount },
             ledger: LedgerId(u32::from_le_bytes(part(&fixed, 12))),
             code: Code(u16::from_le_bytes(part(&fixed, 8))),
-            operation: operation(fixed[1])?,
+            operation: operation(fixed[1]).ok_or(MalformedRecord)?,
             flags: PaymentFlags(fixed[2]),
             timeout_s: u32::from_le_bytes(part(&fixed, 16)),
             event_time,
@@ -276,13 +276,14 @@ fn status(status: u8, reason: u8) -> Result<Status, MalformedRecord> {
     }
 }
 
-fn operation(number: u8) -> Result<Operation, MalformedRecord> {
+/// The operation that has this number.
+pub(crate) fn operation(number: u8) -> Option<Operation> {
     match number {
-        1 => Ok(Operation::Pay),
-        2 => Ok(Operation::Authorize),
-        3 => Ok(Operation::Capture),
-        4 => Ok(Operation::Void),
-        5 => Ok(Operation::Refund),
-        _ => Err(MalformedRecord),
+        1 => Some(Operation::Pay),
+        2 => Some(Operation::Authorize),
+        3 => Some(Operation::Capture),
+        4 => Some(Operation::Void),
+        5 => Some(Operation::Refund),
+        _ => None,
     }
 }

@@ -8,7 +8,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decode::{count_max, decode_body, decode_each, first_of_body};
+pub(crate) use decode::{count_max, decode_body, decode_each, first_of_body, operation};
 pub(crate) use encode::{encode_account, encode_act, encode_hold_expired, encode_payment};
 
 const PAYMENT: u8 = 1;

@@ -1,14 +1,21 @@
 //! Where recovery begins: consumes the snapshots of a directory, produces the ledger of the newest
 //! usable one, or an empty one, and the place in the journal to go on from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use millrace_ledger::{EventSeq, Gate, Ledger, LedgerConfig};
 
-use super::RecoveryReport;
+use super::{
+    RecoveryReport,
+    known::Known,
+    tail::{End, Tail},
+};
 use crate::{
     EngineConfig, JournalError,
-    past::Runs,
+    past::{Run, Runs},
     segment::JournalId,
     segment_frames::ChainEnd,
     snapshot::{self, Kept},
@@ -25,6 +32,24 @@ pub(super) struct Beginning<G> {
     pub(super) kept: Vec<Kept>,
     /// Snapshots that can't be used.
     pub(super) passed_over: Vec<PathBuf>,
+    /// Snapshots before the two that are kept: a process ended before it removed them.
+    pub(super) superfluous: Vec<PathBuf>,
+}
+
+impl<G: Gate> Beginning<G> {
+    /// Applies what the journal has after it, and looks at the ledger after each frame.
+    pub(super) fn read_on(
+        &mut self,
+        directory: &Path,
+        known: Known,
+        report: &mut RecoveryReport,
+        after_frame: impl Fn(&mut Ledger, Option<&Runs>) -> Result<(), JournalError>,
+    ) -> Result<Option<End>, JournalError> {
+        let Self { ledger, gate, runs, from, snapshot, .. } = self;
+        let after_frame = |ledger: &mut Ledger| after_frame(ledger, runs.as_ref());
+        Tail { directory, ledger, gate, report, known, reads_known: false, after_frame }
+            .read(*from, snapshot.as_deref())
+    }
 }
 
 /// Begins with the newest usable snapshot, or with nothing. `checks_runs` reads every page of the runs
@@ -50,31 +75,101 @@ pub(super) fn begin<G: Gate + Clone>(
         let (ledger, gate) =
             (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
         let (runs, from, snapshot) = (None, ChainEnd::GENESIS, None);
-        let (kept, passed_over) = (Vec::new(), Vec::new());
-        return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
+        return Ok(Beginning {
+            ledger,
+            gate,
+            runs,
+            from,
+            snapshot,
+            kept: Vec::new(),
+            passed_over: Vec::new(),
+            superfluous: Vec::new(),
+        });
     };
-    let mut passed_over = Vec::new();
+    let mut others = Others { report, kept: Vec::new(), passed_over: Vec::new() };
     for (at, (seq, path)) in snapshots.iter().enumerate() {
         match load(config, hash_seed, journal, path, gate, checks_runs) {
             Ok((runs, loaded, gate)) => {
-                report.snapshot = Some(*seq);
-                let kept = kept(config, journal, &snapshots[at..], &runs);
+                others.report.snapshot = Some(*seq);
+                others.kept.push(Kept { seq: *seq, path: path.clone(), runs: runs.list() });
+                let superfluous = others.keep_one_more(config, journal, &snapshots[at + 1..]);
+                let Others { kept, passed_over, .. } = others;
                 let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
                 let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
-                return Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over });
+                return Ok(Beginning {
+                    ledger,
+                    gate,
+                    runs,
+                    from,
+                    snapshot,
+                    kept,
+                    passed_over,
+                    superfluous,
+                });
             }
-            Err(error) => {
-                tracing::warn!(%error, "passing over a snapshot");
-                report.snapshots_passed_over.push(error.to_string());
-                passed_over.push(path.clone());
-            }
+            Err(error) => others.pass_over(path, &error),
         }
     }
     let runs = open_runs(config, journal, &[])?;
     let ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
     let (gate, from) = (gate.clone(), ChainEnd::GENESIS);
-    let (runs, snapshot, kept) = (Some(runs), None, Vec::new());
-    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over })
+    let (runs, snapshot) = (Some(runs), None);
+    let Others { kept, passed_over, .. } = others;
+    let superfluous = Vec::new();
+    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over, superfluous })
+}
+
+/// What becomes of the snapshots that are there.
+struct Others<'a> {
+    report: &'a mut RecoveryReport,
+    kept: Vec<Kept>,
+    passed_over: Vec<PathBuf>,
+}
+
+impl Others<'_> {
+    fn pass_over(&mut self, path: &Path, error: &JournalError) {
+        tracing::warn!(%error, "passing over a snapshot");
+        self.report.snapshots_passed_over.push(error.to_string());
+        self.passed_over.push(path.to_owned());
+    }
+
+    /// Keeps the newest of these whose runs are there: it is only asked for those. Returns what is
+    /// older. One that is not kept must not stay under its name: its runs are not kept for it.
+    fn keep_one_more(
+        &mut self,
+        config: &EngineConfig,
+        journal: JournalId,
+        older: &[(EventSeq, PathBuf)],
+    ) -> Vec<PathBuf> {
+        for (at, (seq, path)) in older.iter().enumerate() {
+            match needed_runs(config, journal, path) {
+                Ok(runs) => {
+                    self.kept.push(Kept { seq: *seq, path: path.clone(), runs });
+                    return older[at + 1..].iter().map(|(_, path)| path.clone()).collect();
+                }
+                Err(error) => self.pass_over(path, &error),
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn needed_runs(
+    config: &EngineConfig,
+    journal: JournalId,
+    path: &Path,
+) -> Result<Vec<Arc<Run>>, JournalError> {
+    let names = names_of(journal, path)?;
+    Ok(open_runs(config, journal, &names)?.list())
+}
+
+/// The runs that a snapshot of this journal names.
+fn names_of(journal: JournalId, path: &Path) -> Result<Vec<String>, JournalError> {
+    let (of_journal, names) = snapshot::read_names(path)?;
+    match of_journal == journal {
+        true => Ok(names),
+        false => Err(JournalError::snapshot(path, "it is of another journal".to_owned())),
+    }
 }
 
 fn load<G: Gate + Clone>(
@@ -85,11 +180,7 @@ fn load<G: Gate + Clone>(
     gate: &G,
     checks_runs: bool,
 ) -> Result<(Runs, snapshot::Loaded, G), JournalError> {
-    let (of_journal, names) = snapshot::read_names(path)?;
-    if of_journal != journal {
-        return Err(JournalError::snapshot(path, "it is of another journal".to_owned()));
-    }
-    let runs = open_runs(config, journal, &names)?;
+    let runs = open_runs(config, journal, &names_of(journal, path)?)?;
     if checks_runs {
         runs.list().iter().try_for_each(|run| run.verify())?;
     }
@@ -97,29 +188,6 @@ fn load<G: Gate + Clone>(
     let ledger_config = ledger_config(config, hash_seed, Some(&runs));
     let loaded = snapshot::load(path, ledger_config, &mut gate)?;
     Ok((runs, loaded, gate))
-}
-
-/// The snapshots that stay, with their runs. The first of them was loaded; the next is only asked
-/// for what it needs.
-fn kept(
-    config: &EngineConfig,
-    journal: JournalId,
-    snapshots: &[(EventSeq, PathBuf)],
-    runs: &Runs,
-) -> Vec<Kept> {
-    let mut kept = Vec::new();
-    for (at, (seq, path)) in snapshots.iter().take(2).enumerate() {
-        let needed = match at {
-            0 => Ok(runs.list()),
-            _ => snapshot::read_names(path)
-                .and_then(|(_, names)| open_runs(config, journal, &names))
-                .map(|runs| runs.list()),
-        };
-        if let Ok(runs) = needed {
-            kept.push(Kept { seq: *seq, path: path.clone(), runs });
-        }
-    }
-    kept
 }
 
 pub(super) fn open_runs(
@@ -146,7 +214,7 @@ pub(super) fn ledger_config(
         account_hash_bits: defaults.account_hash_bits,
         generation_payments_max: config.generation_payments_max,
         history: match runs {
-            Some(runs) => std::sync::Arc::new(runs.clone()),
+            Some(runs) => Arc::new(runs.clone()),
             None => defaults.history,
         },
     }

@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
-//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere; of the second, only whether its runs are known and there is looked at | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a third snapshot | before the two that are kept: a process ended before it removed it | removed |
 //! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |
 //! | a snapshot at whose place the journal has another frame | the newest usable one | refused |
@@ -56,6 +57,7 @@ use millrace_ledger::{EventSeq, Gate, Ledger};
 
 use crate::{
     EngineConfig, JournalError,
+    directory::{remove_unfinished, sync_directory},
     frame::FrameHash,
     past::Runs,
     retention::{Aftercare, ReadersNeed},
@@ -66,7 +68,7 @@ use crate::{
 use begin::{Beginning, begin, ledger_config, open_runs, runs_directory};
 pub(crate) use known::{Known, another_frame};
 pub(crate) use origin::{Origin, origin};
-use tail::{End, Tail, check_begins};
+use tail::{End, check_begins};
 pub(crate) use verify::known;
 
 pub use verify::{verify, verify_recovery, verify_within};
@@ -144,27 +146,21 @@ fn recover_once<G: Gate + Clone>(
     let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let mut report = RecoveryReport::default();
-    let Beginning { mut ledger, mut gate, runs, from, snapshot, mut kept, passed_over } =
-        begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
-    check_begins(&segment::list(directory)?, directory, from.next_seq, &report)?;
-    put_aside(&passed_over)?;
+    let mut beginning = begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
+    check_begins(&segment::list(directory)?, directory, beginning.from.next_seq, &report)?;
+    put_aside(&beginning.passed_over)?;
+    for path in &beginning.superfluous {
+        fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
+    }
     // What a process that ended left behind, or a snapshot that was passed over needed.
-    let keep: Vec<_> = kept.iter().flat_map(Kept::run_names).collect();
+    let keep: Vec<_> = beginning.kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
-    let after_frame = |ledger: &mut Ledger| match &runs {
+    let after_frame = |ledger: &mut Ledger, runs: Option<&Runs>| match runs {
         Some(runs) => seal_if_full(ledger, runs),
         None => Ok(()),
     };
-    let end = Tail {
-        directory,
-        ledger: &mut ledger,
-        gate: &mut gate,
-        report: &mut report,
-        known,
-        reads_known: false,
-        after_frame,
-    }
-    .read(from, snapshot.as_deref())?;
+    let end = beginning.read_on(directory, known, &mut report, after_frame)?;
+    let Beginning { mut ledger, mut gate, runs, mut kept, .. } = beginning;
     gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
     suspect_runs::clear(directory)?;
@@ -178,7 +174,6 @@ fn recover_once<G: Gate + Clone>(
             runs
         }
     };
-    kept.truncate(2);
     let aftercare = Aftercare {
         journal: directory.clone(),
         archive: config.archive,
@@ -232,23 +227,7 @@ fn put_aside(passed_over: &[PathBuf]) -> Result<(), JournalError> {
     for path in passed_over {
         let aside = path.with_extension("unusable");
         fs::rename(path, &aside).map_err(JournalError::io("can't rename", path))?;
-        let above = path.parent().unwrap_or(path);
-        let synced = fs::File::open(above).and_then(|directory| directory.sync_all());
-        synced.map_err(JournalError::io("can't sync", above))?;
-    }
-    Ok(())
-}
-
-fn remove_unfinished(directory: &Path) -> Result<(), JournalError> {
-    if !directory.exists() {
-        return Ok(());
-    }
-    let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
-    for entry in entries {
-        let path = entry.map_err(JournalError::io("can't list", directory))?.path();
-        if path.extension().is_some_and(|suffix| suffix == "unfinished") {
-            fs::remove_file(&path).map_err(JournalError::io("can't remove", &path))?;
-        }
+        sync_directory(path.parent().unwrap_or(path))?;
     }
     Ok(())
 }

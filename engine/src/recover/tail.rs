@@ -68,6 +68,12 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
             let journal = segment.header.journal;
             // What a snapshot or nothing comes before is known as well as what a segment does.
             let begins_here = before.is_none() && *named >= from.next_seq;
+            if let (true, Some(snapshot)) = (begins_here, snapshot)
+                && (*named, segment.header.first_seq) == (from.next_seq, from.next_seq)
+                && segment.header.previous != from.head
+            {
+                return Err(known::another_frame(snapshot));
+            }
             check_follows(
                 &segment,
                 *named,

@@ -7,7 +7,7 @@ use millrace_ledger::{Gate, Ledger, LedgerConfig};
 
 use super::{
     RecoveryReport,
-    begin::{Beginning, begin},
+    begin::begin,
     known::Known,
     newest_journal,
     origin::{Origin, origin},
@@ -78,20 +78,9 @@ pub fn verify_recovery<G: Gate + Clone>(
     let mut report = RecoveryReport::default();
     let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
-    let Beginning { mut ledger, mut gate, from, snapshot, .. } =
-        begin(config, 0, journal, gate, false, &mut report)?;
-    let after_frame = |_: &mut Ledger| Ok(());
-    Tail {
-        directory,
-        ledger: &mut ledger,
-        gate: &mut gate,
-        report: &mut report,
-        known,
-        reads_known: false,
-        after_frame,
-    }
-    .read(from, snapshot.as_deref())?;
-    Ok((report, ledger.state_hash()))
+    let mut beginning = begin(config, 0, journal, gate, false, &mut report)?;
+    beginning.read_on(directory, known, &mut report, |_, _| Ok(()))?;
+    Ok((report, beginning.ledger.state_hash()))
 }
 
 /// What others know of this journal.

@@ -73,7 +73,8 @@ pub struct Redecision {
 
 /// Decides the whole journal of a directory again, in bounded memory: payments that are not recent
 /// are kept in files in `scratch`. Of a journal whose beginning was deleted, what the oldest usable
-/// snapshot does not know is decided again. Changes nothing. `progress` hears of every frame's last event.
+/// snapshot does not know is decided again; of the frames before that, bytes and chain are checked.
+/// Changes nothing. `progress` hears of every frame's last event.
 ///
 /// # Errors
 /// As [`crate::recover::verify_within`], unless a difference was found before: it may be the cause.
@@ -98,14 +99,23 @@ fn redecide(
         recover::origin(directory, scratch, generation_payments_max, &known, &mut report)?;
     known.begin(from);
     let mut redecider = Redecider::new(ledger, runs);
-    report.first_seq = from.next_seq;
-    report.segments = segment::list(directory)?.len();
+    let segments = segment::list(directory)?;
+    report.first_seq = segments.first().map_or(from.next_seq, |(first, _)| *first);
+    report.segments = segments.len();
     report.bytes = report.segments as u64 * FIRST_FRAME;
     report.head = from.head;
-    let mut scan = JournalScan::open_at(directory, Start::Seq(from.next_seq))?;
+    let mut read_to = report.first_seq;
+    let mut scan = JournalScan::open_at(directory, Start::Oldest)?;
     let mut stopped = None;
     for frame in &mut scan {
         let done = frame.and_then(|frame| {
+            report.bytes += frame.len();
+            read_to = frame.last_seq().next();
+            progress(frame.last_seq());
+            // What the snapshot knows is not decided again. The scan found it whole and in its place.
+            if read_to <= from.next_seq {
+                return Ok(());
+            }
             let before = ChainEnd { head: frame.previous, next_seq: frame.first_seq };
             if let (0, Some(snapshot), true) = (report.frames, &snapshot, before != from) {
                 return Err(recover::another_frame(snapshot));
@@ -114,9 +124,7 @@ fn redecide(
             let end = ChainEnd { head: frame.hash, next_seq: frame.last_seq().next() };
             known.frame(end, &redecider.recorded)?;
             report.frames += 1;
-            report.bytes += frame.len();
             report.head = frame.hash;
-            progress(frame.last_seq());
             Ok(())
         });
         if let Err(error) = done {
@@ -134,6 +142,10 @@ fn redecide(
         let journal = scan.journal();
         let broken = torn.map(|torn| (torn.segment.clone(), torn.offset));
         let ended = match (report.frames, &snapshot) {
+            (0, Some(path)) if read_to < from.next_seq => {
+                let (known, last) = (EventSeq(from.next_seq.0 - 1), EventSeq(read_to.0 - 1));
+                Err(JournalError::SnapshotAhead { path: path.clone(), known, last, broken })
+            }
             (0, Some(snapshot)) if scan.head() != Some(from.head) => {
                 Err(recover::another_frame(snapshot))
             }

@@ -203,9 +203,11 @@ impl Taking {
         }
     }
 
-    /// A slice to be filled.
-    pub(crate) fn spare(&self) -> Slice {
-        self.spares.try_recv().unwrap_or_default()
+    /// A slice to be filled with so many accounts at most.
+    pub(crate) fn spare(&self, accounts_max: usize) -> Slice {
+        let mut slice = self.spares.try_recv().unwrap_or_default();
+        slice.accounts.reserve_exact(accounts_max);
+        slice
     }
 
     /// Hands in a slice. `false` when it has to wait, or nobody takes it any more.

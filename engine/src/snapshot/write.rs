@@ -18,6 +18,7 @@ pub(super) struct SnapshotWriter {
     directory: PathBuf,
     /// Its name at the end.
     path: PathBuf,
+    /// Its name now.
     unfinished: PathBuf,
     finished: bool,
     file: BufWriter<File>,
@@ -119,12 +120,13 @@ impl SnapshotWriter {
         self.file.flush().map_err(error)?;
         self.file.get_ref().sync_all().map_err(error)?;
         fs::rename(&self.unfinished, &self.path).map_err(error)?;
-        self.finished = true;
+        self.unfinished.clone_from(&self.path);
         // The next start reads it, if it is the newest then.
         page_cache::release(self.file.get_ref());
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(JournalError::io("can't sync", &self.directory))?;
+        self.finished = true;
         Ok(self.path.clone())
     }
 
@@ -169,4 +171,48 @@ fn header(journal: JournalId, head: &SnapshotHead) -> [u8; super::HEADER_LEN] {
     let checksum = crc32c::crc32c(&header[..88]);
     header[88..92].copy_from_slice(&checksum.to_le_bytes());
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_ledger::EventSeq;
+
+    use super::*;
+    use crate::pace::Hurry;
+
+    fn begun(directory: &Path) -> SnapshotWriter {
+        let head = SnapshotHead { last_seq: EventSeq(7), ..SnapshotHead::default() };
+        let pace = Pace::new(0, Hurry::default());
+        SnapshotWriter::create(directory, [7; 16], &head, pace).expect("begins")
+    }
+
+    fn files(directory: &Path) -> usize {
+        fs::read_dir(directory).expect("is there").count()
+    }
+
+    #[test]
+    fn one_that_is_given_up_leaves_nothing_behind() {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let directory = scratch.path();
+        let writer = begun(directory);
+        assert_eq!(files(directory), 1);
+        drop(writer);
+        assert_eq!(files(directory), 0, "before anything is in it");
+        let mut writer = begun(directory);
+        writer.runs(std::iter::empty()).expect("is written");
+        drop(writer);
+        assert_eq!(files(directory), 0, "before its end");
+        // What can't be named stays unfinished; what can't be synced has its name.
+        for part in ["its name", "its directory"] {
+            let mut writer = begun(directory);
+            match part {
+                "its name" => writer.path = directory.join("nowhere").join("it.snapshot"),
+                _ => writer.directory = directory.join("nowhere"),
+            }
+            writer.finish(FrameHash([1; 32])).expect_err("can't be finished");
+            assert_eq!(files(directory), 0, "without {part}");
+        }
+        let path = begun(directory).finish(FrameHash([1; 32])).expect("is finished");
+        assert!(path.exists() && files(directory) == 1);
+    }
 }

@@ -27,9 +27,12 @@ use tokio::sync::oneshot;
 /// Accounts, then payments, one per frame.
 pub(crate) const EVENTS: u64 = 43;
 
+pub(crate) fn config(directory: &Path) -> EngineConfig {
+    EngineConfig { segment_bytes: 4_096, ..EngineConfig::new(directory) }
+}
+
 pub(crate) fn start(directory: &Path) -> Result<(Engine, RecoveryReport), JournalError> {
-    let config = EngineConfig { segment_bytes: 4_096, ..EngineConfig::new(directory) };
-    Engine::start(&config, &ApproveAll)
+    Engine::start(&config(directory), &ApproveAll)
 }
 
 pub(crate) fn ask<T>(engine: &Engine, command: impl FnOnce(Reply<T>) -> Command) -> T {
@@ -53,9 +56,9 @@ pub(crate) fn open_accounts(engine: &Engine) {
     ask(engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
 }
 
-/// Pays, with a context that tells the payment.
-pub(crate) fn pay(engine: &Engine, id: u128) {
-    let payment = Payment {
+/// Of so much as its id says, between two of the three accounts.
+pub(crate) fn payment(id: u128) -> Payment {
+    Payment {
         id: PaymentId(id),
         debit: AccountId(1 + id % 3),
         credit: AccountId(1 + (id + 1) % 3),
@@ -63,9 +66,13 @@ pub(crate) fn pay(engine: &Engine, id: u128) {
         ledger: LedgerId(203),
         code: Code(1),
         ..Payment::default()
-    };
+    }
+}
+
+/// Pays, with a context that tells the payment.
+pub(crate) fn pay(engine: &Engine, id: u128) {
     let contexts = vec![format!("context of {id}").into()];
-    let payments = vec![payment];
+    let payments = vec![payment(id)];
     ask(engine, |reply| Command::Payments { payments, contexts, reply });
 }
 

@@ -3,7 +3,10 @@
 use millrace_risk::model::Model;
 use serde::Serialize;
 
-use crate::metrics::{MetricError, Ranking};
+use crate::{
+    metrics::{MetricError, Ranking},
+    random::Random,
+};
 
 /// Rows of which contributions are taken: more would change nothing that is shown.
 const ROWS_MAX: usize = 20_000;
@@ -80,17 +83,12 @@ pub fn permute(
     Ok(())
 }
 
-/// Fisher and Yates' shuffle, by SplitMix64.
+/// Fisher and Yates' shuffle.
 fn shuffled_order(len: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..len).collect();
-    let mut state = seed;
+    let mut random = Random::seeded(seed);
     for last in (1..len).rev() {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let random = mixed ^ (mixed >> 31);
-        let other = ((u128::from(random) * (last as u128 + 1)) >> 64) as usize;
-        order.swap(last, other);
+        order.swap(last, random.below(last + 1));
     }
     order
 }

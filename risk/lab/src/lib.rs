@@ -9,6 +9,7 @@ pub mod generate;
 pub mod importance;
 pub mod metrics;
 pub mod model_file;
+mod random;
 pub mod report;
 pub mod train;
 pub mod tune;

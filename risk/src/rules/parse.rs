@@ -3,8 +3,11 @@
 //! Guarantees an end and bounded depth for any text. Behind a mistake it goes on at the next `and`,
 //! `or` or closing bracket, so that one reading tells all mistakes.
 
+mod mistakes;
+
+use mistakes::{FAULTS_MAX, unclosed};
+
 use super::{
-    advice::instead_of_value,
     ast::{Arithmetic, Ast, AstKind, Comparison, Set},
     lexer::{Symbol, Token, tokens},
     source::{Fault, Span},
@@ -14,8 +17,6 @@ use super::{
 pub(crate) const DEPTH_MAX: usize = 32;
 /// Advice where one condition follows the other.
 const JOIN: &str = "join conditions by `and` or `or`";
-/// Mistakes told of one expression.
-const FAULTS_MAX: usize = 20;
 
 /// The tree of `text`. Where it has mistakes, they are told, and its parts that could be read are
 /// in the tree, to be checked.
@@ -328,19 +329,6 @@ impl Parser<'_> {
         if node.depth > DEPTH_MAX { Err(self.too_deep(span)) } else { Ok(node) }
     }
 
-    fn too_deep(&mut self, span: Span) -> Fault {
-        let problem = format!("this is nested more than {DEPTH_MAX} levels deep");
-        let help = "split it into several rules, or name the number as a feature";
-        let fault = Fault::new(span, problem, help);
-        // Each level outside would only complain about the ones inside.
-        if !self.given_up {
-            self.faults.push(fault.clone());
-        }
-        self.given_up = true;
-        self.at = self.tokens.len() - 1;
-        fault
-    }
-
     fn token(&self) -> &Token {
         &self.tokens[self.at].0
     }
@@ -354,57 +342,4 @@ impl Parser<'_> {
         self.at += usize::from(taken);
         taken
     }
-
-    /// What stands where a value should, with advice by what stands before it.
-    fn no_value(&self) -> Fault {
-        let before = self.at.checked_sub(1).map(|before| &self.tokens[before].0);
-        let help = instead_of_value(before, self.token());
-        self.unexpected("a value", help)
-    }
-
-    fn unexpected(&self, expected: &str, help: &str) -> Fault {
-        let span = self.span();
-        let found = match self.token() {
-            Token::End => "the expression ends".to_owned(),
-            _ => format!("`{}` stands", span.of(self.text)),
-        };
-        let fault = Fault::new(span, format!("{found} where {expected} is expected"), help);
-        let after_number = self.at > 0 && matches!(self.tokens[self.at - 1].0, Token::Number(_));
-        match self.token() {
-            Token::Symbol(Symbol::Comma) if after_number => {
-                fault.help("digits are grouped by `_`, and the decimal sign is a point: 1_000.00")
-            }
-            _ => fault,
-        }
-    }
-
-    fn tell(&mut self, fault: Fault) {
-        // What the lexer told of a word need not be told again.
-        let told = self.faults.iter().any(|other| other.span.start == fault.span.start);
-        if !self.given_up && !told && self.faults.len() < FAULTS_MAX {
-            self.faults.push(fault);
-        }
-    }
-
-    /// Skips to where a next condition may begin: `and`, `or`, or what closes or separates.
-    fn recover(&mut self) {
-        let mut open = 0_usize;
-        loop {
-            match self.token() {
-                Token::End => return,
-                Token::Symbol(Symbol::Open | Symbol::OpenList) => open += 1,
-                Token::Symbol(Symbol::Close | Symbol::CloseList | Symbol::Comma) if open == 0 => {
-                    return;
-                }
-                Token::Symbol(Symbol::Close | Symbol::CloseList) => open -= 1,
-                Token::Symbol(Symbol::And | Symbol::Or) if open == 0 => return,
-                _ => {}
-            }
-            self.at += 1;
-        }
-    }
-}
-
-fn unclosed(opened: Span) -> Fault {
-    Fault::new(opened, "this bracket is never closed", "close it, or leave it out")
 }

@@ -1,11 +1,12 @@
 //! Amounts as PostgreSQL's `numeric`: consumes and produces its binary form. Guarantees that every
-//! amount of 128 bits goes there and back exactly.
+//! amount of 128 bits goes there and back exactly, and that sums of 256 come back so.
 //!
 //! The binary form is four numbers of 16 bits, big-endian (count of digits, weight of the first
 //! one, sign, decimal places to show), and then the digits, each 0 to 9,999.
 
 use std::error::Error;
 
+use millrace_ledger::Sum;
 use postgres_types::{FromSql, Type, accepts};
 
 const BASE: u128 = 10_000;
@@ -16,6 +17,10 @@ const GROUPS_MAX: usize = 11;
 /// Minor units of a currency, as a whole `numeric`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Minor(pub(crate) u128);
+
+/// A sum of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MinorSum(pub(crate) Sum);
 
 /// Appends the amount in minor units.
 pub(crate) fn put_minor(out: &mut Vec<u8>, minor: u128) {
@@ -55,6 +60,11 @@ pub(crate) fn put_decimal(out: &mut Vec<u8>, minor: u128, exponent: u8) {
 
 /// Reads a whole number that is not negative; `None` for any other, and above 128 bits.
 fn read_minor(raw: &[u8]) -> Option<u128> {
+    Some(read_sum(raw)?.to_amount()?.0)
+}
+
+/// Reads a whole number that is not negative; `None` for any other, and above 256 bits.
+fn read_sum(raw: &[u8]) -> Option<Sum> {
     let (head, digits) = raw.split_at_checked(8)?;
     let number = |at: usize| i16::from_be_bytes([head[at], head[at + 1]]);
     let (count, weight, sign) = (number(0), number(2), number(4));
@@ -62,17 +72,24 @@ fn read_minor(raw: &[u8]) -> Option<u128> {
         return None;
     }
     let mut digits = digits.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-    let mut minor = 0_u128;
+    let mut sum = Sum::ZERO;
     for _ in 0..=weight {
-        let digit = u128::from(digits.next().unwrap_or(0));
-        minor = minor.checked_mul(BASE)?.checked_add(digit)?;
+        sum = sum.checked_mul_add(BASE as u64, u64::from(digits.next().unwrap_or(0)))?;
     }
-    digits.all(|digit| digit == 0).then_some(minor)
+    digits.all(|digit| digit == 0).then_some(sum)
 }
 
 impl<'a> FromSql<'a> for Minor {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         read_minor(raw).map(Self).ok_or_else(|| "is not a count of minor units".into())
+    }
+
+    accepts!(NUMERIC);
+}
+
+impl<'a> FromSql<'a> for MinorSum {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        read_sum(raw).map(Self).ok_or_else(|| "is not a sum of minor units".into())
     }
 
     accepts!(NUMERIC);
@@ -140,6 +157,11 @@ mod tests {
         assert_eq!(read_minor(&[0, 1, 0, 1, 0, 0, 0, 0, 0, 1]), Some(10_000));
         assert_eq!(read_minor(&[0, 0, 0, 0, 0, 0, 0, 0]), Some(0));
         assert_eq!(read_minor(&[0, 1, 0, 0, 0x40, 0, 0, 0, 0, 1]), None, "minus 1");
-        assert_eq!(read_minor(&[0, 1, 0, 10, 0, 0, 0, 0, 0, 1]), None, "10^40");
+        let power = |group| [0, 1, 0, group, 0, 0, 0, 0, 0, 1];
+        assert_eq!(read_minor(&power(10)), None, "10^40");
+        let text = |raw: [u8; 10]| read_sum(&raw).map(|sum| sum.to_string());
+        assert_eq!(text(power(10)), Some(format!("1{}", "0".repeat(40))));
+        assert_eq!(text(power(19)), Some(format!("1{}", "0".repeat(76))));
+        assert_eq!(text(power(20)), None, "10^80 is more than 256 bits hold");
     }
 }

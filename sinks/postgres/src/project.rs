@@ -184,22 +184,14 @@ impl<'a> Projection<'a> {
     }
 
     fn note_standing(&mut self, event: &PaymentEvent, time: Timestamp) {
-        let (id, amount) = (event.payment.id, event.outcome.amount.0);
+        let id = event.payment.id;
         if leaves_id_free(event) {
             if id != PaymentId::ZERO && !self.standings.contains_key(&id) {
                 self.free.insert(id, (event.seq, time));
             }
             return;
         }
-        let (state, left) = match event.outcome.status {
-            Status::Held => (PaymentState::HoldOpen, amount),
-            Status::Voided => (PaymentState::Released, 0),
-            Status::Settled if event.payment.operation == Operation::Refund => {
-                (PaymentState::Settled, 0)
-            }
-            Status::Settled => (PaymentState::Settled, amount),
-            Status::Rejected(_) => (PaymentState::Refused, 0),
-        };
+        let (state, left) = PaymentState::decided(event);
         let standing = Standing {
             seq: event.seq,
             time,
@@ -232,15 +224,9 @@ impl<'a> Projection<'a> {
         }
         let original = self.standing(event.payment.original, event.seq)?;
         original.left = original.left.saturating_sub(amount);
-        match event.payment.operation {
-            Operation::Capture if original.left == 0 => {
-                original.state = PaymentState::HoldCaptured;
-            }
-            Operation::Void => {
-                original.state = PaymentState::HoldVoided;
-                original.released = amount;
-            }
-            _ => {}
+        original.state = original.state.after(event.payment.operation, original.left);
+        if event.payment.operation == Operation::Void {
+            original.released = amount;
         }
         Ok(())
     }

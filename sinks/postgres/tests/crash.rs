@@ -17,7 +17,9 @@ use millrace_postgres::{PostgresConfig, PostgresSink, PostgresStore};
 use millrace_services::{Postgres, required};
 use millrace_sinks::{
     Sink,
-    graphql::model::{PageQuery, PaymentQuery, ReadModel, TimeRange, Total, TotalsBy, TotalsQuery},
+    graphql::model::{
+        CountAndSum, PageQuery, PaymentQuery, ReadModel, TimeRange, Total, TotalsBy, TotalsQuery,
+    },
 };
 
 const KILLS: usize = 12;
@@ -101,10 +103,12 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
         for total in &totals {
             let of_ledger = expected.iter().filter(|event| event.payment.ledger == total.ledger);
             let settled = of_ledger.filter(|event| event.outcome.status == Status::Settled);
-            let (count, minor) = settled.fold((0, 0_u128), |(count, minor), event| {
-                (count + 1, minor.saturating_add(event.outcome.amount.0))
+            let sum = settled.fold(CountAndSum::default(), |mut sum, event| {
+                sum.count += 1;
+                sum.minor += event.outcome.amount.0;
+                sum
             });
-            assert_eq!((total.settled.count, total.settled.minor), (count, minor));
+            assert_eq!(total.settled, sum);
         }
         let counts = |total: &Total| {
             [total.settled, total.held, total.voided, total.rejected].map(|sum| sum.count)

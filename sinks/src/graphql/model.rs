@@ -18,7 +18,7 @@
 
 use futures_util::future::BoxFuture;
 use millrace_ledger::{
-    AccountId, Balances, EventSeq, LedgerId, PaymentId, RejectReason, RiskDecision, Status,
+    AccountId, Balances, EventSeq, LedgerId, PaymentId, RejectReason, RiskDecision, Status, Sum,
     Timestamp,
 };
 use tokio::sync::watch;
@@ -393,9 +393,8 @@ pub struct TotalsQuery {
 pub struct CountAndSum {
     /// Payments.
     pub count: u64,
-    /// Minor units of [`millrace_ledger::Outcome::amount`]; stays at the greatest number rather
-    /// than to wrap.
-    pub minor: u128,
+    /// Minor units of [`millrace_ledger::Outcome::amount`].
+    pub minor: Sum,
 }
 
 /// Payments of a ledger, in an hour, a day or ever, by what became of them.

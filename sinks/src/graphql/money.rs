@@ -1,7 +1,7 @@
 //! Money that queries see. It leaves as text, exactly.
 
 use async_graphql::SimpleObject;
-use millrace_ledger::{Amount, Balances as LedgerBalances, Currency, LedgerId};
+use millrace_ledger::{Balances as LedgerBalances, Currency, LedgerId, Sum};
 
 use super::read::LedgerConservation;
 
@@ -19,11 +19,13 @@ pub(super) struct Money {
 }
 
 impl Money {
-    pub(super) fn new(ledger: LedgerId, minor: u128) -> Self {
+    /// Of an amount, or of a sum of them.
+    pub(super) fn new(ledger: LedgerId, minor: impl Into<Sum>) -> Self {
+        let minor = minor.into();
         let currency = Currency::of_ledger(ledger);
         Self {
             minor: minor.to_string(),
-            amount: currency.map_or_else(|| minor.to_string(), |known| known.format(Amount(minor))),
+            amount: currency.map_or_else(|| minor.to_string(), |known| known.format_sum(minor)),
             currency: currency.map_or_else(|| ledger.0.to_string(), |known| known.code.to_owned()),
             exponent: currency.map_or(0, |known| known.exponent),
         }
@@ -72,14 +74,14 @@ pub(super) struct Conservation {
 }
 
 impl From<LedgerConservation> for Conservation {
-    fn from(sums: LedgerConservation) -> Self {
+    fn from(LedgerConservation { ledger, sums }: LedgerConservation) -> Self {
         Self {
-            ledger: sums.ledger.0,
-            debits_posted: Money::new(sums.ledger, sums.debits_posted),
-            credits_posted: Money::new(sums.ledger, sums.credits_posted),
-            debits_pending: Money::new(sums.ledger, sums.debits_pending),
-            credits_pending: Money::new(sums.ledger, sums.credits_pending),
-            holds: sums.holds(),
+            ledger: ledger.0,
+            debits_posted: Money::new(ledger, sums.debits_posted),
+            credits_posted: Money::new(ledger, sums.credits_posted),
+            debits_pending: Money::new(ledger, sums.debits_pending),
+            credits_pending: Money::new(ledger, sums.credits_pending),
+            holds: sums.balanced(),
         }
     }
 }

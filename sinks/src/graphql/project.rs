@@ -7,7 +7,7 @@ use fjall::OwnedWriteBatch;
 use millrace_engine::feed::FeedEvent;
 use millrace_ledger::{
     AccountEvent, AccountFlags, AccountId, Balances, Event, EventSeq, HoldExpired, Operation,
-    PaymentEvent, PaymentId, RejectReason, Status, Timestamp,
+    PaymentEvent, PaymentId, RejectReason, Timestamp,
 };
 
 use super::{
@@ -152,16 +152,7 @@ impl<'a> Projection<'a> {
     fn note_state(&mut self, event: &PaymentEvent) -> Result<(), SinkError> {
         let id = event.payment.id;
         let amount = event.outcome.amount.0;
-        let (state, left) = match event.outcome.status {
-            Status::Held => (PaymentState::HoldOpen, amount),
-            Status::Voided => (PaymentState::Released, 0),
-            Status::Settled if event.payment.operation == Operation::Refund => {
-                (PaymentState::Settled, 0)
-            }
-            Status::Settled => (PaymentState::Settled, amount),
-            Status::Rejected(reason) if reason.burns_id() => (PaymentState::Refused, 0),
-            Status::Rejected(_) => (PaymentState::RefusedIdFree, 0),
-        };
+        let (state, left) = PaymentState::decided(event);
         if state == PaymentState::RefusedIdFree {
             let known = self.state(id)?.is_some_and(|row| row.state != PaymentState::RefusedIdFree);
             if known || id == PaymentId::ZERO {
@@ -182,17 +173,13 @@ impl<'a> Projection<'a> {
         let amount = event.outcome.amount.0;
         original.left = original.left.saturating_sub(amount);
         let sides = [event.payment.debit, event.payment.credit];
-        match event.payment.operation {
-            Operation::Capture if original.left == 0 => {
-                original.state = PaymentState::HoldCaptured;
-                self.index.close_hold(original.seq, sides);
-            }
-            Operation::Void => {
-                original.state = PaymentState::HoldVoided;
-                original.released = amount;
-                self.index.close_hold(original.seq, sides);
-            }
-            _ => {}
+        let state = original.state.after(event.payment.operation, original.left);
+        if state != original.state {
+            self.index.close_hold(original.seq, sides);
+        }
+        original.state = state;
+        if event.payment.operation == Operation::Void {
+            original.released = amount;
         }
         self.states.insert(event.payment.original, original);
         Ok(())

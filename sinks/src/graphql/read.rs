@@ -2,6 +2,7 @@
 //! payments, each call as of one commit.
 
 use std::{
+    collections::BTreeMap,
     ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 
 use fjall::{Readable as _, Snapshot};
 use millrace_ledger::{
-    Account, AccountId, Balances, EventSeq, LedgerId, PaymentEvent, PaymentId, Timestamp,
+    Account, AccountId, BalanceSums, EventSeq, LedgerId, PaymentEvent, PaymentId, Timestamp,
 };
 use millrace_protos::v1::PaymentContext;
 use millrace_risk::evidence::Evidence;
@@ -115,31 +116,15 @@ pub struct AccountView {
 pub struct LedgerConservation {
     /// The currency.
     pub ledger: LedgerId,
-    /// Posted debits, minor units.
-    pub debits_posted: u128,
-    /// Posted credits, minor units.
-    pub credits_posted: u128,
-    /// Reserved debits, minor units.
-    pub debits_pending: u128,
-    /// Announced credits, minor units.
-    pub credits_pending: u128,
+    /// Its counters, added up, in minor units.
+    pub sums: BalanceSums,
 }
 
 impl LedgerConservation {
     /// Whether debits equal credits, posted and pending.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.debits_posted == self.credits_posted && self.debits_pending == self.credits_pending
-    }
-}
-
-impl LedgerConservation {
-    /// Wraps at 128 bits on both sides alike, as modular sums of equal numbers stay equal.
-    fn add(&mut self, balances: &Balances) {
-        self.debits_posted = self.debits_posted.wrapping_add(balances.debits_posted);
-        self.credits_posted = self.credits_posted.wrapping_add(balances.credits_posted);
-        self.debits_pending = self.debits_pending.wrapping_add(balances.debits_pending);
-        self.credits_pending = self.credits_pending.wrapping_add(balances.credits_pending);
+        self.sums.balanced()
     }
 }
 
@@ -283,7 +268,7 @@ impl ReadStore {
     /// When the store can't be read.
     pub fn conservation(&self) -> Result<Vec<LedgerConservation>, ReadError> {
         let snapshot = self.tables.snapshot();
-        let mut sums: Vec<LedgerConservation> = Vec::new();
+        let mut sums: BTreeMap<LedgerId, BalanceSums> = BTreeMap::new();
         // Every account has one row in both tables, and both are sorted by id.
         let accounts = snapshot.iter(&self.tables.accounts);
         for (account, balances) in accounts.zip(snapshot.iter(&self.tables.balances)) {
@@ -294,17 +279,10 @@ impl ReadStore {
             }
             let ledger = row::account(account_id(&key)?, &account)?.0.spec.ledger;
             let (_, balances) = row::balances(&balances)?;
-            match sums.iter_mut().find(|sum| sum.ledger == ledger) {
-                Some(sum) => sum.add(&balances),
-                None => {
-                    let mut sum = LedgerConservation { ledger, ..LedgerConservation::default() };
-                    sum.add(&balances);
-                    sums.push(sum);
-                }
-            }
+            *sums.entry(ledger).or_default() += &balances;
         }
-        sums.sort_unstable_by_key(|sum| sum.ledger);
-        Ok(sums)
+        let told = |(ledger, sums)| LedgerConservation { ledger, sums };
+        Ok(sums.into_iter().map(told).collect())
     }
 }
 

@@ -24,8 +24,8 @@ use super::{
     config::{GraphqlConfig, Profile},
     error::refusal,
     executor::{ConnectionRunner, Runner},
+    graphiql,
     guard::too_large,
-    page,
     services::Services,
     socket,
 };
@@ -105,9 +105,9 @@ fn router(desk: Desk, profile: Profile) -> Router {
     let router = match profile {
         Profile::Prod => router,
         Profile::Dev => router
-            .route("/", get(page::page))
-            .route("/graphiql", get(page::page))
-            .route("/graphiql/{file}", get(page::asset)),
+            .route("/", get(graphiql::page))
+            .route("/graphiql", get(graphiql::page))
+            .route("/graphiql/{file}", get(graphiql::asset)),
     };
     router.with_state(desk)
 }

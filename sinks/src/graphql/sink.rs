@@ -56,13 +56,7 @@ impl Sink for GraphqlSink {
         let mut projection = Projection::new(&self.tables, &self.history_accounts, events);
         let mut place = self.place;
         for batch in batches {
-            for event in &batch.events {
-                if !is_due(NAME, place.next_seq, event.event.seq())? {
-                    continue;
-                }
-                projection.add(event, batch.time)?;
-                place = Place { next_seq: place.next_seq.next(), time: batch.time };
-            }
+            place.pass(NAME, batch, |event, time| projection.add(event, time))?;
         }
         if place == self.place {
             return Ok(());

@@ -9,6 +9,7 @@ use std::{
 
 use millrace_engine::FeedEvent;
 use millrace_ledger::{ActEvent, Event, Timestamp};
+use tempfile::TempDir;
 
 use super::{
     swap::{beside, mark_whole},
@@ -167,23 +168,30 @@ fn a_rebuild_that_is_refused_leaves_what_was_there() {
     assert!(quarantine.contains(EventSeq(2)), "and the quarantine is as it was");
 }
 
+/// What a stop left: a sink, the one that was built beside it, and the one that was replaced, each with
+/// what it tells; nothing where it tells nothing.
+fn stopped(there: &str, fresh: &str, old: &str) -> (TempDir, PathBuf) {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let dir = root.path().join("scribe");
+    for (path, content) in
+        [(dir.clone(), there), (beside(&dir, "new"), fresh), (beside(&dir, "old"), old)]
+    {
+        if !content.is_empty() {
+            fs::create_dir(&path).expect("is made");
+            fs::write(path.join("told"), content).expect("is written");
+        }
+        if content == "anew" {
+            fs::write(path.join("WHOLE"), "kept").expect("is written");
+        }
+    }
+    (root, dir)
+}
+
 /// A stop between the exchange and the rest: what was replaced lies where the new one was built.
 #[test]
 fn evidence_is_kept_wherever_the_swap_stops() {
     for (there, fresh, old) in [("live", "anew", ""), ("anew", "live", ""), ("anew", "", "live")] {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        let dir = root.path().join("scribe");
-        for (path, content) in
-            [(dir.clone(), there), (beside(&dir, "new"), fresh), (beside(&dir, "old"), old)]
-        {
-            if !content.is_empty() {
-                fs::create_dir(&path).expect("is made");
-                fs::write(path.join("told"), content).expect("is written");
-            }
-            if content == "anew" {
-                fs::write(path.join("WHOLE"), "kept").expect("is written");
-            }
-        }
+        let (root, dir) = stopped(there, fresh, old);
         settle(&dir).expect("settles");
         assert_eq!(Scribe::read(&dir), ["anew"], "{there}|{fresh}|{old}");
         assert_eq!(Scribe::read(&root.path().join("kept")), ["live"], "{there}|{fresh}|{old}");
@@ -204,16 +212,7 @@ fn whatever_a_stop_leaves_is_settled() {
         ("", "", "live", "live"),
         ("", "", "", ""),
     ] {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        let dir = root.path().join("scribe");
-        for (path, content) in
-            [(dir.clone(), there), (beside(&dir, "new"), fresh), (beside(&dir, "old"), old)]
-        {
-            if !content.is_empty() {
-                fs::create_dir(&path).expect("is made");
-                fs::write(path.join("told"), content).expect("is written");
-            }
-        }
+        let (root, dir) = stopped(there, fresh, old);
         settle(&dir).expect("settles");
         assert_eq!(Scribe::read(&dir).concat(), expected, "{there}|{fresh}|{old}");
         let left = if expected.is_empty() { vec![] } else { vec!["scribe"] };

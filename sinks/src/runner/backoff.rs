@@ -1,4 +1,5 @@
-//! Waits between tries: each is drawn from a range that doubles with every failure, up to a cap.
+//! Waits between tries: consumes how often something failed in a row, produces a wait. Each is
+//! drawn from a range that doubles with every failure, up to a cap.
 //!
 //! The upper half of the range is drawn from, so that a wait is never trifling, and many consumers
 //! that lost the same service do not come back in step.
@@ -8,17 +9,18 @@ use std::{
     time::Duration,
 };
 
-/// The longest wait after a first failure, and the longest of all.
+/// How waits grow.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    pub(super) first: Duration,
-    pub(super) cap: Duration,
+pub struct Pace {
+    /// The longest wait after a first failure.
+    pub first: Duration,
+    /// The longest of all.
+    pub cap: Duration,
 }
 
 impl Pace {
     /// What suits services that people start again.
-    pub(super) const USUAL: Self =
-        Self { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
+    pub const USUAL: Self = Self { first: Duration::from_millis(100), cap: Duration::from_secs(5) };
 
     /// After so many failures before this one.
     fn longest_wait(self, failures: u32) -> Duration {
@@ -29,29 +31,32 @@ impl Pace {
 
 /// Counts failures in a row, and says how long to wait after each.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     pace: Pace,
     failures: u32,
     dice: u64,
 }
 
 impl Backoff {
-    pub(super) fn new(pace: Pace) -> Self {
+    /// Before any failure.
+    #[must_use]
+    pub fn new(pace: Pace) -> Self {
         Self { pace, failures: 0, dice: RandomState::new().build_hasher().finish() }
     }
 
     /// Failures since the last success.
-    pub(super) fn failures(&self) -> u32 {
+    #[must_use]
+    pub fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Something worked: the next wait is a short one again.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// How long to wait after one more failure.
-    pub(super) fn next_wait(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let longest = self.pace.longest_wait(self.failures);
         self.failures = self.failures.saturating_add(1);
         let half = longest / 2;

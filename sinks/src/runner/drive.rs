@@ -1,4 +1,6 @@
-//! The loop of a sink: reads, applies, tries again, isolates and quarantines.
+//! The loop of a sink: consumes batches of its source, has the sink apply them, tries again,
+//! isolates and quarantines. Guarantees that the sink's cursor passes an event only when it was
+//! applied or is in quarantine.
 
 use std::{
     sync::Arc,

@@ -28,9 +28,10 @@ use std::{
 
 use millrace_ledger::EventSeq;
 
+use self::drive::Driver;
 pub(crate) use self::progress::now_ns;
-use self::{backoff::Pace, drive::Driver};
 pub use self::{
+    backoff::{Backoff, Pace},
     priority::{run_when_idle, yield_to_payments},
     progress::{Progress, SinkState, SinkStatus, SinkWatch},
     replace::{Replacement, Replacer, Switch, Switched},

@@ -32,7 +32,10 @@ pub enum StreamError {
         problem: String,
     },
     /// The server does not answer, or does not let us in.
-    #[error("NATS at {server} can't be used: {problem}")]
+    #[error(
+        "NATS at {server} can't be used: {problem}. Start a NATS server with JetStream there \
+         (nats-server -js), or name the address of one that runs (stream.url, or --nats of the demo)"
+    )]
     Connect {
         /// The server, without credentials.
         server: String,

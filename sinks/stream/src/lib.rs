@@ -4,7 +4,6 @@
 //! The journal is the truth and the stream a copy of its tail: whatever is missing in the stream is
 //! published again, and a stream that has what the journal has not is refused.
 
-mod backoff;
 mod config;
 mod connection;
 mod consume;

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::components::ComponentArgs;
-use super::{report, say, send, send::Outgoing, stop_signal};
+use super::{say, send, send::Outgoing, stop_signal, submitted};
 use crate::{
     Failure,
     config::Config,
@@ -155,10 +155,10 @@ impl Acts<'_> {
             true => say!("{}", shown.to_json(fraud.as_ref()).await?),
             false => shown.print_places(self.components),
         }
-        if let Some(refused) = report::refused(&shown.summary) {
+        if let Some(refused) = submitted::refused(&shown.summary) {
             crate::commands::tell!("{refused}");
         }
-        Ok(report::exit_code(&shown.summary))
+        Ok(submitted::exit_code(&shown.summary))
     }
 }
 
@@ -250,7 +250,7 @@ impl Shown<'_> {
     }
 
     async fn to_json(&self, fraud: Option<&fraud::Told>) -> Result<Value, Failure> {
-        let mut fields = report::fields(&self.summary);
+        let mut fields = submitted::fields(&self.summary);
         for (name, value) in [
             ("mapping", json!(self.outgoing.mapping.name)),
             ("expired_holds", json!(self.expired_holds())),
@@ -280,7 +280,7 @@ impl Shown<'_> {
             self.outgoing.file.source().name(),
             self.outgoing.mapping.name
         );
-        say!("{}", report::table(&self.summary).trim_end());
+        say!("{}", submitted::table(&self.summary).trim_end());
         say!("  {:<14}{:>14}", "expired holds", self.expired_holds());
         say!(
             "  read side caught up {:.2} s after the last answer",

@@ -69,6 +69,8 @@ pub(crate) struct Mix {
     /// Of a hundred accounts, so many have a limit.
     pub(crate) limited_percent: usize,
     pub(crate) amount_max: usize,
+    /// Of a hundred amounts and limits, so many need more than 64 bits, up to all 128.
+    pub(crate) wide_percent: usize,
     /// Of a hundred waits and changes, so many are made: without them, requests can be long.
     pub(crate) pauses_percent: usize,
     pub(crate) ids: Ids,
@@ -89,10 +91,15 @@ pub(crate) fn specs(mix: &Mix, dice: &mut Dice) -> Vec<AccountSpec> {
         (AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS, 50),
         (AccountFlags::CREDITS_MUST_NOT_EXCEED_DEBITS, 2_000),
     ];
+    let wide_limits = [1 << 64, 1 << 127, u128::MAX]
+        .map(|limit| (AccountFlags::DEBITS_MUST_NOT_EXCEED_CREDITS, limit));
     let mut specs: Vec<_> = (1..=mix.accounts + 1).map(account).collect();
     for spec in &mut specs[3..mix.accounts] {
         if dice.percent(mix.limited_percent) {
-            let (flags, limit) = dice.pick(&limits);
+            let (flags, limit) = match mix.wide_percent > 0 && dice.percent(50) {
+                true => dice.pick(&wide_limits),
+                false => dice.pick(&limits),
+            };
             (spec.flags, spec.credit_limit) = (flags, Amount(limit));
         }
     }
@@ -199,7 +206,8 @@ impl Making<'_> {
             return Step::Change(id, AccountChange::Reopen);
         }
         let id = AccountId(2 + self.dice.below(self.mix.accounts - 1) as u128);
-        let limit = Amount(self.dice.below(3 * self.mix.amount_max) as u128);
+        let limit = self.wide().unwrap_or(self.dice.below(3 * self.mix.amount_max) as u128);
+        let limit = Amount(limit);
         let change = self.dice.weighed(&[
             (AccountChange::Freeze, 2),
             (AccountChange::Close, 1),
@@ -217,7 +225,8 @@ impl Making<'_> {
         let balancing = [of_payer, of_payee, of_payer.with(of_payee)];
         let balancing = self.dice.percent(4).then(|| self.dice.pick(&balancing));
         let all = balancing.is_some() && self.dice.percent(30);
-        let amount = Amount(1 + self.dice.below(self.mix.amount_max) as u128);
+        let amount = self.wide().unwrap_or(1 + self.dice.below(self.mix.amount_max) as u128);
+        let amount = Amount(amount);
         let holds = operation == Operation::Authorize;
         let timeout_s = if holds { self.dice.pick(&[0, 0, 1, 2, 5, 60, 300]) } else { 0 };
         let payment = Payment {
@@ -238,6 +247,23 @@ impl Making<'_> {
             false => self.settled.push(payment),
         }
         payment
+    }
+
+    /// A number beyond 64 bits, if it is to be one: seldom one that fills a counter, or all payments
+    /// would soon be refused for that.
+    fn wide(&mut self) -> Option<u128> {
+        if self.mix.wide_percent == 0 || !self.dice.percent(self.mix.wide_percent) {
+            return None;
+        }
+        let bits = 64 + self.dice.below(56);
+        let low = u128::from(self.dice.roll());
+        Some(match self.dice.below(16) {
+            0..6 => (1 << 64) - 2 + u128::from(self.dice.roll() % 4),
+            6..13 => 1 << bits | low,
+            13 => (1 << 127) - 1 + u128::from(self.dice.roll() % 3),
+            14 => u128::MAX - 1 - u128::from(self.dice.roll() % 1_000),
+            _ => u128::MAX,
+        })
     }
 
     fn sides(&mut self) -> (AccountId, AccountId) {
@@ -279,7 +305,12 @@ impl Making<'_> {
             // One of them may be under review, and is held.
             _ => self.dice.pick(&[Capture, Void, Refund, Refund, Refund, Refund, Refund, Refund]),
         };
-        let part = 1 + self.dice.below((original.amount.0 as usize / 3).clamp(1, 1_000)) as u128;
+        let mut part =
+            1 + self.dice.below((original.amount.0 as usize / 3).clamp(1, 1_000)) as u128;
+        let is_wide = self.mix.wide_percent > 0 && original.amount.0 > u64::MAX.into();
+        if is_wide && self.dice.percent(50) {
+            part += original.amount.0 / 3;
+        }
         let amount = match (operation, self.dice.below(12)) {
             (Void, _) | (_, 0 | 1) => Amount::ALL,
             (_, 2) => Amount(original.amount.0.saturating_add(1)),

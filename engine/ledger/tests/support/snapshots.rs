@@ -55,7 +55,7 @@ impl Snapshots {
     /// To be called where a generation was just closed.
     pub(crate) fn begin(&mut self, ledger: &mut Ledger) {
         let number = ledger.closed_generations().last().map_or(0, |closed| closed.number());
-        if self.under_way.is_some() || number % GENERATIONS_BETWEEN != 0 {
+        if self.under_way.is_some() || !number.is_multiple_of(GENERATIONS_BETWEEN) {
             return;
         }
         let (expected, begun) = (Told::by(ledger), ledger.begin_snapshot());

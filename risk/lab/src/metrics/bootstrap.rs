@@ -8,6 +8,8 @@
 
 use serde::Serialize;
 
+use crate::random::Random;
+
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bootstrap {
@@ -71,11 +73,11 @@ impl Bootstrap {
         let once = is_present.iter().map(|is_present| u32::from(*is_present)).collect();
         let whole = Resample { customers: once, rows: vec![1; customer.len()] };
         let values: Vec<_> = metrics.iter().map(|metric| metric(&whole)).collect();
-        let (mut random, mut sample) = (SplitMix(self.seed), whole);
+        let (mut random, mut sample) = (Random::seeded(self.seed), whole);
         for _ in 0..self.samples {
             sample.customers.fill(0);
             for _ in 0..present.len() {
-                let one = present[random.below(present.len() as u64) as usize];
+                let one = present[random.below(present.len())];
                 sample.customers[one as usize] += 1;
             }
             for (row, customer) in sample.rows.iter_mut().zip(customer) {
@@ -112,23 +114,6 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = sorted[place.floor() as usize];
     below + (sorted[place.ceil() as usize] - below) * place.fract()
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014): small, and the same on every machine.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Evenly below `bound` but for a bias of `bound / 2^64` (Lemire 2019).
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use millrace_risk::model::{Kind, Link, Missing, Model, Node, Side, Tree, thresho
 use rayon::prelude::*;
 
 use self::split::{Cell, Split, Sums, best_splits};
-use super::{Dataset, TrainError, error::within, model_of_trees, random::Random};
+use super::{Dataset, TrainError, error::within, model_of_trees};
+use crate::random::Random;
 
 /// What the trees descend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -217,7 +217,8 @@ fn ascending(mut knots: Vec<(f64, f64)>, (least, greatest): (f64, f64)) -> Calib
 
 #[cfg(test)]
 mod tests {
-    use super::{super::random::Random, *};
+    use super::*;
+    use crate::random::Random;
 
     /// Scores whose true probability is their square.
     fn squared(count: usize, seed: u64) -> (Vec<f64>, Vec<bool>) {

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{error::TrainError, random::Random};
+use super::error::TrainError;
+use crate::random::Random;
 
 /// Labelled rows, in the order of time.
 #[derive(Clone, Copy, Debug)]

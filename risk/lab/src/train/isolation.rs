@@ -5,7 +5,8 @@
 
 use millrace_risk::model::{Kind, Link, Missing, Model, Node, Side, Tree};
 
-use super::{Dataset, TrainError, error::within, model_of_trees, random::Random};
+use super::{Dataset, TrainError, error::within, model_of_trees};
+use crate::random::Random;
 
 /// Settings.
 #[derive(Clone, Debug, PartialEq)]

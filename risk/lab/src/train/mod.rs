@@ -12,7 +12,6 @@ mod calibrate;
 mod dataset;
 mod error;
 mod isolation;
-mod random;
 mod smart;
 mod smart_trees;
 mod words;

@@ -1,3 +1,5 @@
+//! How catalogues are read, what is refused of them, and what their digests stand for.
+
 use super::*;
 
 const HEAD: &str = "version = 1\n[[entity]]\nname = \"payer\"\n[[entity]]\nname = \"payee\"\n";

@@ -1,4 +1,4 @@
-//! Finds the row of an entity by its key.
+//! The index of entities: consumes keys, produces the rows of those that are remembered.
 //!
 //! Eight bytes an entry, so that a cache line holds eight: the row's number, and 32 bits of the
 //! hash that tell almost all strangers apart; the key itself is in the row.
@@ -79,22 +79,17 @@ impl Index {
     /// many can be asked for before the first of them is needed.
     #[inline]
     pub(super) fn likely(&self, spot: Spot) -> Option<u32> {
-        let part = &self.parts[spot.part as usize % PARTS];
-        let mut at = part.home(spot.tag);
-        loop {
-            let entry = part.entries[at];
-            if entry.is_free() {
-                return None;
-            }
-            if entry.tag() == spot.tag {
-                return Some(entry.row());
-            }
-            at = part.after(at);
-        }
+        self.first(spot, |_| true)
     }
 
     /// The row of this key.
     pub(super) fn find(&self, spot: Spot, key: u64, rows: &Rows) -> Option<u32> {
+        self.first(spot, |row| rows.key(row) == key)
+    }
+
+    /// The first row with this tag that is the right one.
+    #[inline]
+    fn first(&self, spot: Spot, is_right: impl Fn(u32) -> bool) -> Option<u32> {
         let part = &self.parts[spot.part as usize % PARTS];
         let mut at = part.home(spot.tag);
         loop {
@@ -102,7 +97,7 @@ impl Index {
             if entry.is_free() {
                 return None;
             }
-            if entry.tag() == spot.tag && rows.key(entry.row()) == key {
+            if entry.tag() == spot.tag && is_right(entry.row()) {
                 return Some(entry.row());
             }
             at = part.after(at);

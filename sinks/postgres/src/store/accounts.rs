@@ -1,6 +1,6 @@
-//! Finds accounts, and sums over them.
+//! Accounts: consumes ids and pages, produces accounts as they stand, and what they add up to.
 
-use millrace_ledger::{AccountId, LedgerId};
+use millrace_ledger::{AccountId, BalanceSums, LedgerId};
 use millrace_sinks::graphql::{
     AccountView, LedgerConservation, ReadError,
     model::{AccountPage, Slice},
@@ -53,29 +53,22 @@ pub(super) async fn list(
     Ok(page.slice(rows.iter().map(account).collect::<Result<_, _>>()?))
 }
 
-/// Sums over all accounts. They wrap at 128 bits, on both sides alike: sums of equal numbers stay
-/// equal.
-pub(super) fn conservation_sql() -> String {
-    let sum = |column: &str| format!("sum({column}) % 340282366920938463463374607431768211456");
-    format!(
-        "SELECT ledger, {}, {}, {}, {} FROM millrace.accounts GROUP BY ledger ORDER BY ledger",
-        sum("debits_posted"),
-        sum("credits_posted"),
-        sum("debits_pending"),
-        sum("credits_pending")
-    )
-}
+/// Sums over all accounts, exact: the server's `numeric` has no limit that they could reach.
+pub(super) const CONSERVATION: &str = "SELECT ledger, sum(debits_pending), sum(debits_posted), \
+     sum(credits_pending), sum(credits_posted) FROM millrace.accounts GROUP BY ledger ORDER BY ledger";
 
 pub(super) async fn conservation(reads: &Reads) -> Result<Vec<LedgerConservation>, ReadError> {
-    let rows = reads.prepared(&conservation_sql(), &[]).await?;
+    let rows = reads.prepared(CONSERVATION, &[]).await?;
     let sums = rows.iter().map(|row| {
         let mut fields = Fields::of(row);
         Ok(LedgerConservation {
             ledger: LedgerId(fields.number()?),
-            debits_posted: fields.minor()?,
-            credits_posted: fields.minor()?,
-            debits_pending: fields.minor()?,
-            credits_pending: fields.minor()?,
+            sums: BalanceSums {
+                debits_pending: fields.sum()?,
+                debits_posted: fields.sum()?,
+                credits_pending: fields.sum()?,
+                credits_posted: fields.sum()?,
+            },
         })
     });
     sums.collect()

@@ -173,7 +173,7 @@ impl Server {
         let (sql, values) = totals::list_sql(ever);
         let plan = self.plan(&sql, &values).await;
         assert_eq!(scanned(&plan), ["totals"], "totals ever:\n{}", plan.join("\n"));
-        let plan = self.plan(&accounts::conservation_sql(), &Values::default()).await;
+        let plan = self.plan(accounts::CONSERVATION, &Values::default()).await;
         assert_eq!(scanned(&plan), ["accounts"], "conservation:\n{}", plan.join("\n"));
     }
 

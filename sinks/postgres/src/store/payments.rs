@@ -1,4 +1,4 @@
-//! Finds payments and holds.
+//! Payments and holds: consumes ids, filters and pages, produces payments as they stand.
 
 use millrace_ledger::{AccountId, EventSeq, PaymentId};
 use millrace_sinks::{

@@ -3,7 +3,7 @@
 
 use millrace_ledger::{
     Account, AccountFlags, AccountId, AccountSpec, Amount, Balances, Code, LedgerId, Outcome,
-    OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RuleName, Timestamp, Verdict,
+    OwnerId, Payment, PaymentEvent, PaymentFlags, PaymentId, RuleName, Sum, Timestamp, Verdict,
 };
 use millrace_protos::{Trace, v1::PaymentContext};
 use millrace_risk::evidence::Evidence;
@@ -17,7 +17,7 @@ use super::statement::seq_of;
 use crate::{
     copy::{micros, timestamp},
     names::{ACCOUNT_STATES, CHANNELS, DECISIONS, OPERATIONS, PAYMENT_STATES, status_of, value_of},
-    numeric::Minor,
+    numeric::{Minor, MinorSum},
     sql_time::SqlTime,
 };
 
@@ -83,6 +83,10 @@ impl<'a> Fields<'a> {
 
     pub(super) fn minor(&mut self) -> Result<u128, ReadError> {
         Ok(self.take::<Minor>()?.0)
+    }
+
+    pub(super) fn sum(&mut self) -> Result<Sum, ReadError> {
+        Ok(self.take::<MinorSum>()?.0)
     }
 
     pub(super) fn balances(&mut self) -> Result<Balances, ReadError> {

@@ -1,4 +1,4 @@
-//! Counts and sums by the hour, the day, or ever.
+//! Totals: consumes a span of time, produces counts and sums by the hour, the day, or ever.
 
 use millrace_ledger::{LedgerId, Timestamp};
 use millrace_sinks::graphql::{
@@ -13,9 +13,6 @@ use crate::{
     copy::{micros, timestamp},
     sql_time::SqlTime,
 };
-
-/// Sums stay at the greatest number rather than to wrap.
-const AMOUNT_MAX: &str = "340282366920938463463374607431768211455";
 
 pub(super) async fn list(reads: &Reads, query: TotalsQuery) -> Result<Vec<Total>, ReadError> {
     let (sql, values) = list_sql(query);
@@ -48,7 +45,7 @@ pub(super) fn list_sql(query: TotalsQuery) -> (String, Values) {
     let of = |status: &str| {
         format!(
             "coalesce(sum(payments) FILTER (WHERE status = '{status}'), 0)::bigint, \
-             least(coalesce(sum(sum_minor) FILTER (WHERE status = '{status}'), 0), {AMOUNT_MAX})"
+             coalesce(sum(sum_minor) FILTER (WHERE status = '{status}'), 0)"
         )
     };
     let sql = format!(
@@ -71,7 +68,7 @@ fn total(row: &Row) -> Result<Total, ReadError> {
         None => None,
     };
     let mut next = || -> Result<_, ReadError> {
-        Ok(CountAndSum { count: fields.number()?, minor: fields.minor()? })
+        Ok(CountAndSum { count: fields.number()?, minor: fields.sum()? })
     };
     let (settled, held, voided, rejected) = (next()?, next()?, next()?, next()?);
     Ok(Total { ledger, start, settled, held, voided, rejected })

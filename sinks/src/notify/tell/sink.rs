@@ -102,13 +102,9 @@ impl Sink for OutboxSink {
         self.teller.owners.recipients.refresh();
         let mut place = self.place;
         for batch in batches {
-            for event in &batch.events {
-                if !is_due(NAME, place.next_seq, event.event.seq())? {
-                    continue;
-                }
-                self.tell(event, batch.time).map_err(|error| poisoned(error, event))?;
-                place = Place { next_seq: place.next_seq.next(), time: batch.time };
-            }
+            place.pass(NAME, batch, |event, time| {
+                self.tell(event, time).map_err(|error| poisoned(error, event))
+            })?;
             if self.rows.len() >= COMMIT_ROWS {
                 self.commit(place)?;
             }

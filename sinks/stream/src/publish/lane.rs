@@ -22,6 +22,7 @@ use async_nats::{
 };
 use millrace_engine::{Feed, FeedReader};
 use millrace_ledger::EventSeq;
+use millrace_sinks::{Backoff, Pace};
 
 use super::{
     in_flight::{Acked, InFlight},
@@ -31,12 +32,13 @@ use super::{
 };
 use crate::{
     StreamConfig, StreamError,
-    backoff::Backoff,
     connection::{ANSWER_MAX, Connection},
     setup::{self, Which, request},
     watched::Watched,
 };
 
+/// How long to wait before a session starts again.
+const PACE: Pace = Pace { first: Duration::from_millis(50), ..Pace::USUAL };
 /// How often the feed is looked at while it has nothing new.
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// A message that is not full waits while so many are in flight: it fills up meanwhile.
@@ -59,7 +61,7 @@ pub(super) struct Lane {
 impl Lane {
     /// Runs until it is stopped, or until no retry helps.
     pub(super) async fn run(mut self) -> Result<(), StreamError> {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(PACE);
         while !self.progress.stopped() {
             let published = self.progress.published_seq();
             let Err(error) = self.session().await else { return Ok(()) };
@@ -69,7 +71,7 @@ impl Lane {
             if self.progress.published_seq() > published {
                 backoff.reset();
             }
-            let wait = backoff.next();
+            let wait = backoff.next_wait();
             let stream = self.which.stream(&self.config);
             tracing::warn!(stream, %error, ?wait, "publishing starts again");
             self.progress.shown.note_failure(&error.to_string(), backoff.failures(), wait);

@@ -1,9 +1,10 @@
-//! What became of a file, as JSON and as a table.
+//! What became of a file: consumes the summary of its submission, produces JSON, a table and an
+//! exit code.
 
 use std::{fmt::Write as _, process::ExitCode};
 
 use millrace_client::Summary;
-use millrace_ledger::{Amount, Currency};
+use millrace_ledger::{Currency, Sum};
 use serde_json::{Map, Value, json};
 
 /// Of fewer requests, a rate and a distribution would say nothing.
@@ -90,7 +91,7 @@ pub(crate) fn table(summary: &Summary) -> String {
     {
         for (code, minor) in sums {
             let amount = Currency::of_code(code)
-                .map_or_else(|| minor.to_string(), |currency| currency.format(Amount(*minor)));
+                .map_or_else(|| minor.to_string(), |currency| currency.format_sum(*minor));
             let _ = writeln!(text, "  {title:<14}{amount:>14} {code}");
         }
     }
@@ -141,10 +142,10 @@ fn rate(summary: &Summary) -> f64 {
 }
 
 /// Sums as numbers where a number is exact everywhere, else as text.
-fn minor(sums: &std::collections::BTreeMap<&'static str, u128>) -> Value {
-    let exact = |minor: u128| match u64::try_from(minor) {
-        Ok(minor) if minor < 1 << 53 => json!(minor),
-        _ => json!(minor.to_string()),
+fn minor(sums: &std::collections::BTreeMap<&'static str, Sum>) -> Value {
+    let exact = |sum: Sum| match sum.to_amount().map(|minor| u64::try_from(minor.0)) {
+        Some(Ok(minor)) if minor < 1 << 53 => json!(minor),
+        _ => json!(sum.to_string()),
     };
     sums.iter().map(|(code, sum)| ((*code).to_owned(), exact(*sum))).collect::<Map<_, _>>().into()
 }

@@ -1,4 +1,5 @@
-//! Profiles: what is remembered of a payer, enough for its last hour to be exact to the minute.
+//! A payer's last hour: consumes accepted payments with their minutes, produces how many they were
+//! and what they add up to, exact to the minute.
 
 /// Minutes that a window spans.
 pub(crate) const WINDOW_MIN: u64 = 60;
@@ -13,15 +14,15 @@ pub(crate) struct Window {
 /// The payer's accepted payments, one entry per minute in which there were any. The newest minute
 /// is all that most payments touch, so it stands apart from the heap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Profile {
+pub(crate) struct LastHour {
     newest_minute: u64,
     newest: Window,
     /// Oldest first.
     older: Vec<(u64, Window)>,
 }
 
-impl Profile {
-    /// What is further back than the profile reaches counts at its far end: else it would count
+impl LastHour {
+    /// What is further back than the hour reaches counts at its far end: else it would count
     /// nowhere.
     fn reachable(&self, minute: u64) -> u64 {
         minute.max((self.newest_minute + 1).saturating_sub(WINDOW_MIN))
@@ -62,8 +63,8 @@ impl Profile {
     }
 }
 
-impl Profile {
-    /// Appends the profile's bytes: minutes and counts of 8 bytes, sums of 16, all little-endian.
+impl LastHour {
+    /// Appends the hour's bytes: minutes and counts of 8 bytes, sums of 16, all little-endian.
     pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&(self.older.len() as u32).to_le_bytes());
         for (minute, window) in self.older.iter().chain([&(self.newest_minute, self.newest)]) {
@@ -105,37 +106,37 @@ mod tests {
 
     #[test]
     fn an_hour_is_exact_to_the_minute() {
-        let mut profile = Profile::default();
-        profile.add(100, 10);
-        profile.add(100, 5);
-        profile.add(130, 1);
+        let mut hour = LastHour::default();
+        hour.add(100, 10);
+        hour.add(100, 5);
+        hour.add(130, 1);
         for (minute, count, sum) in
             [(99, 0, 0), (100, 2, 15), (129, 2, 15), (130, 3, 16), (159, 3, 16), (160, 1, 1)]
         {
-            assert_eq!(profile.window(minute), Window { count, sum }, "minute {minute}");
+            assert_eq!(hour.window(minute), Window { count, sum }, "minute {minute}");
         }
-        profile.add(160, 0);
-        assert_eq!(profile.older.len(), 1, "minute 100 is out of reach");
+        hour.add(160, 0);
+        assert_eq!(hour.older.len(), 1, "minute 100 is out of reach");
     }
 
     /// A backfill behind a newer payment would else be counted nowhere, and escape every limit.
     #[test]
     fn payments_too_late_for_the_window_count_at_its_far_end() {
-        let mut profile = Profile::default();
-        profile.add(1_000, 1);
+        let mut hour = LastHour::default();
+        hour.add(1_000, 1);
         for count in 0..5 {
-            assert_eq!(profile.window(10), Window { count, sum: u128::from(count) });
-            profile.add(10, 1);
+            assert_eq!(hour.window(10), Window { count, sum: u128::from(count) });
+            hour.add(10, 1);
         }
-        assert_eq!(profile.window(1_000).count, 6);
-        assert_eq!(profile.window(1_001).count, 1);
+        assert_eq!(hour.window(1_000).count, 6);
+        assert_eq!(hour.window(1_001).count, 1);
     }
 
     proptest! {
-        /// While payments are never later than an hour, the profile equals a full list of them.
+        /// While payments are never later than an hour, it equals a full list of them.
         #[test]
         fn equals_the_naive_form(steps in prop::collection::vec((0_u64..30, 0_u64..40, 1_u128..9), 1..80)) {
-            let (mut profile, mut all, mut clock) = (Profile::default(), Vec::new(), 1_000);
+            let (mut hour, mut all, mut clock) = (LastHour::default(), Vec::new(), 1_000);
             for (forward, late, amount) in steps {
                 clock += forward;
                 let minute = clock - late;
@@ -147,9 +148,9 @@ mod tests {
                 // What lies more than an hour before the newest is forgotten.
                 let newest = all.iter().map(|(at, _)| *at).max().unwrap_or(0);
                 if minute >= newest {
-                    prop_assert_eq!(profile.window(minute), naive);
+                    prop_assert_eq!(hour.window(minute), naive);
                 }
-                profile.add(minute, amount);
+                hour.add(minute, amount);
                 all.push((minute, amount));
             }
         }

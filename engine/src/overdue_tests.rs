@@ -1,0 +1,124 @@
+//! Payments don't wait for all holds that are overdue: time goes on in steps, and in each step the holds that
+//! are due by then expire first.
+
+use std::sync::Arc;
+
+use crossbeam_channel::unbounded;
+use millrace_ledger::{
+    AccountId, AccountSpec, Amount, ApproveAll, Code, Decision, Ledger, LedgerId, Operation,
+    Payment, PaymentId, Timestamp,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{
+    Command, Crew,
+    commit::Batch,
+    sequence::{BatchLimits, Recovered, Sequencer},
+    stats::EngineStats,
+    submission::{Message, Submission},
+    upkeep::Upkeep,
+};
+
+/// Ten holds may expire in one.
+const LIMITS: BatchLimits = BatchLimits { events_max: 40, bytes_max: 1 << 20 };
+const S: u64 = 1_000_000_000;
+
+fn payment(id: u128) -> Payment {
+    Payment {
+        id: PaymentId(id),
+        debit: AccountId(1),
+        credit: AccountId(2),
+        amount: Amount(5),
+        ledger: LedgerId(203),
+        code: Code(1),
+        ..Payment::default()
+    }
+}
+
+/// A ledger with so many holds made at each of these moments; all of them are overdue by far.
+fn with_holds(made: &[(u64, u128)]) -> Ledger {
+    let mut ledger = Ledger::new(0);
+    for id in [1, 2] {
+        let (id, ledger_id) = (AccountId(id), LedgerId(203));
+        let spec = AccountSpec { id, ledger: ledger_id, code: Code(1), ..AccountSpec::default() };
+        ledger.create_account(&spec);
+    }
+    let mut id = 1_000;
+    for (at_s, count) in made {
+        ledger.begin_batch(Timestamp(at_s * S), &mut Vec::new());
+        for _ in 0..*count {
+            id += 1;
+            let (operation, timeout_s) = (Operation::Authorize, 1_000);
+            let hold = Payment { operation, timeout_s, ..payment(id) };
+            let held = |decision: &Decision| assert!(matches!(decision, Decision::New(_)));
+            ledger.decide(&[hold], &mut ApproveAll, held).expect("no history is asked");
+        }
+    }
+    ledger
+}
+
+/// What comes of so many requests of one payment that wait in the queue: events and answers of each batch,
+/// and its time in seconds after the first hold's time-out.
+fn batches(ledger: Ledger, requests: u128) -> Vec<(u32, u32, i64)> {
+    let (queue, queued) = unbounded();
+    let (committer, committed) = unbounded::<Batch>();
+    let (_spent, spares) = unbounded();
+    let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let mut answers = Vec::new();
+    for id in 1..=requests {
+        let (reply, answer) = oneshot::channel();
+        answers.push(answer);
+        let (payments, contexts) = (vec![payment(id)], Vec::new());
+        let command = Command::Payments { payments, contexts, reply };
+        let _room = room.clone().try_acquire_owned().expect("there is room");
+        queue
+            .send(Message::Submission(Submission { command, deadline: None, _room }))
+            .expect("open");
+    }
+    queue.send(Message::Stop).expect("open");
+    let state =
+        Recovered { ledger, gate: ApproveAll, workers: Crew::new(1), upkeep: Upkeep::none() };
+    let stats = EngineStats::default();
+    Sequencer::new(state, LIMITS, queued, committer, spares, stats)
+        .run()
+        .expect("no history is read");
+    let seconds = |time: Timestamp| (time.0 / S) as i64 - 1_001;
+    let told = |batch: Batch| (batch.frame.event_count(), batch.answers, seconds(batch.time));
+    committed.iter().map(told).collect()
+}
+
+#[test]
+fn payments_go_on_between_holds_that_are_overdue() {
+    // One hold per second: ten of them, then as many payments as the batch has room for.
+    let ledger = with_holds(&(1..=100).map(|at_s| (at_s, 1)).collect::<Vec<_>>());
+    assert_eq!(batches(ledger, 1), [(11, 1, 9)]);
+    let ledger = with_holds(&(1..=100).map(|at_s| (at_s, 1)).collect::<Vec<_>>());
+    assert_eq!(batches(ledger, 70), [(40, 30, 9), (40, 30, 19), (20, 10, 29)]);
+}
+
+#[test]
+fn no_more_expire_at_once_than_fit_whatever_moments_they_have() {
+    for (made, expected) in [
+        // Seven a second: a second that does not fit waits for the next batch.
+        (vec![(1, 7), (2, 7), (3, 7)], (8, 1, 0)),
+        (vec![(1, 4), (2, 6), (3, 1)], (11, 1, 1)),
+        // Ten are due in all: this batch is of its own time, which is years later.
+        (vec![(1, 4), (2, 6)], (11, 1, i64::MAX)),
+    ] {
+        let found = batches(with_holds(&made), 1);
+        let [(events, answers, seconds)] = found[..] else { panic!("{made:?}: {found:?}") };
+        let seconds = if seconds > 1_000_000_000 { i64::MAX } else { seconds };
+        assert_eq!((events, answers, seconds), expected, "{made:?}");
+    }
+}
+
+#[test]
+fn holds_of_one_moment_that_do_not_fit_go_first() {
+    let found = batches(with_holds(&[(1, 25), (2, 3)]), 2);
+    let [(10, 0, 0), (10, 0, 0), (events, answers, _)] = found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (events, answers),
+        (5 + 3 + 2, 2),
+        "what is left of them fits, and so do all others"
+    );
+}
