@@ -31,11 +31,15 @@ pub enum Workload {
     Holds,
     /// Uniform, with random ids instead of ids ordered by time
     RandomIds,
+    /// Uniform, with ids ordered by time, but for 1 in 100,000, which is random
+    MixedIds,
 }
 
 /// Clients at most: their numbers must fit into the ids.
 pub const CLIENTS_MAX: u32 = 1 << CLIENT_BITS;
 
+/// Of so many ids of the workload `mixed-ids`, one is random.
+const RANDOM_ID_EVERY: u32 = 100_000;
 const CLIENT_BITS: u32 = 12;
 const COUNTER_BITS: u32 = 34;
 /// A hold's time-out, in seconds: a card hold's usual week, so that none expires within a run.
@@ -78,7 +82,9 @@ impl Mix {
     /// Numbers of the accounts that pay and receive; two different ones.
     fn sides(&self, numbers: &mut Numbers) -> (u32, u32) {
         match self.workload {
-            Workload::Uniform | Workload::Holds | Workload::RandomIds => self.uniform(numbers),
+            Workload::Uniform | Workload::Holds | Workload::RandomIds | Workload::MixedIds => {
+                self.uniform(numbers)
+            }
             Workload::Zipf => self.by_zipf(numbers),
             Workload::Hot => (1 + numbers.draw_below(self.accounts - 1), 0),
             Workload::Hot50 if numbers.draw() >> 63 == 0 => {
@@ -184,7 +190,12 @@ impl Source {
     /// A UUIDv7: 48 bits of milliseconds, the version, random bits, then what makes it unique: the
     /// client's counter, and the client.
     fn id(&mut self, now_ms: u64, random: u64) -> PaymentId {
-        if self.mix.workload == Workload::RandomIds {
+        let is_random = match self.mix.workload {
+            Workload::RandomIds => true,
+            Workload::MixedIds => self.numbers.draw_below(RANDOM_ID_EVERY) == 0,
+            _ => false,
+        };
+        if is_random {
             return PaymentId(u128::from(random) << 64 | u128::from(self.numbers.draw()));
         }
         let high = now_ms << 16 | 7 << 12 | random >> 52;
@@ -251,10 +262,22 @@ mod tests {
             let ids: HashSet<u128> = payments.iter().map(|payment| payment.id.0).collect();
             assert_eq!(ids.len(), payments.len(), "{workload:?}");
             let ms = payments.iter().map(|payment| payment.id.0 >> 80);
+            if *workload == Workload::MixedIds {
+                continue;
+            }
             assert_eq!(ms.is_sorted(), *workload != Workload::RandomIds, "{workload:?}");
         }
         let form = |id: u128| (id >> 76 & 0xf, id >> 62 & 0b11);
         assert!(payments(Workload::Uniform, 100).iter().all(|it| form(it.id.0) == (7, 0b10)));
+    }
+
+    #[test]
+    fn of_mixed_ids_a_few_are_random() {
+        let payments = payments(Workload::MixedIds, 200_000);
+        let now_ms = 1_800_000_000_000..1_800_001_000_000;
+        let at_random = share(&payments, |it| !now_ms.contains(&(it.id.0 >> 80)));
+        let expected = 1.0 / f64::from(RANDOM_ID_EVERY);
+        assert!((0.2..5.0).contains(&(at_random / expected)), "{at_random}");
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn bad_arguments_are_refused_with_what_would_do() {
     for (arguments, expected) in [
         (
             ["--workload", "warm"],
-            "possible values: uniform, zipf, hot, hot50, two, holds, random-ids",
+            "possible values: uniform, zipf, hot, hot50, two, holds, random-ids, mixed-ids",
         ),
         (["--accounts", "1"], "1 is not in 2..=50000000"),
         (["--batch", "8193"], "8193 is not in 1..=8192"),

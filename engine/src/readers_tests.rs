@@ -12,7 +12,7 @@ use std::{
 
 use millrace_ledger::{
     AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, History, HistoryError, Ledger,
-    LedgerConfig, LedgerId, Payment, PaymentId, StoredPayment, Timestamp,
+    LedgerConfig, LedgerId, Payment, PaymentId, Span, Spans, StoredPayment, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -44,8 +44,9 @@ impl Stuck {
 }
 
 impl History for Stuck {
-    fn id_max(&self) -> PaymentId {
-        PaymentId(NEWEST)
+    fn spans(&self) -> Arc<Spans> {
+        let all = Span { first: PaymentId::ZERO, last: PaymentId(NEWEST), ids: NEWEST as u64 };
+        Arc::new(Spans::of([all], 1))
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {

@@ -1,6 +1,6 @@
 //! A closed generation: the payments of a stretch of history, found by id, never changed again.
 
-use crate::{PaymentId, Stage, StoredPayment, index::IdIndex, recent::Rows, shard::ShardOf};
+use crate::{Gap, PaymentId, Stage, StoredPayment, index::IdIndex, recent::Rows, shard::ShardOf};
 
 /// Payments that took their ids in one stretch of history, and the newest versions of older ones
 /// that changed in it. What it holds is older than all that is in a later generation.
@@ -31,10 +31,10 @@ impl Generation {
         self.number
     }
 
-    /// No id that it knows is greater.
+    /// The gap between the ids that it knows that this id is in; `None` where it may know it.
     #[must_use]
-    pub fn id_max(&self) -> PaymentId {
-        self.rows.id_max
+    pub fn gap(&self, id: PaymentId) -> Option<Gap> {
+        self.rows.spans.gap(id)
     }
 
     /// The payment with this id, as it was when the generation was closed.

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use crate::{PaymentId, StoredPayment};
+use crate::{PaymentId, Spans, StoredPayment};
 
 /// Payments that the ledger has let go. Answers must be exact: a payment that was handed over is
 /// found, as it was in the newest generation that held it.
 pub trait History: Send + Sync + std::fmt::Debug {
-    /// No id greater than this one is known here. Ids that grow with time are told to be new by
-    /// this alone.
-    fn id_max(&self) -> PaymentId;
+    /// Where the ids lie that are known here: an id in a gap is told to be new by this alone. What
+    /// was handed over since may be missing, as long as it was not let go.
+    fn spans(&self) -> Arc<Spans>;
 
     /// The payment with this id.
     ///
@@ -39,8 +39,8 @@ pub struct HistoryError {
 pub struct NoHistory;
 
 impl History for NoHistory {
-    fn id_max(&self) -> PaymentId {
-        PaymentId::ZERO
+    fn spans(&self) -> Arc<Spans> {
+        Arc::default()
     }
 
     fn find(&self, _: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {

@@ -28,7 +28,7 @@ impl Ledger {
         let history = &self.shards.past().history;
         match self.in_memory(id) {
             Some(found) => LookUp::InMemory(found.map(|stored| Box::new(self.view(stored)))),
-            None if id > history.id_max() => LookUp::InMemory(None),
+            None if history.spans().gap(id).is_some() => LookUp::InMemory(None),
             None => LookUp::InHistory(history.as_of_now()),
         }
     }
@@ -58,7 +58,10 @@ impl Ledger {
             return Some(Some(recent.get(place)));
         }
         let closed = self.closed_generations().iter().rev();
-        closed.filter(|closed| id <= closed.id_max()).find_map(|closed| closed.find(id)).map(Some)
+        closed
+            .filter(|closed| closed.gap(id).is_none())
+            .find_map(|closed| closed.find(id))
+            .map(Some)
     }
 
     /// A payment of this ledger's history, as a reader sees it. Accounts keep their numbers and ids for

@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
-    Generation, PaymentId, Stage, StoredPayment, place_index::PlaceIndex, store::Store,
+    Generation, PaymentId, Spans, Stage, StoredPayment, place_index::PlaceIndex, store::Store,
     swept::Swept,
 };
 
@@ -39,8 +39,8 @@ pub(crate) struct Rows {
     /// Newest versions of payments that are older than this generation.
     pub(crate) newer: Store<StoredPayment>,
     newer_index: PlaceIndex,
-    /// No id here is greater.
-    pub(crate) id_max: PaymentId,
+    /// Where the ids lie that are here.
+    pub(crate) spans: Spans,
 }
 
 impl Default for Rows {
@@ -50,7 +50,7 @@ impl Default for Rows {
             forwards: HashMap::with_hasher(FixedState::with_seed(0x666f_7277)),
             newer: Store::default(),
             newer_index: PlaceIndex::new(0x6e65_7765),
-            id_max: PaymentId::ZERO,
+            spans: Spans::default(),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Rows {
     }
 
     fn add_newer(&mut self, payment: StoredPayment) -> u32 {
-        self.id_max = self.id_max.max(payment.id);
+        self.spans.add(payment.id);
         let place = self.newer.push(payment);
         self.newer_index.insert(payment.id, place);
         place
@@ -188,7 +188,7 @@ impl Recent {
     /// where that is another one.
     #[inline]
     pub(crate) fn push(&mut self, payment: StoredPayment, first: Option<u32>) -> Place {
-        self.generation.id_max = self.generation.id_max.max(payment.id);
+        self.generation.spans.add(payment.id);
         let row = self.generation.rows.push(payment);
         if let Some(first) = first {
             self.generation.forwards.insert(first, row);

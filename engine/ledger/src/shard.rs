@@ -9,7 +9,7 @@ mod group;
 use std::{ops::Range, sync::Arc};
 
 use crate::{
-    AccountId, Generation, History, HistoryError, Payment, PaymentId, StoredPayment,
+    AccountId, Gap, Generation, History, HistoryError, Payment, PaymentId, Spans, StoredPayment,
     account_index::AccountIndex, findings::Findings, index::IdIndex,
 };
 
@@ -83,21 +83,23 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    fn id_max(&self) -> PaymentId {
-        let closed = self.closed.iter().map(|generation| generation.id_max());
-        closed.fold(self.history.id_max(), PaymentId::max)
+    /// The gap between all earlier ids that this one is in; `None` where it may be one of them.
+    /// `history` is where those of history lie.
+    fn gap(&self, history: &Spans, id: PaymentId) -> Option<Gap> {
+        let mut gap = history.gap(id)?;
+        for closed in &self.closed {
+            gap = gap.and(closed.gap(id)?);
+        }
+        Some(gap)
     }
 
     pub(crate) fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        for generation in self.closed.iter().rev().filter(|closed| id <= closed.id_max()) {
+        for generation in self.closed.iter().rev().filter(|closed| closed.gap(id).is_none()) {
             if let Some(payment) = generation.find(id) {
                 return Ok(Some(*payment));
             }
         }
-        match id <= self.history.id_max() {
-            true => self.history.find(id),
-            false => Ok(None),
-        }
+        self.history.find(id)
     }
 }
 
@@ -176,11 +178,11 @@ impl Shards {
     /// All shards in about equal groups, at most so many: each of them can work alone.
     pub(crate) fn groups(&mut self, count: usize) -> Vec<Group<'_>> {
         let (shard_of, past) = (self.shard_of, &self.past);
-        let newest = past.id_max();
+        let history = past.history.spans();
         let shards_each = self.shards.len().div_ceil(count.max(1));
         let mut first = 0;
         let groups = self.shards.chunks_mut(shards_each).map(|shards| {
-            let group = Group { first, shards, shard_of, past, newest, mine: Vec::new() };
+            let group = Group::new(first, shards, shard_of, past, history.clone());
             first += group.shards.len();
             group
         });

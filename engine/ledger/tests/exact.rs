@@ -84,7 +84,8 @@ fn check(seed: u64, mix: &Mix) -> Seen {
     while seen.payments < PAYMENTS {
         let mut mix = *mix;
         mix.pauses_percent = dice.pick(&[1, 20, 100]);
-        mix.ids = dice.pick(&[mix.ids, Ids::Ascending, Ids::Random, Ids::OneMillisecond]);
+        let ids = [mix.ids, Ids::Ascending, Ids::Random, Ids::OneMillisecond, Ids::Mixed];
+        mix.ids = dice.pick(&ids);
         let specs = specs(&mix, &mut dice);
         let len = 300 + dice.below(6_000);
         let steps = sequence(&mix, len, &mut dice);

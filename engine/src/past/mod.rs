@@ -3,7 +3,7 @@
 //! memory that hardly grows.
 //!
 //! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
-//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `write` → `merge`.
+//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` → `merge`.
 
 mod filter;
 mod layout;
@@ -13,6 +13,7 @@ mod page;
 pub(crate) mod row;
 mod rows;
 mod run;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -27,7 +28,7 @@ use std::{
     },
 };
 
-use millrace_ledger::{Generation, History, HistoryError, PaymentId, StoredPayment};
+use millrace_ledger::{Generation, History, HistoryError, PaymentId, Spans, StoredPayment};
 
 pub(crate) use run::Run;
 
@@ -58,6 +59,8 @@ struct Shared {
     shelf: Arc<Shelf>,
     /// Locked for as long as it takes to read or to replace the pointer.
     listed: RwLock<Arc<Listed>>,
+    /// Held while another list is made, which takes longer.
+    replacing: Mutex<()>,
     /// Held while runs are merged.
     merging: Mutex<()>,
     /// Memory for sealing.
@@ -69,17 +72,20 @@ struct Shared {
 struct Listed {
     /// Oldest first.
     runs: Vec<Arc<Run>>,
-    /// No id in them is greater.
-    id_max: PaymentId,
+    /// Where the ids of all of them lie.
+    spans: Arc<Spans>,
 }
 
 impl Listed {
     fn new(runs: Vec<Arc<Run>>) -> Self {
-        let id_max = runs.iter().map(|run| run.id_max()).max().unwrap_or_default();
-        Self { runs, id_max }
+        let spans = Arc::new(spans::of_runs(runs.iter().map(|run| run.spans())));
+        Self { runs, spans }
     }
 
     fn find(&self, id: PaymentId, fold: Fold) -> Result<Option<StoredPayment>, HistoryError> {
+        if self.spans.gap(id).is_some() {
+            return Ok(None);
+        }
         let key = fold.key(id);
         let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
         // Newest first, some at once: their filters come from memory at the same time.
@@ -153,6 +159,7 @@ impl Runs {
         let shared = Shared {
             shelf,
             listed: RwLock::new(Arc::new(Listed::new(runs))),
+            replacing: Mutex::new(()),
             merging: Mutex::new(()),
             packed: Mutex::default(),
         };
@@ -327,16 +334,20 @@ impl Runs {
     }
 
     fn replace(&self, change: impl FnOnce(&mut Vec<Arc<Run>>)) {
-        let mut listed = self.shared.listed.write().unwrap_or_else(PoisonError::into_inner);
-        let mut runs = listed.runs.clone();
+        let _alone = self.shared.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = self.listed().runs.clone();
         change(&mut runs);
-        *listed = Arc::new(Listed::new(runs));
+        let next = Arc::new(Listed::new(runs));
+        let mut listed = self.shared.listed.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *listed, next);
+        drop(listed);
+        drop(before);
     }
 }
 
 impl History for Runs {
-    fn id_max(&self) -> PaymentId {
-        self.read_listed(|listed| listed.id_max)
+    fn spans(&self) -> Arc<Spans> {
+        self.read_listed(|listed| listed.spans.clone())
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
@@ -357,8 +368,8 @@ struct ListedThen {
 }
 
 impl History for ListedThen {
-    fn id_max(&self) -> PaymentId {
-        self.listed.id_max
+    fn spans(&self) -> Arc<Spans> {
+        self.listed.spans.clone()
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {

@@ -59,13 +59,14 @@ use std::{
     },
 };
 
-use millrace_ledger::{PaymentId, StoredPayment};
+use millrace_ledger::{PaymentId, Spans, StoredPayment};
 
 use super::{
     filter::{Filter, FilterMemory, Fold, Question},
     layout::{self, Contents, Layout, Part},
     page::Page,
     rows::{Payments, Rows},
+    spans,
 };
 use crate::{JournalError, segment::JournalId};
 
@@ -92,6 +93,8 @@ pub(crate) struct Run {
     contents: Contents,
     /// The first id of every part, side by side.
     part_firsts: Box<[PaymentId]>,
+    /// Where its ids lie.
+    spans: Spans,
     /// One per part, once it was asked for and there was memory for it.
     filters: Vec<OnceLock<Filter>>,
     replaced: AtomicBool,
@@ -138,11 +141,15 @@ impl Run {
         let first_of = |part: &Part| contents.fences[part.first_page as usize];
         let part_firsts = contents.parts.iter().map(first_of).collect();
         let replaced = AtomicBool::new(false);
-        Self { shelf, name, path, file, len, contents, part_firsts, filters, replaced }
+        let spans = Spans::default();
+        let mut run =
+            Self { shelf, name, path, file, len, contents, part_firsts, spans, filters, replaced };
+        run.spans = spans::of_run(&run, &run.contents);
+        run
     }
 
     /// Opens a run, and checks all of it but its pages and its filters, which are checked whenever
-    /// they are read.
+    /// they are asked.
     pub(super) fn open(shelf: &Arc<Shelf>, name: &str) -> Result<Self, JournalError> {
         let path = shelf.directory.join(name);
         let file = File::open(&path).map_err(JournalError::io("can't open", &path))?;
@@ -181,8 +188,14 @@ impl Run {
         self.contents.first_generation..=self.contents.last_generation
     }
 
+    /// Where its ids lie.
+    pub(super) fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
     /// No id in it is greater.
-    pub(crate) fn id_max(&self) -> PaymentId {
+    #[cfg(test)]
+    pub(super) fn id_max(&self) -> PaymentId {
         self.contents.id_max
     }
 
@@ -220,13 +233,12 @@ impl Run {
     }
 
     /// Where this id would be, while what its filter needs is being fetched from memory. `None`
-    /// when it is not between the first and the last.
+    /// when it is in a gap between the run's ids.
     ///
     /// # Errors
     /// When a filter can't be read or is damaged.
     pub(super) fn seek(&self, id: PaymentId, key: u64) -> Result<Option<Sought>, JournalError> {
-        let contents = &self.contents;
-        if id < contents.id_min || id > contents.id_max {
+        if self.spans.gap(id).is_some() {
             return Ok(None);
         }
         let part = self.part_firsts.partition_point(|first| *first <= id) - 1;

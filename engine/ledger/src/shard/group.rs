@@ -1,9 +1,11 @@
 //! A group of shards that one thread resolves, in one pass over the payments: consumes a stretch of
 //! a request, finds the ids, accounts and originals that are the group's.
 
+use std::sync::Arc;
+
 use super::{Past, Recalled, Shard, ShardOf, Stretch};
 use crate::{
-    HistoryError, Payment, PaymentId,
+    Gap, HistoryError, Payment, PaymentId, Spans,
     account_index::Spot,
     findings::{Finding, IN_HISTORY, NOT_FOUND},
     handover::Found,
@@ -17,14 +19,18 @@ const AHEAD: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     /// Number of the first shard.
-    pub(super) first: usize,
+    first: usize,
     pub(super) shards: &'a mut [Shard],
-    pub(super) shard_of: ShardOf,
-    pub(super) past: &'a Past,
-    /// No payment of earlier generations has a greater id.
-    pub(super) newest: PaymentId,
+    shard_of: ShardOf,
+    past: &'a Past,
+    /// Where the ids of history lie.
+    history: Arc<Spans>,
+    /// No payment of earlier generations has an id in these gaps. The ids of a request are mostly in
+    /// one of two: those in time, and those of a client whose clock is wrong.
+    gap: Gap,
+    gap_before: Gap,
     /// Scratch: see [`Self::list_mine`].
-    pub(super) mine: Vec<u32>,
+    mine: Vec<u32>,
 }
 
 /// An account look-up that is under way.
@@ -34,7 +40,35 @@ struct LookUp {
     spot: Spot,
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    pub(super) fn new(
+        first: usize,
+        shards: &'a mut [Shard],
+        shard_of: ShardOf,
+        past: &'a Past,
+        history: Arc<Spans>,
+    ) -> Self {
+        let (gap, gap_before, mine) = (Gap::NONE, Gap::NONE, Vec::new());
+        Self { first, shards, shard_of, past, history, gap, gap_before, mine }
+    }
+
+    /// Whether no payment of earlier generations has this id, as far as gaps tell.
+    #[inline]
+    fn is_in_gap(&mut self, id: PaymentId) -> bool {
+        self.gap.contains(id) || self.is_in_another_gap(id)
+    }
+
+    #[inline(never)]
+    fn is_in_another_gap(&mut self, id: PaymentId) -> bool {
+        if !self.gap_before.contains(id) {
+            // An id that is in no gap leaves those that are known as they are.
+            let Some(gap) = self.past.gap(&self.history, id) else { return false };
+            self.gap_before = gap;
+        }
+        std::mem::swap(&mut self.gap, &mut self.gap_before);
+        true
+    }
+
     /// Whether there is no other.
     fn is_whole(&self) -> bool {
         self.shards.len() as u64 == self.shard_of.shards
@@ -147,7 +181,7 @@ impl Group<'_> {
             return Ok(());
         }
         let defect = resolve::static_reason(payment);
-        let is_past = payment.id <= self.newest;
+        let is_past = !self.is_in_gap(payment.id);
         let payments = &mut self.shards[shard].payments;
         let met = match defect.is_some() || is_past {
             false => payments.find_or_insert(payment.id.0, row),
@@ -175,9 +209,6 @@ impl Group<'_> {
         as_original: bool,
         recalled: &mut Vec<Recalled>,
     ) -> Result<u32, HistoryError> {
-        if id > self.newest {
-            return Ok(NOT_FOUND);
-        }
         Ok(match self.past.find(id)? {
             Some(payment) => {
                 let position = position as u32;

@@ -55,6 +55,8 @@ pub(crate) enum Ids {
     Descending,
     Random,
     OneMillisecond,
+    /// Ascending, and now and then a random one, one of a fast clock, or one at either end.
+    Mixed,
 }
 
 /// What a sequence is made of.
@@ -372,6 +374,16 @@ impl Making<'_> {
             Ids::Descending => (begin - u128::from(self.ids)) << 80 | within,
             Ids::Random => random,
             Ids::OneMillisecond => begin << 80 | within,
+            Ids::Mixed => {
+                let in_time = (begin + u128::from(self.ids / 4)) << 80 | within;
+                match self.dice.below(60) {
+                    0 => random,
+                    1 => in_time + (50_000 << 80),
+                    2 => self.ids.into(),
+                    3 => u128::MAX - u128::from(self.ids),
+                    _ => in_time,
+                }
+            }
         };
         PaymentId(id)
     }

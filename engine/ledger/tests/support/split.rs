@@ -11,7 +11,7 @@ use std::{
 use super::snapshots::Snapshots;
 use millrace_ledger::{
     Decision, Gate, History, HistoryError, Ledger, LedgerConfig, Payment, PaymentId, Requested,
-    StoredPayment, Workers,
+    Span, Spans, StoredPayment, Workers,
 };
 
 /// A ledger with so many shards that closes a generation after so few payments, keeps so many
@@ -95,13 +95,13 @@ impl Split {
 
     /// The newest version of a payment that was let go.
     pub(crate) fn in_history(&self, id: PaymentId) -> Option<StoredPayment> {
-        self.attic.0.lock().unwrap().get(&id).copied()
+        self.attic.0.lock().unwrap().payments.get(&id).copied()
     }
 
     fn let_go_until(&mut self, closed_max: usize) {
         while self.ledger.closed_generations().len() > closed_max {
             let oldest = self.ledger.closed_generations()[0].clone();
-            self.attic.0.lock().unwrap().extend(oldest.payments().map(|it| (it.id, *it)));
+            self.attic.put(oldest.payments());
             let digest = oldest.digest();
             // Nobody holds it now, so its memory is used again.
             drop(oldest);
@@ -110,17 +110,37 @@ impl Split {
     }
 }
 
+/// Few, so that the gaps of a history are closed again and again.
+const SPANS_MAX: usize = 5;
+
 /// A history in memory: what was let go, newest version by id.
 #[derive(Clone, Debug, Default)]
-struct Attic(Arc<Mutex<BTreeMap<PaymentId, StoredPayment>>>);
+struct Attic(Arc<Mutex<Shelf>>);
+
+#[derive(Clone, Debug, Default)]
+struct Shelf {
+    payments: BTreeMap<PaymentId, StoredPayment>,
+    spans: Arc<Spans>,
+}
+
+impl Attic {
+    fn put<'a>(&self, payments: impl Iterator<Item = &'a StoredPayment>) {
+        let Shelf { payments: all, spans } = &mut *self.0.lock().unwrap();
+        let single = |id: PaymentId| Span { first: id, last: id, ids: 1 };
+        let payments: Vec<_> = payments.map(|payment| (payment.id, *payment)).collect();
+        let singles = payments.iter().map(|(id, _)| single(*id));
+        *spans = Arc::new(Spans::of(spans.iter().copied().chain(singles), SPANS_MAX));
+        all.extend(payments);
+    }
+}
 
 impl History for Attic {
-    fn id_max(&self) -> PaymentId {
-        self.0.lock().unwrap().last_key_value().map_or(PaymentId::ZERO, |(id, _)| *id)
+    fn spans(&self) -> Arc<Spans> {
+        self.0.lock().unwrap().spans.clone()
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        Ok(self.0.lock().unwrap().get(&id).copied())
+        Ok(self.0.lock().unwrap().payments.get(&id).copied())
     }
 
     fn as_of_now(&self) -> Arc<dyn History> {

@@ -6,6 +6,7 @@ mod damage;
 mod figures;
 mod model;
 mod policy;
+mod spans;
 
 use millrace_ledger::{Amount, EventSeq, PaymentId, StoredPayment};
 use tempfile::TempDir;

@@ -34,13 +34,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..25)
 }
 
-/// Ids in no order, or such that a later generation has greater ones.
-fn id_of(place: u8, generation: u64, in_time: bool) -> u128 {
-    match in_time {
+/// In which order ids come.
+#[derive(Clone, Copy, Debug)]
+enum Ids {
+    InNoOrder,
+    /// A later generation has greater ones.
+    InTime,
+    /// In time, but for some that are far from the others.
+    Mixed,
+}
+
+fn id_of(place: u8, generation: u64, ids: Ids) -> u128 {
+    let in_time =
+        |generation: u64| (1 << 40 | u128::from(generation * 256 + u64::from(place))) << 80;
+    match (ids, place) {
+        (Ids::InNoOrder, _) => scrambled(place.into()),
         // Now and then one that an earlier generation may have.
-        true if place >= 16 => u128::from(generation * 256 + u64::from(place)) << 80,
-        true => u128::from(generation.saturating_sub(2) * 256 + u64::from(16 + place)) << 80,
-        false => scrambled(place.into()),
+        (_, ..16) => in_time(generation.saturating_sub(2)) + (16 << 80),
+        (Ids::Mixed, 16..24) => u128::MAX - u128::from(generation * 256 + u64::from(place)),
+        (Ids::Mixed, 24..32) => u128::from(generation * 256 + u64::from(place)),
+        (Ids::Mixed, 32..40) => in_time(generation + 3),
+        (Ids::Mixed, 40..60) => scrambled(generation * 256 + u64::from(place)),
+        _ => in_time(generation),
     }
 }
 
@@ -51,8 +66,6 @@ fn check(runs: &Runs, model: &BTreeMap<u128, StoredPayment>, absent: impl Iterat
     for id in absent.filter(|id| !model.contains_key(id)) {
         assert_eq!(runs.find(PaymentId(id)), Ok(None));
     }
-    let id_max = model.last_key_value().map_or(0, |(id, _)| *id);
-    assert_eq!(runs.id_max(), PaymentId(id_max));
     let mut merged = BTreeMap::new();
     for run in runs.list() {
         run.verify().expect("whole");
@@ -62,7 +75,7 @@ fn check(runs: &Runs, model: &BTreeMap<u128, StoredPayment>, absent: impl Iterat
     assert_eq!(&merged, model);
 }
 
-fn run(steps: Vec<Step>, in_time: bool) {
+fn run(steps: Vec<Step>, ids: Ids) {
     let directory = directory();
     let mut runs = open(&directory, &[], u64::MAX);
     let (mut model, mut generation) = (BTreeMap::new(), 0);
@@ -72,7 +85,7 @@ fn run(steps: Vec<Step>, in_time: bool) {
                 generation += 1;
                 let sealed: BTreeMap<u128, StoredPayment> = payments
                     .into_iter()
-                    .map(|(place, payment)| (id_of(place, generation, in_time), payment))
+                    .map(|(place, payment)| (id_of(place, generation, ids), payment))
                     .map(|(id, payment)| (id, StoredPayment { id: PaymentId(id), ..payment }))
                     .collect();
                 // In no particular order.
@@ -99,7 +112,9 @@ fn run(steps: Vec<Step>, in_time: bool) {
         }
         assert_eq!(files(&directory), names(&runs));
     }
-    check(&runs, &model, (0..=255).map(|place| id_of(place, generation, in_time)));
+    for generation in generation.saturating_sub(2)..=generation + 2 {
+        check(&runs, &model, (0..=255).map(|place| id_of(place, generation, ids)));
+    }
     check(&runs, &model, (0..300).map(|number| scrambled(number) ^ 1));
     check(&open(&directory, &names(&runs), 0), &model, (0..300).map(scrambled));
 }
@@ -109,12 +124,17 @@ proptest! {
 
     #[test]
     fn ids_in_no_order(steps in steps()) {
-        run(steps, false);
+        run(steps, Ids::InNoOrder);
     }
 
     #[test]
     fn ids_that_grow_with_time(steps in steps()) {
-        run(steps, true);
+        run(steps, Ids::InTime);
+    }
+
+    #[test]
+    fn ids_in_time_and_some_far_from_them(steps in steps()) {
+        run(steps, Ids::Mixed);
     }
 }
 
