@@ -114,7 +114,8 @@ impl Runs {
     }
 
     fn open(directory: &Path, names: &[String]) -> Result<Self, JournalError> {
-        let runs = past::Runs::open(directory, JOURNAL, names, FILTER_MEMORY_MAX)?;
+        let room = past::Room::reserving(0);
+        let runs = past::Runs::open(directory, JOURNAL, names, FILTER_MEMORY_MAX, room)?;
         runs.keep_files();
         Ok(Self { directory: directory.to_owned(), runs })
     }

@@ -48,7 +48,13 @@ impl Sealer {
         let (all_runs, stop, breaks) = (runs.clone(), stopping.clone(), broken.clone());
         let threads = vec![
             spawn("sealer", move || seal_all(&runs, &incoming, &done, &grown, &breaks)),
-            spawn("merger", move || merge_all(&all_runs, &growth, &stop)),
+            spawn("merger", move || {
+                // Payments don't wait for merges: behind a busy engine they take a quarter of a
+                // processor. Where the system does not allow it, they compete like any other thread.
+                let _ = rustix::process::nice(5);
+                let stop = || stop.load(Ordering::Relaxed);
+                merge_after(growth.iter(), || all_runs.merge_if_due(&stop));
+            }),
         ];
         Self { tasks: Some(tasks), sealed, threads, stopping, broken }
     }
@@ -127,21 +133,59 @@ fn seal_all(
     }
 }
 
-fn merge_all(runs: &Runs, growth: &Receiver<()>, stopping: &AtomicBool) {
-    // Payments don't wait for merges: behind a busy engine they take a quarter of a processor. Where
-    // the system does not allow it, they compete like any other thread.
-    let _ = rustix::process::nice(5);
+/// Merges what is due whenever there is another run. After a failure, which is told, it lets more and
+/// more of them go by: a merge that fails late has read and written for nothing.
+fn merge_after(
+    growth: impl Iterator<Item = ()>,
+    mut merge_if_due: impl FnMut() -> Result<bool, JournalError>,
+) {
+    let mut pause = Pause::default();
     for () in growth {
+        if !pause.is_over() {
+            continue;
+        }
         loop {
-            match runs.merge_if_due(&|| stopping.load(Ordering::Relaxed)) {
-                Ok(true) => {}
-                Ok(false) => break,
+            match merge_if_due() {
+                Ok(merged) => {
+                    pause = Pause::default();
+                    if !merged {
+                        break;
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "could not merge runs; they are used as they are");
+                    let runs = pause.begin();
+                    tracing::warn!(
+                        %error, runs,
+                        "could not merge runs; they are used as they are, and it is tried again \
+                         after so many more"
+                    );
                     break;
                 }
             }
         }
+    }
+}
+
+/// How many new runs go by before the next merge is tried.
+#[derive(Debug, Default)]
+struct Pause {
+    failures: u32,
+    left: u32,
+}
+
+impl Pause {
+    /// 1, 2, 4 and so on up to 64, by how many failures came one after the other.
+    fn begin(&mut self) -> u32 {
+        self.left = 1 << self.failures.min(6);
+        self.failures += 1;
+        self.left
+    }
+
+    /// Asked once for every new run.
+    fn is_over(&mut self) -> bool {
+        let is_over = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        is_over
     }
 }
 
@@ -157,6 +201,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::past::Room;
 
     fn generation() -> Arc<Generation> {
         let mut ledger = Ledger::new(0);
@@ -186,7 +231,8 @@ mod tests {
     fn whoever_waits_for_runs_that_can_not_be_written_is_let_go() {
         for _ in 0..50 {
             let directory = tempfile::tempdir().expect("a directory");
-            let runs = Runs::open(directory.path(), [0; 16], &[], 1 << 20).expect("opens");
+            let runs = Runs::open(directory.path(), [0; 16], &[], 1 << 20, Room::reserving(0))
+                .expect("opens");
             drop(directory);
             let sealer = Sealer::start(runs);
             let asked = sealer.seal(generation()).and_then(|()| sealer.runs());
@@ -200,5 +246,39 @@ mod tests {
             };
             assert!(error.to_string().contains("can't"), "{error}");
         }
+    }
+
+    /// Which of so many new runs a merge is tried after, if these tries fail.
+    fn tried_after(growths: usize, fails: impl Fn(usize) -> bool) -> Vec<usize> {
+        let (at, mut tried) = (std::cell::Cell::new(0), Vec::new());
+        let growth = (1..=growths).map(|growth| at.set(growth));
+        merge_after(growth, || {
+            tried.push(at.get());
+            match fails(tried.len()) {
+                true => Err(JournalError::snapshot("runs", "no space".to_owned())),
+                false => Ok(false),
+            }
+        });
+        tried
+    }
+
+    #[test]
+    fn a_merge_that_fails_is_tried_again_later_and_later() {
+        assert_eq!(tried_after(4, |_| false), [1, 2, 3, 4]);
+        let after_each_failure = [1, 3, 6, 11, 20, 37, 70, 135, 200, 265];
+        assert_eq!(tried_after(300, |_| true), after_each_failure);
+        // One that succeeds ends it: the next failure is a first one.
+        assert_eq!(tried_after(12, |attempt| attempt != 4), [1, 3, 6, 11, 12]);
+        assert_eq!(tried_after(9, |attempt| attempt == 2), [1, 2, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn merges_go_on_until_none_is_due() {
+        let mut left = 3;
+        merge_after([(), ()].into_iter(), || {
+            left -= 1;
+            Ok(left > 0)
+        });
+        assert_eq!(left, -1, "three after the first run, one after the second");
     }
 }

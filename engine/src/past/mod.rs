@@ -3,13 +3,14 @@
 //! memory that hardly grows.
 //!
 //! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
-//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` → `merge`.
+//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` → `merge` → `room`.
 
 mod filter;
 mod layout;
 mod merge;
 mod pack;
 mod page;
+mod room;
 pub(crate) mod row;
 mod rows;
 mod run;
@@ -30,6 +31,7 @@ use std::{
 
 use millrace_ledger::{Generation, History, HistoryError, PaymentId, Spans, StoredPayment};
 
+pub(crate) use room::Room;
 pub(crate) use run::Run;
 
 use crate::{JournalError, directory::sync_directory, page_cache, segment::JournalId};
@@ -63,6 +65,7 @@ struct Shared {
     replacing: Mutex<()>,
     /// Held while runs are merged.
     merging: Mutex<()>,
+    room: Room,
     /// Memory for sealing.
     packed: Mutex<Packed>,
 }
@@ -117,7 +120,7 @@ impl Runs {
     /// Opens these runs, oldest first. Makes the directory.
     ///
     /// `filter_memory_max` is in bytes: about 9 bits per payment make a look-up of an id that is
-    /// in no run cheap. Without, it is exact all the same.
+    /// in no run cheap. Without, it is exact all the same. Runs are merged while there is `room`.
     ///
     /// # Errors
     /// When a run can't be read, is damaged, or is of another journal.
@@ -126,8 +129,9 @@ impl Runs {
         journal: JournalId,
         names: &[String],
         filter_memory_max: u64,
+        room: Room,
     ) -> Result<Self, JournalError> {
-        Self::open_with(directory, journal, names, filter_memory_max, Layout::default())
+        Self::open_with(directory, journal, names, filter_memory_max, room, Layout::default())
     }
 
     fn open_with(
@@ -135,6 +139,7 @@ impl Runs {
         journal: JournalId,
         names: &[String],
         filter_memory_max: u64,
+        room: Room,
         layout: Layout,
     ) -> Result<Self, JournalError> {
         make_directory(directory)?;
@@ -161,6 +166,7 @@ impl Runs {
             listed: RwLock::new(Arc::new(Listed::new(runs))),
             replacing: Mutex::new(()),
             merging: Mutex::new(()),
+            room,
             packed: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -252,7 +258,7 @@ impl Runs {
     }
 
     /// Merges some adjacent runs into one, if there are many of a kind. `false` when nothing was
-    /// due, when another merge is running, or when `stop` said so.
+    /// due, when another merge is running, when there is no room for one, or when `stop` said so.
     ///
     /// # Errors
     /// When a run can't be read or written. The list of runs is as it was then.
@@ -262,9 +268,17 @@ impl Runs {
             Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(false),
         };
-        match merge::due(&self.listed().runs, &self.shared.shelf.layout) {
-            Some(due) => self.merge(due, stop),
-            None => Ok(false),
+        let (room, directory) = (&self.shared.room, &self.shared.shelf.directory);
+        let runs = &self.listed().runs;
+        match merge::due(runs, &self.shared.shelf.layout) {
+            Some(due) if room.is_there(directory, &runs[due.clone()]) => {
+                let merged = self.merge(due, &|| stop() || room.runs_out(directory))?;
+                if merged {
+                    room.merged();
+                }
+                Ok(merged)
+            }
+            _ => Ok(false),
         }
     }
 

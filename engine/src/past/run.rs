@@ -88,7 +88,6 @@ pub(crate) struct Run {
     name: String,
     path: PathBuf,
     file: File,
-    #[allow(dead_code, reason = "for reports on a data directory")]
     len: u64,
     contents: Contents,
     /// The first id of every part, side by side.
@@ -178,7 +177,6 @@ impl Run {
     }
 
     /// Bytes on disk.
-    #[allow(dead_code, reason = "for reports on a data directory")]
     pub(crate) fn len(&self) -> u64 {
         self.len
     }

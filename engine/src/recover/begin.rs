@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     EngineConfig, JournalError,
-    past::Runs,
+    past::{Room, Runs},
     segment::JournalId,
     segment_frames::ChainEnd,
     snapshot::{self, Kept},
@@ -186,7 +186,8 @@ pub(super) fn open_runs(
     journal: JournalId,
     names: &[String],
 ) -> Result<Runs, JournalError> {
-    Runs::open(&runs_directory(config), journal, names, config.filter_memory_max)
+    let room = Room::beside_segments(config.segment_bytes);
+    Runs::open(&runs_directory(config), journal, names, config.filter_memory_max, room)
 }
 
 pub(super) fn runs_directory(config: &EngineConfig) -> PathBuf {

@@ -16,7 +16,7 @@ use super::{RecoveryReport, known::Known};
 use crate::{
     EngineConfig, JournalError,
     backup::AnyPolicy,
-    past::Runs,
+    past::{Room, Runs},
     segment::{self, JournalId},
     segment_frames::ChainEnd,
     snapshot,
@@ -93,5 +93,8 @@ fn load(
 }
 
 fn open(scratch: &Path, journal: JournalId, names: &[String]) -> Result<Runs, JournalError> {
-    Runs::open(scratch, journal, names, EngineConfig::new("").filter_memory_max)
+    // A running millrace may keep its journal on the same file system.
+    let config = EngineConfig::new("");
+    let room = Room::beside_segments(config.segment_bytes);
+    Runs::open(scratch, journal, names, config.filter_memory_max, room)
 }

@@ -16,7 +16,8 @@ use super::{
 const LAYOUT: Layout = Layout { page_bytes: 256, part_rows_max: 28, small_rows: 4, class_rows: 16 };
 
 fn open_with(directory: &TempDir, names: &[String], layout: Layout) -> Runs {
-    Runs::open_with(directory.path(), JOURNAL, names, u64::MAX, layout).expect("opens")
+    Runs::open_with(directory.path(), JOURNAL, names, u64::MAX, Room::reserving(0), layout)
+        .expect("opens")
 }
 
 /// The hash of each part's filter.

@@ -35,7 +35,14 @@ fn sealed() -> Sealed {
 
 impl Sealed {
     fn open(&self) -> Result<Runs, JournalError> {
-        Runs::open_with(self.directory.path(), JOURNAL, &self.names, u64::MAX, TINY)
+        Runs::open_with(
+            self.directory.path(),
+            JOURNAL,
+            &self.names,
+            u64::MAX,
+            Room::reserving(0),
+            TINY,
+        )
     }
 
     /// Whoever looks for payments gets the right answer or the file's name.
@@ -128,7 +135,7 @@ fn a_file_that_was_cut_off_or_goes_on_is_refused() {
 #[test]
 fn a_run_of_another_journal_is_refused() {
     let sealed = sealed();
-    let other = Runs::open(sealed.directory.path(), [7; 16], &sealed.names, 0);
+    let other = Runs::open(sealed.directory.path(), [7; 16], &sealed.names, 0, Room::reserving(0));
     match other {
         Err(JournalError::WrongRun { path, offset: 16, .. }) => assert_eq!(path, sealed.path),
         other => panic!("{other:?}"),
@@ -158,7 +165,7 @@ fn runs_in_the_wrong_order_are_refused() {
     seal(&runs, 2, &[payment(1, 2)]);
     let mut names = names(&runs);
     names.reverse();
-    let reversed = Runs::open(directory.path(), JOURNAL, &names, 0);
+    let reversed = Runs::open(directory.path(), JOURNAL, &names, 0, Room::reserving(0));
     assert!(matches!(reversed, Err(JournalError::WrongRun { .. })), "{reversed:?}");
 }
 

@@ -46,7 +46,8 @@ fn ns_each(count: u64, what: impl FnOnce()) -> u64 {
 }
 
 fn sealed(directory: &TempDir, ids: impl Fn(u64) -> u128) -> Runs {
-    let runs = Runs::open(directory.path(), JOURNAL, &[], u64::MAX).expect("opens");
+    let runs =
+        Runs::open(directory.path(), JOURNAL, &[], u64::MAX, Room::reserving(0)).expect("opens");
     for run in 0..RUNS {
         let rows = run * RUN_ROWS..(run + 1) * RUN_ROWS;
         let payments: Vec<_> = rows.map(|number| usual(ids(number), number)).collect();
@@ -93,7 +94,8 @@ fn figures() {
             runs.filter_memory() as f64 / all,
         );
         let opening = Instant::now();
-        let without = Runs::open(directory.path(), JOURNAL, &names(&runs), 0).expect("opens");
+        let without = Runs::open(directory.path(), JOURNAL, &names(&runs), 0, Room::reserving(0))
+            .expect("opens");
         println!("  open: {} us per run", opening.elapsed().as_micros() / u128::from(RUNS));
         look_up(&without, "without filters", ids);
         let merge_ns = ns_each(RUNS * RUN_ROWS, || {

@@ -11,7 +11,7 @@ mod spans;
 use millrace_ledger::{Amount, EventSeq, PaymentId, StoredPayment};
 use tempfile::TempDir;
 
-use super::{Runs, layout::Layout};
+use super::{Room, Runs, layout::Layout};
 
 const JOURNAL: [u8; 16] = *b"journal of tests";
 
@@ -23,7 +23,12 @@ fn directory() -> TempDir {
 }
 
 fn open(directory: &TempDir, names: &[String], filter_memory_max: u64) -> Runs {
-    Runs::open_with(directory.path(), JOURNAL, names, filter_memory_max, TINY).expect("opens")
+    open_in(directory, names, filter_memory_max, Room::reserving(0))
+}
+
+fn open_in(directory: &TempDir, names: &[String], filter_memory_max: u64, room: Room) -> Runs {
+    let opened = Runs::open_with(directory.path(), JOURNAL, names, filter_memory_max, room, TINY);
+    opened.expect("opens")
 }
 
 fn names(runs: &Runs) -> Vec<String> {

@@ -1,6 +1,12 @@
 //! Which runs are merged when, and what becomes of their files.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use millrace_ledger::History as _;
 
@@ -205,4 +211,40 @@ fn filters_take_no_more_memory_than_they_may() {
         drop(reopened);
         drop(run);
     }
+}
+
+#[test]
+fn without_room_runs_stay_as_they_are_until_there_is_some() {
+    let directory = directory();
+    let (reserve, free) = (1 << 20, Arc::new(AtomicU64::new(0)));
+    let runs = open_in(&directory, &[], 0, Room::of(reserve, free.clone()));
+    for number in 1..5 {
+        sealed(&runs, number, 20, false);
+    }
+    let before = (files(&directory), names(&runs));
+    let inputs: u64 = runs.list().iter().map(|run| run.len()).sum();
+    let room = &runs.shared.room;
+    for too_little in [0, reserve, inputs, inputs + reserve - 1] {
+        free.store(too_little, Ordering::Relaxed);
+        assert!(!runs.merge_if_due(&|| false).expect("is no failure"), "{too_little} bytes free");
+        assert_eq!((files(&directory), names(&runs)), before);
+        assert!(room.is_told());
+    }
+    // Others take it while the merge goes on: it gives back what it has written.
+    free.store(inputs + reserve, Ordering::Relaxed);
+    let others_write = || {
+        free.store(reserve / 2 - 1, Ordering::Relaxed);
+        false
+    };
+    assert!(!runs.merge_if_due(&others_write).expect("is no failure"));
+    assert_eq!((files(&directory), names(&runs)), before);
+
+    free.store(inputs + reserve, Ordering::Relaxed);
+    assert!(runs.merge_if_due(&|| false).expect("merged"));
+    assert_eq!(files(&directory), ["000000000001-000000000004.run"]);
+    assert!(!room.is_told(), "the next time is told again");
+    // Where nothing is due, nobody is told of space.
+    free.store(0, Ordering::Relaxed);
+    assert!(!runs.merge_if_due(&|| false).expect("nothing is due"));
+    assert!(!room.is_told());
 }

@@ -14,7 +14,8 @@ type Others = fn(u64) -> Option<u128>;
 
 /// Seals so many runs, in which some ids of `others` are in the place of those in time.
 fn sealed(directory: &TempDir, runs: u64, others: Others) -> Runs {
-    let sealed = Runs::open(directory.path(), JOURNAL, &[], u64::MAX).expect("opens");
+    let sealed =
+        Runs::open(directory.path(), JOURNAL, &[], u64::MAX, Room::reserving(0)).expect("opens");
     for run in 0..runs {
         let numbers = run * RUN_ROWS..(run + 1) * RUN_ROWS;
         let payment = |number| payment(others(number).unwrap_or(in_time(number)), run + 1);
@@ -58,7 +59,8 @@ fn an_id_in_time_is_told_to_be_new_without_a_run_being_asked() {
         );
         assert!(runs.merge(0..3, &|| false).expect("merged"));
         assert!(gaps_at(&runs, all + 1).iter().all(Option::is_some), "{what}, merged");
-        let again = Runs::open(directory.path(), JOURNAL, &names(&runs), 0).expect("opens");
+        let again = Runs::open(directory.path(), JOURNAL, &names(&runs), 0, Room::reserving(0))
+            .expect("opens");
         assert!(gaps_at(&again, all + 1).iter().all(Option::is_some), "{what}, opened again");
     }
 }
