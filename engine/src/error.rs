@@ -26,7 +26,8 @@ pub enum JournalError {
     /// Another process uses the directory.
     #[error(
         "the data directory {} is in use by another millrace process. Stop that process, or give \
-         this one a directory of its own (data_dir)",
+         this one a directory of its own (data_dir). Deleting its file LOCK does not help: the lock \
+         ends with the process that holds it",
         path.display()
     )]
     InUse {
