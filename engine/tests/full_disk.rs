@@ -33,7 +33,7 @@ const CASE: &str = "MILLRACE_TEST_CASE";
 
 #[test]
 fn a_full_disk_loses_nothing_that_was_answered() {
-    for case in ["journal", "runs", "snapshots", "archive", "backup", "restore"] {
+    for case in ["journal", "runs", "merges", "snapshots", "archive", "backup", "restore"] {
         let directory = tempfile::tempdir().unwrap();
         let inside = "mount -t tmpfs -o size=24m tmpfs \"$1\" || exit 99; shift; exec \"$@\"";
         let ran = Process::new("unshare")
@@ -87,6 +87,7 @@ fn inside_a_small_file_system() {
             };
             stops_and_goes_on(&config, 1 << 20, &["/runs/"]);
         }
+        "merges" => merges_leave_the_journal_its_space(directory),
         "snapshots" => a_snapshot_without_space_holds_nobody_up(directory),
         "archive" => an_archive_without_space_loses_no_segment(directory),
         "backup" => a_backup_without_space_is_made_when_there_is_some(directory),
@@ -162,6 +163,30 @@ fn stops_and_goes_on(config: &EngineConfig, left: u64, named: &[&str]) {
     let replies = pay(&engine, answered..answered + 50).expect("answers");
     assert!(replies.iter().all(|reply| reply.outcome.is_accepted()));
     engine.stop().expect("stops");
+}
+
+/// Less is free than the journal's next segments take: payments go on, and runs wait to be merged.
+fn merges_leave_the_journal_its_space(directory: &Path) {
+    let config = EngineConfig {
+        segment_bytes: 2 << 20,
+        snapshot_bytes: 0,
+        generation_payments_max: 200,
+        ..EngineConfig::new(directory.join("journal"))
+    };
+    let runs = || support::files(&config.directory.join("runs"), ".run");
+    let engine = start(&config).expect("starts");
+    open_accounts(&engine);
+    let ballast = fill_up(directory, 6 << 20);
+    for first in (1..2_001).step_by(50) {
+        pay(&engine, first..first + 50).expect("payments go on");
+    }
+    engine.stop().expect("stops");
+    let waiting = runs();
+    assert!(waiting.len() >= 8, "four would do for a merge: {waiting:?}");
+    fs::remove_file(ballast).unwrap();
+    // Without a snapshot, a start writes the runs anew, and has space to merge them.
+    start(&config).expect("starts").stop().expect("stops");
+    assert!(runs().len() < 8, "{:?}", runs());
 }
 
 /// A snapshot has no space: payments go on, and it takes none of what the journal needs.

@@ -195,6 +195,10 @@ fn one_directory_serves_one_engine() {
     let (engine, _) = start(directory.path()).expect("starts");
     let second = start(directory.path()).map(|_| ());
     assert!(matches!(second, Err(JournalError::InUse { .. })), "{second:?}");
+    // Nor after somebody took the lock for a dead one's.
+    fs::remove_file(directory.path().join("LOCK")).unwrap();
+    let third = start(directory.path()).map(|_| ());
+    assert!(matches!(third, Err(JournalError::InUse { .. })), "{third:?}");
     engine.stop().expect("stops");
     start(directory.path()).expect("free again").0.stop().expect("stops");
 }
