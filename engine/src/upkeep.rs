@@ -162,8 +162,7 @@ impl Upkeep {
         store.bytes_since += batch.frame.len() as u64;
         store.let_go(ledger)?;
         if ledger.generation_is_full() {
-            waited += store.close_generation(ledger)?;
-            counters.generations.fetch_add(1, Ordering::Relaxed);
+            waited += store.close_generation(ledger, counters)?;
         }
         store.finish_snapshot(counters);
         // What comes next in the journal is at least as much as it has answers.
@@ -171,7 +170,7 @@ impl Upkeep {
         let carrying = ledger.carry_on(rows_max);
         // Closing another generation would carry on at once all that is left.
         if !carrying && store.snapshot_is_due(ledger) {
-            waited += store.close_generation(ledger)?;
+            waited += store.close_generation(ledger, counters)?;
             let (head, arrives) = bounded(1);
             batch.head_wanted = Some(head);
             let begun = ledger.begin_snapshot();
@@ -244,11 +243,16 @@ impl Store {
 
     /// Closes the open generation and hands it to the sealer. Returns how long that took to accept
     /// it.
-    fn close_generation(&mut self, ledger: &mut Ledger) -> Result<Duration, JournalError> {
+    fn close_generation(
+        &mut self,
+        ledger: &mut Ledger,
+        counters: &Counters,
+    ) -> Result<Duration, JournalError> {
         match ledger.close_generation() {
             Some(generation) => {
                 let started = Instant::now();
                 self.sealer.seal(generation)?;
+                counters.generations.fetch_add(1, Ordering::Relaxed);
                 Ok(started.elapsed())
             }
             None => Ok(Duration::ZERO),

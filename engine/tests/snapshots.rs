@@ -84,6 +84,23 @@ fn journal() -> TempDir {
     directory
 }
 
+/// Generations are large: only a snapshot closes one.
+#[test]
+fn a_generation_that_a_snapshot_closes_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = EngineConfig { generation_payments_max: 1 << 19, ..config(directory.path()) };
+    let (engine, _) = Engine::start(&config, &ApproveAll).expect("starts");
+    open_accounts(&engine);
+    let (deadline, mut number) = (Instant::now() + Duration::from_secs(120), 1);
+    while engine.stats().snapshots() == 0 {
+        assert!(Instant::now() < deadline, "no snapshot");
+        fill(&engine, number..number + 100);
+        number += 100;
+    }
+    assert!(engine.stats().generations() > 0);
+    engine.stop().expect("stops");
+}
+
 /// Newest first.
 fn snapshots(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory.join("snapshots")).unwrap();
