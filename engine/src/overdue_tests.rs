@@ -19,7 +19,7 @@ use crate::{
     upkeep::Upkeep,
 };
 
-/// Ten holds may expire in one.
+/// Ten holds may expire in one, and sixteen times as many where they are late by years.
 const LIMITS: BatchLimits = BatchLimits { events_max: 40, bytes_max: 1 << 20 };
 const S: u64 = 1_000_000_000;
 
@@ -89,21 +89,20 @@ fn batches(ledger: Ledger, requests: u128) -> Vec<(u32, u32, i64)> {
 
 #[test]
 fn payments_go_on_between_holds_that_are_overdue() {
-    // One hold per second: ten of them, then as many payments as the batch has room for.
-    let ledger = with_holds(&(1..=100).map(|at_s| (at_s, 1)).collect::<Vec<_>>());
-    assert_eq!(batches(ledger, 1), [(11, 1, 9)]);
-    let ledger = with_holds(&(1..=100).map(|at_s| (at_s, 1)).collect::<Vec<_>>());
-    assert_eq!(batches(ledger, 70), [(40, 30, 9), (40, 30, 19), (20, 10, 29)]);
+    // One hold per second: 160 of them, then as many payments as a batch has room for.
+    let made: Vec<_> = (1..=1_000).map(|at_s| (at_s, 1)).collect();
+    assert_eq!(batches(with_holds(&made), 1), [(161, 1, 159)]);
+    assert_eq!(batches(with_holds(&made), 70), [(200, 40, 159), (190, 30, 319)]);
 }
 
 #[test]
 fn no_more_expire_at_once_than_fit_whatever_moments_they_have() {
     for (made, expected) in [
-        // Seven a second: a second that does not fit waits for the next batch.
-        (vec![(1, 7), (2, 7), (3, 7)], (8, 1, 0)),
-        (vec![(1, 4), (2, 6), (3, 1)], (11, 1, 1)),
-        // Ten are due in all: this batch is of its own time, which is years later.
-        (vec![(1, 4), (2, 6)], (11, 1, i64::MAX)),
+        // A second's that do not fit wait for the next batch.
+        (vec![(1, 100), (2, 100), (3, 100)], (101, 1, 0)),
+        (vec![(1, 60), (2, 100), (3, 1)], (161, 1, 1)),
+        // 160 are due in all: this batch is of its own time, which is years later.
+        (vec![(1, 60), (2, 100)], (161, 1, i64::MAX)),
     ] {
         let found = batches(with_holds(&made), 1);
         let [(events, answers, seconds)] = found[..] else { panic!("{made:?}: {found:?}") };
@@ -114,11 +113,11 @@ fn no_more_expire_at_once_than_fit_whatever_moments_they_have() {
 
 #[test]
 fn holds_of_one_moment_that_do_not_fit_go_first() {
-    let found = batches(with_holds(&[(1, 25), (2, 3)]), 2);
-    let [(10, 0, 0), (10, 0, 0), (events, answers, _)] = found[..] else { panic!("{found:?}") };
+    let found = batches(with_holds(&[(1, 400), (2, 3)]), 2);
+    let [(160, 0, 0), (160, 0, 0), (events, answers, _)] = found[..] else { panic!("{found:?}") };
     assert_eq!(
         (events, answers),
-        (5 + 3 + 2, 2),
+        (80 + 3 + 2, 2),
         "what is left of them fits, and so do all others"
     );
 }

@@ -34,11 +34,18 @@ pub(crate) struct BatchLimits {
     pub(crate) bytes_max: usize,
 }
 
+/// Holds that expire late by so much are twice as many in a batch.
+const LATE_STEP: Duration = Duration::from_millis(250);
+/// They are doubled so often at most.
+const LATE_STEPS_MAX: u32 = 4;
+
 impl BatchLimits {
-    /// Holds that may expire in a batch: the larger part of it is for payments, which don't wait for
-    /// more.
-    fn holds_max(self) -> usize {
-        (self.events_max as usize / 4).max(1)
+    /// Holds that may expire in a batch, where the first of them is late by so much: a quarter of it, so
+    /// that payments don't wait. Where they come due faster than that, they are late by more and more,
+    /// and so is the journal's time; the later, the more of them go first, and payments wait instead.
+    fn holds_max(self, late: Duration) -> usize {
+        let steps = (late.as_millis() / LATE_STEP.as_millis()).min(LATE_STEPS_MAX.into());
+        (self.events_max as usize / 4).max(1) << steps
     }
 }
 
@@ -66,6 +73,8 @@ struct Desk<G> {
     /// Whether the ledger was told of the batch that is open.
     begun: bool,
     expired: Vec<HoldExpired>,
+    /// How many in the batch that is open: there is as much room for payments as without them.
+    expired_count: u32,
     stats: EngineStats,
     /// Why nothing can be decided any more.
     failed: Option<JournalError>,
@@ -102,6 +111,7 @@ impl<G: Gate> Sequencer<G> {
             batch: empty_batch(),
             begun: false,
             expired: Vec::new(),
+            expired_count: 0,
             stats,
             failed: None,
         };
@@ -232,7 +242,7 @@ impl<G: Gate> Desk<G> {
     fn is_full(&self) -> bool {
         self.failed.is_some()
             || self.batch.answers >= self.limits.events_max
-            || self.batch.frame.event_count() >= self.limits.events_max
+            || self.batch.frame.event_count() - self.expired_count >= self.limits.events_max
             || self.batch.frame.len() >= self.limits.bytes_max
     }
 
@@ -242,10 +252,14 @@ impl<G: Gate> Desk<G> {
             return;
         }
         self.batch.first_seq = self.ledger.last_seq().next();
-        let holds_max = self.limits.holds_max();
-        self.batch.time = self.ledger.batch_time(self.clock.tell(), holds_max);
-        self.stats.note_clock(self.clock.ahead());
+        let now = self.clock.tell();
+        let since = |at: Timestamp| Duration::from_nanos(now.0.saturating_sub(at.0));
+        let late = self.ledger.next_expiry().map_or(Duration::ZERO, since);
+        let holds_max = self.limits.holds_max(late);
+        self.batch.time = self.ledger.batch_time(now, holds_max);
+        self.stats.note_clock(self.clock.ahead(), since(self.batch.time));
         self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
+        self.expired_count = self.expired.len() as u32;
         for event in self.expired.drain(..) {
             record::encode_hold_expired(&event, self.batch.frame.begin_event().0);
         }
@@ -255,7 +269,7 @@ impl<G: Gate> Desk<G> {
 
     /// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
     fn close(&mut self) -> Batch {
-        self.begun = false;
+        (self.begun, self.expired_count) = (false, 0);
         self.stats.note_batch();
         self.ledger.end_batch();
         let upkeep = self.upkeep.between_batches(&mut self.ledger, &mut self.gate, &mut self.batch);
@@ -425,5 +439,28 @@ fn empty_batch() -> Batch {
         releases: Vec::new(),
         answers: 0,
         head_wanted: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_holds_are_the_more_of_them_go_first() {
+        let ms = Duration::from_millis;
+        for (events_max, late, expected) in [
+            (16_384, ms(0), 4_096),
+            (16_384, ms(249), 4_096),
+            (16_384, ms(250), 8_192),
+            (16_384, ms(999), 32_768),
+            (16_384, ms(1_000), 65_536),
+            (16_384, Duration::MAX, 65_536),
+            (1, ms(0), 1),
+            (1, ms(500), 4),
+        ] {
+            let limits = BatchLimits { events_max, bytes_max: 0 };
+            assert_eq!(limits.holds_max(late), expected, "{events_max}, {late:?}");
+        }
     }
 }

@@ -24,6 +24,7 @@ pub struct EngineStats {
 struct Counters {
     batches: AtomicU64,
     clock_ahead_ms: AtomicU64,
+    time_behind_ms: AtomicU64,
     replays: AtomicU64,
     by_status: [AtomicU64; STATUSES.len()],
     by_decision: [AtomicU64; DECISIONS.len()],
@@ -71,14 +72,21 @@ impl EngineStats {
         }
     }
 
-    pub(crate) fn note_clock(&self, ahead: Duration) {
+    pub(crate) fn note_clock(&self, ahead: Duration, behind: Duration) {
         self.shared.clock_ahead_ms.store(ahead.as_millis() as u64, Relaxed);
+        self.shared.time_behind_ms.store(behind.as_millis() as u64, Relaxed);
     }
 
     /// How far the journal's time was ahead of the system's clock at the last batch.
     #[must_use]
     pub fn clock_ahead(&self) -> Duration {
         Duration::from_millis(self.shared.clock_ahead_ms.load(Relaxed))
+    }
+
+    /// How far the last batch's time was behind the time of its making, because many holds came due.
+    #[must_use]
+    pub fn time_behind(&self) -> Duration {
+        Duration::from_millis(self.shared.time_behind_ms.load(Relaxed))
     }
 
     /// Batches decided.

@@ -226,6 +226,7 @@ impl EngineWatch {
         counter!("millrace_engine_replays_total").absolute(self.counted.replays());
         counter!("millrace_engine_batches_total").absolute(self.counted.batches());
         gauge!("millrace_engine_clock_ahead_seconds").set(self.counted.clock_ahead().as_secs_f64());
+        gauge!("millrace_engine_time_behind_seconds").set(self.counted.time_behind().as_secs_f64());
         let (used, max) = self.submitter.queue_weight();
         gauge!("millrace_engine_queue_weight").set(used);
         gauge!("millrace_engine_queue_weight_max").set(max);

@@ -100,6 +100,12 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
     ),
     (
         Kind::Gauge,
+        "millrace_engine_time_behind_seconds",
+        Unit::Seconds,
+        "How far the journal's time was behind at the last batch, because many holds came due",
+    ),
+    (
+        Kind::Gauge,
         "millrace_engine_queue_weight",
         Unit::Count,
         "Room that waiting commands take in the queue: one each, and one per 128 bytes of context",
