@@ -15,7 +15,7 @@ mod role;
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use millrace_engine::huge_pages::ask_for_huge_pages;
+use millrace_engine::{huge_pages::ask_for_huge_pages, open_files::raise_open_files};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
@@ -60,7 +60,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+    let is_server = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    if is_server {
         ask_for_huge_pages();
     }
     let quiet = !matches!(cli.command, Command::Serve(_));
@@ -71,6 +72,9 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    if is_server {
+        raise_open_files();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -7,6 +7,8 @@ use std::{
 
 use millrace_ledger::{Divergence, EventSeq, GateActError, HistoryError};
 
+use crate::open_files::is_out_of_files;
+
 /// Why the journal can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -210,6 +212,10 @@ fn broken_at(broken: &Option<(PathBuf, u64)>) -> String {
 
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
+        _ if is_out_of_files(source) => {
+            "Raise the limit of open files (ulimit -n, LimitNOFILE= in a systemd unit), then start \
+             again: nothing acknowledged is lost"
+        }
         io::ErrorKind::PermissionDenied => {
             "Give the user that runs millrace write access to it, or choose another data_dir"
         }
@@ -221,5 +227,29 @@ fn remedy(source: &io::Error) -> &'static str {
             "Choose another data_dir, or move that file away"
         }
         _ => "Check the disk and the path, then start again: nothing acknowledged is lost",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// What the system says, and what the operator is told to do about it.
+    #[test]
+    fn a_refusal_of_the_system_names_its_remedy() {
+        for (errno, want) in [
+            (Errno::MFILE, "Raise the limit of open files (ulimit -n, LimitNOFILE="),
+            (Errno::NFILE, "Raise the limit of open files (ulimit -n, LimitNOFILE="),
+            (Errno::NOSPC, "Free space on the file system"),
+            (Errno::ROFS, "Mount it writable"),
+            (Errno::IO, "Check the disk and the path"),
+        ] {
+            let error = JournalError::io("can't create", "journal/1.segment")(errno.into());
+            let text = error.to_string();
+            assert!(text.starts_with("can't create journal/1.segment: "), "{text}");
+            assert!(text.contains(&format!(". {want}")), "{errno}: {text}");
+        }
     }
 }

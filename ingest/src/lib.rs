@@ -8,6 +8,7 @@
 mod account_service;
 mod admit;
 mod caller;
+mod connections;
 mod context;
 mod convert;
 mod error_layer;

@@ -14,12 +14,13 @@ use millrace_protos::{
 };
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::watch};
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 use tonic_reflection::server::Builder as ReflectionBuilder;
 
 use crate::{
     account_service::Accounts,
     admit::Admission,
+    connections,
     error_layer::ErrorInfoLayer,
     operator_service::Operators,
     payment_service::Payments,
@@ -37,6 +38,10 @@ pub struct IngestConfig {
     pub listen: SocketAddr,
     /// Largest message, in mebibytes. Default 16.
     pub message_max_mib: usize,
+    /// Connections that may be open at once; surplus ones are closed at once. 0 is as many as the
+    /// limit of open files lets in, less 256 or a quarter of it, whichever is more, for everything
+    /// else. Default 0.
+    pub connections_max: u32,
     /// Requests that one connection may have under way. Default 512.
     pub connection_requests_max: u32,
     /// How long a request waits for room in the queue before it is refused, in milliseconds.
@@ -55,6 +60,7 @@ impl Default for IngestConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
             message_max_mib: 16,
+            connections_max: 0,
             connection_requests_max: 512,
             queue_wait_max_ms: 1_000,
             drain_max_ms: 10_000,
@@ -112,9 +118,8 @@ pub async fn serve(
     // Many tools still ask for the older version.
     let (reflection, older_reflection) = (reflection().build_v1()?, reflection().build_v1alpha()?);
 
-    // A payment is small and waits for nobody's buffer: with Nagle's algorithm, one in a hundred
-    // answers came 40 ms late.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let connections_max = connections::connections_max(config.connections_max);
+    let incoming = connections::incoming(listener, connections_max);
     let begin_drain = async move {
         shutdown.await;
         health.set_not_serving::<PaymentServiceServer<Payments>>().await;

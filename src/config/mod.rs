@@ -208,6 +208,12 @@ impl Config {
             (1..=256).contains(&message_mib),
             "1 to 256",
         )?;
+        bounds(
+            "ingest.connections_max",
+            self.ingest.connections_max.into(),
+            self.ingest.connections_max <= 1 << 20,
+            "0 (as many as the limit of open files lets in) to 1048576",
+        )?;
         let listens = [
             ("ingest.listen", true, self.ingest.listen),
             ("sinks.graphql.listen", true, self.sinks.graphql.listen),

@@ -98,6 +98,12 @@ fn settings_that_contradict_each_other_are_refused() {
     let error = config.check().expect_err("too small").to_string();
     assert!(error.contains("engine.queue_weight_max is 100"), "{error}");
     let mut config = Config::default();
+    config.ingest.connections_max = 1 << 20;
+    assert!(config.check().is_ok());
+    config.ingest.connections_max += 1;
+    let error = config.check().expect_err("more than there are files").to_string();
+    assert!(error.contains("ingest.connections_max is 1048577, and must be 0 (as many"), "{error}");
+    let mut config = Config::default();
     config.engine.archive_retention_days = 30;
     assert!(config.check().is_ok());
     config.engine.archive = false;

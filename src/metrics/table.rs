@@ -136,6 +136,18 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Time that deciding waited for upkeep to write, in all",
     ),
     (
+        Kind::Gauge,
+        "millrace_ingest_connections",
+        Unit::Count,
+        "Connections that are open to the gRPC server",
+    ),
+    (
+        Kind::Counter,
+        "millrace_ingest_connections_refused_total",
+        Unit::Count,
+        "Connections closed at once since the start, because as many were open as are let in",
+    ),
+    (
         Kind::Counter,
         "millrace_risk_verdicts_total",
         Unit::Count,

@@ -7,7 +7,7 @@ use std::{
 
 use millrace_ledger::{EventSeq, Timestamp};
 
-use crate::JournalError;
+use crate::{JournalError, open_files::is_out_of_files};
 
 /// Why a backup can't be made or restored.
 #[derive(Debug, thiserror::Error)]
@@ -230,6 +230,9 @@ impl BackupError {
 
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
+        _ if is_out_of_files(source) => {
+            "Raise the limit of open files (ulimit -n), then run the command again"
+        }
         io::ErrorKind::PermissionDenied => {
             "Give the user that runs this command access to it, or name another directory"
         }
