@@ -274,6 +274,14 @@ impl Recent {
         }
     }
 
+    /// Carries on such a share of the holds that were made in the generation that was closed last as
+    /// `payments` are of so many. `false` when none is left.
+    pub(crate) fn carry_share(&mut self, payments: usize, of: u32) -> bool {
+        let holds = self.uncarried.as_ref().map_or(0, |left| left.rows.len());
+        let share = (holds as u128 * payments as u128).div_ceil(of.max(1).into());
+        self.carry_on(usize::try_from(share).unwrap_or(usize::MAX))
+    }
+
     /// Looks at the next `holds_max` holds that are left to be carried, and carries those that are
     /// open. `false` when none is left.
     pub(crate) fn carry_on(&mut self, holds_max: usize) -> bool {

@@ -273,12 +273,12 @@ impl Ledger {
         Some(generation)
     }
 
-    /// Carries on open holds of the generation that was closed last, where some are left: looks at
-    /// `holds_max` of them. `false` when none is left. Only between batches; to be called after each with
-    /// as many as it had payments, so that all is done before the next generation is full. What is left
-    /// then, or when that generation is let go, is done at once.
-    pub fn carry_on(&mut self, holds_max: usize) -> bool {
-        self.books.recent.carry_on(holds_max)
+    /// Carries on open holds of the generation that was closed last, where some are left: such a share of
+    /// them as `payments` are of a generation, so that all is done when the next one is full. `false`
+    /// when none is left. Only between batches; to be called after each with at least as many as it had.
+    /// What is left when another generation is closed, or when that one is let go, is done at once.
+    pub fn carry_on(&mut self, payments: usize) -> bool {
+        self.books.recent.carry_share(payments, self.generation_payments_max)
     }
 
     /// Closed generations that were not let go, oldest first.

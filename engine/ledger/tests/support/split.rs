@@ -22,7 +22,8 @@ pub(crate) struct Split {
     attic: Attic,
     closed_max: usize,
     threads: bool,
-    /// How many holds are carried on between two batches; the rest when the next generation is closed.
+    /// By how many payments holds are carried on between two batches; the rest when the next generation is
+    /// closed.
     carried_max: usize,
     snapshots: Option<Snapshots>,
 }
