@@ -112,6 +112,8 @@ impl Spans {
         let mut spans = Self { spans, ..Self::default() };
         spans.close_gaps(spans_max);
         spans.turn_to(0);
+        // They were many more before they were joined, and every run keeps its own.
+        spans.spans.shrink_to_fit();
         spans
     }
 
