@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Accounts and holds in a slice of a snapshot at least: about a megabyte, a third of a millisecond. After a
-/// larger batch, as many as that had events, or the snapshots of many accounts would fall far behind.
+/// larger batch, as many as that had answers, or the snapshots of many accounts would fall far behind.
 const SLICE_ROWS: usize = 4_096;
 
 /// What an account takes in a snapshot.
@@ -165,7 +165,7 @@ impl Upkeep {
             waited += store.close_generation(ledger, counters)?;
         }
         store.finish_snapshot(counters);
-        // What comes next in the journal is at least as much as it has answers.
+        // No fewer than the batch had payments: an answer weighs one at least.
         let rows_max = SLICE_ROWS.max(batch.answers as usize);
         let carrying = ledger.carry_on(rows_max);
         // Closing another generation would carry on at once all that is left.

@@ -36,8 +36,9 @@ pub enum MappingError {
     },
     /// No shipped mapping is for such a file.
     #[error(
-        "no mapping that comes with Millrace has the header `{header}`; write a mapping for this \
-         file and name it, or use one of the known headers:{known}"
+        "no mapping that comes with Millrace has the header `{}`; write a mapping for this \
+         file and name it, or use one of the known headers:{known}",
+        printable(header)
     )]
     NoHeaderFits {
         /// The file's header.
@@ -89,4 +90,23 @@ pub(crate) fn nearest<'a>(
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
+}
+
+/// What a terminal may be sent of a file that is no CSV: its first characters, without those that steer it.
+fn printable(header: &str) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    let printed = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    header.chars().take(CHARACTERS_MAX).map(printed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_does_not_steer_the_terminal() {
+        assert_eq!(printable("payment_id,částka"), "payment_id,částka");
+        assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}c"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c");
+        assert_eq!(printable(&"x".repeat(1_000)).len(), 200);
+    }
 }
