@@ -1,5 +1,5 @@
 //! What the engine does with payments that left memory, with random ids and with ids in time: sealing a
-//! generation into a run, finding ids among 1, 8 and 64 runs, and merging runs.
+//! generation into a run, finding ids among 1, 8, 64 and 256 runs, and merging runs.
 //!
 //! Runs are in a temporary directory. Those that ids are sought in are in the page cache, as those of late
 //! are in an engine; those in order leave it while they are merged, so the disk is part of that.
@@ -162,7 +162,7 @@ fn all(criterion: &mut Criterion) {
         for rows in [1 << 18, 1 << 19] {
             seal(&mut group, ids, rows);
         }
-        for runs in [1, 8, 64] {
+        for runs in [1, 8, 64, 256] {
             find(&mut group, ids, runs);
         }
         merge(&mut group, ids, 4);

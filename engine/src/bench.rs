@@ -153,7 +153,7 @@ impl Runs {
     /// # Errors
     /// When a run can't be read or written.
     pub fn merge_all(&self) -> Result<(), JournalError> {
-        self.runs.merge(0..self.runs.list().len(), &|| false).map(drop)
+        self.runs.merge(0..self.runs.list().len(), &|_| false).map(drop)
     }
 }
 

@@ -53,7 +53,7 @@ impl Sealer {
                 // processor. Where the system does not allow it, they compete like any other thread.
                 let _ = rustix::process::nice(5);
                 let stop = || stop.load(Ordering::Relaxed);
-                merge_after(growth.iter(), || all_runs.merge_if_due(&stop));
+                merge_after(growth.iter(), || all_runs.merge_beside_payments(&stop));
             }),
         ];
         Self { tasks: Some(tasks), sealed, threads, stopping, broken }

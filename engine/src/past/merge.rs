@@ -19,9 +19,9 @@ use crate::{JournalError, page_cache};
 /// So many runs are merged that are small, or whose ids lie among each other's.
 const RUNS_MIN: usize = 4;
 /// So many runs are merged whose ids follow each other: look-ups don't gain much by it.
-const RUNS_IN_ORDER_MIN: usize = 64;
+pub(super) const RUNS_IN_ORDER_MIN: usize = 256;
 /// Bounds the memory of a merge.
-const RUNS_MAX: usize = 64;
+const RUNS_MAX: usize = 256;
 /// How much of what was read stays in the page cache meanwhile.
 const ROWS_BETWEEN_RELEASES: u64 = 1 << 20;
 /// Fewer pages than hold this share of a full part's rows are not copied as they are.
@@ -74,11 +74,12 @@ fn overlap(one: &Run, other: &Run) -> bool {
     one.start() <= other.end() && other.start() <= one.end()
 }
 
-/// Merges runs, oldest first. `None` when `stop` said so: then nothing is left of it.
+/// Merges runs, oldest first. `stop` is told how many rows were written. `None` when it said so: then
+/// nothing is left of it.
 pub(super) fn merge(
     shelf: &Arc<Shelf>,
     runs: &[Arc<Run>],
-    stop: &dyn Fn() -> bool,
+    stop: &dyn Fn(u64) -> bool,
 ) -> Result<Option<Run>, JournalError> {
     let (Some(oldest), Some(newest)) = (runs.first(), runs.last()) else { return Ok(None) };
     let generations = *oldest.generations().start()..=*newest.generations().end();
@@ -96,7 +97,7 @@ pub(super) fn merge(
         let mut next = Some(heads.id(at));
         while let Some(id) = next {
             if writer.rows() >= stop_at {
-                if stop() {
+                if stop(writer.rows()) {
                     return Ok(None);
                 }
                 stop_at = writer.rows() + ROWS_BETWEEN_STOPS;

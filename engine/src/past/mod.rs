@@ -3,11 +3,12 @@
 //! memory that hardly grows.
 //!
 //! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
-//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` → `merge` → `room`.
+//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` → `merge` → `room` → `pace`.
 
 mod filter;
 mod layout;
 mod merge;
+mod pace;
 mod pack;
 mod page;
 mod room;
@@ -20,7 +21,7 @@ mod tests;
 mod write;
 
 use std::{
-    fs,
+    fs, iter,
     ops::Range,
     path::Path,
     sync::{
@@ -37,6 +38,7 @@ pub(crate) use run::Run;
 use crate::{JournalError, directory::sync_directory, page_cache, segment::JournalId};
 use filter::{FilterMemory, Fold};
 use layout::Layout;
+use pace::Pace;
 use pack::Packed;
 use run::Shelf;
 use write::{RunWriter, SUFFIX, UNFINISHED};
@@ -75,6 +77,9 @@ struct Shared {
 struct Listed {
     /// Oldest first.
     runs: Vec<Arc<Run>>,
+    /// The least and the greatest id of each run, side by side: most of many runs are told by them
+    /// not to have an id.
+    bounds: Vec<(PaymentId, PaymentId)>,
     /// Where the ids of all of them lie.
     spans: Arc<Spans>,
 }
@@ -82,7 +87,8 @@ struct Listed {
 impl Listed {
     fn new(runs: Vec<Arc<Run>>) -> Self {
         let spans = Arc::new(spans::of_runs(runs.iter().map(|run| run.spans())));
-        Self { runs, spans }
+        let bounds = runs.iter().map(|run| run.bounds()).collect();
+        Self { runs, bounds, spans }
     }
 
     fn find(&self, id: PaymentId, fold: Fold) -> Result<Option<StoredPayment>, HistoryError> {
@@ -91,14 +97,16 @@ impl Listed {
         }
         let key = fold.key(id);
         let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
-        // Newest first, some at once: their filters come from memory at the same time.
-        for runs in self.runs.rchunks(RUNS_ASKED) {
-            let mut sought = [const { None }; RUNS_ASKED];
-            for (run, sought) in runs.iter().zip(&mut sought) {
-                *sought = run.seek(id, key).map_err(failed)?;
+        let is_between = |(id_min, id_max): &&(PaymentId, PaymentId)| (*id_min..=*id_max).contains(&id);
+        let newest_first = self.bounds.iter().zip(&self.runs).rev();
+        let mut runs = newest_first.filter(|(bounds, _)| is_between(bounds)).map(|(_, run)| run);
+        // Some at once: their filters come from memory at the same time.
+        while let Some(newest) = runs.next() {
+            let mut asked = [const { None }; RUNS_ASKED];
+            for (asked, run) in asked.iter_mut().zip(iter::once(newest).chain(&mut runs)) {
+                *asked = run.seek(id, key).map_err(failed)?.map(|sought| (run, sought));
             }
-            for (run, sought) in runs.iter().zip(&sought).rev() {
-                let Some(sought) = sought else { continue };
+            for (run, sought) in asked.iter().flatten() {
                 let found = run.find_sought(id, sought).map_err(failed)?;
                 if found.is_some() {
                     return Ok(found);
@@ -231,7 +239,7 @@ impl Runs {
         number: u64,
         payments: impl Iterator<Item = &'a StoredPayment>,
     ) -> Result<Arc<Run>, JournalError> {
-        let newest = self.listed().runs.last().map_or(0, |run| *run.generations().end());
+        let newest = self.newest_generation();
         assert!(number > newest, "generation {number} comes after {newest}, which is in a run");
         let mut packed = self.shared.packed.lock().unwrap_or_else(PoisonError::into_inner);
         packed.pack(payments);
@@ -263,6 +271,25 @@ impl Runs {
     /// # Errors
     /// When a run can't be read or written. The list of runs is as it was then.
     pub(crate) fn merge_if_due(&self, stop: &dyn Fn() -> bool) -> Result<bool, JournalError> {
+        self.merge_due(&|_: &Pace, _| stop())
+    }
+
+    /// The same beside payments: runs in order are merged at the [`pace`] of payments.
+    ///
+    /// # Errors
+    /// As [`Self::merge_if_due`].
+    pub(crate) fn merge_beside_payments(
+        &self,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, JournalError> {
+        self.merge_due(&|pace, rows| pace.wait(rows, || self.newest_generation(), stop))
+    }
+
+    fn newest_generation(&self) -> u64 {
+        self.read_listed(|listed| listed.runs.last().map_or(0, |run| *run.generations().end()))
+    }
+
+    fn merge_due(&self, stop: &dyn Fn(&Pace, u64) -> bool) -> Result<bool, JournalError> {
         let _alone = match self.shared.merging.try_lock() {
             Ok(alone) => alone,
             Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
@@ -272,7 +299,9 @@ impl Runs {
         let runs = &self.listed().runs;
         match merge::due(runs, &self.shared.shelf.layout) {
             Some(due) if room.is_there(directory, &runs[due.clone()]) => {
-                let merged = self.merge(due, &|| stop() || room.runs_out(directory))?;
+                let pace = Pace::of(&runs[due.clone()], self.newest_generation());
+                let stop = |rows: u64| stop(&pace, rows) || room.runs_out(directory);
+                let merged = self.merge(due, &stop)?;
                 if merged {
                     room.merged();
                 }
@@ -286,7 +315,7 @@ impl Runs {
     pub(crate) fn merge(
         &self,
         due: Range<usize>,
-        stop: &dyn Fn() -> bool,
+        stop: &dyn Fn(u64) -> bool,
     ) -> Result<bool, JournalError> {
         assert!(due.len() > 1, "a run merged with nothing would have its own name again");
         let runs = &self.listed().runs;

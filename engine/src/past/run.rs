@@ -191,10 +191,9 @@ impl Run {
         &self.spans
     }
 
-    /// No id in it is greater.
-    #[cfg(test)]
-    pub(super) fn id_max(&self) -> PaymentId {
-        self.contents.id_max
+    /// Its least id and its greatest; without rows, the greatest that there is and the least.
+    pub(super) fn bounds(&self) -> (PaymentId, PaymentId) {
+        (self.contents.id_min, self.contents.id_max)
     }
 
     /// Bytes of memory that it takes while it is open, filters apart.

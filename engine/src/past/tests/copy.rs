@@ -42,13 +42,13 @@ fn merged(ids: &[Vec<u128>], sealed_with: Layout) -> (usize, usize) {
     runs.keep_files();
     drop(runs);
     let runs = open_with(&directory, &names, LAYOUT);
-    assert!(runs.merge(0..ids.len(), &|| false).expect("merged"));
+    assert!(runs.merge(0..ids.len(), &|_| false).expect("merged"));
     for runs in [&runs, &open_with(&directory, &self::names(&runs), LAYOUT)] {
         let [run] = <[Arc<Run>; 1]>::try_from(runs.list()).expect("one is left");
         run.verify().expect("whole");
         let rows: Vec<_> = run.iter().map(|row| row.expect("whole")).collect();
         assert_eq!(rows, model.values().copied().collect::<Vec<_>>());
-        assert_eq!(run.id_max().0, model.keys().next_back().copied().unwrap_or_default());
+        assert_eq!(run.bounds().1.0, model.keys().next_back().copied().unwrap_or_default());
         for id in ids.iter().flatten().flat_map(|id| [id.saturating_sub(1), *id, id + 1]) {
             assert_eq!(runs.find(PaymentId(id)), Ok(model.get(&id).copied()), "{id}");
         }
@@ -131,12 +131,12 @@ fn damage_is_not_copied() {
     let end = runs.list()[0].part(3).filter_offset as usize + 20;
     for at in (4096..end).step_by(113).filter(|at| bytes[*at] != 0) {
         file.write_all_at(&[!bytes[at]], at as u64).expect("written");
-        let error = runs.merge(0..2, &|| false).expect_err("told").to_string();
+        let error = runs.merge(0..2, &|_| false).expect_err("told").to_string();
         assert!(error.contains(&before.1[0]) && error.contains("offset"), "{error}");
         assert_eq!((files(&directory), names(&runs)), before);
         file.write_all_at(&[bytes[at]], at as u64).expect("written");
     }
-    assert!(runs.merge(0..2, &|| false).expect("whole again"));
+    assert!(runs.merge(0..2, &|_| false).expect("whole again"));
 }
 
 /// Runs of stretches of ids, which lie apart, touch, overlap or repeat each other.

@@ -99,7 +99,7 @@ fn figures() {
         println!("  open: {} us per run", opening.elapsed().as_micros() / u128::from(RUNS));
         look_up(&without, "without filters", ids);
         let merge_ns = ns_each(RUNS * RUN_ROWS, || {
-            runs.merge(0..RUNS as usize, &|| false).expect("merged");
+            runs.merge(0..RUNS as usize, &|_| false).expect("merged");
         });
         println!("  merge of all: {merge_ns} ns per row");
         look_up(&runs, "in one run, filters loaded first", ids);

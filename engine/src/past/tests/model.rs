@@ -100,7 +100,7 @@ fn run(steps: Vec<Step>, ids: Ids) {
                 let from = from.min(len);
                 let range = from..(from + count).min(len);
                 if range.len() > 1 {
-                    assert!(runs.merge(range, &|| false).expect("merged"));
+                    assert!(runs.merge(range, &|_| false).expect("merged"));
                 }
             }
             Step::Reopen(memory) => {
@@ -149,7 +149,7 @@ fn runs_that_only_an_older_snapshot_names_go_with_it() {
     }
     let older = names(&runs);
     let before = runs.list();
-    assert!(runs.merge(0..2, &|| false).expect("merged"));
+    assert!(runs.merge(0..2, &|_| false).expect("merged"));
     let newer = names(&runs);
     // The engine stops, with both snapshots on disk.
     runs.keep_files();

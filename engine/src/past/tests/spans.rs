@@ -57,7 +57,7 @@ fn an_id_in_time_is_told_to_be_new_without_a_run_being_asked() {
             "{what}: {:#?}",
             gaps_at(&runs, all + 1)
         );
-        assert!(runs.merge(0..3, &|| false).expect("merged"));
+        assert!(runs.merge(0..3, &|_| false).expect("merged"));
         assert!(gaps_at(&runs, all + 1).iter().all(Option::is_some), "{what}, merged");
         let again = Runs::open(directory.path(), JOURNAL, &names(&runs), 0, Room::reserving(0))
             .expect("opens");
