@@ -37,6 +37,7 @@ mod golden;
 mod golden_layouts;
 pub mod huge_pages;
 mod lock;
+mod memory;
 pub mod open_files;
 #[cfg(test)]
 mod overdue_tests;

@@ -20,6 +20,7 @@ use millrace_ledger::{EventSeq, Gate, Ledger};
 use crate::{
     JournalError,
     commit::Batch,
+    memory::MemorySupply,
     past::Runs,
     sealer::Sealer,
     snapshot::{Snapshotter, Taking},
@@ -106,6 +107,7 @@ struct Store {
     limits: UpkeepLimits,
     runs: Runs,
     sealer: Sealer,
+    memory: MemorySupply,
     snapshotter: Snapshotter,
     taking: Option<Taking>,
     /// What the gate has to say is being handed out.
@@ -134,6 +136,7 @@ impl Upkeep {
         let store = Store {
             limits,
             sealer: Sealer::start(runs.clone()),
+            memory: MemorySupply::start(),
             runs,
             taking: None,
             gate_due: false,
@@ -165,6 +168,7 @@ impl Upkeep {
             waited += store.close_generation(ledger, counters)?;
         }
         store.finish_snapshot(counters);
+        store.memory.supply(ledger);
         // No fewer than the batch had payments: an answer weighs one at least.
         let rows_max = SLICE_ROWS.max(batch.answers as usize);
         let carrying = ledger.carry_on(rows_max);

@@ -10,12 +10,12 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::FixedState;
 use hashbrown::{HashTable, hash_table::Entry as TableEntry};
 
-use crate::store::Store;
+use crate::{store::Store, words::Words};
 
 /// 20 bytes: an id in pieces that need no wider alignment than the row.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    id: [u32; 4],
+    id: Words,
     row: u32,
 }
 
@@ -66,7 +66,7 @@ impl IdIndex {
     /// The row of this id.
     pub(crate) fn find(&self, id: u128) -> Option<u32> {
         let (hash, entries) = (self.hasher.hash_one(id), &self.entries);
-        let is_it = |place: &u32| number(entries.get(*place).id) == id;
+        let is_it = |place: &u32| entries.get(*place).id.number() == id;
         let place = self.parts[self.part(id)].find(hash, is_it)?;
         Some(entries.get(*place).row)
     }
@@ -79,14 +79,14 @@ impl IdIndex {
         let (hasher, entries) = (&self.hasher, &self.entries);
         let entry = self.parts[part].entry(
             hash,
-            |place| number(entries.get(*place).id) == id,
-            |place| hasher.hash_one(number(entries.get(*place).id)),
+            |place| entries.get(*place).id.number() == id,
+            |place| hasher.hash_one(entries.get(*place).id.number()),
         );
         match entry {
             TableEntry::Occupied(found) => Some(entries.get(*found.get()).row),
             TableEntry::Vacant(free) => {
                 free.insert(entries.len() as u32);
-                self.entries.push(Entry { id: words(id), row });
+                self.entries.push(Entry { id: Words::of(id), row });
                 None
             }
         }
@@ -102,16 +102,6 @@ impl IdIndex {
         let turn = self.hasher.hash_one(ms >> self.parts_log2);
         (turn ^ ms) as usize & (self.parts.len() - 1)
     }
-}
-
-#[inline]
-fn words(id: u128) -> [u32; 4] {
-    [id as u32, (id >> 32) as u32, (id >> 64) as u32, (id >> 96) as u32]
-}
-
-#[inline]
-fn number([a, b, c, d]: [u32; 4]) -> u128 {
-    u128::from(a) | u128::from(b) << 32 | u128::from(c) << 64 | u128::from(d) << 96
 }
 
 #[cfg(test)]
@@ -138,7 +128,6 @@ mod tests {
                 for (row, id) in ids.iter().enumerate() {
                     let expected = (row % 3 != left_out).then_some(row as u32);
                     assert_eq!(index.find(*id), expected);
-                    assert_eq!(number(words(*id)), *id);
                 }
                 index.clear();
             }

@@ -45,6 +45,7 @@ mod stored;
 mod sum;
 mod swept;
 mod units;
+mod words;
 mod workers;
 
 pub use account::{
@@ -65,6 +66,7 @@ pub use history::{History, HistoryError, NoHistory};
 pub use look_up::LookUp;
 pub use outcome::{Outcome, RejectReason, Status};
 pub use payment::{Operation, Payment, PaymentFlags};
+pub use recent::HoldMemory;
 pub use snapshot::{SnapshotBegun, SnapshotHead};
 pub use spans::{Gap, Span, Spans};
 pub use state::{HoldState, Ledger, LedgerConfig, PaymentView};

@@ -8,14 +8,21 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::FixedState;
 use hashbrown::{HashTable, hash_table::Entry as TableEntry};
 
-use crate::PaymentId;
+use crate::{PaymentId, words::Words};
 
 const PARTS_LOG2: u32 = 10;
 
 /// See the module's documentation.
+/// 20 bytes: an id in pieces that need no wider alignment than the place.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    id: Words,
+    place: u32,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct PlaceIndex {
-    parts: Vec<HashTable<(PaymentId, u32)>>,
+    parts: Vec<HashTable<Entry>>,
     len: usize,
     hasher: FixedState,
 }
@@ -35,17 +42,20 @@ impl PlaceIndex {
     /// The place of this id.
     pub(crate) fn find(&self, id: PaymentId) -> Option<u32> {
         let hash = self.hasher.hash_one(id);
-        self.parts[part(hash)].find(hash, |entry| entry.0 == id).map(|entry| entry.1)
+        self.parts[part(hash)]
+            .find(hash, |entry| entry.id.number() == id.0)
+            .map(|entry| entry.place)
     }
 
     /// Remembers the place of an id, instead of an earlier one.
     pub(crate) fn insert(&mut self, id: PaymentId, place: u32) {
         let (hash, hasher) = (self.hasher.hash_one(id), &self.hasher);
         let part = &mut self.parts[part(hash)];
-        match part.entry(hash, |entry| entry.0 == id, |entry| hasher.hash_one(entry.0)) {
-            TableEntry::Occupied(mut found) => found.get_mut().1 = place,
+        let rehash = |entry: &Entry| hasher.hash_one(PaymentId(entry.id.number()));
+        match part.entry(hash, |entry| entry.id.number() == id.0, rehash) {
+            TableEntry::Occupied(mut found) => found.get_mut().place = place,
             TableEntry::Vacant(free) => {
-                free.insert((id, place));
+                free.insert(Entry { id: Words::of(id.0), place });
                 self.len += 1;
             }
         }
@@ -54,7 +64,9 @@ impl PlaceIndex {
     /// Forgets this id, if it is known.
     pub(crate) fn remove(&mut self, id: PaymentId) {
         let hash = self.hasher.hash_one(id);
-        if let Ok(found) = self.parts[part(hash)].find_entry(hash, |entry| entry.0 == id) {
+        if let Ok(found) =
+            self.parts[part(hash)].find_entry(hash, |entry| entry.id.number() == id.0)
+        {
             found.remove();
             self.len -= 1;
         }

@@ -15,7 +15,9 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
-    Generation, PaymentId, Spans, Stage, StoredPayment, place_index::PlaceIndex, store::Store,
+    Generation, PaymentId, Spans, Stage, StoredPayment,
+    place_index::PlaceIndex,
+    store::{Chunk, Store},
     swept::Swept,
 };
 
@@ -96,6 +98,25 @@ pub(crate) struct Recent {
     carried_index: PlaceIndex,
     uncarried: Option<Uncarried>,
 }
+
+/// Memory for open holds that are carried on, 8 MiB, which was written to before it is given to a
+/// [`Ledger`](crate::Ledger). The system has to find what is written to for the first time, and that may
+/// take milliseconds: better where nobody waits.
+#[derive(Debug)]
+pub struct HoldMemory(Chunk<Option<StoredPayment>>);
+
+impl HoldMemory {
+    /// Takes up to tens of milliseconds.
+    #[must_use]
+    pub fn touched() -> Self {
+        Self(Chunk::touched(None))
+    }
+}
+
+const _: () = assert!(size_of::<Option<StoredPayment>>() == 128, "memory per open hold");
+
+/// Memory for carried holds is asked for when more than so many may come for which there is none.
+const HOLDS_WITHOUT_MEMORY: usize = 1_024;
 
 /// What is left to be carried of the generation that was closed last.
 #[derive(Clone, Debug)]
@@ -244,6 +265,17 @@ impl Recent {
         };
         self.carried_index.insert(hold.id, slot);
         Place::Carried(slot)
+    }
+
+    /// Whether more holds may come to be carried than there is memory for.
+    pub(crate) fn wants_hold_memory(&self) -> bool {
+        let uncarried = self.uncarried.as_ref().map_or(0, |left| left.rows.len() - left.next);
+        let to_come = self.holds_made.len() + uncarried;
+        to_come > self.carried.room() + self.free.len() + HOLDS_WITHOUT_MEMORY
+    }
+
+    pub(crate) fn give_hold_memory(&mut self, HoldMemory(chunk): HoldMemory) {
+        self.carried.give(chunk);
     }
 
     /// Where a hold of an earlier generation is kept that was open when its generation was closed. One

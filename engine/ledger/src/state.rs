@@ -8,7 +8,8 @@ use hashbrown::HashSet;
 
 use crate::{
     Account, AccountId, Amount, BalanceSums, Balances, EventSeq, Generation, History, HoldExpired,
-    LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp, Verdict,
+    HoldMemory, LedgerId, NoHistory, Outcome, Payment, PaymentId, Stage, StoredPayment, Timestamp,
+    Verdict,
     books::Books,
     findings::Findings,
     index::IdIndex,
@@ -279,6 +280,17 @@ impl Ledger {
     /// What is left when another generation is closed, or when that one is let go, is done at once.
     pub fn carry_on(&mut self, payments: usize) -> bool {
         self.books.recent.carry_share(payments, self.generation_payments_max)
+    }
+
+    /// Whether more open holds may be carried on than there is memory for.
+    #[must_use]
+    pub fn wants_hold_memory(&self) -> bool {
+        self.books.recent.wants_hold_memory()
+    }
+
+    /// Gives memory for them. Without, the ledger takes some when it needs it.
+    pub fn give_hold_memory(&mut self, memory: HoldMemory) {
+        self.books.recent.give_hold_memory(memory);
     }
 
     /// Closed generations that were not let go, oldest first.

@@ -9,11 +9,27 @@ const CHUNK_ROWS: usize = 1 << 16;
 pub(crate) struct Store<T> {
     chunks: Vec<Vec<T>>,
     len: usize,
+    /// Memory for the next chunk.
+    spare: Option<Chunk<T>>,
+}
+
+/// Memory for a chunk of rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk<T>(Vec<T>);
+
+impl<T: Clone> Chunk<T> {
+    /// Memory that was written to, so that the system has found it: a page that is written to for the
+    /// first time may take milliseconds. `row` is what is written.
+    pub(crate) fn touched(row: T) -> Self {
+        let mut rows = vec![row; CHUNK_ROWS];
+        rows.clear();
+        Self(rows)
+    }
 }
 
 impl<T> Default for Store<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { chunks: Vec::new(), len: 0, spare: None }
     }
 }
 
@@ -28,13 +44,24 @@ impl<T> Store<T> {
         self.len = 0;
     }
 
+    /// Rows for which there is memory that the system has found, or will when they come.
+    pub(crate) fn room(&self) -> usize {
+        (self.chunks.len() + usize::from(self.spare.is_some())) * CHUNK_ROWS - self.len
+    }
+
+    /// Gives memory for the next chunk.
+    pub(crate) fn give(&mut self, chunk: Chunk<T>) {
+        self.spare = Some(chunk);
+    }
+
     /// Appends a row and returns its slot.
     #[inline]
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let slot = u32::try_from(self.len).expect("a ledger holds fewer than 2^32 rows");
         let chunk = slot as usize / CHUNK_ROWS;
         if chunk == self.chunks.len() {
-            self.chunks.push(Vec::with_capacity(CHUNK_ROWS));
+            let spare = self.spare.take().map(|Chunk(spare)| spare);
+            self.chunks.push(spare.unwrap_or_else(|| Vec::with_capacity(CHUNK_ROWS)));
         }
         self.chunks[chunk].push(row);
         self.len += 1;
@@ -89,6 +116,19 @@ mod tests {
         assert_eq!((store.len(), store.iter().count()), (0, 0));
         assert_eq!((store.push(5), *store.get(0), store.iter().count()), (0, 5, 1));
         assert_eq!((store.pop(), store.pop(), store.len()), (Some(5), None, 0));
+    }
+
+    #[test]
+    fn memory_that_was_given_is_used_for_the_next_chunk() {
+        let mut store = Store::default();
+        assert_eq!(store.room(), 0);
+        let chunk = Chunk::touched(9);
+        let memory = chunk.0.as_ptr();
+        store.give(chunk);
+        assert_eq!((store.room(), store.len()), (CHUNK_ROWS, 0));
+        (0..CHUNK_ROWS as u32 + 1).for_each(|row| assert_eq!(store.push(row), row));
+        assert_eq!((store.room(), store.get(0)), (CHUNK_ROWS - 1, &0));
+        assert_eq!(store.chunks[0].as_ptr(), memory);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use crate::store::Store;
+use crate::store::{Chunk, Store};
 
 /// An append-only store of rows by dense slot that can be swept while it changes.
 #[derive(Clone, Debug)]
@@ -63,6 +63,16 @@ impl<T: Clone> Swept<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.len() == 0
+    }
+
+    /// Rows for which there is memory, or will be when they come.
+    pub(crate) fn room(&self) -> usize {
+        self.rows.room()
+    }
+
+    /// Gives memory for rows to come.
+    pub(crate) fn give(&mut self, chunk: Chunk<T>) {
+        self.rows.give(chunk);
     }
 
     /// Appends a row and returns its slot.

@@ -97,7 +97,8 @@ impl Listed {
         }
         let key = fold.key(id);
         let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
-        let is_between = |(id_min, id_max): &&(PaymentId, PaymentId)| (*id_min..=*id_max).contains(&id);
+        let is_between =
+            |(id_min, id_max): &&(PaymentId, PaymentId)| (*id_min..=*id_max).contains(&id);
         let newest_first = self.bounds.iter().zip(&self.runs).rev();
         let mut runs = newest_first.filter(|(bounds, _)| is_between(bounds)).map(|(_, run)| run);
         // Some at once: their filters come from memory at the same time.
