@@ -5,35 +5,21 @@
 //! accepted, or with one that is not in the journal at the end, yields an error and no figures.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use millrace_engine::{
-    AccountReply, Command, Engine, EngineConfig, PaymentReply, SubmitError, Submitter, UpkeepStats,
-    submission::Expired,
-};
-use millrace_ledger::{AccountOutcome, ApproveAll};
-use tempfile::TempDir;
+use millrace_engine::{Command, Engine, EngineConfig, PaymentReply, Submitter, UpkeepStats};
+use millrace_ledger::ApproveAll;
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    account,
     report::{Phase, Recovered, Report, Tally},
+    session::{JournalDirectory, ask, open_accounts, unix_ms},
     usage::{Resident, Usage},
     workload::{Mix, Source, Workload},
 };
-
-/// Accounts opened by one request.
-const ACCOUNTS_PER_REQUEST: u32 = 8_192;
-/// How long a request may wait for room in the engine's queue before the run is given up.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(600);
-/// What `statfs` calls a file system in memory (`linux/magic.h`).
-const TMPFS_MAGIC: u64 = 0x0102_1994;
-
-const STOPPED: &str = "the engine stopped";
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -153,19 +139,6 @@ async fn drive(settings: &Settings, engine: &Engine) -> Result<Phase, String> {
     Ok(Phase { warmup, batches, tally, elapsed, usage, resident: Resident::now(), upkeep })
 }
 
-async fn open_accounts(submitter: &Submitter, count: u32) -> Result<(), String> {
-    for first in (0..count).step_by(ACCOUNTS_PER_REQUEST as usize) {
-        let specs = (first..count.min(first + ACCOUNTS_PER_REQUEST)).map(account).collect();
-        let (reply, answer) = oneshot::channel();
-        let command = Command::CreateAccounts { specs, acts: Vec::new(), reply };
-        let replies: Vec<AccountReply> = ask(submitter, command, answer).await?;
-        if let Some(refused) = replies.iter().find(|it| it.outcome != AccountOutcome::Created) {
-            return Err(format!("account {} was not opened: {:?}", refused.id, refused.outcome));
-        }
-    }
-    Ok(())
-}
-
 /// Lets the clients send until nothing is left or the time is over, and returns when all is answered.
 async fn send_all(
     clients: Vec<Client>,
@@ -227,76 +200,7 @@ impl Client {
     }
 }
 
-/// Submits a command and waits for its durable answer.
-async fn ask<T>(
-    submitter: &Submitter,
-    command: Command,
-    answer: oneshot::Receiver<Result<T, Expired>>,
-) -> Result<T, String> {
-    let room_deadline = Instant::now() + ROOM_WAIT_MAX;
-    submitter.submit(command, None, room_deadline).await.map_err(|error| match error {
-        SubmitError::QueueFull => format!("the engine's queue was full for {ROOM_WAIT_MAX:?}"),
-        SubmitError::Stopped => STOPPED.to_owned(),
-    })?;
-    let answer = answer.await.map_err(|_| STOPPED)?;
-    Ok(answer.expect("a command without a deadline does not expire"))
-}
-
 /// Nothing is left half done in a tally, so one whose holder panicked is as good as any.
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.as_millis() as u64
-}
-
-/// Where the journal is while it is measured.
-enum JournalDirectory {
-    /// Kept.
-    Given(PathBuf),
-    /// Removed when dropped.
-    Temporary(TempDir),
-}
-
-impl JournalDirectory {
-    fn make(given: Option<&Path>) -> Result<Self, String> {
-        let directory = match given {
-            None => Self::Temporary(
-                tempfile::Builder::new()
-                    .prefix("millrace-rates-")
-                    .tempdir()
-                    .map_err(|error| format!("can't make a temporary directory: {error}"))?,
-            ),
-            Some(path) => {
-                let told = |error| format!("--dir {}: {error}", path.display());
-                fs::create_dir_all(path).map_err(told)?;
-                if fs::read_dir(path).map_err(told)?.next().is_some() {
-                    return Err(format!(
-                        "--dir {} is not empty; a run needs a journal of its own, in a new or \
-                         empty directory",
-                        path.display()
-                    ));
-                }
-                Self::Given(path.to_owned())
-            }
-        };
-        let file_system = rustix::fs::statfs(directory.path());
-        if file_system.is_ok_and(|it| it.f_type as u64 == TMPFS_MAGIC) {
-            eprintln!(
-                "{} is in memory: nothing is durable there, and the figures show no disk; name a \
-                 directory on a disk with --dir or TMPDIR",
-                directory.path().display()
-            );
-        }
-        Ok(directory)
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Given(path) => path,
-            Self::Temporary(directory) => directory.path(),
-        }
-    }
 }

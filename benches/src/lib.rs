@@ -2,12 +2,15 @@
 //!
 //! Rates of the whole engine: [`workload`] makes the payments ([`alias`] draws the unequal ones),
 //! [`drive`] sends them to an engine in this process, [`report`] tells what it took, with the help
-//! of [`usage`]. The binary `rates` is their command line.
+//! of [`usage`]. The binary `rates` is their command line. [`waits`] tells how long a payment waits
+//! beside what may take long; its binary is `waits`.
 
 pub mod alias;
 pub mod drive;
 pub mod report;
+mod session;
 pub mod usage;
+pub mod waits;
 pub mod workload;
 
 use millrace_ledger::{

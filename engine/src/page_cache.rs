@@ -1,7 +1,8 @@
 //! The system's page cache: consumes files that are durable and that hardly anybody will read soon,
-//! gives the memory of their pages back to the system. What they hold is not touched.
+//! gives the memory of their pages back to the system, and has single pages fetched that are about to
+//! be read. What they hold is not touched.
 //!
-//! Without this, journal and runs fill all memory that is free, and each page of it is memory that
+//! Without the first, journal and runs fill all memory that is free, and each page of it is memory that
 //! a virtual machine has to fetch from its host, for more than writing costs otherwise
 //! (`docs/decisions/0022-page-cache.md`). A page that was given back is taken for the next write.
 
@@ -20,6 +21,12 @@ pub(crate) fn release_up_to(file: &File, end: u64) {
     if let Some(len) = NonZeroU64::new(end) {
         release_range(file, 0, Some(len));
     }
+}
+
+/// Has these bytes of a file read while other things are done: whoever reads them next waits less.
+pub(crate) fn fetch(file: &File, offset: u64, len: u64) {
+    // It is advice, as above.
+    let _ = fadvise(file, offset, NonZeroU64::new(len), Advice::WillNeed);
 }
 
 fn release_range(file: &File, offset: u64, len: Option<NonZeroU64>) {

@@ -20,6 +20,10 @@ pub trait History: Send + Sync + std::fmt::Debug {
     /// When the history can't be read. Nothing can be decided then.
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError>;
 
+    /// These payments will be sought, one after the other. A history that has to wait for a disk may
+    /// begin to read for all of them now, so that it waits once. Tells nothing, and waits for nothing.
+    fn expect(&self, _ids: &[PaymentId]) {}
+
     /// This history as it is now: what is handed over later is not known there.
     fn as_of_now(&self) -> Arc<dyn History>;
 }

@@ -3,10 +3,13 @@
 //! memory that hardly grows.
 //!
 //! A generation becomes a [`run`], a sorted file. Adjacent runs are merged into larger ones, so
-//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` → `merge` → `room` → `pace`.
+//! that there are few. Reading order: `row` → `pack` → `page` → `layout` → `run` → `spans` → `write` →
+//! `listed` →
+//! `merge` → `room` → `pace`.
 
 mod filter;
 mod layout;
+mod listed;
 mod merge;
 mod pace;
 mod pack;
@@ -21,7 +24,7 @@ mod tests;
 mod write;
 
 use std::{
-    fs, iter,
+    fs,
     ops::Range,
     path::Path,
     sync::{
@@ -38,13 +41,12 @@ pub(crate) use run::Run;
 use crate::{JournalError, directory::sync_directory, page_cache, segment::JournalId};
 use filter::{FilterMemory, Fold};
 use layout::Layout;
+use listed::{Listed, ListedThen};
 use pace::Pace;
 use pack::Packed;
 use run::Shelf;
 use write::{RunWriter, SUFFIX, UNFINISHED};
 
-/// So many runs are asked for an id at once.
-const RUNS_ASKED: usize = 16;
 /// So many of the newest runs stay in the system's page cache: refunds and questions are mostly about
 /// payments of late.
 const RUNS_CACHED: usize = 16;
@@ -70,52 +72,6 @@ struct Shared {
     room: Room,
     /// Memory for sealing.
     packed: Mutex<Packed>,
-}
-
-/// The runs that there are.
-#[derive(Debug)]
-struct Listed {
-    /// Oldest first.
-    runs: Vec<Arc<Run>>,
-    /// The least and the greatest id of each run, side by side: most of many runs are told by them
-    /// not to have an id.
-    bounds: Vec<(PaymentId, PaymentId)>,
-    /// Where the ids of all of them lie.
-    spans: Arc<Spans>,
-}
-
-impl Listed {
-    fn new(runs: Vec<Arc<Run>>) -> Self {
-        let spans = Arc::new(spans::of_runs(runs.iter().map(|run| run.spans())));
-        let bounds = runs.iter().map(|run| run.bounds()).collect();
-        Self { runs, bounds, spans }
-    }
-
-    fn find(&self, id: PaymentId, fold: Fold) -> Result<Option<StoredPayment>, HistoryError> {
-        if self.spans.gap(id).is_some() {
-            return Ok(None);
-        }
-        let key = fold.key(id);
-        let failed = |error: JournalError| HistoryError { id, why: error.to_string() };
-        let is_between =
-            |(id_min, id_max): &&(PaymentId, PaymentId)| (*id_min..=*id_max).contains(&id);
-        let newest_first = self.bounds.iter().zip(&self.runs).rev();
-        let mut runs = newest_first.filter(|(bounds, _)| is_between(bounds)).map(|(_, run)| run);
-        // Some at once: their filters come from memory at the same time.
-        while let Some(newest) = runs.next() {
-            let mut asked = [const { None }; RUNS_ASKED];
-            for (asked, run) in asked.iter_mut().zip(iter::once(newest).chain(&mut runs)) {
-                *asked = run.seek(id, key).map_err(failed)?.map(|sought| (run, sought));
-            }
-            for (run, sought) in asked.iter().flatten() {
-                let found = run.find_sought(id, sought).map_err(failed)?;
-                if found.is_some() {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Drop for Shared {
@@ -391,37 +347,19 @@ impl Runs {
 
 impl History for Runs {
     fn spans(&self) -> Arc<Spans> {
-        self.read_listed(|listed| listed.spans.clone())
+        self.read_listed(|listed| listed.spans().clone())
     }
 
     fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
         self.listed().find(id, self.shared.shelf.fold)
     }
 
-    fn as_of_now(&self) -> Arc<dyn History> {
-        Arc::new(ListedThen { listed: self.listed(), fold: self.shared.shelf.fold })
-    }
-}
-
-/// The runs that there were at some moment. A run never changes; one that was merged away since is not
-/// deleted before whoever holds this lets it go.
-#[derive(Clone, Debug)]
-struct ListedThen {
-    listed: Arc<Listed>,
-    fold: Fold,
-}
-
-impl History for ListedThen {
-    fn spans(&self) -> Arc<Spans> {
-        self.listed.spans.clone()
-    }
-
-    fn find(&self, id: PaymentId) -> Result<Option<StoredPayment>, HistoryError> {
-        self.listed.find(id, self.fold)
+    fn expect(&self, ids: &[PaymentId]) {
+        self.listed().expect(ids, self.shared.shelf.fold);
     }
 
     fn as_of_now(&self) -> Arc<dyn History> {
-        Arc::new(self.clone())
+        Arc::new(ListedThen::new(self.listed(), self.shared.shelf.fold))
     }
 }
 

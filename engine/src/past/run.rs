@@ -68,7 +68,7 @@ use super::{
     rows::{Payments, Rows},
     spans,
 };
-use crate::{JournalError, segment::JournalId};
+use crate::{JournalError, page_cache, segment::JournalId};
 
 /// What all runs of a directory share.
 #[derive(Debug)]
@@ -247,6 +247,30 @@ impl Run {
         Ok(Some(Sought { part, question: filter.map(|filter| filter.question(key)) }))
     }
 
+    /// Has the page read that has an id that was sought, unless the filter denies it: `false` then.
+    pub(super) fn expect(&self, id: PaymentId, sought: &Sought) -> bool {
+        let page = self.page_sought(id, sought);
+        if let Some(number) = page {
+            let offset = self.page_offset(sought.part, number);
+            page_cache::fetch(&self.file, offset, self.contents.page_bytes.into());
+        }
+        page.is_some()
+    }
+
+    /// The page that an id would be on; `None` when the filter denies it.
+    fn page_sought(&self, id: PaymentId, sought: &Sought) -> Option<usize> {
+        let part = sought.part;
+        if let (Some(question), Some(filter)) = (&sought.question, self.filters[part].get())
+            && !filter.may_hold(question)
+        {
+            return None;
+        }
+        let pages = self.contents.pages_of(part);
+        let first = pages.start;
+        let before = self.contents.fences[pages].partition_point(|fence| *fence <= id);
+        Some(first + before - 1)
+    }
+
     /// The payment with an id that was sought.
     ///
     /// # Errors
@@ -256,17 +280,9 @@ impl Run {
         id: PaymentId,
         sought: &Sought,
     ) -> Result<Option<StoredPayment>, JournalError> {
-        let part = sought.part;
-        if let (Some(question), Some(filter)) = (&sought.question, self.filters[part].get())
-            && !filter.may_hold(question)
-        {
-            return Ok(None);
-        }
-        let pages = self.contents.pages_of(part);
-        let first = pages.start;
-        let number = first + self.contents.fences[pages].partition_point(|fence| *fence <= id) - 1;
-        let page = self.page(part, number, Vec::new())?;
-        page.find(id).map_err(|_| self.malformed(part, number))
+        let Some(number) = self.page_sought(id, sought) else { return Ok(None) };
+        let page = self.page(sought.part, number, Vec::new())?;
+        page.find(id).map_err(|_| self.malformed(sought.part, number))
     }
 
     fn load_filter(&self, number: usize) -> Result<Option<&Filter>, JournalError> {

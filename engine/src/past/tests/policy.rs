@@ -6,6 +6,8 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
 use millrace_ledger::History as _;
@@ -14,7 +16,10 @@ use super::{
     super::{RUNS_CACHED, Run},
     *,
 };
-use crate::page_cache::tests::{can_release, is_cached};
+use crate::page_cache::{
+    self,
+    tests::{can_release, is_cached},
+};
 
 /// Ids from `from` on, one apart, or in no order.
 fn sealed(runs: &Runs, number: u64, rows: u64, in_time: bool) {
@@ -105,6 +110,30 @@ fn of_runs_in_order_of_time_the_newest_stay_in_the_page_cache() {
         let first = payment(if in_time { 1000 } else { scrambled(1000) }, 1);
         assert_eq!(runs.find(first.id), Ok(Some(first)));
     }
+}
+
+/// Pages are read without anybody waiting for them.
+#[test]
+fn pages_of_payments_that_are_expected_are_read_ahead() {
+    let directory = directory();
+    if !can_release(directory.path()) {
+        return;
+    }
+    // Without filters, which would be read, too.
+    let runs = open(&directory, &[], 0);
+    for number in 1..4 {
+        sealed(&runs, number, 900, true);
+    }
+    // To look at a page has it read, so each is looked at once after it was released.
+    let read_within = |wait: Duration| -> Vec<bool> {
+        runs.list().iter().for_each(|run| page_cache::release(run.file()));
+        // On the first page of the first run, on that of the third, and on none.
+        runs.expect(&[1_000, 3_000, 5].map(PaymentId));
+        thread::sleep(wait);
+        runs.list().iter().map(|run| is_cached(run.file(), 4_096) == Some(true)).collect()
+    };
+    let mut waits = (0..15).map(|doubled| Duration::from_millis(1 << doubled));
+    assert!(waits.any(|wait| read_within(wait) == [true, false, true]), "they are read in time");
 }
 
 #[test]
