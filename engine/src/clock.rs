@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Command, Crew, Engine, EngineConfig, Feed, segment::SegmentWriter, sequence::Recovered,
+        Command, Crew, Engine, EngineConfig, Feed, desk::Recovered, segment::SegmentWriter,
         upkeep::Upkeep,
     };
 

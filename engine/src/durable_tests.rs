@@ -19,10 +19,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     Command, Crew, Engine, EngineConfig, Feed,
+    desk::Recovered,
     frame::FrameBuffer,
     record,
     segment::{Disk, SegmentWriter},
-    sequence::Recovered,
     upkeep::Upkeep,
 };
 

@@ -3,12 +3,12 @@
 //! Guarantees: nothing is released (no reply, no read, no event) before the batch that it belongs
 //! to is durable, in the order in which it was decided; a failed write stops the engine.
 //!
-//! Reading order: [`submission`] → `sequence` (decide, batch by batch) → `record` and `frame`
+//! Reading order: [`submission`] → `sequence` (batch by batch) → `desk` (decide) → `record` and `frame`
 //! (encode) → `commit` (write, sync, release) → [`feed`]. Payments that are not in memory are read by
-//! `readers`. Between batches `upkeep` has older payments
-//! written to runs (`past`) and takes `snapshot`s; [`pipeline`] wires all of it up, and [`recover`]
-//! brings back the state after a stop; [`redecide`] decides a journal again, and [`backup`] copies one
-//! and brings the copy back.
+//! `readers`. Between batches `upkeep` has older payments written to runs (`past`), takes `snapshot`s,
+//! and has memory made ready (`memory`); [`pipeline`] wires all of it up, and [`recover`] brings back the
+//! state after a stop; [`redecide`] decides a journal again, and [`backup`] copies one and brings the
+//! copy back.
 
 pub mod archive;
 mod archive_file;
@@ -19,6 +19,7 @@ pub mod bench;
 mod clock;
 mod commit;
 mod crew;
+mod desk;
 mod directory;
 mod durable_note;
 #[cfg(test)]
@@ -64,6 +65,8 @@ mod stats;
 pub mod submission;
 mod suspect_runs;
 pub mod trial_balance;
+#[cfg(test)]
+mod two_accounts;
 mod upkeep;
 
 pub use crew::Crew;

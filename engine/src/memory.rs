@@ -64,39 +64,19 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use millrace_ledger::{
-        AccountId, AccountSpec, Amount, ApproveAll, Code, LedgerId, Operation, Payment, PaymentId,
-    };
+    use millrace_ledger::{ApproveAll, LedgerConfig, Operation, Payment};
 
     use super::*;
+    use crate::two_accounts::{ledger_of_two, payment};
 
     /// More holds are made than there is memory for: there will be some before they are carried.
     #[test]
     fn a_ledger_that_wants_memory_gets_it() {
-        let mut ledger = Ledger::new(0);
-        let (ledger_id, code) = (LedgerId(203), Code(1));
-        let [debit, credit] = [1, 2].map(AccountId);
-        for id in [debit, credit] {
-            ledger.create_account(&AccountSpec {
-                id,
-                ledger: ledger_id,
-                code,
-                ..AccountSpec::default()
-            });
-        }
+        let mut ledger = ledger_of_two(LedgerConfig::default());
         let mut supply = MemorySupply::start();
         supply.supply(&mut ledger);
         assert!(!supply.is_wished, "an empty ledger wants none");
-        let hold = |id| Payment {
-            id: PaymentId(id),
-            debit,
-            credit,
-            amount: Amount(1),
-            ledger: ledger_id,
-            code,
-            operation: Operation::Authorize,
-            ..Payment::default()
-        };
+        let hold = |id| Payment { operation: Operation::Authorize, ..payment(id) };
         let holds: Vec<_> = (1..3_000).map(hold).collect();
         ledger.decide(&holds, &mut ApproveAll, |_| {}).expect("there is no history");
         assert!(ledger.wants_hold_memory());

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
-use millrace_ledger::{
-    AccountId, AccountSpec, Amount, ApproveAll, Code, Decision, Ledger, LedgerId, Operation,
-    Payment, PaymentId, Timestamp,
-};
+use millrace_ledger::{ApproveAll, Decision, Ledger, LedgerConfig, Operation, Payment, Timestamp};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     Command, Crew,
     commit::Batch,
-    sequence::{BatchLimits, Recovered, Sequencer},
+    desk::{BatchLimits, Recovered},
+    sequence::Sequencer,
     stats::EngineStats,
     submission::{Message, Submission},
+    two_accounts::{ledger_of_two, payment},
     upkeep::Upkeep,
 };
 
@@ -23,26 +22,9 @@ use crate::{
 const LIMITS: BatchLimits = BatchLimits { events_max: 40, bytes_max: 1 << 20 };
 const S: u64 = 1_000_000_000;
 
-fn payment(id: u128) -> Payment {
-    Payment {
-        id: PaymentId(id),
-        debit: AccountId(1),
-        credit: AccountId(2),
-        amount: Amount(5),
-        ledger: LedgerId(203),
-        code: Code(1),
-        ..Payment::default()
-    }
-}
-
 /// A ledger with so many holds made at each of these moments; all of them are overdue by far.
 fn with_holds(made: &[(u64, u128)]) -> Ledger {
-    let mut ledger = Ledger::new(0);
-    for id in [1, 2] {
-        let (id, ledger_id) = (AccountId(id), LedgerId(203));
-        let spec = AccountSpec { id, ledger: ledger_id, code: Code(1), ..AccountSpec::default() };
-        ledger.create_account(&spec);
-    }
+    let mut ledger = ledger_of_two(LedgerConfig::default());
     let mut id = 1_000;
     for (at_s, count) in made {
         ledger.begin_batch(Timestamp(at_s * S), &mut Vec::new());

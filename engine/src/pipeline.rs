@@ -17,11 +17,12 @@ use crate::{
     Feed, JournalError, RecoveryReport, Retention, Submitter,
     commit::{self, Log},
     crew::Crew,
+    desk::{BatchLimits, Recovered},
     directory::sync_directory,
     lock::DirectoryLock,
     recover::{self, Recovery},
     retention::ReadersNeed,
-    sequence::{BatchLimits, Recovered, Sequencer},
+    sequence::Sequencer,
     stats::EngineStats,
     suspect_runs,
     upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
@@ -238,10 +239,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use millrace_ledger::{
-        AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, Ledger, LedgerId, Payment,
-        PaymentId, Status, Timestamp,
-    };
+    use millrace_ledger::{ApproveAll, EventSeq, Ledger, Status, Timestamp};
     use tokio::sync::oneshot;
 
     use super::*;
@@ -249,6 +247,7 @@ mod tests {
         Command, PaymentReply,
         frame::{FrameBuffer, FrameHash},
         submission::{Expired, Reply},
+        two_accounts::{payment, two_accounts},
     };
 
     /// A log in memory that fails when it has taken so many frames.
@@ -300,31 +299,12 @@ mod tests {
         answer.await.ok()
     }
 
-    fn accounts() -> Vec<AccountSpec> {
-        let account = |id| AccountSpec {
-            id: AccountId(id),
-            ledger: LedgerId(203),
-            code: Code(1),
-            ..AccountSpec::default()
-        };
-        vec![account(1), account(2)]
-    }
-
     async fn pay(
         engine: &Engine,
         id: u128,
         deadline: Option<Instant>,
     ) -> Option<Result<Vec<PaymentReply>, Expired>> {
-        let payment = Payment {
-            id: PaymentId(id),
-            debit: AccountId(1),
-            credit: AccountId(2),
-            amount: Amount(5),
-            ledger: LedgerId(203),
-            code: Code(1),
-            ..Payment::default()
-        };
-        let (payments, contexts) = (vec![payment], Vec::new());
+        let (payments, contexts) = (vec![payment(id)], Vec::new());
         ask(engine, deadline, |reply| Command::Payments { payments, contexts, reply }).await
     }
 
@@ -334,7 +314,7 @@ mod tests {
     async fn a_failed_write_stops_the_engine_before_any_answer() {
         let (engine, events) = engine(2);
         let created = ask(&engine, None, |reply| Command::CreateAccounts {
-            specs: accounts(),
+            specs: two_accounts(),
             acts: Vec::new(),
             reply,
         });
@@ -366,7 +346,8 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..100 {
             let (reply, answer) = oneshot::channel();
-            let command = Command::CreateAccounts { specs: accounts(), acts: Vec::new(), reply };
+            let command =
+                Command::CreateAccounts { specs: two_accounts(), acts: Vec::new(), reply };
             let room = Instant::now() + Duration::from_secs(120);
             engine.submitter().submit(command, None, room).await.expect("there is room");
             answers.push(answer);

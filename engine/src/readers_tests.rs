@@ -11,18 +11,19 @@ use std::{
 };
 
 use millrace_ledger::{
-    AccountId, AccountSpec, Amount, ApproveAll, Code, EventSeq, History, HistoryError, Ledger,
-    LedgerConfig, LedgerId, Payment, PaymentId, Span, Spans, StoredPayment, Timestamp,
+    ApproveAll, EventSeq, History, HistoryError, Ledger, LedgerConfig, PaymentId, Span, Spans,
+    StoredPayment, Timestamp,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Command, Crew, Engine, EngineConfig, Feed, JournalError, PaymentReadError,
     commit::Log,
+    desk::Recovered,
     frame::{FrameBuffer, FrameHash},
     readers::{self, QUESTIONS_MAX},
-    sequence::Recovered,
     submission::{Expired, Reply},
+    two_accounts::{payment, two_accounts},
     upkeep::Upkeep,
 };
 
@@ -107,28 +108,13 @@ async fn submit<T>(engine: &Engine, command: impl FnOnce(Reply<T>) -> Command) -
 }
 
 async fn open_accounts(engine: &Engine) {
-    let account = |id| AccountSpec {
-        id: AccountId(id),
-        ledger: LedgerId(203),
-        code: Code(1),
-        ..AccountSpec::default()
-    };
-    let (specs, acts) = (vec![account(1), account(2)], Vec::new());
+    let (specs, acts) = (two_accounts(), Vec::new());
     let opened = submit(engine, |reply| Command::CreateAccounts { specs, acts, reply }).await;
     opened.await.expect("answered").expect("in time");
 }
 
 async fn pay(engine: &Engine, id: u128) {
-    let payment = Payment {
-        id: PaymentId(id),
-        debit: AccountId(1),
-        credit: AccountId(2),
-        amount: Amount(5),
-        ledger: LedgerId(203),
-        code: Code(1),
-        ..Payment::default()
-    };
-    let (payments, contexts) = (vec![payment], Vec::new());
+    let (payments, contexts) = (vec![payment(id)], Vec::new());
     let paid = submit(engine, |reply| Command::Payments { payments, contexts, reply }).await;
     let paid = paid.await.expect("answered").expect("in time");
     assert!(paid[0].outcome.is_accepted(), "{paid:?}");

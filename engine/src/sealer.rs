@@ -196,31 +196,17 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 #[cfg(test)]
 mod tests {
-    use millrace_ledger::{
-        AccountId, AccountSpec, Amount, ApproveAll, Code, Ledger, LedgerId, Payment, PaymentId,
-    };
+    use millrace_ledger::{ApproveAll, LedgerConfig};
 
     use super::*;
-    use crate::past::Room;
+    use crate::{
+        past::Room,
+        two_accounts::{ledger_of_two, payment},
+    };
 
     fn generation() -> Arc<Generation> {
-        let mut ledger = Ledger::new(0);
-        let (ledger_id, code) = (LedgerId(203), Code(1));
-        for id in [1, 2] {
-            let (id, ledger_id) = (AccountId(id), ledger_id);
-            let spec = AccountSpec { id, ledger: ledger_id, code, ..AccountSpec::default() };
-            ledger.create_account(&spec);
-        }
-        let payment = Payment {
-            id: PaymentId(1),
-            debit: AccountId(1),
-            credit: AccountId(2),
-            amount: Amount(5),
-            ledger: ledger_id,
-            code,
-            ..Payment::default()
-        };
-        ledger.decide(&[payment], &mut ApproveAll, |_| {}).expect("there is no history");
+        let mut ledger = ledger_of_two(LedgerConfig::default());
+        ledger.decide(&[payment(1)], &mut ApproveAll, |_| {}).expect("there is no history");
         ledger.close_generation().expect("it has a payment")
     }
 

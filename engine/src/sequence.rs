@@ -1,4 +1,4 @@
-//! Sequence: consumes submissions from the queue, decides them on the ledger, produces batches.
+//! Sequence: consumes submissions from the queue, has the `desk` carry them out, produces batches.
 //!
 //! Guarantees one order for everything. A batch closes by itself: it takes what is queued, up to a
 //! maximum, and is handed over as soon as the committer is free; while that one is being synced,
@@ -9,45 +9,16 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, never, select};
-use millrace_ledger::{
-    AccountEvent, AccountOutcome, Contexts, Decision, EventSeq, Gate, HoldExpired, Ledger, LookUp,
-    Payment, PaymentFlags, Requested, Timestamp,
-};
+use millrace_ledger::Gate;
 
 use crate::{
-    AccountReply, Command, JournalError, PaymentReadError, PaymentReply,
-    clock::Clock,
-    commit::{Batch, Release},
-    crew::Crew,
-    frame::FrameBuffer,
+    JournalError,
+    commit::Batch,
+    desk::{BatchLimits, Desk, Recovered},
     readers::{Readers, Recalled},
-    record,
-    stats::{EngineStats, Tally},
+    stats::EngineStats,
     submission::{Message, Submission},
-    upkeep::Upkeep,
 };
-
-/// A batch is full at so many events, or so many bytes, whichever comes first.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BatchLimits {
-    pub(crate) events_max: u32,
-    pub(crate) bytes_max: usize,
-}
-
-/// Holds that expire late by so much are twice as many in a batch.
-const LATE_STEP: Duration = Duration::from_millis(250);
-/// They are doubled so often at most.
-const LATE_STEPS_MAX: u32 = 4;
-
-impl BatchLimits {
-    /// Holds that may expire in a batch, where the first of them is late by so much: a quarter of it, so
-    /// that payments don't wait. Where they come due faster than that, they are late by more and more,
-    /// and so is the journal's time; the later, the more of them go first, and payments wait instead.
-    fn holds_max(self, late: Duration) -> usize {
-        let steps = (late.as_millis() / LATE_STEP.as_millis()).min(LATE_STEPS_MAX.into());
-        (self.events_max as usize / 4).max(1) << steps
-    }
-}
 
 /// Takes commands from the queue and hands batches over.
 pub(crate) struct Sequencer<G> {
@@ -59,35 +30,6 @@ pub(crate) struct Sequencer<G> {
     stopping: bool,
 }
 
-/// Where commands are carried out.
-struct Desk<G> {
-    clock: Clock,
-    ledger: Ledger,
-    gate: G,
-    workers: Crew,
-    limits: BatchLimits,
-    upkeep: Upkeep,
-    readers: Readers,
-    spares: Receiver<Batch>,
-    batch: Batch,
-    /// Whether the ledger was told of the batch that is open.
-    begun: bool,
-    expired: Vec<HoldExpired>,
-    /// How many in the batch that is open: there is as much room for payments as without them.
-    expired_count: u32,
-    stats: EngineStats,
-    /// Why nothing can be decided any more.
-    failed: Option<JournalError>,
-}
-
-/// What the sequencer works on, as recovery left it.
-pub(crate) struct Recovered<G> {
-    pub(crate) ledger: Ledger,
-    pub(crate) gate: G,
-    pub(crate) workers: Crew,
-    pub(crate) upkeep: Upkeep,
-}
-
 impl<G: Gate> Sequencer<G> {
     pub(crate) fn new(
         state: Recovered<G>,
@@ -97,24 +39,8 @@ impl<G: Gate> Sequencer<G> {
         spares: Receiver<Batch>,
         stats: EngineStats,
     ) -> Self {
-        let Recovered { ledger, gate, workers, upkeep } = state;
         let (readers, recalled) = Readers::start();
-        let desk = Desk {
-            clock: Clock::after(ledger.time()),
-            ledger,
-            gate,
-            workers,
-            limits,
-            upkeep,
-            readers,
-            spares,
-            batch: empty_batch(),
-            begun: false,
-            expired: Vec::new(),
-            expired_count: 0,
-            stats,
-            failed: None,
-        };
+        let desk = Desk::new(state, limits, readers, spares, stats);
         Self { queue, recalled, committer, desk, stopping: false }
     }
 
@@ -229,238 +155,6 @@ impl<G: Gate> Sequencer<G> {
                 desk.begin();
             }
             desk.carry_out(command);
-        }
-    }
-}
-
-impl<G: Gate> Desk<G> {
-    fn is_empty(&self) -> bool {
-        self.batch.frame.event_count() == 0 && self.batch.releases.is_empty()
-    }
-
-    /// A desk that failed takes no more: its batch is never handed over.
-    fn is_full(&self) -> bool {
-        self.failed.is_some()
-            || self.batch.answers >= self.limits.events_max
-            || self.batch.frame.event_count() - self.expired_count >= self.limits.events_max
-            || self.batch.frame.len() >= self.limits.bytes_max
-    }
-
-    /// Begins a batch, unless one is open: sets its time, and expires the holds that are due.
-    fn begin(&mut self) {
-        if self.begun {
-            return;
-        }
-        self.batch.first_seq = self.ledger.last_seq().next();
-        let now = self.clock.tell();
-        let since = |at: Timestamp| Duration::from_nanos(now.0.saturating_sub(at.0));
-        let late = self.ledger.next_expiry().map_or(Duration::ZERO, since);
-        let holds_max = self.limits.holds_max(late);
-        self.batch.time = self.ledger.batch_time(now, holds_max);
-        self.stats.note_clock(self.clock.ahead(), since(self.batch.time));
-        self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
-        self.expired_count = self.expired.len() as u32;
-        for event in self.expired.drain(..) {
-            record::encode_hold_expired(&event, self.batch.frame.begin_event().0);
-        }
-        // If nothing was due, the next message begins anew, at its own time.
-        self.begun = self.batch.frame.event_count() > 0;
-    }
-
-    /// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
-    fn close(&mut self) -> Batch {
-        (self.begun, self.expired_count) = (false, 0);
-        self.stats.note_batch();
-        self.ledger.end_batch();
-        let upkeep = self.upkeep.between_batches(&mut self.ledger, &mut self.gate, &mut self.batch);
-        if let Err(error) = upkeep {
-            self.failed = Some(error);
-        }
-        let mut next = self.spares.try_recv().unwrap_or_else(|_| empty_batch());
-        next.frame.clear();
-        next.answers = 0;
-        next.head_wanted = None;
-        std::mem::replace(&mut self.batch, next)
-    }
-
-    fn carry_out(&mut self, command: Command) {
-        self.begun = true;
-        let weight = command.weight();
-        let release = match command {
-            Command::Payments { payments, contexts, reply } => {
-                Release::Payments(reply, self.decide(&payments, &contexts))
-            }
-            Command::CreateAccounts { specs, acts, reply } => {
-                if !acts.is_empty() && specs.iter().any(|spec| self.ledger.may_open(spec).is_ok()) {
-                    for act in &acts {
-                        self.record_act(act);
-                    }
-                }
-                let replies = specs.iter().map(|spec| {
-                    let (outcome, event) = self.ledger.create_account(spec);
-                    record_account(&mut self.batch.frame, spec.id, outcome, event)
-                });
-                Release::Accounts(reply, replies.collect())
-            }
-            Command::UpdateAccount { id, change, act, reply } => {
-                if let Some(act) = act.filter(|_| self.ledger.would_change(id, change)) {
-                    self.record_act(&act);
-                }
-                let (outcome, event) = self.ledger.update_account(id, change);
-                let outcome = record_account(&mut self.batch.frame, id, outcome, event);
-                Release::Account(reply, outcome)
-            }
-            Command::Act { act, reply } => {
-                let done = self.gate.act(&act, self.batch.time);
-                Release::Act(reply, done.map(|()| self.record_act(&act)))
-            }
-            Command::GetAccounts { ids, reply } => {
-                let found = ids.into_iter().map(|id| self.ledger.account(id));
-                Release::FoundAccounts(reply, found.collect())
-            }
-            Command::GetPayment { id, reply } => match self.ledger.look_up(id) {
-                LookUp::InMemory(view) => {
-                    Release::FoundPayment(reply, Box::new(Ok(view.map(|view| *view))))
-                }
-                LookUp::InHistory(history) => match self.readers.ask(id, history, reply) {
-                    Ok(()) => {
-                        // Nothing came of it yet: the next message may begin the batch anew.
-                        self.begun = !self.is_empty();
-                        return;
-                    }
-                    Err(reply) => {
-                        Release::FoundPayment(reply, Box::new(Err(PaymentReadError::Busy)))
-                    }
-                },
-            },
-        };
-        self.release(release, weight);
-    }
-
-    /// Takes what the readers found into the batch: it is released in turn.
-    fn answer(&mut self, Recalled { found, reply }: Recalled) {
-        let view = found.map(|stored| stored.map(|stored| self.ledger.view(&stored)));
-        self.release(Release::FoundPayment(reply, Box::new(view)), 1);
-    }
-
-    fn release(&mut self, release: Release, weight: u32) {
-        self.batch.answers = self.batch.answers.saturating_add(weight);
-        self.batch.releases.push(release);
-    }
-
-    fn record_act(&mut self, act: &[u8]) -> EventSeq {
-        let (events, contexts) = self.batch.frame.begin_event();
-        record::encode_act(act, events, contexts);
-        self.ledger.record_act().seq
-    }
-
-    fn decide(&mut self, payments: &[Payment], contexts: &[bytes::Bytes]) -> Vec<PaymentReply> {
-        let frame = &mut self.batch.frame;
-        let mut replies = Vec::with_capacity(payments.len());
-        let mut tally = Tally::default();
-        // Whether the group that is open has an event: replays leave none.
-        let mut group_has_event = false;
-        let decided = |decision: &Decision, gate: &G| {
-            let position = replies.len();
-            let continues_group = group_has_event;
-            let goes_on = payments[position].flags.has(PaymentFlags::LINKED);
-            let is_event = matches!(decision, Decision::New(_));
-            group_has_event = goes_on && (group_has_event || is_event);
-            replies.push(match decision {
-                Decision::New(event) => {
-                    tally.add(event);
-                    let context = Beside(contexts);
-                    let context = context.context(position);
-                    let evidence = gate.evidence(position as u32);
-                    let (records, contexts) = frame.begin_event();
-                    record::encode_payment(
-                        event,
-                        context,
-                        evidence,
-                        continues_group,
-                        records,
-                        contexts,
-                    );
-                    PaymentReply {
-                        id: event.payment.id,
-                        seq: event.seq,
-                        outcome: event.outcome,
-                        verdict: event.verdict,
-                        replayed: false,
-                    }
-                }
-                Decision::Replay { id, seq, outcome, verdict } => PaymentReply {
-                    id: *id,
-                    seq: *seq,
-                    outcome: *outcome,
-                    verdict: *verdict,
-                    replayed: true,
-                },
-            });
-        };
-        let request = Requested { payments, contexts: &Beside(contexts) };
-        let gate = &mut self.gate;
-        if let Err(error) = self.ledger.decide_with(&self.workers, &request, gate, decided) {
-            self.failed = Some(error.into());
-        }
-        self.stats.note_request(replies.len(), &tally);
-        replies
-    }
-}
-
-/// Contexts beside their payments; none at all when no payment has one.
-struct Beside<'a>(&'a [bytes::Bytes]);
-
-impl Contexts for Beside<'_> {
-    fn context(&self, position: usize) -> &[u8] {
-        self.0.get(position).map_or(&[], |context| context)
-    }
-}
-
-fn record_account(
-    frame: &mut FrameBuffer,
-    id: millrace_ledger::AccountId,
-    outcome: AccountOutcome,
-    event: Option<AccountEvent>,
-) -> AccountReply {
-    if let Some(event) = &event {
-        record::encode_account(event, frame.begin_event().0);
-    }
-    AccountReply { id, seq: event.map(|event| event.seq), outcome }
-}
-
-fn empty_batch() -> Batch {
-    let mut frame = FrameBuffer::default();
-    frame.clear();
-    Batch {
-        frame,
-        first_seq: EventSeq(0),
-        time: Timestamp(0),
-        releases: Vec::new(),
-        answers: 0,
-        head_wanted: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_later_holds_are_the_more_of_them_go_first() {
-        let ms = Duration::from_millis;
-        for (events_max, late, expected) in [
-            (16_384, ms(0), 4_096),
-            (16_384, ms(249), 4_096),
-            (16_384, ms(250), 8_192),
-            (16_384, ms(999), 32_768),
-            (16_384, ms(1_000), 65_536),
-            (16_384, Duration::MAX, 65_536),
-            (1, ms(0), 1),
-            (1, ms(500), 4),
-        ] {
-            let limits = BatchLimits { events_max, bytes_max: 0 };
-            assert_eq!(limits.holds_max(late), expected, "{events_max}, {late:?}");
         }
     }
 }

@@ -97,7 +97,8 @@ impl Ledger {
             gate.begin_request(payments.len());
         }
         let beside = workers.threads_beside() > 0 && payments.len() >= BESIDE_MIN;
-        let stretches = Stretches::new(payments, first_row, findings, looks_ahead, beside);
+        let known = shards.look_back(&books.recent, payments);
+        let stretches = Stretches::new(payments, first_row, findings, &known, looks_ahead, beside);
         let request = Request { payments, findings, recalled: Vec::new() };
         let attempts =
             Attempts { looks_ahead, contexts, first_row, until: 0, positions: Vec::new() };

@@ -5,6 +5,7 @@
 //! shard finds depends on the order of the payments only, never on how many shards there are.
 
 mod group;
+mod originals;
 
 use std::{ops::Range, sync::Arc};
 
@@ -38,7 +39,7 @@ impl ShardOf {
     }
 }
 
-/// A payment that was found in history.
+/// A payment that was found in history, or is kept in memory although it is older.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recalled {
     /// Position in the request of the payment that it was looked up for.
@@ -56,6 +57,8 @@ pub(crate) struct Stretch<'a> {
     /// Row of the request's first payment.
     pub(crate) first_row: u32,
     pub(crate) findings: &'a Findings,
+    /// See [`Shards::look_back`].
+    pub(crate) known: &'a [Recalled],
 }
 
 /// The ids of one shard.

@@ -1,10 +1,13 @@
 //! Holds that ended long before their time-outs leave nothing behind: the ledger's memory is that of the holds
 //! that are open.
 
+#[path = "support/two_accounts.rs"]
+mod two_accounts;
+
 use millrace_ledger::{
-    AccountId, AccountSpec, Amount, ApproveAll, Code, Decision, Ledger, LedgerId, Operation,
-    Payment, PaymentId, Timestamp,
+    Amount, ApproveAll, Decision, Ledger, LedgerConfig, Operation, Payment, PaymentId, Timestamp,
 };
+use two_accounts::{ledger_of_two, payment};
 
 const DAY_S: u32 = 86_400;
 
@@ -27,17 +30,7 @@ fn take(ledger: &mut Ledger, payment: Payment) {
 }
 
 fn hold(id: u128, timeout_s: u32) -> Payment {
-    Payment {
-        id: PaymentId(id),
-        debit: AccountId(1),
-        credit: AccountId(2),
-        amount: Amount(5),
-        ledger: LedgerId(203),
-        code: Code(1),
-        operation: Operation::Authorize,
-        timeout_s,
-        ..Payment::default()
-    }
+    Payment { operation: Operation::Authorize, timeout_s, ..payment(id) }
 }
 
 fn end(id: u128, operation: Operation) -> Payment {
@@ -47,13 +40,8 @@ fn end(id: u128, operation: Operation) -> Payment {
 
 #[test]
 fn time_outs_of_holds_that_ended_go_with_them() {
-    let mut ledger = Ledger::new(7);
+    let mut ledger = ledger_of_two(LedgerConfig::default());
     begin(&mut ledger, 1);
-    for id in [1, 2] {
-        let (ledger_id, code) = (LedgerId(203), Code(1));
-        let spec = AccountSpec { ledger: ledger_id, code, ..AccountSpec::default() };
-        ledger.create_account(&AccountSpec { id: AccountId(id), ..spec });
-    }
     for id in 1..=100 {
         take(&mut ledger, hold(id, 7 * DAY_S));
         let how = if id % 2 == 0 { Operation::Capture } else { Operation::Void };

@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a poisoned lock is a failed test")]
 #![allow(clippy::disallowed_types, reason = "the history of a test is shared with the ledger")]
 
+#[path = "support/two_accounts.rs"]
+mod two_accounts;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
 use millrace_ledger::{
-    AccountId, AccountSpec, Amount, ApproveAll, Code, History, HistoryError, Ledger, LedgerConfig,
-    LedgerId, Operation, Payment, PaymentId, Span, Spans, StoredPayment,
+    Amount, ApproveAll, History, HistoryError, Ledger, LedgerConfig, Operation, Payment, PaymentId,
+    Span, Spans, StoredPayment,
 };
+use two_accounts::{ledger_of_two, payment};
 
 /// A history in memory that writes down what it is told and asked.
 #[derive(Clone, Debug, Default)]
@@ -52,18 +56,6 @@ impl History for Witness {
     }
 }
 
-fn pay(id: u128) -> Payment {
-    Payment {
-        id: PaymentId(id),
-        debit: AccountId(1),
-        credit: AccountId(2),
-        amount: Amount(5),
-        ledger: LedgerId(203),
-        code: Code(1),
-        ..Payment::default()
-    }
-}
-
 fn refund(id: u128, original: u128) -> Payment {
     let (id, original) = (PaymentId(id), PaymentId(original));
     Payment { id, original, amount: Amount(1), operation: Operation::Refund, ..Payment::default() }
@@ -76,31 +68,60 @@ fn decided(ledger: &mut Ledger, witness: &Witness, payments: &[Payment]) -> Vec<
     std::mem::take(&mut witness.0.lock().unwrap().asked)
 }
 
-#[test]
-fn originals_that_are_in_history_only_are_expected_together() {
-    let witness = Witness::default();
+fn voided(id: u128, original: u128) -> Payment {
+    let (id, original) = (PaymentId(id), PaymentId(original));
+    Payment { id, original, amount: Amount::ALL, operation: Operation::Void, ..Payment::default() }
+}
+
+/// A ledger that has let these go, all in one generation.
+fn let_go(witness: &Witness, payments: &[Payment]) -> Ledger {
     let config = LedgerConfig { history: Arc::new(witness.clone()), ..LedgerConfig::default() };
-    let mut ledger = Ledger::with_config(config);
-    for id in [1, 2].map(AccountId) {
-        let (ledger_id, code) = (LedgerId(203), Code(1));
-        let spec = AccountSpec { id, ledger: ledger_id, code, ..AccountSpec::default() };
-        ledger.create_account(&spec);
-    }
-    // 10 to 19 are let go, 20 is in a closed generation, 30 in the open one.
-    decided(&mut ledger, &witness, &(10..20).map(pay).collect::<Vec<_>>());
+    let mut ledger = ledger_of_two(config);
+    decided(&mut ledger, witness, payments);
     let gone = ledger.close_generation().expect("has payments");
-    decided(&mut ledger, &witness, &[pay(20)]);
-    ledger.close_generation().expect("has a payment");
-    decided(&mut ledger, &witness, &[pay(30)]);
+    while ledger.carry_on(usize::MAX) {}
     let shelved = gone.payments().map(|payment| (payment.id, *payment));
     witness.0.lock().unwrap().payments.extend(shelved);
     let digest = gone.digest();
     drop(gone);
     ledger.let_go(digest);
+    ledger
+}
 
-    let expect = |ids: &[u128]| Asked::Expect(ids.iter().copied().map(PaymentId).collect());
-    let find = |id| Asked::Find(PaymentId(id));
-    let refunds = [refund(40, 12), refund(41, 20), refund(42, 30), pay(43), refund(44, 17)];
+fn expect(ids: &[u128]) -> Asked {
+    Asked::Expect(ids.iter().copied().map(PaymentId).collect())
+}
+
+fn find(id: u128) -> Asked {
+    Asked::Find(PaymentId(id))
+}
+
+/// An open hold is in memory whatever its age, and so is what was brought back before.
+#[test]
+fn nothing_is_read_for_what_memory_knows() {
+    let witness = Witness::default();
+    let hold = |id| Payment { operation: Operation::Authorize, ..payment(id) };
+    let before = [payment(10), hold(11), hold(12), hold(13), payment(14)];
+    let mut ledger = let_go(&witness, &before);
+    assert_eq!(decided(&mut ledger, &witness, &[voided(20, 11), voided(21, 12)]), []);
+    assert_eq!(decided(&mut ledger, &witness, &[refund(22, 10)]), [find(10)]);
+    // One of them ended, one was brought back, one is neither.
+    let again = [voided(23, 11), refund(24, 10), voided(25, 13), refund(26, 14)];
+    assert_eq!(decided(&mut ledger, &witness, &again), [find(14)]);
+    // All of these are in memory by now, ended or not.
+    let twice = [refund(30, 14), refund(31, 14), voided(32, 13)];
+    assert_eq!(decided(&mut ledger, &witness, &twice), []);
+}
+
+#[test]
+fn originals_that_are_in_history_only_are_expected_together() {
+    let witness = Witness::default();
+    // 10 to 19 are let go, 20 is in a closed generation, 30 in the open one.
+    let mut ledger = let_go(&witness, &(10..20).map(payment).collect::<Vec<_>>());
+    decided(&mut ledger, &witness, &[payment(20)]);
+    ledger.close_generation().expect("has a payment");
+    decided(&mut ledger, &witness, &[payment(30)]);
+    let refunds = [refund(40, 12), refund(41, 20), refund(42, 30), payment(43), refund(44, 17)];
     let asked = decided(&mut ledger, &witness, &refunds);
     assert_eq!(asked, [expect(&[12, 17]), find(12), find(17)]);
     // One alone waits once in any case; 99 is beyond all that history has.

@@ -72,19 +72,7 @@ pub(super) fn begin<G: Gate + Clone>(
                 broken: None,
             });
         }
-        let (ledger, gate) =
-            (Ledger::with_config(ledger_config(config, hash_seed, None)), gate.clone());
-        let (runs, from, snapshot) = (None, ChainEnd::GENESIS, None);
-        return Ok(Beginning {
-            ledger,
-            gate,
-            runs,
-            from,
-            snapshot,
-            kept: Vec::new(),
-            passed_over: Vec::new(),
-            superfluous: Vec::new(),
-        });
+        return Ok(Beginning::empty(config, hash_seed, gate, None));
     };
     let mut others = Others { report, kept: Vec::new(), passed_over: Vec::new() };
     for (at, (seq, path)) in snapshots.iter().enumerate() {
@@ -111,12 +99,25 @@ pub(super) fn begin<G: Gate + Clone>(
         }
     }
     let runs = open_runs(config, journal, &[])?;
-    let ledger = Ledger::with_config(ledger_config(config, hash_seed, Some(&runs)));
-    let (gate, from) = (gate.clone(), ChainEnd::GENESIS);
-    let (runs, snapshot) = (Some(runs), None);
     let Others { kept, passed_over, .. } = others;
-    let superfluous = Vec::new();
-    Ok(Beginning { ledger, gate, runs, from, snapshot, kept, passed_over, superfluous })
+    let empty = Beginning::empty(config, hash_seed, gate, Some(runs));
+    Ok(Beginning { kept, passed_over, ..empty })
+}
+
+impl<G: Gate + Clone> Beginning<G> {
+    /// Where nothing was decided, or no snapshot tells of it.
+    fn empty(config: &EngineConfig, hash_seed: u64, gate: &G, runs: Option<Runs>) -> Self {
+        Self {
+            ledger: Ledger::with_config(ledger_config(config, hash_seed, runs.as_ref())),
+            gate: gate.clone(),
+            runs,
+            from: ChainEnd::GENESIS,
+            snapshot: None,
+            kept: Vec::new(),
+            passed_over: Vec::new(),
+            superfluous: Vec::new(),
+        }
+    }
 }
 
 /// What becomes of the snapshots that are there.

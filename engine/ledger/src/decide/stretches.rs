@@ -29,6 +29,7 @@ pub(super) struct Stretches<'a> {
     /// Row of the request's first payment.
     first_row: u32,
     findings: &'a Findings,
+    known: &'a [Recalled],
     len_max: usize,
 }
 
@@ -37,6 +38,7 @@ impl<'a> Stretches<'a> {
         payments: &'a [Payment],
         first_row: u32,
         findings: &'a Findings,
+        known: &'a [Recalled],
         looks_ahead: bool,
         beside: bool,
     ) -> Self {
@@ -45,12 +47,12 @@ impl<'a> Stretches<'a> {
             (false, true) => STRETCH_BESIDE,
             (false, false) => STRETCH,
         };
-        Self { payments, first_row, findings, len_max }
+        Self { payments, first_row, findings, known, len_max }
     }
 
     fn stretch(&self, positions: Range<usize>) -> Stretch<'a> {
-        let Self { payments, first_row, findings, .. } = *self;
-        Stretch { payments, positions, first_row, findings }
+        let Self { payments, first_row, findings, known, .. } = *self;
+        Stretch { payments, positions, first_row, findings, known }
     }
 
     /// The stretches of these payments.

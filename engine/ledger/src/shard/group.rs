@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Past, Recalled, Shard, ShardOf, Stretch};
+use super::{Past, Recalled, Shard, ShardOf, Stretch, originals};
 use crate::{
-    Gap, Generation, HistoryError, Payment, PaymentId, Spans,
+    Gap, HistoryError, Payment, PaymentId, Spans,
     account_index::Spot,
     findings::{Finding, IN_HISTORY, NOT_FOUND},
     handover::Found,
@@ -118,8 +118,7 @@ impl<'a> Group<'a> {
 
     /// Resolves a stretch. Returns what was found in history.
     pub(crate) fn resolve(&mut self, stretch: &Stretch<'_>) -> Found {
-        let &Stretch { payments, findings, first_row, .. } = stretch;
-        self.expect_originals(stretch);
+        let &Stretch { payments, findings, first_row, known, .. } = stretch;
         let mine = self.list_mine(stretch);
         let mut recalled = Vec::new();
         let id_of = |packed: u32| {
@@ -155,7 +154,13 @@ impl<'a> Group<'a> {
             {
                 let found = match self.shards[shard].payments.find(payment.original.0) {
                     Some(row) => row,
-                    None => self.recall(payment.original, position, true, &mut recalled)?,
+                    None => match originals::known_at(known, position) {
+                        Some(known) => {
+                            recalled.push(*known);
+                            IN_HISTORY
+                        }
+                        None => self.recall(payment.original, position, true, &mut recalled)?,
+                    },
                 };
                 findings.of(position).set_original(found);
             }
@@ -201,27 +206,6 @@ impl<'a> Group<'a> {
         };
         finding.set_first(first, defect);
         Ok(())
-    }
-
-    /// Tells history which originals of a stretch it will be asked for: reads from disk overlap then.
-    fn expect_originals(&self, stretch: &Stretch<'_>) {
-        let payments = &stretch.payments[stretch.positions.clone()];
-        let originals = payments.iter().filter(|payment| payment.operation.needs_original());
-        let originals = originals.map(|payment| payment.original);
-        let sought: Vec<_> = originals.filter(|id| self.is_only_in_history(*id)).collect();
-        if sought.len() > 1 {
-            self.past.history.expect(&sought);
-        }
-    }
-
-    /// Whether history has to be asked for a payment of this group.
-    fn is_only_in_history(&self, id: PaymentId) -> bool {
-        let is_open = |shard: usize| self.shards[shard].payments.find(id.0).is_some();
-        let is_closed =
-            |closed: &Arc<Generation>| closed.gap(id).is_none() && closed.find(id).is_some();
-        self.history.gap(id).is_none()
-            && self.own_shard(id.0).is_some_and(|shard| !is_open(shard))
-            && !self.past.closed.iter().any(is_closed)
     }
 
     fn recall(
