@@ -76,10 +76,17 @@ impl Sealer {
         match self.tasks.as_ref().is_some_and(take) {
             true => Ok(()),
             // It has ended, so it has told why.
-            false => Err(self.sealed.try_iter().find_map(Result::err).unwrap_or_else(|| {
-                JournalError::snapshot("runs", "the thread that writes runs is gone".to_owned())
-            })),
+            false => Err(self.sealed.try_iter().find_map(Result::err).unwrap_or_else(Self::gone)),
         }
+    }
+
+    /// Waits until the next generation is written. Its digest.
+    pub(crate) fn wait_sealed(&self) -> Result<u128, JournalError> {
+        self.sealed.recv().unwrap_or_else(|_| Err(Self::gone()))
+    }
+
+    fn gone() -> JournalError {
+        JournalError::snapshot("runs", "the thread that writes runs is gone".to_owned())
     }
 
     /// Digest of the next generation that was written.

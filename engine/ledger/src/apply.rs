@@ -35,10 +35,36 @@ impl From<HistoryError> for Misfit {
     }
 }
 
+/// The accounts that an event is about. Of holds that expire, none: they are few.
+fn accounts_of(event: &Event) -> impl Iterator<Item = AccountId> {
+    let (first, second) = match event {
+        Event::Payment(event) => (Some(event.payment.debit), Some(event.payment.credit)),
+        Event::Account(event) => (Some(event.account.spec.id), None),
+        Event::Act(_) | Event::HoldExpired(_) => (None, None),
+    };
+    first.into_iter().chain(second)
+}
+
 impl Ledger {
     /// Begins a recorded batch: sets its time. Holds that expired in it follow as events.
     pub fn begin_recorded_batch(&mut self, time: Timestamp) {
         self.books.time = self.books.time.max(time);
+    }
+
+    /// Has memory fetched that says where the accounts of a recorded event are. Waits for nothing: for
+    /// [`Self::prefetch_accounts`], some events later.
+    pub fn prefetch_index(&self, event: &Event) {
+        for id in accounts_of(event) {
+            self.shards.prefetch_account(id);
+        }
+    }
+
+    /// Has the accounts of a recorded event fetched. Waits for nothing but what says where they are: it
+    /// is applied some events later.
+    pub fn prefetch_accounts(&self, event: &Event) {
+        for slot in accounts_of(event).filter_map(|id| self.shards.account_candidate(id)) {
+            self.books.accounts.prefetch(slot);
+        }
     }
 
     /// Applies one recorded event that has nothing beside it and is no member of a linked group, or

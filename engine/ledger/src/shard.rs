@@ -150,6 +150,11 @@ impl Shards {
         self.shards[self.shard_of.id(id.0)].accounts.find(id.0)
     }
 
+    /// Has memory fetched that [`Self::account_candidate`] looks at. Waits for nothing.
+    pub(crate) fn prefetch_account(&self, id: AccountId) {
+        self.shards[self.shard_of.id(id.0)].accounts.fetch(id.0);
+    }
+
     pub(crate) fn add_account(&mut self, id: AccountId, slot: u32) {
         self.shards[self.shard_of.id(id.0)].accounts.insert(id.0, slot);
     }

@@ -43,10 +43,9 @@ impl<G: Gate> Beginning<G> {
         directory: &Path,
         known: Known,
         report: &mut RecoveryReport,
-        after_frame: impl Fn(&mut Ledger, Option<&Runs>) -> Result<(), JournalError>,
+        after_frame: impl FnMut(&mut Ledger) -> Result<(), JournalError>,
     ) -> Result<Option<End>, JournalError> {
-        let Self { ledger, gate, runs, from, snapshot, .. } = self;
-        let after_frame = |ledger: &mut Ledger| after_frame(ledger, runs.as_ref());
+        let Self { ledger, gate, from, snapshot, .. } = self;
         Tail { directory, ledger, gate, report, known, reads_known: false, after_frame }
             .read(*from, snapshot.as_deref())
     }

@@ -61,6 +61,7 @@ use crate::{
     frame::FrameHash,
     past::Runs,
     retention::{Aftercare, ReadersNeed},
+    sealer::Sealer,
     segment::{self, JournalId, SegmentReader, SegmentWriter},
     snapshot::{self, Kept, Snapshotter},
     suspect_runs,
@@ -153,13 +154,16 @@ fn recover_once<G: Gate + Clone>(
     // What a process that ended left behind, or a snapshot needed that is no more.
     let keep: Vec<_> = beginning.kept.iter().flat_map(Kept::run_names).collect();
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
-    let after_frame = |ledger: &mut Ledger, runs: Option<&Runs>| match runs {
-        Some(runs) => seal_if_full(ledger, runs),
-        None => Ok(()),
-    };
     // A start that fails leaves the snapshots as they are, so what they name has to stay.
     let files = KeepsFiles(beginning.runs.clone());
-    let end = beginning.read_on(directory, known, &mut report, after_frame)?;
+    let mut sealing = beginning.runs.clone().map(Sealing::start);
+    let end = beginning.read_on(directory, known, &mut report, |ledger| match &mut sealing {
+        Some(sealing) => sealing.after_frame(ledger),
+        None => Ok(()),
+    })?;
+    if let Some(sealing) = sealing {
+        sealing.finish(&mut beginning.ledger)?;
+    }
     let Beginning { mut ledger, mut gate, runs, kept, .. } = beginning;
     gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
@@ -212,15 +216,33 @@ fn newest_journal(directory: &Path) -> Result<Option<JournalId>, JournalError> {
     }
 }
 
-fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
-    if ledger.generation_is_full()
-        && let Some(generation) = ledger.close_generation()
-    {
-        runs.seal(&generation)?;
-        ledger.let_go(generation.digest());
-        while runs.merge_if_due(&|| false)? {}
+/// Writes generations to runs beside the ledger that goes on.
+struct Sealing(Sealer);
+
+impl Sealing {
+    fn start(runs: Runs) -> Self {
+        Self(Sealer::start(runs))
     }
-    Ok(())
+
+    fn after_frame(&mut self, ledger: &mut Ledger) -> Result<(), JournalError> {
+        while let Some(digest) = self.0.next_sealed()? {
+            ledger.let_go(digest);
+        }
+        if ledger.generation_is_full()
+            && let Some(generation) = ledger.close_generation()
+        {
+            self.0.seal(generation)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all of them are written.
+    fn finish(self, ledger: &mut Ledger) -> Result<(), JournalError> {
+        while !ledger.closed_generations().is_empty() {
+            ledger.let_go(self.0.wait_sealed()?);
+        }
+        Ok(())
+    }
 }
 
 /// Where it is dropped without having been disarmed, no file of a run is deleted any more.

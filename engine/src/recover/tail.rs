@@ -3,10 +3,12 @@
 
 use std::{
     path::{Path, PathBuf},
+    thread,
     time::Instant,
 };
 
-use millrace_ledger::{EventSeq, Gate, Ledger};
+use crossbeam_channel::bounded;
+use millrace_ledger::{EventSeq, Gate, Ledger, Timestamp};
 
 use super::{
     RecoveryReport,
@@ -20,6 +22,13 @@ use crate::{
     segment::{self, JournalId, SegmentReader},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
 };
+
+/// Accounts are fetched from memory so many events before they are needed, and what says where they are
+/// as many before that.
+const EVENTS_AHEAD: usize = 16;
+
+/// Frames that were decoded and wait to be applied: a few megabytes.
+const FRAMES_AHEAD: usize = 4;
 
 /// The journal, read to its end.
 pub(super) struct End {
@@ -106,42 +115,81 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         Ok(end)
     }
 
-    /// Applies the frames of a segment that are left. Returns where the last one starts.
+    /// Applies the frames of a segment that are left, while the next ones are read, checked and decoded.
+    /// Returns where the last one starts.
     fn apply(&mut self, frames: &mut SegmentFrames) -> Result<u64, JournalError> {
         let fresh = frames.offset == segment::FIRST_FRAME;
         let mut last_frame = if fresh { 0 } else { frames.offset };
-        while let Some(Frame { offset, header, body, .. }) = frames.next()? {
-            let events_len = (header.events_len as usize).min(body.len());
-            let events_max = record::count_max(events_len, header.event_count);
-            let mut events = Vec::with_capacity(events_max);
-            record::decode_each(
-                &body,
-                header.events_len as usize,
-                header.first_seq,
-                header.event_count,
-                |event, continues_group| events.push((event, continues_group)),
-            )
-            .map_err(|_| JournalError::Damaged {
-                path: frames.segment.path.clone(),
-                offset,
-                what: "a frame's body holds no valid events",
-            })?;
-            self.ledger.begin_recorded_batch(header.time);
-            for (FeedEvent { event, context, .. }, continues_group) in &events {
-                let applied =
-                    self.ledger.apply_recorded(event, context, *continues_group, self.gate);
-                applied.map_err(|divergence| JournalError::Diverged {
-                    path: frames.segment.path.clone(),
-                    divergence,
-                })?;
+        let path = frames.segment.path.clone();
+        thread::scope(|scope| {
+            let (decoded, to_apply) = bounded(FRAMES_AHEAD);
+            scope.spawn(move || {
+                while let Some(frame) = decode_next(frames).transpose() {
+                    let failed = frame.is_err();
+                    // Whoever applies them has stopped, and says why.
+                    if decoded.send(frame).is_err() || failed {
+                        return;
+                    }
+                }
+            });
+            for frame in to_apply {
+                last_frame = self.apply_frame(&path, frame?)?;
             }
-            self.known.frame(frames.end, self.ledger)?;
-            (self.after_frame)(self.ledger)?;
-            self.report.frames += 1;
-            last_frame = offset;
-        }
-        Ok(last_frame)
+            Ok(last_frame)
+        })
     }
+
+    /// Returns where the frame starts.
+    fn apply_frame(&mut self, path: &Path, frame: Decoded) -> Result<u64, JournalError> {
+        let Decoded { offset, time, end, events } = frame;
+        self.ledger.begin_recorded_batch(time);
+        for (at, (FeedEvent { event, context, .. }, continues_group)) in events.iter().enumerate() {
+            if let Some((ahead, _)) = events.get(at + 2 * EVENTS_AHEAD) {
+                self.ledger.prefetch_index(&ahead.event);
+            }
+            if let Some((ahead, _)) = events.get(at + EVENTS_AHEAD) {
+                self.ledger.prefetch_accounts(&ahead.event);
+            }
+            let applied = self.ledger.apply_recorded(event, context, *continues_group, self.gate);
+            applied.map_err(|divergence| JournalError::Diverged {
+                path: path.to_owned(),
+                divergence,
+            })?;
+        }
+        self.known.frame(end, self.ledger)?;
+        (self.after_frame)(self.ledger)?;
+        self.report.frames += 1;
+        Ok(offset)
+    }
+}
+
+/// A frame that was read, checked and decoded.
+struct Decoded {
+    offset: u64,
+    time: Timestamp,
+    /// What the next frame has to continue.
+    end: ChainEnd,
+    /// Each with whether it continues the linked group of the one before.
+    events: Vec<(FeedEvent, bool)>,
+}
+
+fn decode_next(frames: &mut SegmentFrames) -> Result<Option<Decoded>, JournalError> {
+    let Some(Frame { offset, header, body, .. }) = frames.next()? else { return Ok(None) };
+    let events_len = (header.events_len as usize).min(body.len());
+    let mut events = Vec::with_capacity(record::count_max(events_len, header.event_count));
+    record::decode_each(
+        &body,
+        header.events_len as usize,
+        header.first_seq,
+        header.event_count,
+        |event, continues_group| events.push((event, continues_group)),
+    )
+    .map_err(|_| JournalError::Damaged {
+        path: frames.segment.path.clone(),
+        offset,
+        what: "a frame's body holds no valid events",
+    })?;
+    Ok(Some(Decoded { offset, time: header.time, end: frames.end, events }))
 }
 
 /// Whether the journal reaches back to the event that recovery goes on with.

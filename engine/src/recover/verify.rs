@@ -11,10 +11,9 @@ use super::{
     known::Known,
     newest_journal,
     origin::{Origin, origin},
-    seal_if_full,
     tail::Tail,
 };
-use crate::{EngineConfig, JournalError, segment_frames::ChainEnd};
+use crate::{EngineConfig, JournalError, past::Runs, segment_frames::ChainEnd};
 
 /// Reads the whole journal of a directory, applies it, and checks that money is conserved. Changes
 /// nothing.
@@ -79,7 +78,7 @@ pub fn verify_recovery<G: Gate + Clone>(
     let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let mut beginning = begin(config, 0, journal, gate, false, &mut report)?;
-    beginning.read_on(directory, known, &mut report, |_, _| Ok(()))?;
+    beginning.read_on(directory, known, &mut report, |_| Ok(()))?;
     Ok((report, beginning.ledger.state_hash()))
 }
 
@@ -87,4 +86,15 @@ pub fn verify_recovery<G: Gate + Clone>(
 pub(crate) fn known(directory: &Path, report: &mut RecoveryReport) -> Result<Known, JournalError> {
     let journal = newest_journal(directory)?;
     Known::by_all(directory, journal, report)
+}
+
+fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
+    if ledger.generation_is_full()
+        && let Some(generation) = ledger.close_generation()
+    {
+        runs.seal(&generation)?;
+        ledger.let_go(generation.digest());
+        while runs.merge_if_due(&|| false)? {}
+    }
+    Ok(())
 }
