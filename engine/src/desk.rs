@@ -29,7 +29,16 @@ use crate::{
 pub(crate) struct BatchLimits {
     pub(crate) events_max: u32,
     pub(crate) bytes_max: usize,
+    /// Nothing but overdue holds goes into a batch whose time is further behind the clock: a hold that was made
+    /// in it would expire so much too early.
+    pub(crate) behind_max: Duration,
 }
+
+/// What [`BatchLimits::behind_max`] is but in tests.
+pub(crate) const BEHIND_MAX: Duration = Duration::from_secs(1);
+
+/// A hold that expires takes so much of a frame, as a rule.
+const HOLD_EXPIRED_BYTES: usize = 128;
 
 /// Holds that expire late by so much are twice as many in a batch.
 const LATE_STEP: Duration = Duration::from_millis(250);
@@ -42,7 +51,8 @@ impl BatchLimits {
     /// and so is the journal's time; the later, the more of them go first, and payments wait instead.
     fn holds_max(self, late: Duration) -> usize {
         let steps = (late.as_millis() / LATE_STEP.as_millis()).min(LATE_STEPS_MAX.into());
-        (self.events_max as usize / 4).max(1) << steps
+        let holds = (self.events_max as usize / 4) << steps;
+        holds.min(self.bytes_max / HOLD_EXPIRED_BYTES).max(1)
     }
 }
 
@@ -60,8 +70,12 @@ pub(crate) struct Desk<G> {
     /// Whether the ledger was told of the batch that is open.
     begun: bool,
     expired: Vec<HoldExpired>,
-    /// How many in the batch that is open: there is as much room for payments as without them.
+    /// How many in the batch that is open, and their bytes: there is as much room for payments as without
+    /// them.
     expired_count: u32,
+    expired_bytes: usize,
+    /// How far the time of the batch that is open is behind the clock.
+    behind: Duration,
     stats: EngineStats,
     /// Why nothing can be decided any more.
     pub(crate) failed: Option<JournalError>,
@@ -97,6 +111,8 @@ impl<G: Gate> Desk<G> {
             begun: false,
             expired: Vec::new(),
             expired_count: 0,
+            expired_bytes: 0,
+            behind: Duration::ZERO,
             stats,
             failed: None,
         }
@@ -111,7 +127,7 @@ impl<G: Gate> Desk<G> {
         self.failed.is_some()
             || self.batch.answers >= self.limits.events_max
             || self.batch.frame.event_count() - self.expired_count >= self.limits.events_max
-            || self.batch.frame.len() >= self.limits.bytes_max
+            || self.batch.frame.len() - self.expired_bytes >= self.limits.bytes_max
     }
 
     /// Begins a batch, unless one is open: sets its time, and expires the holds that are due.
@@ -125,19 +141,29 @@ impl<G: Gate> Desk<G> {
         let late = self.ledger.next_expiry().map_or(Duration::ZERO, since);
         let holds_max = self.limits.holds_max(late);
         self.batch.time = self.ledger.batch_time(now, holds_max);
-        self.stats.note_clock(self.clock.ahead(), since(self.batch.time));
+        self.behind = since(self.batch.time);
+        self.stats.note_clock(self.clock.ahead(), self.behind);
         self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
         self.expired_count = self.expired.len() as u32;
+        let bytes_before = self.batch.frame.len();
         for event in self.expired.drain(..) {
             record::encode_hold_expired(&event, self.batch.frame.begin_event().0);
         }
+        self.expired_bytes = self.batch.frame.len() - bytes_before;
         // If nothing was due, the next message begins anew, at its own time.
         self.begun = self.batch.frame.event_count() > 0;
     }
 
+    /// Whether more holds are to expire before anything else happens: others of the moment that the batch has,
+    /// or too many of later ones.
+    pub(crate) fn is_behind(&self) -> bool {
+        let more_due = self.ledger.next_expiry().is_some_and(|due| due <= self.batch.time);
+        more_due || self.behind > self.limits.behind_max
+    }
+
     /// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
     pub(crate) fn close(&mut self) -> Batch {
-        (self.begun, self.expired_count) = (false, 0);
+        (self.begun, self.expired_count, self.expired_bytes) = (false, 0, 0);
         self.stats.note_batch();
         self.ledger.end_batch();
         let upkeep = self.upkeep.between_batches(&mut self.ledger, &mut self.gate, &mut self.batch);
@@ -325,9 +351,10 @@ mod tests {
             (16_384, ms(1_000), 65_536),
             (16_384, Duration::MAX, 65_536),
             (1, ms(0), 1),
-            (1, ms(500), 4),
+            (4, ms(500), 4),
+            (1 << 20, Duration::MAX, 65_536),
         ] {
-            let limits = BatchLimits { events_max, bytes_max: 0 };
+            let limits = BatchLimits { events_max, bytes_max: 8 << 20, behind_max: BEHIND_MAX };
             assert_eq!(limits.holds_max(late), expected, "{events_max}, {late:?}");
         }
     }

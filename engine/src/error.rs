@@ -6,6 +6,7 @@ use std::{
 };
 
 use millrace_ledger::{Divergence, EventSeq, GateActError, HistoryError};
+use rustix::io::Errno;
 
 use crate::open_files::is_out_of_files;
 
@@ -184,6 +185,15 @@ impl JournalError {
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { what, path, source }
+    }
+
+    /// Whether the system could not do now what it may do another time: no open file was left, no memory, or no
+    /// permission. Nothing is known to be wrong with the file then. What a disk can't read is damage.
+    pub(crate) fn may_pass(&self) -> bool {
+        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        let Self::Io { source, .. } = self else { return false };
+        let is_damage = matches!(source.kind(), NotFound | UnexpectedEof | InvalidData);
+        !is_damage && Errno::from_io_error(source) != Some(Errno::IO)
     }
 
     pub(crate) fn wrong_run(path: &Path, offset: u64, what: &'static str) -> Self {

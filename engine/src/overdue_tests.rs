@@ -1,16 +1,18 @@
-//! Payments don't wait for all holds that are overdue: time goes on in steps, and in each step the holds that
-//! are due by then expire first.
+//! Where many holds are overdue, time goes on in steps, and in each step the holds that are due by then expire
+//! first. Payments go on between the steps, unless time is far behind the clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crossbeam_channel::unbounded;
-use millrace_ledger::{ApproveAll, Decision, Ledger, LedgerConfig, Operation, Payment, Timestamp};
+use millrace_ledger::{
+    Amount, ApproveAll, Decision, Ledger, LedgerConfig, Operation, Payment, PaymentId, Timestamp,
+};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
     Command, Crew,
-    commit::Batch,
-    desk::{BatchLimits, Recovered},
+    commit::{Batch, Release},
+    desk::{BEHIND_MAX, BatchLimits, Recovered},
     sequence::Sequencer,
     stats::EngineStats,
     submission::{Message, Submission},
@@ -18,8 +20,10 @@ use crate::{
     upkeep::Upkeep,
 };
 
-/// Ten holds may expire in one, and sixteen times as many where they are late by years.
-const LIMITS: BatchLimits = BatchLimits { events_max: 40, bytes_max: 1 << 20 };
+/// Ten holds may expire in one, and sixteen times as many where they are late by years. Time may be years
+/// behind, too.
+const LIMITS: BatchLimits =
+    BatchLimits { events_max: 40, bytes_max: 1 << 20, behind_max: Duration::MAX };
 const S: u64 = 1_000_000_000;
 
 /// A ledger with so many holds made at each of these moments; all of them are overdue by far.
@@ -39,34 +43,35 @@ fn with_holds(made: &[(u64, u128)]) -> Ledger {
     ledger
 }
 
-/// What comes of so many requests of one payment that wait in the queue: events and answers of each batch,
-/// and its time in seconds after the first hold's time-out.
-fn batches(ledger: Ledger, requests: u128) -> Vec<(u32, u32, i64)> {
+/// The batches that come of these payments, which wait in the queue, one in a request.
+fn decided(ledger: Ledger, limits: BatchLimits, payments: Vec<Payment>) -> Vec<Batch> {
     let (queue, queued) = unbounded();
     let (committer, committed) = unbounded::<Batch>();
     let (_spent, spares) = unbounded();
     let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     let mut answers = Vec::new();
-    for id in 1..=requests {
+    for payment in payments {
         let (reply, answer) = oneshot::channel();
         answers.push(answer);
-        let (payments, contexts) = (vec![payment(id)], Vec::new());
-        let command = Command::Payments { payments, contexts, reply };
+        let command = Command::Payments { payments: vec![payment], contexts: Vec::new(), reply };
         let _room = room.clone().try_acquire_owned().expect("there is room");
-        queue
-            .send(Message::Submission(Submission { command, deadline: None, _room }))
-            .expect("open");
+        let submission = Submission { command, deadline: None, _room };
+        queue.send(Message::Submission(submission)).expect("open");
     }
     queue.send(Message::Stop).expect("open");
     let state =
         Recovered { ledger, gate: ApproveAll, workers: Crew::new(1), upkeep: Upkeep::none() };
-    let stats = EngineStats::default();
-    Sequencer::new(state, LIMITS, queued, committer, spares, stats)
+    Sequencer::new(state, limits, queued, committer, spares, EngineStats::default())
         .run()
         .expect("no history is read");
+    committed.iter().collect()
+}
+
+/// Of each batch: events and answers, and its time in seconds after the first hold's time-out.
+fn batches(ledger: Ledger, requests: u128) -> Vec<(u32, u32, i64)> {
     let seconds = |time: Timestamp| (time.0 / S) as i64 - 1_001;
-    let told = |batch: Batch| (batch.frame.event_count(), batch.answers, seconds(batch.time));
-    committed.iter().map(told).collect()
+    let told = |batch: &Batch| (batch.frame.event_count(), batch.answers, seconds(batch.time));
+    decided(ledger, LIMITS, (1..=requests).map(payment).collect()).iter().map(told).collect()
 }
 
 #[test]
@@ -102,4 +107,42 @@ fn holds_of_one_moment_that_do_not_fit_go_first() {
         (80 + 3 + 2, 2),
         "what is left of them fits, and so do all others"
     );
+}
+
+/// Expiries take no room from payments, in events or in bytes: here, as with the defaults, as many as can expire
+/// fill a frame's bytes.
+#[test]
+fn expiries_leave_payments_their_room() {
+    let limits = BatchLimits { bytes_max: 160 * 128, ..LIMITS };
+    let made: Vec<_> = (1..=1_000).map(|at_s| (at_s, 1)).collect();
+    let found = decided(with_holds(&made), limits, (1..=70).map(payment).collect());
+    let answers: Vec<_> = found.iter().map(|batch| batch.answers).collect();
+    assert_eq!(answers, [40, 30]);
+}
+
+/// A server was down while a thousand holds came due, one a second. A hold that is made as it is back is not
+/// made at a time long gone, or it would expire at once.
+#[test]
+fn a_hold_is_open_for_its_seconds_although_others_are_overdue() {
+    let limits = BatchLimits { behind_max: BEHIND_MAX, ..LIMITS };
+    let made: Vec<_> = (1..=1_000).map(|at_s| (at_s, 1)).collect();
+    let (operation, timeout_s) = (Operation::Authorize, 100);
+    let hold = Payment { operation, timeout_s, ..payment(1) };
+    let (operation, original, amount) = (Operation::Capture, hold.id, Amount::ALL);
+    let capture = Payment { id: PaymentId(99), operation, original, amount, ..Payment::default() };
+    let others = (2..=60).map(payment);
+    let payments: Vec<_> = [hold].into_iter().chain(others).chain([capture]).collect();
+    let found = decided(with_holds(&made), limits, payments);
+    let replies =
+        found.iter().flat_map(|batch| &batch.releases).flat_map(|release| match release {
+            Release::Payments(_, replies) => replies.clone(),
+            _ => Vec::new(),
+        });
+    let replies: Vec<_> = replies.collect();
+    assert_eq!(replies.len(), 61);
+    assert!(replies.iter().all(|reply| reply.outcome.is_accepted()), "{replies:?}");
+    let expired: u32 = found.iter().map(|batch| batch.frame.event_count() - batch.answers).sum();
+    assert_eq!(expired, 1_000);
+    let first_paid = found.iter().position(|batch| batch.answers > 0);
+    assert_eq!(first_paid, Some(6), "six batches of 160 go first, and the last 40 with payments");
 }

@@ -17,7 +17,7 @@ use crate::{
     Feed, JournalError, RecoveryReport, Retention, Submitter,
     commit::{self, Log},
     crew::Crew,
-    desk::{BatchLimits, Recovered},
+    desk::{BEHIND_MAX, BatchLimits, Recovered},
     directory::sync_directory,
     lock::DirectoryLock,
     recover::{self, Recovery},
@@ -147,7 +147,11 @@ impl Engine {
         // 2. Sequencer and committer meet; spent batches come back to be filled again.
         let (batches_in, batches_out) = bounded(0);
         let (spares_in, spares_out) = bounded(2);
-        let limits = BatchLimits { events_max: config.batch_events_max, bytes_max: 8 << 20 };
+        let limits = BatchLimits {
+            events_max: config.batch_events_max,
+            bytes_max: 8 << 20,
+            behind_max: BEHIND_MAX,
+        };
         let counted = EngineStats::default();
         let sequencer =
             Sequencer::new(state, limits, queue_out, batches_in, spares_out, counted.clone());

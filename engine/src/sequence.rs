@@ -4,7 +4,8 @@
 //! maximum, and is handed over as soon as the committer is free; while that one is being synced,
 //! the next fills. There is no timer but for holds that expire and, while nobody asks for anything,
 //! for the snapshot that is due. Holds whose time has come expire before any payment of a later time is
-//! decided; where they are many, time goes on in steps, and payments go on between them.
+//! decided; where they are many, time goes on in steps, and payments go on between them, unless time is a
+//! second behind: then they wait.
 
 use std::time::{Duration, Instant};
 
@@ -146,9 +147,8 @@ impl<G: Gate> Sequencer<G> {
         } else if !command.is_abandoned() {
             let desk = &mut self.desk;
             desk.begin();
-            // More holds are due at the same moment than fit into one batch: they go first, in batches
-            // of their own.
-            while desk.ledger.next_expiry().is_some_and(|due| due <= desk.batch.time) {
+            // They go first, in batches of their own.
+            while desk.is_behind() {
                 if self.committer.send(desk.close()).is_err() {
                     return;
                 }

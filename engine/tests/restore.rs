@@ -139,3 +139,18 @@ fn a_restored_journal_goes_on_from_its_point() {
         }
     }
 }
+
+/// What a restore leaves that is killed while it reads what it has written is no obstacle to the next one.
+#[test]
+fn a_restore_is_made_after_one_was_killed_while_it_was_verified() {
+    let (journal, scratch) = (journal(), tempfile::tempdir().unwrap());
+    let target = scratch.path().join("backup");
+    back_up(journal.path(), &target).expect("backs up");
+    let left = scratch.path().join("journal.restoring");
+    fs::create_dir_all(left.join("scratch")).unwrap();
+    fs::create_dir_all(left.join("runs")).unwrap();
+    fs::write(left.join("runs/000000000001-000000000001.run"), "half of it").unwrap();
+    let place = scratch.path().join("journal");
+    bring_back(&target, &place, Some(Until::Event(EventSeq(5)))).expect("restores");
+    assert!(!place.join("scratch").exists() && !left.exists());
+}

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millrace_engine::{Engine, EngineConfig, recover};
+use millrace_engine::{
+    Engine, EngineConfig, recover, scan::JournalScan, trial_balance::trial_balance,
+};
 use millrace_ledger::{ApproveAll, EventSeq};
 use support::{
     backups::{config, fill},
@@ -101,4 +103,23 @@ fn a_tail_without_a_snapshot_gets_one_after_a_restart() {
     let (report, hash) = recover::verify_recovery(&config, &ApproveAll).expect("recovers");
     assert_eq!(report.snapshot, Some(EventSeq(53)), "{report:?}");
     assert_eq!(hash, state_hash(directory.path()));
+}
+
+/// A snapshot that is taken a while after the last batch tells that batch's time, as the journal does.
+#[test]
+fn a_snapshot_by_time_has_the_time_of_the_last_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let engine = start(&by_time(directory));
+    open_accounts(&engine);
+    fill(&engine, 1..11);
+    wait_for(directory, EventSeq(13));
+    engine.stop().unwrap();
+    let last = JournalScan::open(directory).unwrap().last().unwrap().unwrap();
+    assert_eq!(last.last_seq(), EventSeq(13));
+    for at in [None, Some(last.time)] {
+        let balance = trial_balance(directory, at, |_| {}).unwrap();
+        assert_eq!((balance.as_of, balance.time), (EventSeq(13), last.time), "{at:?}");
+        assert_eq!(balance.snapshot, Some(EventSeq(13)), "{at:?}");
+    }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Books {
     pub(crate) verdicts: Vec<Verdict>,
     pub(crate) last_seq: EventSeq,
     pub(crate) time: Timestamp,
+    /// Time of the batch with the last event: batches without any are not journaled.
+    pub(crate) event_time: Timestamp,
     /// Sum of the digests of payments in closed generations that the ledger has let go, less those
     /// that were brought back.
     pub(crate) past_digest: u128,
@@ -50,6 +52,7 @@ impl Books {
             verdicts: vec![Verdict::default(), Verdict::APPROVE],
             last_seq: EventSeq(0),
             time: Timestamp(0),
+            event_time: Timestamp(0),
             past_digest: 0,
             payments_taken: 0,
         }
@@ -58,6 +61,7 @@ impl Books {
     #[inline]
     pub(crate) fn take_seq(&mut self) -> EventSeq {
         self.last_seq = self.last_seq.next();
+        self.event_time = self.time;
         self.last_seq
     }
 

@@ -77,7 +77,7 @@ impl Ledger {
         self.books.recent.begin_sweep();
         let head = SnapshotHead {
             last_seq: self.books.last_seq,
-            time: self.books.time,
+            time: self.books.event_time,
             payments_taken: self.books.payments_taken,
             past_digest: self.books.past_digest,
             generations_closed: self.generations_closed,
@@ -115,7 +115,7 @@ impl Ledger {
         let mut ledger = Self::with_config(config);
         let books = &mut ledger.books;
         books.last_seq = head.last_seq;
-        books.time = head.time;
+        (books.time, books.event_time) = (head.time, head.time);
         books.payments_taken = head.payments_taken;
         books.past_digest = head.past_digest;
         books.verdicts = head.verdicts;

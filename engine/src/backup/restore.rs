@@ -294,18 +294,20 @@ impl Building {
         })?;
         let building = Self { directory, journal: journal.to_owned(), made, lock: Some(lock) };
         // What an interrupted restore left. It held the lock, so it has ended.
-        for below in DIRECTORIES.iter().filter(|below| !below.is_empty()) {
-            let path = building.directory.join(below);
-            if path.exists() {
-                fs::remove_dir_all(&path).map_err(BackupError::io("can't remove", &path))?;
-            }
-            fs::create_dir(&path).map_err(BackupError::io("can't create", &path))?;
+        let directory = &building.directory;
+        let left = fs::read_dir(directory).map_err(BackupError::io("can't list", directory))?;
+        for entry in left {
+            let path = entry.map_err(BackupError::io("can't list", directory))?.path();
+            let removed = match path.is_dir() {
+                _ if path.ends_with("LOCK") => Ok(()),
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(BackupError::io("can't remove", &path))?;
         }
-        for entry in fs::read_dir(&building.directory).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_file() && !path.ends_with("LOCK") {
-                fs::remove_file(&path).map_err(BackupError::io("can't remove", &path))?;
-            }
+        for below in DIRECTORIES.iter().filter(|below| !below.is_empty()) {
+            let path = directory.join(below);
+            fs::create_dir(&path).map_err(BackupError::io("can't create", &path))?;
         }
         Ok(building)
     }

@@ -311,18 +311,30 @@ impl Runs {
     /// # Errors
     /// When the directory can't be listed, or a file can't be deleted.
     pub(crate) fn remove_unlisted(directory: &Path, keep: &[String]) -> Result<(), JournalError> {
-        let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
-        for entry in entries {
-            let entry = entry.map_err(JournalError::io("can't list", directory))?;
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let is_run = name.strip_suffix(UNFINISHED).unwrap_or(name).ends_with(SUFFIX);
-            if is_run && !keep.iter().any(|kept| kept == name) {
-                let path = entry.path();
+        for name in Self::names_in(directory)? {
+            if !keep.contains(&name) {
+                let path = directory.join(name);
                 fs::remove_file(&path).map_err(JournalError::io("can't delete", &path))?;
             }
         }
         Ok(())
+    }
+
+    /// Names of the run files of a directory, whole and unfinished.
+    ///
+    /// # Errors
+    /// When it can't be listed.
+    pub(crate) fn names_in(directory: &Path) -> Result<Vec<String>, JournalError> {
+        let mut names = Vec::new();
+        let entries = fs::read_dir(directory).map_err(JournalError::io("can't list", directory))?;
+        for entry in entries {
+            let entry = entry.map_err(JournalError::io("can't list", directory))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if name.strip_suffix(UNFINISHED).unwrap_or(&name).ends_with(SUFFIX) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     fn listed(&self) -> Arc<Listed> {

@@ -79,7 +79,7 @@ pub(super) fn begin<G: Gate + Clone>(
             Ok((runs, loaded, gate)) => {
                 others.report.snapshot = Some(*seq);
                 others.kept.push(Kept { seq: *seq, path: path.clone(), runs: runs.list() });
-                let superfluous = others.keep_one_more(&runs, journal, &snapshots[at + 1..]);
+                let superfluous = others.keep_one_more(&runs, journal, &snapshots[at + 1..])?;
                 let Others { kept, passed_over, .. } = others;
                 let from = ChainEnd { head: loaded.head, next_seq: seq.next() };
                 let (ledger, runs, snapshot) = (loaded.ledger, Some(runs), Some(path.clone()));
@@ -94,7 +94,7 @@ pub(super) fn begin<G: Gate + Clone>(
                     superfluous,
                 });
             }
-            Err(error) => others.pass_over(path, &error),
+            Err(error) => others.pass_over(path, error)?,
         }
     }
     let runs = open_runs(config, journal, &[])?;
@@ -127,10 +127,16 @@ struct Others<'a> {
 }
 
 impl Others<'_> {
-    fn pass_over(&mut self, path: &Path, error: &JournalError) {
+    /// # Errors
+    /// With that error, where another start may not meet it.
+    fn pass_over(&mut self, path: &Path, error: JournalError) -> Result<(), JournalError> {
+        if error.may_pass() {
+            return Err(error);
+        }
         tracing::warn!(%error, "passing over a snapshot");
         self.report.snapshots_passed_over.push(error.to_string());
         self.passed_over.push(path.to_owned());
+        Ok(())
     }
 
     /// Keeps the newest of these whose runs are there: it is only asked for those. Returns what is
@@ -140,17 +146,17 @@ impl Others<'_> {
         runs: &Runs,
         journal: JournalId,
         older: &[(EventSeq, PathBuf)],
-    ) -> Vec<PathBuf> {
+    ) -> Result<Vec<PathBuf>, JournalError> {
         for (at, (seq, path)) in older.iter().enumerate() {
             match names_of(journal, path).and_then(|names| runs.open_beside(&names)) {
                 Ok(runs) => {
                     self.kept.push(Kept { seq: *seq, path: path.clone(), runs });
-                    return older[at + 1..].iter().map(|(_, path)| path.clone()).collect();
+                    return Ok(older[at + 1..].iter().map(|(_, path)| path.clone()).collect());
                 }
-                Err(error) => self.pass_over(path, &error),
+                Err(error) => self.pass_over(path, error)?,
             }
         }
-        Vec::new()
+        Ok(Vec::new())
     }
 }
 

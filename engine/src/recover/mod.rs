@@ -9,6 +9,7 @@
 //! | nothing | the directory has no segment and no snapshot | a new journal is started |
 //! | a whole snapshot of this journal, with its runs | newest first | the journal is read from there on |
 //! | a snapshot that is damaged, foreign, of a later version, without its runs, or of another risk policy | anywhere; of the second, only whether its runs are known and there is looked at | told, passed over and renamed to `.unusable`: the one before it, or the whole journal, comes to the same |
+//! | a snapshot or a run that can't be opened or read for now: no permission, no open file left, no memory | wherever it is looked at | refused; nothing is renamed or removed |
 //! | a third snapshot | before the two that are kept: a process ended before it removed it | removed, before the runs that only it names |
 //! | a snapshot that names a run with a damaged page | where reading the journal met it; or at the next start, where an engine stopped at it or could not answer a read | as one without its runs; a page that nobody read is not looked at |
 //! | a snapshot that knows more than the journal | the newest usable one | acknowledged events are missing or damaged: refused |

@@ -7,7 +7,7 @@ use millrace_ledger::{Gate, Ledger, LedgerConfig};
 
 use super::{
     RecoveryReport,
-    begin::begin,
+    begin::{begin, runs_directory},
     known::Known,
     newest_journal,
     origin::{Origin, origin},
@@ -49,7 +49,12 @@ pub fn verify_within(
     let generation_payments_max = LedgerConfig::default().generation_payments_max;
     let Origin { mut ledger, runs, from, snapshot } =
         origin(directory, scratch, generation_payments_max, &known, &mut report)?;
-    let after_frame = |ledger: &mut Ledger| seal_if_full(ledger, &runs);
+    let after_frame = |ledger: &mut Ledger| {
+        if seal_if_full(ledger, &runs)? {
+            while runs.merge_if_due(&|| false)? {}
+        }
+        Ok(())
+    };
     let (ledger_to, report_to) = (&mut ledger, &mut report);
     Tail {
         directory,
@@ -64,8 +69,9 @@ pub fn verify_within(
     Ok((report, ledger))
 }
 
-/// Recovers as a start would, but changes nothing, and tells the hash of the state that it comes to:
-/// the same as [`verify`]'s, or a snapshot is wrong.
+/// Recovers as a start would, but cuts and renames nothing, and tells the hash of the state that it comes to:
+/// the same as [`verify`]'s, or a snapshot is wrong. Payments that are not recent go to runs meanwhile, beside
+/// those that are there: only for a directory that nobody uses yet.
 ///
 /// # Errors
 /// As for a start.
@@ -78,8 +84,17 @@ pub fn verify_recovery<G: Gate + Clone>(
     let known = Known::by_note(directory)?;
     let journal = newest_journal(directory)?;
     let mut beginning = begin(config, 0, journal, gate, false, &mut report)?;
-    beginning.read_on(directory, known, &mut report, |_| Ok(()))?;
-    Ok((report, beginning.ledger.state_hash()))
+    let Some(runs) = beginning.runs.clone() else {
+        beginning.read_on(directory, known, &mut report, |_| Ok(()))?;
+        return Ok((report, beginning.ledger.state_hash()));
+    };
+    let there = Runs::names_in(&runs_directory(config))?;
+    let after_frame = |ledger: &mut Ledger| seal_if_full(ledger, &runs).map(drop);
+    beginning.read_on(directory, known, &mut report, after_frame)?;
+    let hash = beginning.ledger.state_hash();
+    drop((beginning, runs));
+    Runs::remove_unlisted(&runs_directory(config), &there)?;
+    Ok((report, hash))
 }
 
 /// What others know of this journal.
@@ -88,13 +103,11 @@ pub(crate) fn known(directory: &Path, report: &mut RecoveryReport) -> Result<Kno
     Known::by_all(directory, journal, report)
 }
 
-fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<(), JournalError> {
-    if ledger.generation_is_full()
-        && let Some(generation) = ledger.close_generation()
-    {
-        runs.seal(&generation)?;
-        ledger.let_go(generation.digest());
-        while runs.merge_if_due(&|| false)? {}
-    }
-    Ok(())
+/// Whether there is another run then.
+fn seal_if_full(ledger: &mut Ledger, runs: &Runs) -> Result<bool, JournalError> {
+    let full = ledger.generation_is_full().then(|| ledger.close_generation()).flatten();
+    let Some(generation) = full else { return Ok(false) };
+    runs.seal(&generation)?;
+    ledger.let_go(generation.digest());
+    Ok(true)
 }
