@@ -41,7 +41,7 @@ pub(crate) const BEHIND_MAX: Duration = Duration::from_secs(1);
 const HOLD_EXPIRED_BYTES: usize = 128;
 
 /// Holds that expire late by so much are twice as many in a batch.
-const LATE_STEP: Duration = Duration::from_millis(250);
+const LATE_STEP: Duration = Duration::from_millis(125);
 /// They are doubled so often at most.
 const LATE_STEPS_MAX: u32 = 4;
 
@@ -122,7 +122,7 @@ impl<G: Gate> Desk<G> {
         self.batch.frame.event_count() == 0 && self.batch.releases.is_empty()
     }
 
-    /// A desk that failed takes no more: its batch is never handed over.
+    /// A desk that failed takes no more: what it decides from then on is never handed over.
     pub(crate) fn is_full(&self) -> bool {
         self.failed.is_some()
             || self.batch.answers >= self.limits.events_max
@@ -345,13 +345,13 @@ mod tests {
         let ms = Duration::from_millis;
         for (events_max, late, expected) in [
             (16_384, ms(0), 4_096),
-            (16_384, ms(249), 4_096),
-            (16_384, ms(250), 8_192),
-            (16_384, ms(999), 32_768),
-            (16_384, ms(1_000), 65_536),
+            (16_384, ms(124), 4_096),
+            (16_384, ms(125), 8_192),
+            (16_384, ms(499), 32_768),
+            (16_384, ms(500), 65_536),
             (16_384, Duration::MAX, 65_536),
             (1, ms(0), 1),
-            (4, ms(500), 4),
+            (4, ms(500), 16),
             (1 << 20, Duration::MAX, 65_536),
         ] {
             let limits = BatchLimits { events_max, bytes_max: 8 << 20, behind_max: BEHIND_MAX };

@@ -17,7 +17,7 @@ use millrace_engine::{
     Command, Engine, EngineConfig, RecoveryReport, backup::Until, recover,
     trial_balance::trial_balance,
 };
-use millrace_ledger::{ApproveAll, EventSeq, Gate, GateStateError, Judged, Verdict};
+use millrace_ledger::{ApproveAll, EventSeq, Gate, GateActError, GateStateError, Judged, Verdict};
 use support::{
     ask,
     backups::{
@@ -26,6 +26,7 @@ use support::{
     },
     files, first_seq, open_accounts, state_hash,
 };
+use tempfile::TempDir;
 
 fn recovered(directory: &Path) -> (RecoveryReport, [u8; 32]) {
     recover::verify_recovery(&config(directory), &ApproveAll).expect("recovers")
@@ -311,40 +312,86 @@ fn an_older_snapshot_without_its_runs_is_put_aside() {
     is_right(directory);
 }
 
+/// A journal with two snapshots, after a start that failed, but not before it had merged runs that they name.
+/// Runs are merged beside the reading, so it may take more than one.
+fn after_a_start_that_merged_and_failed(
+    fail: impl Fn(&Path, &EngineConfig),
+) -> (TempDir, EngineConfig) {
+    for _ in 0..100 {
+        let directory = journal();
+        let limits = EngineConfig { snapshot_bytes: 0, ..config(directory.path()) };
+        let (engine, _) = Engine::start(&limits, &ApproveAll).expect("starts");
+        fill(&engine, 5_000..5_400);
+        engine.stop().expect("stops");
+        let runs = || files(&directory.path().join("runs"), ".run");
+        // A start that seals nothing leaves the runs that the snapshots name.
+        let large = EngineConfig { generation_payments_max: 1 << 19, ..limits.clone() };
+        Engine::start(&large, &ApproveAll).expect("starts").0.stop().expect("stops");
+        let before = runs();
+        fail(directory.path(), &limits);
+        let is_merged = |run: &PathBuf| {
+            let name = run.file_stem().unwrap().to_str().unwrap();
+            name[..12] != name[13..]
+        };
+        if runs().into_iter().filter(|run| !before.contains(run)).any(|run| is_merged(&run)) {
+            return (directory, limits);
+        }
+    }
+    panic!("no start merged before it failed");
+}
+
+fn starts_with_its_snapshot(limits: &EngineConfig) {
+    let (engine, report) = Engine::start(limits, &ApproveAll).expect("starts");
+    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
+    engine.stop().expect("stops");
+}
+
 /// A start that fails half-way had merged runs that the snapshot names, and deleted them on the way out:
 /// the next start had to read the whole journal, if that was there.
 #[test]
 fn a_start_that_fails_leaves_the_runs_of_its_snapshots() {
-    let directory = journal();
-    let directory = directory.path();
-    let limits = EngineConfig { snapshot_bytes: 0, ..config(directory) };
-    let (engine, _) = Engine::start(&limits, &ApproveAll).expect("starts");
-    fill(&engine, 5_000..5_400);
-    engine.stop().expect("stops");
-    let runs = || files(&directory.join("runs"), ".run");
-    // A start that seals nothing leaves the runs that the snapshots name.
-    let large = EngineConfig { generation_payments_max: 1 << 19, ..limits.clone() };
-    Engine::start(&large, &ApproveAll).expect("starts").0.stop().expect("stops");
-    let before = runs();
-    let (last, frames) = support::segments(directory)
-        .into_iter()
-        .rev()
-        .map(|segment| (segment.clone(), support::frames(&segment)))
-        .find(|(_, frames)| frames.len() > 1)
-        .unwrap();
-    let (at, _) = frames[frames.len() - 2];
-    let error = support::with_bytes(&last, at + 200, &[0xff; 8], || {
-        Engine::start(&limits, &ApproveAll).map(|_| ()).expect_err("damaged").to_string()
+    let (_directory, limits) = after_a_start_that_merged_and_failed(|directory, limits| {
+        let (last, frames) = support::segments(directory)
+            .into_iter()
+            .rev()
+            .map(|segment| (segment.clone(), support::frames(&segment)))
+            .find(|(_, frames)| frames.len() > 1)
+            .unwrap();
+        let (at, _) = frames[frames.len() - 2];
+        let error = support::with_bytes(&last, at + 200, &[0xff; 8], || {
+            Engine::start(limits, &ApproveAll).map(|_| ()).expect_err("damaged").to_string()
+        });
+        assert!(error.contains("the journal is damaged"), "{error}");
     });
-    assert!(error.contains("the journal is damaged"), "{error}");
-    let is_merged = |run: &PathBuf| {
-        let name = run.file_stem().unwrap().to_str().unwrap();
-        name[..12] != name[13..]
-    };
-    let merged = runs().into_iter().filter(|run| !before.contains(run)).any(|run| is_merged(&run));
-    assert!(merged, "the test needs a start that merges before it fails");
+    starts_with_its_snapshot(&limits);
+}
 
-    let (engine, report) = Engine::start(&limits, &ApproveAll).expect("starts");
-    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
-    engine.stop().expect("stops");
+/// A gate that can't go on once the journal is read: its policy's files are not there.
+#[derive(Clone, Debug)]
+struct Unready;
+
+impl Gate for Unready {
+    fn judge(&mut self, _: Judged<'_>) -> Verdict {
+        Verdict::APPROVE
+    }
+
+    fn observe(&mut self, _: Judged<'_>) {}
+
+    fn begin_group(&mut self) {}
+
+    fn end_group(&mut self, _: bool) {}
+
+    fn recovered(&mut self) -> Result<(), GateActError> {
+        Err(GateActError("the risk policy in force can't be used".to_owned()))
+    }
+}
+
+/// The same where what fails comes after reading.
+#[test]
+fn a_start_that_fails_after_reading_leaves_the_runs_of_its_snapshots() {
+    let (_directory, limits) = after_a_start_that_merged_and_failed(|_, limits| {
+        let error = Engine::start(limits, &Unready).map(|_| ()).expect_err("no policy").to_string();
+        assert!(error.contains("can't be used"), "{error}");
+    });
+    starts_with_its_snapshot(&limits);
 }

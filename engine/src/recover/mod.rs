@@ -166,6 +166,8 @@ fn recover_once<G: Gate + Clone>(
         sealing.finish(&mut beginning.ledger)?;
     }
     let Beginning { mut ledger, mut gate, runs, kept, .. } = beginning;
+    // What is declared last is dropped first: before `kept` lets go of runs that were merged away.
+    let files = files;
     gate.recovered().map_err(JournalError::Policy)?;
     let writer = open_for_writing(config, end, &report)?;
     suspect_runs::clear(directory)?;

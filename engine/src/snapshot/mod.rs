@@ -24,7 +24,7 @@
 //!
 //! A section is its kind (4 bytes), the length of what follows (4 bytes), and that. Kinds, in this
 //! order: 1 verdicts, 2 names of the runs that hold all settled payments, oldest first, 3 accounts,
-//! 4 open holds, 5 a piece of the risk policy's memory, 6 the end: hash of the journal frame with the last
+//! 4 open holds, of which those of the newest generation come before the accounts, 5 a piece of the risk policy's memory, 6 the end: hash of the journal frame with the last
 //! event (32), number of holds (8), and BLAKE3 of all bytes before it (32).
 
 #[cfg(test)]
