@@ -34,7 +34,7 @@ proptest! {
                 let is_moment = |at: &Timestamp| due_by(*at) > due_by(Timestamp(at.0 - 1));
                 let first = moments().find(is_moment).expect("some are due");
                 let fitting = moments().filter(|at| is_moment(at) && due_by(*at) <= holds_max);
-                fitting.last().unwrap_or(first)
+                fitting.max().unwrap_or(first)
             }
         };
         prop_assert_eq!(found, expected);
