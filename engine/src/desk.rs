@@ -4,7 +4,7 @@
 //! Guarantees that an answer is released with what it tells of, or behind it. A batch has one time; the holds
 //! that are due by then expire before anything else happens in it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use millrace_ledger::{
@@ -74,8 +74,9 @@ pub(crate) struct Desk<G> {
     /// them.
     expired_count: u32,
     expired_bytes: usize,
-    /// How far the time of the batch that is open is behind the clock.
+    /// How far the time of the batch that is open was behind the clock when it was begun, and when that was.
     behind: Duration,
+    begun_at: Instant,
     stats: EngineStats,
     /// Why nothing can be decided any more.
     pub(crate) failed: Option<JournalError>,
@@ -113,6 +114,7 @@ impl<G: Gate> Desk<G> {
             expired_count: 0,
             expired_bytes: 0,
             behind: Duration::ZERO,
+            begun_at: Instant::now(),
             stats,
             failed: None,
         }
@@ -142,6 +144,7 @@ impl<G: Gate> Desk<G> {
         let holds_max = self.limits.holds_max(late);
         self.batch.time = self.ledger.batch_time(now, holds_max);
         self.behind = since(self.batch.time);
+        self.begun_at = Instant::now();
         self.stats.note_clock(self.clock.ahead(), self.behind);
         self.ledger.begin_batch_within(self.batch.time, holds_max, &mut self.expired);
         self.expired_count = self.expired.len() as u32;
@@ -161,6 +164,17 @@ impl<G: Gate> Desk<G> {
         more_due || self.behind > self.limits.behind_max
     }
 
+    /// Whether the time of the batch that is open is too far behind the clock by now: syncing the one before it
+    /// takes that long.
+    pub(crate) fn is_stale(&self) -> bool {
+        let left = self.limits.behind_max.saturating_sub(self.behind);
+        self.begun && self.begun_at.elapsed() > left
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Closes the batch and puts an empty one in its place, made of a spent one where there is one.
     pub(crate) fn close(&mut self) -> Batch {
         (self.begun, self.expired_count, self.expired_bytes) = (false, 0, 0);
@@ -168,7 +182,8 @@ impl<G: Gate> Desk<G> {
         self.ledger.end_batch();
         let upkeep = self.upkeep.between_batches(&mut self.ledger, &mut self.gate, &mut self.batch);
         if let Err(error) = upkeep {
-            self.failed = Some(error);
+            // What comes of a failure tells less than the failure.
+            self.failed.get_or_insert(error);
         }
         let mut next = self.spares.try_recv().unwrap_or_else(|_| empty_batch());
         next.frame.clear();
@@ -295,7 +310,7 @@ impl<G: Gate> Desk<G> {
         let request = Requested { payments, contexts: &Beside(contexts) };
         let gate = &mut self.gate;
         if let Err(error) = self.ledger.decide_with(&self.workers, &request, gate, decided) {
-            self.failed = Some(error.into());
+            self.failed.get_or_insert(error.into());
         }
         self.stats.note_request(replies.len(), &tally);
         replies

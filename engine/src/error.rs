@@ -6,7 +6,6 @@ use std::{
 };
 
 use millrace_ledger::{Divergence, EventSeq, GateActError, HistoryError};
-use rustix::io::Errno;
 
 use crate::open_files::is_out_of_files;
 
@@ -188,12 +187,23 @@ impl JournalError {
     }
 
     /// Whether the system could not do now what it may do another time: no open file was left, no memory, or no
-    /// permission. Nothing is known to be wrong with the file then. What a disk can't read is damage.
+    /// permission, for instance. Nothing is known to be wrong with the file then. All else is damage.
     pub(crate) fn may_pass(&self) -> bool {
-        use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+        use io::ErrorKind as Kind;
         let Self::Io { source, .. } = self else { return false };
-        let is_damage = matches!(source.kind(), NotFound | UnexpectedEof | InvalidData);
-        !is_damage && Errno::from_io_error(source) != Some(Errno::IO)
+        let passes = matches!(
+            source.kind(),
+            Kind::PermissionDenied
+                | Kind::OutOfMemory
+                | Kind::Interrupted
+                | Kind::WouldBlock
+                | Kind::TimedOut
+                | Kind::StorageFull
+                | Kind::QuotaExceeded
+                | Kind::ReadOnlyFilesystem
+                | Kind::StaleNetworkFileHandle
+        );
+        passes || is_out_of_files(source)
     }
 
     pub(crate) fn wrong_run(path: &Path, offset: u64, what: &'static str) -> Self {

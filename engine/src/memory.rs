@@ -69,7 +69,8 @@ mod tests {
     use super::*;
     use crate::two_accounts::{ledger_of_two, payment};
 
-    /// More holds are made than there is memory for: there will be some before they are carried.
+    /// More holds are made than there is memory for, and than one gift of it is for: there will be some before they
+    /// are carried, and no more is asked for while that is not used.
     #[test]
     fn a_ledger_that_wants_memory_gets_it() {
         let mut ledger = ledger_of_two(LedgerConfig::default());
@@ -77,7 +78,7 @@ mod tests {
         supply.supply(&mut ledger);
         assert!(!supply.is_wished, "an empty ledger wants none");
         let hold = |id| Payment { operation: Operation::Authorize, ..payment(id) };
-        let holds: Vec<_> = (1..3_000).map(hold).collect();
+        let holds: Vec<_> = (1..80_000).map(hold).collect();
         ledger.decide(&holds, &mut ApproveAll, |_| {}).expect("there is no history");
         assert!(ledger.wants_hold_memory());
         let started = Instant::now();

@@ -1,9 +1,9 @@
 //! Where many holds are overdue, time goes on in steps, and in each step the holds that are due by then expire
 //! first. Payments go on between the steps, unless time is far behind the clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{bounded, unbounded};
 use millrace_ledger::{
     Amount, ApproveAll, Decision, Ledger, LedgerConfig, Operation, Payment, PaymentId, Timestamp,
 };
@@ -145,4 +145,45 @@ fn a_hold_is_open_for_its_seconds_although_others_are_overdue() {
     assert_eq!(expired, 1_000);
     let first_paid = found.iter().position(|batch| batch.answers > 0);
     assert_eq!(first_paid, Some(6), "six batches of 160 go first, and the last 40 with payments");
+}
+
+/// The batch before takes long to be synced, and the one that is open waits: what comes a while later is not
+/// decided at the time when it was begun, or a hold would be open for less than its seconds.
+#[test]
+fn a_batch_that_waits_takes_nothing_after_a_while() {
+    let behind_max = Duration::from_millis(50);
+    let (queue, queued) = unbounded();
+    let (committer, committed) = bounded::<Batch>(0);
+    let (_spent, spares) = unbounded();
+    let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let mut answers = Vec::new();
+    let mut submit = |id| {
+        let (reply, answer) = oneshot::channel();
+        answers.push(answer);
+        let (payments, contexts) = (vec![payment(id)], Vec::new());
+        let command = Command::Payments { payments, contexts, reply };
+        let _room = room.clone().try_acquire_owned().expect("there is room");
+        let submission = Submission { command, deadline: None, _room };
+        queue.send(Message::Submission(submission)).expect("open");
+    };
+    let state = Recovered {
+        ledger: with_holds(&[]),
+        gate: ApproveAll,
+        workers: Crew::new(1),
+        upkeep: Upkeep::none(),
+    };
+    let limits = BatchLimits { behind_max, ..LIMITS };
+    let stats = EngineStats::default();
+    let sequencer = Sequencer::new(state, limits, queued, committer, spares, stats);
+    let sequencer = thread::spawn(move || sequencer.run());
+    submit(1);
+    thread::sleep(2 * behind_max);
+    submit(2);
+    thread::sleep(2 * behind_max);
+    let first = committed.recv().expect("a batch");
+    queue.send(Message::Stop).expect("open");
+    let second = committed.recv().expect("a batch");
+    assert_eq!((first.answers, second.answers), (1, 1));
+    assert!(second.time.0 - first.time.0 >= 2 * behind_max.as_nanos() as u64);
+    sequencer.join().expect("no panic").expect("no history is read");
 }

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, after, never, select};
 use millrace_ledger::Gate;
 
 use crate::{
-    JournalError,
+    Command, JournalError,
     commit::Batch,
     desk::{BatchLimits, Desk, Recovered},
     readers::{Readers, Recalled},
@@ -142,19 +142,54 @@ impl<G: Gate> Sequencer<G> {
                 return;
             }
         };
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            command.expire();
-        } else if !command.is_abandoned() {
-            let desk = &mut self.desk;
-            desk.begin();
-            // They go first, in batches of their own.
-            while desk.is_behind() {
-                if self.committer.send(desk.close()).is_err() {
-                    return;
-                }
-                desk.begin();
-            }
-            desk.carry_out(command);
+        let Some(command) = still_wanted(command, deadline) else { return };
+        let command = match self.begin() {
+            Begun::AtOnce => Some(command),
+            Begun::Later => still_wanted(command, deadline),
+            Begun::Never => None,
+        };
+        if let Some(command) = command {
+            self.desk.carry_out(command);
         }
     }
+
+    /// Sees to it that a batch is open whose time is near the clock's.
+    fn begin(&mut self) -> Begun {
+        let desk = &mut self.desk;
+        let mut begun = Begun::AtOnce;
+        if desk.is_stale() {
+            begun = Begun::Later;
+            if self.committer.send(desk.close()).is_err() {
+                return Begun::Never;
+            }
+        }
+        desk.begin();
+        // Holds that are overdue go first, in batches of their own.
+        while desk.is_behind() {
+            begun = Begun::Later;
+            if desk.has_failed() || self.committer.send(desk.close()).is_err() {
+                return Begun::Never;
+            }
+            desk.begin();
+        }
+        begun
+    }
+}
+
+/// How long it took to begin a batch.
+enum Begun {
+    AtOnce,
+    /// It may have taken seconds.
+    Later,
+    /// Nothing can be decided any more.
+    Never,
+}
+
+/// A command that somebody waits for and whose deadline has not passed. The others are told so.
+fn still_wanted(command: Command, deadline: Option<Instant>) -> Option<Command> {
+    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        command.expire();
+        return None;
+    }
+    (!command.is_abandoned()).then_some(command)
 }

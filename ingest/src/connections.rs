@@ -21,9 +21,9 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-/// Open files that are left for the journal, runs (256 of them may wait to be merged) and sinks, however few there
+/// Open files that are left for the journal, runs (some 470, while 256 of them are merged) and sinks, however few there
 /// are.
-const RESERVED_FILES_MIN: u64 = 512;
+const RESERVED_FILES_MIN: u64 = 768;
 /// Connections that are let in where hardly any file could be open.
 const CONNECTIONS_MIN: u64 = 16;
 /// What an HTTP/2 client says first (RFC 9113, 3.4), in bytes.
@@ -266,9 +266,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_journal_keeps_a_quarter_of_the_files_and_512_at_least() {
+    fn the_journal_keeps_a_quarter_of_the_files_and_768_at_least() {
         for (files, want) in
-            [(1_048_576, 786_432), (65_536, 49_152), (1_024, 512), (256, 16), (0, 16)]
+            [(1_048_576, 786_432), (65_536, 49_152), (1_024, 256), (256, 16), (0, 16)]
         {
             assert_eq!(connections_of(files), want, "of {files}");
         }

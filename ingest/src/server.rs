@@ -39,7 +39,7 @@ pub struct IngestConfig {
     /// Largest message, in mebibytes. Default 16.
     pub message_max_mib: usize,
     /// Connections that may be open at once; surplus ones are closed at once. 0 is as many as the
-    /// limit of open files lets in, less 512 or a quarter of it, whichever is more, for everything
+    /// limit of open files lets in, less 768 or a quarter of it, whichever is more, for everything
     /// else. Default 0.
     pub connections_max: u32,
     /// Requests that one connection may have under way. Default 512.

@@ -12,7 +12,6 @@ use crate::{PaymentId, words::Words};
 
 const PARTS_LOG2: u32 = 10;
 
-/// See the module's documentation.
 /// 20 bytes: an id in pieces that need no wider alignment than the place.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -20,6 +19,7 @@ struct Entry {
     place: u32,
 }
 
+/// See the module's documentation.
 #[derive(Clone, Debug)]
 pub(crate) struct PlaceIndex {
     parts: Vec<HashTable<Entry>>,

@@ -267,11 +267,12 @@ impl Recent {
         Place::Carried(slot)
     }
 
-    /// Whether more holds may come to be carried than there is memory for.
+    /// Whether more holds may come to be carried than there is room for, and no memory was given for them.
     pub(crate) fn wants_hold_memory(&self) -> bool {
         let uncarried = self.uncarried.as_ref().map_or(0, |left| left.rows.len() - left.next);
         let to_come = self.holds_made.len() + uncarried;
-        to_come > self.carried.room() + self.free.len() + HOLDS_WITHOUT_MEMORY
+        let room = self.carried.room() + self.free.len() + HOLDS_WITHOUT_MEMORY;
+        !self.carried.has_spare() && to_come > room
     }
 
     pub(crate) fn give_hold_memory(&mut self, HoldMemory(chunk): HoldMemory) {

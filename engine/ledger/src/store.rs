@@ -44,9 +44,14 @@ impl<T> Store<T> {
         self.len = 0;
     }
 
-    /// Rows for which there is memory that the system has found, or will when they come.
+    /// Rows for which there is room without another chunk.
     pub(crate) fn room(&self) -> usize {
-        (self.chunks.len() + usize::from(self.spare.is_some())) * CHUNK_ROWS - self.len
+        self.chunks.len() * CHUNK_ROWS - self.len
+    }
+
+    /// Whether there is memory for the next chunk.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.spare.is_some()
     }
 
     /// Gives memory for the next chunk.
@@ -125,9 +130,9 @@ mod tests {
         let chunk = Chunk::touched(9);
         let memory = chunk.0.as_ptr();
         store.give(chunk);
-        assert_eq!((store.room(), store.len()), (CHUNK_ROWS, 0));
+        assert_eq!((store.room(), store.len(), store.has_spare()), (0, 0, true));
         (0..CHUNK_ROWS as u32 + 1).for_each(|row| assert_eq!(store.push(row), row));
-        assert_eq!((store.room(), store.get(0)), (CHUNK_ROWS - 1, &0));
+        assert_eq!((store.room(), store.get(0), store.has_spare()), (CHUNK_ROWS - 1, &0, false));
         assert_eq!(store.chunks[0].as_ptr(), memory);
     }
 

@@ -65,9 +65,14 @@ impl<T: Clone> Swept<T> {
         self.rows.len() == 0
     }
 
-    /// Rows for which there is memory, or will be when they come.
+    /// Rows for which there is room without more memory.
     pub(crate) fn room(&self) -> usize {
         self.rows.room()
+    }
+
+    /// Whether memory was given that is not used yet.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.rows.has_spare()
     }
 
     /// Gives memory for rows to come.

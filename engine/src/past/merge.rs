@@ -9,6 +9,7 @@ use std::{ops::Range, sync::Arc};
 use millrace_ledger::PaymentId;
 
 use super::{
+    RUNS_CACHED,
     layout::Layout,
     rows::Rows,
     run::{Run, Shelf},
@@ -29,9 +30,18 @@ const COPIED_SHARE_MIN: usize = 4;
 /// How soon a merge notices that it is to stop.
 const ROWS_BETWEEN_STOPS: u64 = 1024;
 
+/// Adjacent runs that are to be merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) range: Range<usize>,
+    /// Nobody waits for it: there are many of them, and that is all.
+    pub(super) in_order: bool,
+}
+
 /// Which adjacent runs are to be merged next, if any.
-pub(super) fn due(runs: &[Arc<Run>], layout: &Layout) -> Option<Range<usize>> {
-    due_small(runs, layout.small_rows).or_else(|| due_class(runs, layout.class_rows))
+pub(super) fn due(runs: &[Arc<Run>], layout: &Layout) -> Option<Due> {
+    let small = due_small(runs, layout.small_rows);
+    small.map(|range| Due { range, in_order: false }).or_else(|| due_class(runs, layout.class_rows))
 }
 
 /// The newest small runs without a larger one between them.
@@ -49,16 +59,17 @@ fn due_small(runs: &[Arc<Run>], small_rows: u64) -> Option<Range<usize>> {
 
 /// The newest runs up to a class, if there are enough of that class among them: larger runs stay
 /// as they are, so that a payment is copied about once per class.
-fn due_class(runs: &[Arc<Run>], class_rows: u64) -> Option<Range<usize>> {
+fn due_class(runs: &[Arc<Run>], class_rows: u64) -> Option<Due> {
     let class = |run: &Arc<Run>| (run.rows() / class_rows).checked_ilog(4).unwrap_or(0);
     let class_max = runs.iter().map(class).max()?;
     (0..=class_max).find_map(|of_class| {
         let len = runs.iter().rev().take_while(|run| class(run) <= of_class).count();
         let start = runs.len() - len;
         let newest = &runs[start..];
-        let runs_min = if in_order(newest) { RUNS_IN_ORDER_MIN } else { RUNS_MIN };
+        let in_order = in_order(newest);
+        let runs_min = if in_order { RUNS_IN_ORDER_MIN } else { RUNS_MIN };
         let due = newest.iter().filter(|run| class(run) == of_class).count() >= runs_min;
-        due.then(|| start..runs.len().min(start + RUNS_MAX))
+        due.then(|| Due { range: start..runs.len().min(start + RUNS_MAX), in_order })
     })
 }
 
@@ -103,7 +114,8 @@ pub(super) fn merge(
                 stop_at = writer.rows() + ROWS_BETWEEN_STOPS;
             }
             if in_order && writer.rows() >= release_at {
-                runs.iter().for_each(|run| page_cache::release(run.file()));
+                let older = runs.len().saturating_sub(RUNS_CACHED);
+                runs[..older].iter().for_each(|run| page_cache::release(run.file()));
                 release_at = writer.rows() + ROWS_BETWEEN_RELEASES;
             }
             let below_others = |id: &PaymentId| others_from.is_none_or(|others| *id < others);

@@ -42,6 +42,7 @@ use crate::{JournalError, directory::sync_directory, page_cache, segment::Journa
 use filter::{FilterMemory, Fold};
 use layout::Layout;
 use listed::{Listed, ListedThen};
+use merge::Due;
 use pace::Pace;
 use pack::Packed;
 use run::Shelf;
@@ -239,7 +240,20 @@ impl Runs {
         &self,
         stop: &dyn Fn() -> bool,
     ) -> Result<bool, JournalError> {
-        self.merge_due(&|pace, rows| pace.wait(rows, || self.newest_generation(), stop))
+        self.merge_due(&|pace, rows| pace.wait(rows, || self.generation_for(pace), stop))
+    }
+
+    /// The newest generation, to keep pace with. As if there were no end of them where those that came since lie
+    /// among each other: look-ups wait for a merge of these, which is next.
+    fn generation_for(&self, pace: &Pace) -> u64 {
+        self.read_listed(|listed| {
+            let since =
+                listed.runs.partition_point(|run| *run.generations().end() <= pace.generation());
+            match merge::in_order(&listed.runs[since.saturating_sub(1)..]) {
+                true => listed.runs.last().map_or(0, |run| *run.generations().end()),
+                false => u64::MAX,
+            }
+        })
     }
 
     fn newest_generation(&self) -> u64 {
@@ -255,10 +269,11 @@ impl Runs {
         let (room, directory) = (&self.shared.room, &self.shared.shelf.directory);
         let runs = &self.listed().runs;
         match merge::due(runs, &self.shared.shelf.layout) {
-            Some(due) if room.is_there(directory, &runs[due.clone()]) => {
-                let pace = Pace::of(&runs[due.clone()], self.newest_generation());
+            Some(Due { range, in_order }) if room.is_there(directory, &runs[range.clone()]) => {
+                let rows = runs[range.clone()].iter().map(|run| run.rows()).sum();
+                let pace = Pace::of(in_order.then_some(rows), self.newest_generation());
                 let stop = |rows: u64| stop(&pace, rows) || room.runs_out(directory);
-                let merged = self.merge(due, &stop)?;
+                let merged = self.merge(range, &stop)?;
                 if merged {
                     room.merged();
                 }

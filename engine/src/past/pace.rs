@@ -4,22 +4,19 @@
 //! Runs in order of time are merged for fewer files, which nobody waits for. At full speed, such a
 //! merge took a third of the payments' rate for seconds; so it goes on as payments do, and is done when
 //! three quarters of the runs are there that are merged next. While there are few payments, it goes on
-//! by the clock. Runs among each other are merged as fast as it gets: every look-up waits for that.
+//! by the clock. Runs among each other are merged as fast as it gets, because every look-up waits for that; and where
+//! such runs come while one in order goes on, that one is brought to its end as fast.
 
 use std::{
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use super::{
-    merge::{RUNS_IN_ORDER_MIN, in_order},
-    run::Run,
-};
+use super::merge::RUNS_IN_ORDER_MIN;
 
 /// A merge is done after so many generations.
 const GENERATIONS: u64 = RUNS_IN_ORDER_MIN as u64 * 3 / 4;
-/// Whatever payments do, it goes on like this: 46 MB a second, a fifteenth of a processor.
+/// Whatever payments do, it goes on like this: 46 MB a second are written.
 const ROWS_PER_S_MIN: u64 = 1 << 20;
 /// How soon it notices that it may go on, or is to stop.
 const WAIT: Duration = Duration::from_millis(2);
@@ -35,10 +32,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Of a merge of these runs that begins now.
-    pub(super) fn of(runs: &[Arc<Run>], newest_generation: u64) -> Self {
-        let rows = in_order(runs).then(|| runs.iter().map(|run| run.rows()).sum());
+    /// Of a merge of so many rows that begins now; `None` for one that others wait for.
+    pub(super) fn of(rows: Option<u64>, newest_generation: u64) -> Self {
         Self { rows, began: Instant::now(), generation: newest_generation }
+    }
+
+    /// The newest generation when it began.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Rows that may be written, after so long and up to this generation.

@@ -13,7 +13,7 @@ use std::{
 use millrace_ledger::History as _;
 
 use super::{
-    super::{RUNS_CACHED, Run},
+    super::{RUNS_CACHED, Run, pace::Pace},
     *,
 };
 use crate::page_cache::{
@@ -65,6 +65,24 @@ fn runs_are_merged_when_there_are_many_of_a_kind() {
     for (what, in_time, sizes, expected) in table {
         assert_eq!(&rows_after(sizes, *in_time), expected, "{what}");
     }
+}
+
+/// A merge of runs in order keeps pace with payments, until runs come that lie among each other.
+#[test]
+fn a_merge_hurries_when_look_ups_wait_for_the_next_one() {
+    let directory = directory();
+    let runs = open(&directory, &[], 0);
+    (1..4).for_each(|number| sealed(&runs, number, 20, true));
+    let pace = Pace::of(Some(60), 3);
+    assert_eq!(runs.generation_for(&pace), 3);
+    sealed(&runs, 4, 20, true);
+    assert_eq!(runs.generation_for(&pace), 4);
+    // Twice the same ids.
+    let ids: Vec<_> = (0..20).map(|row| payment(5_000 + row, 5)).collect();
+    seal(&runs, 5, &ids);
+    assert_eq!(runs.generation_for(&pace), 5);
+    seal(&runs, 6, &ids);
+    assert_eq!(runs.generation_for(&pace), u64::MAX);
 }
 
 #[test]
