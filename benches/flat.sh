@@ -8,6 +8,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 millions=${1:-50}
+if ! [[ $millions =~ ^[1-9][0-9]{0,2}$ ]] || [ "$millions" -lt 2 ]; then
+    echo "MILLIONS is a number from 2 to 999, not $millions" >&2
+    exit 2
+fi
 cargo build --release --locked --quiet -p millrace-benches --bin rates
 rates=${CARGO_TARGET_DIR:-target}/release/rates
 scratch=$(mktemp -d)
@@ -17,8 +21,11 @@ export TMPDIR=$scratch
 turns=(1 1 1 "$millions" 1 1 1 "$millions" 1 1 1)
 for turn in "${!turns[@]}"; do
     echo "$((turn + 1)) of ${#turns[@]}: ${turns[turn]} million payments" >&2
-    "$rates" --workload uniform --accounts 10000 --batch 8189 --clients 8 --payments "${turns[turn]}000000" \
-        --every 1000000 --json >>"$scratch/runs" 2>"$scratch/windows"
+    if ! "$rates" --workload uniform --accounts 10000 --batch 8189 --clients 8 --payments "${turns[turn]}000000" \
+        --every 1000000 --json >>"$scratch/runs" 2>"$scratch/windows"; then
+        grep -v '^{' "$scratch/windows" >&2 || true
+        exit 1
+    fi
     if [ "${turns[turn]}" != 1 ]; then cp "$scratch/windows" "$scratch/millions"; fi
 done
 python3 - "$scratch/runs" "$scratch/millions" <<'PY'

@@ -35,10 +35,11 @@ impl JournalDirectory {
     pub(crate) fn make(given: Option<&Path>) -> Result<Self, String> {
         let directory = match given {
             None => Self::Temporary(
-                tempfile::Builder::new()
-                    .prefix("millrace-rates-")
-                    .tempdir()
-                    .map_err(|error| format!("can't make a temporary directory: {error}"))?,
+                tempfile::Builder::new().prefix("millrace-rates-").tempdir().map_err(|error| {
+                    format!(
+                        "can't make a temporary directory, which TMPDIR names the place of: {error}"
+                    )
+                })?,
             ),
             Some(path) => {
                 let told = |error| format!("--dir {}: {error}", path.display());

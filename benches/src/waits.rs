@@ -314,11 +314,7 @@ async fn old_reads(directory: &Path, settings: &Settings) -> Result<Value, Strin
     }
     let beside = pay_for(&payer, settings.duration).await?;
     is_over.store(true, Ordering::Relaxed);
-    let mut reads = Waits::new();
-    while let Some(reader) = readers.join_next().await {
-        let of_reader = reader.map_err(|error| format!("a reader failed: {error}"))??;
-        reads.0 += &of_reader.0;
-    }
+    let reads = all_of(readers).await?;
     stop(engine)?;
     Ok(json!({
         "scene": "old-reads",
@@ -363,11 +359,7 @@ async fn old_refunds(directory: &Path, settings: &Settings) -> Result<Value, Str
     }
     let beside = pay_for(&payer, settings.duration).await?;
     is_over.store(true, Ordering::Relaxed);
-    let mut refunds = Waits::new();
-    while let Some(client) = clients.join_next().await {
-        let of_client = client.map_err(|error| format!("a client failed: {error}"))??;
-        refunds.0 += &of_client.0;
-    }
+    let refunds = all_of(clients).await?;
     stop(engine)?;
     Ok(json!({
         "scene": "old-refunds",
@@ -379,6 +371,16 @@ async fn old_refunds(directory: &Path, settings: &Settings) -> Result<Value, Str
         "waits": beside.to_json(),
         "waits_alone": alone.to_json(),
     }))
+}
+
+/// The waits of all of them, when they have ended.
+async fn all_of(mut clients: JoinSet<Result<Waits, String>>) -> Result<Waits, String> {
+    let mut all = Waits::new();
+    while let Some(client) = clients.join_next().await {
+        let of_client = client.map_err(|error| format!("a client failed: {error}"))??;
+        all.0 += &of_client.0;
+    }
+    Ok(all)
 }
 
 async fn read(submitter: &Submitter, id: PaymentId) -> Result<Option<PaymentView>, String> {
