@@ -1,16 +1,22 @@
 //! Three servers that keep a stream together: whichever leads it is killed, again and again, while
-//! payments go on; nothing is lost and nothing comes twice.
+//! payments go on; nothing is lost and nothing comes twice. And a consumer that can't be asked any more,
+//! because nobody leads it, does not stop its sink.
 
 mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::jetstream::{self, stream::ClusterInfo};
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    stream::ClusterInfo,
+};
 use common::{
     Bank, Keeper, Kept, assert_same, config, events_of, eventually, read_stream, until_published,
 };
+use millrace_ledger::EventSeq;
 use millrace_services::{Nats, required};
-use millrace_sinks::spawn;
+use millrace_sinks::{SinkHandle, spawn};
 use millrace_stream::{Publisher, StreamConfig, StreamSource};
 
 const SERVERS: usize = 3;
@@ -41,6 +47,60 @@ fn leader_with_all_in_sync(servers: &[Nats], stream: &str) -> usize {
     leader.expect("is there")
 }
 
+/// The number of the server with the only copy of a consumer, which is made here.
+fn server_of_new_consumer(nats: &Nats, stream: &str, name: &str) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let client = async_nats::connect(nats.url()).await.expect("connects");
+        let mut context = jetstream::new(client);
+        context.set_timeout(Duration::from_secs(60));
+        let stream = context.get_stream(stream).await.expect("is there");
+        let config = pull::Config {
+            durable_name: Some(name.to_owned()),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: 2 },
+            ack_policy: AckPolicy::Explicit,
+            num_replicas: 1,
+            ..pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await.expect("a consumer");
+        let leader = consumer.cached_info().cluster.as_ref().and_then(|it| it.leader.clone());
+        leader.expect("a leader").strip_prefix('n').expect("a name").parse().expect("a number")
+    })
+}
+
+fn until_applied(sink: &SinkHandle, last: EventSeq) {
+    let mut waits_for = None;
+    let applied = || {
+        assert_eq!(sink.error(), None);
+        let status = sink.watch().status();
+        if status.error != waits_for {
+            eprintln!("the sink is at {} of {last}: {:?}", status.applied_seq, status.error);
+            waits_for = status.error;
+        }
+        sink.applied_seq() >= last
+    };
+    eventually("the sink goes on with two servers", applied);
+}
+
+#[test]
+fn a_consumer_that_nobody_leads_is_made_anew() {
+    let Some(mut servers) = required(Nats::start_cluster(SERVERS)) else { return };
+    let urls: Vec<_> = servers.iter().map(Nats::url).collect();
+    let config = StreamConfig { replicas: SERVERS, ..config(urls.join(",")) };
+    let mut bank = Bank::open(37);
+    let publisher = Publisher::spawn(&config, &bank.feed()).expect("starts");
+    bank.trade(20);
+    until_published(&publisher, &bank.feed());
+    let leader = leader_with_all_in_sync(&servers, &config.stream);
+    let alone = server_of_new_consumer(&servers[leader], &config.stream, "keeper");
+    servers[alone].kill();
+    let kept = Kept::default();
+    let source = StreamSource::new(&config, "keeper").expect("starts");
+    let sink = spawn(Box::new(Keeper { kept: Arc::clone(&kept) }), source);
+    until_applied(&sink, bank.feed().durable_seq());
+    assert_same(&kept.lock().expect("not poisoned").clone(), &bank.events());
+}
+
 #[test]
 fn the_stream_goes_on_when_its_leader_is_killed() {
     let Some(mut servers) = required(Nats::start_cluster(SERVERS)) else { return };
@@ -60,11 +120,7 @@ fn the_stream_goes_on_when_its_leader_is_killed() {
         servers[leader].kill();
         bank.trade(20);
         until_published(&publisher, &bank.feed());
-        let last = bank.feed().durable_seq();
-        eventually("the sink goes on with two servers", || {
-            assert_eq!(sink.error(), None);
-            sink.applied_seq() >= last
-        });
+        until_applied(&sink, bank.feed().durable_seq());
         servers[leader].start_again().expect("starts");
     }
     let events = bank.events();

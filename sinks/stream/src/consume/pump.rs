@@ -28,6 +28,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long it keeps a request for more.
 const EXPIRES: Duration = Duration::from_secs(30);
+/// How long a server's answer to a deletion is waited for. What is asked after it comes after it.
+const DELETE_WAIT: Duration = Duration::from_secs(1);
 
 /// A message that was received and understood.
 pub(super) struct Received {
@@ -179,40 +181,20 @@ fn wanted(config: &StreamConfig, durable: &str, start: u64) -> pull::Config {
     }
 }
 
-/// The durable consumer, so that its next message is the one wanted. One that stands elsewhere, or
-/// waits for acknowledgements of messages that the sink has to get again, is made anew.
+/// A durable consumer whose next message is the one wanted. It is made anew each time: one that is left
+/// from before stands elsewhere, or waits for acknowledgements of messages that the sink has to get
+/// again. And in a cluster that lost a server it may have no leader and get none while the server is
+/// away: then it can be neither looked at nor changed.
 async fn consumer_at(
     stream: &Stream,
     name: &str,
     wanted: pull::Config,
 ) -> Result<PullConsumer, StreamError> {
-    let failed = |error: &dyn std::fmt::Display| request("make a consumer of", name, error);
-    let durable = wanted.durable_name.clone().unwrap_or_default();
-    let DeliverPolicy::ByStartSequence { start_sequence: start } = wanted.deliver_policy else {
-        unreachable!("consumers of ours start at a sequence")
-    };
-    let there = stream.get_consumer::<pull::Config>(&durable).await;
-    if let Ok(consumer) = there {
-        let info = consumer.cached_info();
-        let next = info.delivered.stream_sequence + 1;
-        let settings = |config: &pull::Config| {
-            (
-                config.ack_policy,
-                config.ack_wait,
-                config.max_ack_pending,
-                config.filter_subject.clone(),
-            )
-        };
-        let found = (
-            info.config.ack_policy,
-            info.config.ack_wait,
-            info.config.max_ack_pending,
-            info.config.filter_subject.clone(),
-        );
-        if next == start && info.num_ack_pending == 0 && found == settings(&wanted) {
-            return Ok(consumer);
-        }
-        stream.delete_consumer(&durable).await.map_err(|error| failed(&error))?;
-    }
-    stream.create_consumer(wanted).await.map_err(|error| failed(&error))
+    let durable = wanted.durable_name.as_deref().unwrap_or_default();
+    let deleted = stream.delete_consumer(durable);
+    // Mostly there is none. One without a leader is deleted without an answer; where nothing was
+    // deleted, making it says why.
+    let _ = tokio::time::timeout(DELETE_WAIT, deleted).await;
+    let made = stream.create_consumer(wanted).await;
+    made.map_err(|error| request("make a consumer of", name, error))
 }
