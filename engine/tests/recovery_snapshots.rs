@@ -112,6 +112,38 @@ fn a_snapshot_of_a_later_version_is_passed_over_and_put_aside() {
     assert!(!newest.exists() && newest.with_extension("unusable").exists());
 }
 
+/// The newest segment says of which journal snapshots have to be. One that came here by mistake must not
+/// cost those that are right.
+#[test]
+fn a_foreign_segment_at_the_end_costs_no_snapshot_and_no_run() {
+    let (directory, other) = (journal(), journal());
+    let directory = directory.path();
+    let whole = state_hash(directory);
+    let newest = support::segments(directory).pop().unwrap();
+    let foreign = support::segments(other.path()).pop().unwrap();
+    let behind = directory.join("00000000000000099999.segment");
+    let aside = directory.join("aside");
+    for (place, replaces) in [(&newest, true), (&behind, false)] {
+        if replaces {
+            fs::rename(&newest, &aside).unwrap();
+        }
+        fs::copy(&foreign, place).unwrap();
+        let before = support::backups::tree(directory);
+        let refused = Engine::start(&config(directory), &ApproveAll).map(|_| ());
+        let error = refused.expect_err("is refused").to_string();
+        assert!(error.contains("belongs to another journal"), "{error}");
+        assert!(support::backups::tree(directory) == before, "nothing was changed");
+        fs::remove_file(place).unwrap();
+        if replaces {
+            fs::rename(&aside, &newest).unwrap();
+        }
+    }
+    let (engine, report) = Engine::start(&config(directory), &ApproveAll).expect("starts");
+    assert!(report.snapshot.is_some() && report.snapshots_passed_over.is_empty(), "{report:?}");
+    engine.stop().expect("stops");
+    assert_eq!(state_hash(directory), whole);
+}
+
 /// A gate that remembers under which policy it does so.
 #[derive(Clone, Debug)]
 struct Policy(u8);

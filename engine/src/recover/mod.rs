@@ -22,7 +22,7 @@
 //! | bytes that are no whole frame, a whole frame after them | the last segment | damaged: refused |
 //! | bytes that are no whole frame | a sealed segment | damaged: refused |
 //! | a whole frame that does not continue the chain | anywhere | damaged: refused |
-//! | a segment whose name, header or chain does not follow | after another | missing, swapped, duplicated or foreign segment: refused |
+//! | a segment whose name, header or chain does not follow | after another | missing, swapped, duplicated or foreign segment: refused; foreign to each other, before a snapshot or run is touched |
 //! | a first segment that starts after the event to go on with | first; with event 1, if no snapshot is usable | what is missing was deleted or lost: refused before a snapshot or run is touched |
 //! | a frame or segment of a later version | anywhere | refused |
 //! | events that do not follow from each other | anywhere | refused: a defect |
@@ -70,7 +70,7 @@ use crate::{
 use begin::{Beginning, begin, ledger_config, open_runs, runs_directory};
 pub(crate) use known::{Known, another_frame};
 pub(crate) use origin::{Origin, origin};
-use tail::{End, check_begins};
+use tail::{End, check_begins, check_of_one_journal};
 pub(crate) use verify::known;
 
 pub use verify::{verify, verify_recovery, verify_within};
@@ -149,7 +149,11 @@ fn recover_once<G: Gate + Clone>(
     let journal = newest_journal(directory)?;
     let mut report = RecoveryReport::default();
     let mut beginning = begin(config, hash_seed, journal, gate, checks_runs, &mut report)?;
-    check_begins(&segment::list(directory)?, directory, beginning.from.next_seq, &report)?;
+    let segments = segment::list(directory)?;
+    check_begins(&segments, directory, beginning.from.next_seq, &report)?;
+    if !beginning.passed_over.is_empty() {
+        check_of_one_journal(&segments, beginning.from.next_seq)?;
+    }
     put_aside(&beginning.passed_over)?;
     remove(&beginning.superfluous)?;
     // What a process that ended left behind, or a snapshot needed that is no more.

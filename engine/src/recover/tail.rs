@@ -59,9 +59,7 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         let segments = segment::list(self.directory)?;
         let first = match self.reads_known {
             true => 0,
-            false => {
-                segments.partition_point(|(first, _)| *first <= from.next_seq).saturating_sub(1)
-            }
+            false => first_read(&segments, from.next_seq),
         };
         check_begins(&segments, self.directory, from.next_seq, self.report)?;
         self.report.head = from.head;
@@ -208,6 +206,28 @@ pub(super) fn check_begins(
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether all segments that would be read from an event on are of one journal. The newest one told of
+/// which journal snapshots have to be, and may be here by mistake.
+pub(super) fn check_of_one_journal(
+    segments: &[(EventSeq, PathBuf)],
+    from: EventSeq,
+) -> Result<(), JournalError> {
+    let mut of = None;
+    for (named, path) in &segments[first_read(segments, from)..] {
+        let journal = SegmentReader::open(path)?.header.journal;
+        if *of.get_or_insert(journal) != journal {
+            let what = "it belongs to another journal";
+            return Err(JournalError::WrongSegment { path: path.clone(), what, expected: *named });
+        }
+    }
+    Ok(())
+}
+
+/// The segment that holds an event, or the first one.
+fn first_read(segments: &[(EventSeq, PathBuf)], from: EventSeq) -> usize {
+    segments.partition_point(|(first, _)| *first <= from).saturating_sub(1)
 }
 
 /// Passes by the frames that a snapshot knows, and checks that it is of this very history. In the last
