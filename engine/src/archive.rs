@@ -23,6 +23,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 use crate::{
     JournalError,
     archive_file::{self, ArchiveHeader, CONTENT_LEN_MAX},
+    deleted_note,
     directory::{remove_unfinished, sync_directory},
     segment::{self, SegmentHeader, SegmentReader},
     segment_frames::{ChainEnd, SegmentFrames},
@@ -94,18 +95,21 @@ pub fn archive_segments(
 /// # Errors
 /// When a file can't be deleted.
 pub fn delete_archived(directory: &Path, below: EventSeq) -> Result<Vec<PathBuf>, JournalError> {
-    let mut deleted = Vec::new();
-    for pair in segment::list(directory)?.windows(2) {
-        let [(_, path), (next_seq, _)] = pair else { continue };
-        if *next_seq > below || !archive_file::is_archived(path) {
-            break;
-        }
+    let segments = segment::list(directory)?;
+    let goes =
+        |pair: &&[(EventSeq, PathBuf)]| pair[1].0 <= below && archive_file::is_archived(&pair[0].1);
+    let count = segments.windows(2).take_while(goes).count();
+    let (deleted, kept) = segments.split_at(count);
+    let (Some((_, oldest)), Some((first, _))) = (deleted.first(), kept.first()) else {
+        return Ok(Vec::new());
+    };
+    deleted_note::write(directory, SegmentReader::open(oldest)?.header.journal, *first)?;
+    for (_, path) in deleted {
         fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
         // Each before the next one, so that a crash leaves no gap either.
         sync_directory(&archive_file::directory(directory))?;
-        deleted.push(path.clone());
     }
-    Ok(deleted)
+    Ok(deleted.iter().map(|(_, path)| path.clone()).collect())
 }
 
 /// A sealed segment that was found right, and what its archived file will say.

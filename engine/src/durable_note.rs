@@ -78,7 +78,8 @@ pub(crate) fn read(directory: &Path) -> io::Result<Option<(JournalId, EventSeq)>
     }
 }
 
-fn encode(journal: JournalId, seq: EventSeq) -> [u8; LEN] {
+/// The bytes of a note.
+pub(crate) fn encode(journal: JournalId, seq: EventSeq) -> [u8; LEN] {
     let mut note = [0; LEN];
     note[..8].copy_from_slice(&seq.0.to_le_bytes());
     note[8..24].copy_from_slice(&journal);
@@ -87,7 +88,8 @@ fn encode(journal: JournalId, seq: EventSeq) -> [u8; LEN] {
     note
 }
 
-fn decode(bytes: &[u8]) -> Option<(JournalId, EventSeq)> {
+/// What a note says, if it is whole.
+pub(crate) fn decode(bytes: &[u8]) -> Option<(JournalId, EventSeq)> {
     let note: &[u8; LEN] = bytes.try_into().ok()?;
     let (seq, rest) = note.split_first_chunk()?;
     let (journal, _) = rest.split_first_chunk()?;

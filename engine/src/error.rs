@@ -97,6 +97,23 @@ pub enum JournalError {
         /// Why snapshots can't stand in for it.
         snapshots: Vec<String>,
     },
+    /// The journal begins later than it should.
+    #[error(
+        "the journal in {} begins with event {first}, and nothing deleted events {kept} to {}: their \
+         segments are missing. Nothing was changed. Put them back: a backup may have them (don't back \
+         up over it meanwhile). If they are lost for good, back up to a new directory and restore \
+         that: the journal that is restored may begin where this one does",
+        path.display(),
+        first.0 - 1
+    )]
+    BeginningLost {
+        /// The journal's directory.
+        path: PathBuf,
+        /// The first event that is there.
+        first: EventSeq,
+        /// The first event that was not deleted.
+        kept: EventSeq,
+    },
     /// A run, which holds older payments, is not what was written, or not of this journal.
     #[error(
         "{} can't be used: at offset {offset}: {what}. Nothing was changed. Stop, move this file away \

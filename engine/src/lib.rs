@@ -19,6 +19,7 @@ pub mod bench;
 mod clock;
 mod commit;
 mod crew;
+mod deleted_note;
 mod desk;
 mod directory;
 mod durable_note;

@@ -2,7 +2,8 @@
 //!
 //! Changes nothing and needs no lock, so it is safe beside a running engine: it sees the segments
 //! that are there when it starts. Guarantees what recovery guarantees of the frames: whole, hashed
-//! right, each continuing the one before it. What it leaves out is the ledger: whether balances
+//! right, each continuing the one before it, and the last one not before what the durable note tells.
+//! What it leaves out is the ledger: whether balances
 //! follow from the events is for [`crate::recover::verify`] to say.
 
 use std::{
@@ -18,6 +19,7 @@ use crate::{
     FeedEvent, JournalError,
     frame::{ALIGNMENT, FrameHash, FrameHeader, HEADER_LEN},
     record,
+    recover::Known,
     segment::{self, FIRST_FRAME, Found, JournalId, SegmentReader},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
 };
@@ -128,6 +130,8 @@ pub struct JournalScan {
     /// What the next segment has to continue; `None` before the first one.
     before: Option<(JournalId, ChainEnd)>,
     torn_tail: Option<TornTail>,
+    /// What the journal has to have, until that was checked.
+    known: Option<Known>,
     failed: bool,
 }
 
@@ -147,6 +151,7 @@ impl JournalScan {
     /// When the directory can't be listed, or a segment before the place can't be read or is
     /// missing.
     pub fn open_at(directory: &Path, start: Start) -> Result<Self, JournalError> {
+        let known = Some(Known::by_note(directory)?);
         let mut segments = segment::list(directory)?;
         let before = match start {
             Start::Oldest => 0,
@@ -163,7 +168,13 @@ impl JournalScan {
         }
         segments.drain(..before.saturating_sub(1));
         let segments = segments.into_iter();
-        Ok(Self { start, segments, current: None, before: None, torn_tail: None, failed: false })
+        let (current, before, torn_tail) = (None, None, None);
+        Ok(Self { start, segments, current, before, torn_tail, known, failed: false })
+    }
+
+    /// Leaves it to the caller to check where the journal ends.
+    pub(crate) fn with_any_end(self) -> Self {
+        Self { known: None, ..self }
     }
 
     /// What follows the last frame and is none; known once the scan has ended.
@@ -185,7 +196,7 @@ impl JournalScan {
     fn next_frame(&mut self) -> Result<Option<ScannedFrame>, JournalError> {
         loop {
             if self.current.is_none() && !self.next_segment()? {
-                return Ok(None);
+                return self.check_end().map(|()| None);
             }
             let Some(current) = &mut self.current else { return Ok(None) };
             let start = self.start;
@@ -200,6 +211,14 @@ impl JournalScan {
             self.before = Some((current.segment.header.journal, current.end));
             self.current = None;
         }
+    }
+
+    /// Checks, once, that the journal may end where it does.
+    fn check_end(&mut self) -> Result<(), JournalError> {
+        let Some(known) = self.known.take() else { return Ok(()) };
+        let last = self.before.map_or(EventSeq(0), |(_, end)| EventSeq(end.next_seq.0 - 1));
+        let torn = self.torn_tail.clone();
+        known.end(self.journal(), last, torn.map(|torn| (torn.segment, torn.offset)))
     }
 
     /// Opens the next segment. `false` when there is none.

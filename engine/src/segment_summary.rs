@@ -9,7 +9,8 @@ use std::{
 use millrace_ledger::{EventSeq, Timestamp};
 
 use crate::{
-    JournalError,
+    JournalError, deleted_note,
+    recover::Known,
     scan::{TornTail, check_follows},
     segment::{self, JournalId, SegmentReader},
     segment_frames::{ChainEnd, SegmentFrames},
@@ -44,6 +45,10 @@ pub struct SegmentSummaries {
     segments: std::vec::IntoIter<(EventSeq, PathBuf)>,
     /// Where the segment before ended; `None` when that is not known.
     before: Option<(JournalId, ChainEnd)>,
+    directory: PathBuf,
+    known: Known,
+    /// Whether one was damaged, which tells more than where the journal ends.
+    damaged: bool,
 }
 
 impl SegmentSummaries {
@@ -53,10 +58,29 @@ impl SegmentSummaries {
     /// # Errors
     /// When the directory can't be listed, or its newest segment is missing.
     pub fn open(directory: &Path, from: EventSeq) -> Result<Self, JournalError> {
+        let known = Known::by_note(directory)?;
         let mut segments = segment::list(directory)?;
         let at = segments.partition_point(|(first, _)| *first <= from);
         segments.drain(..at.saturating_sub(1));
-        Ok(Self { segments: segments.into_iter(), before: None })
+        let (segments, directory) = (segments.into_iter(), directory.to_owned());
+        Ok(Self { segments, before: None, directory, known, damaged: false })
+    }
+
+    /// Checks that the journal begins and ends where it should, once all segments were read and found
+    /// right.
+    ///
+    /// # Errors
+    /// When segments before the first one, or after the last one, are missing.
+    pub fn check_ends(&self) -> Result<(), JournalError> {
+        if self.damaged || self.segments.len() > 0 {
+            return Ok(());
+        }
+        let (journal, last) = match self.before {
+            Some((journal, end)) => (Some(journal), EventSeq(end.next_seq.0 - 1)),
+            None => (None, EventSeq(0)),
+        };
+        self.known.end(journal, last, None)?;
+        deleted_note::check(&self.directory)
     }
 
     fn read(&mut self, summary: &mut SegmentSummary) -> Result<(), JournalError> {
@@ -105,6 +129,7 @@ impl Iterator for SegmentSummaries {
             damage: None,
         };
         summary.damage = self.read(&mut summary).err();
+        self.damaged |= summary.damage.is_some();
         Some(summary)
     }
 }

@@ -18,6 +18,7 @@ use millrace_ledger::{
 use crate::{
     JournalError,
     frame::FrameHash,
+    recover::Known,
     scan::{self, JournalScan, ScannedFrame, Start},
     segment::{self, JournalId, SegmentReader},
     snapshot,
@@ -156,6 +157,11 @@ fn begin(directory: &Path, at: Timestamp) -> Result<Standing, TrialBalanceError>
     let snapshots = snapshot::list(directory)?;
     let segments = segment::list(directory)?;
     let (Some((first, _)), Some((_, newest))) = (segments.first(), segments.last()) else {
+        if let Some((known, path)) = snapshots.into_iter().next() {
+            let (last, broken) = (EventSeq(0), None);
+            return Err(JournalError::SnapshotAhead { path, known, last, broken }.into());
+        }
+        Known::by_note(directory)?.end(None, EventSeq(0), None)?;
         return Err(TrialBalanceError::NoEvent);
     };
     let journal = SegmentReader::open(newest)?.header.journal;

@@ -12,7 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millrace_engine::{Engine, EngineConfig, JournalError, RecoveryReport, backup::Until, recover};
+use millrace_engine::{
+    Engine, EngineConfig, JournalError, RecoveryReport,
+    backup::Until,
+    recover,
+    scan::{JournalScan, Start},
+    segment_summary::SegmentSummaries,
+    trial_balance::trial_balance,
+};
 use millrace_ledger::{ApproveAll, EventSeq, Ledger};
 use support::{
     backups::{self, back_up, bring_back, fill, tree},
@@ -32,12 +39,35 @@ fn refusal(directory: &Path) -> String {
     before.retain(|path, _| stays(path));
     let error = Engine::start(&backups::config(directory), &ApproveAll).map(|_| ());
     let error = error.expect_err("is refused").to_string();
+    check_readers(directory, &error);
     let mut after = tree(directory);
     after.retain(|path, _| before.contains_key(path));
     assert!(before == after, "nothing was changed: {error}");
     let verified = recover::verify(directory, &mut Ledger::new(0), &mut ApproveAll);
     assert_eq!(verified.expect_err("verify refuses, too").to_string(), error);
     error
+}
+
+/// Who only reads the journal says the same, and does not take what is left for all there is.
+fn check_readers(directory: &Path, refused: &str) {
+    let scanned = JournalScan::open_at(directory, Start::Oldest);
+    let scanned = scanned.and_then(|mut scan| scan.find_map(Result::err).map_or(Ok(()), Err));
+    assert_eq!(scanned.expect_err("an export refuses, too").to_string(), refused);
+    let balance = trial_balance(directory, None, |_| {});
+    let balance = balance.expect_err("a report refuses, too").to_string();
+    // A report that begins with a snapshot looks at the end first.
+    let end_is_told = balance.contains("acknowledged payments are missing from the journal");
+    assert!(balance == refused || end_is_told, "{balance}");
+    let mut summaries = SegmentSummaries::open(directory, EventSeq::FIRST).expect("opens");
+    match summaries.find_map(|summary| summary.damage) {
+        Some(damage) => assert_eq!(damage.to_string(), refused),
+        None => {
+            let ends = summaries.check_ends().expect_err("inspect refuses, too").to_string();
+            // Where the damage is stands beside the segment.
+            let place = refused.find(" (").map_or(refused, |at| &refused[..at]);
+            assert!(ends.starts_with(place), "{ends}");
+        }
+    }
 }
 
 fn starts(directory: &Path) -> RecoveryReport {

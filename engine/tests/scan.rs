@@ -102,6 +102,7 @@ fn a_torn_tail_ends_the_scan_and_is_told() {
     let torn = all.last().unwrap();
     // The header is whole, the body is not.
     write_at(&last, &[0xff; 8], torn.offset + 140);
+    fs::remove_file(directory.join("durable")).unwrap();
     let mut scan = JournalScan::open(directory).expect("opens");
     let read: Vec<_> = scan.by_ref().map(|frame| frame.expect("is whole")).collect();
     assert_eq!(read.len(), all.len() - 1);

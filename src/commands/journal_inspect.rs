@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn list_segments(directory: &Path, args: &Args, out: &mut impl Write) -> Result<(), Stop> {
     let from = EventSeq(args.from.unwrap_or(1));
-    let summaries = SegmentSummaries::open(directory, from).map_err(journal)?;
+    let mut summaries = SegmentSummaries::open(directory, from).map_err(journal)?;
     if !args.json {
         writeln!(
             out,
@@ -109,7 +109,7 @@ fn list_segments(directory: &Path, args: &Args, out: &mut impl Write) -> Result<
         )?;
     }
     let mut wrong = 0;
-    for summary in summaries.take(args.limit.unwrap_or(usize::MAX)) {
+    for summary in summaries.by_ref().take(args.limit.unwrap_or(usize::MAX)) {
         wrong += u64::from(summary.damage.is_some());
         match args.json {
             true => put_line(&segment_row(&summary), out)?,
@@ -119,7 +119,7 @@ fn list_segments(directory: &Path, args: &Args, out: &mut impl Write) -> Result<
         out.flush()?;
     }
     match wrong {
-        0 => Ok(()),
+        0 => summaries.check_ends().map_err(journal),
         1 => Err(Stop::Journal("a segment is not right, as told beside it".into())),
         _ => Err(Stop::Journal(
             format!("{wrong} segments are not right, as told beside them").into(),

@@ -64,6 +64,25 @@ pub enum BackupError {
         /// Why snapshots can't be used.
         passed_over: Vec<String>,
     },
+    /// The backup has events from before the journal's beginning, which nothing deleted.
+    #[error(
+        "the backup in {} begins with event {had}, and the journal in {} with event {first}, although \
+         nothing deleted what was before it: its segments are missing. Nothing was changed. Bring the \
+         journal back (`millrace restore`) or put the segments back; to go on without them, back up to \
+         a new directory",
+        path.display(),
+        journal.display()
+    )]
+    HasMore {
+        /// The backup's directory.
+        path: PathBuf,
+        /// The journal's directory.
+        journal: PathBuf,
+        /// The first event in the backup.
+        had: EventSeq,
+        /// The first event in the journal.
+        first: EventSeq,
+    },
     /// The target holds something else.
     #[error(
         "{} is not empty and holds no backup of this journal: {what}. Nothing was changed. Name an \

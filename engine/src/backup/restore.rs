@@ -21,7 +21,7 @@ use super::{
     store::{self, sync_directory},
 };
 use crate::{
-    EngineConfig, JournalError, RecoveryReport, lock::DirectoryLock, recover,
+    EngineConfig, JournalError, RecoveryReport, deleted_note, lock::DirectoryLock, recover,
     segment_frames::ChainEnd, snapshot,
 };
 
@@ -62,6 +62,10 @@ pub fn restore(
         Point::Event(_) | Point::Time(_) => restoring.up_to(point)?,
     };
     let Restoring { bytes, snapshots, .. } = restoring;
+    if manifest.first_seq > EventSeq::FIRST {
+        // Nothing is lost that the backup did not have.
+        deleted_note::write(&building.directory, manifest.journal, manifest.first_seq)?;
+    }
     let (found, state_hash) = verify(&building.directory, snapshots > 0)?;
     let last_seq = EventSeq(end.end.next_seq.0 - 1);
     if (found.last_seq, found.head) != (last_seq, end.end.head) {

@@ -23,7 +23,7 @@ use super::{
     store::Store,
 };
 use crate::{
-    JournalError, archive_file,
+    JournalError, archive_file, deleted_note,
     recover::Known,
     segment::{self, JournalId, SegmentReader},
     segment_frames::{ChainEnd, SegmentFrames},
@@ -123,6 +123,7 @@ impl Taking<'_> {
         let total = sizes.map(|file| file.len()).sum::<u64>();
         let total = total + snapshots.iter().map(OpenSnapshot::len).sum::<u64>();
         self.progress = Progress { done: 0, total };
+        self.check_beginning(&segments)?;
         let mut manifest = self.segments(&segments)?;
         known.end(Some(self.id), manifest.last_seq, None)?;
         let mut usable = 0;
@@ -162,6 +163,22 @@ impl Taking<'_> {
         self.progress.done += bytes;
         self.progress.total = self.progress.total.max(self.progress.done);
         (self.options.progress)(self.progress);
+    }
+
+    /// A journal that lost its beginning is not backed up over a backup that has it. What retention
+    /// deleted goes from the backup, too.
+    fn check_beginning(&self, listed: &[(EventSeq, PathBuf)]) -> Result<(), BackupError> {
+        let (Some(old), Some((first, _))) = (&self.store.old, listed.first()) else {
+            return Ok(());
+        };
+        let (had, first) = (old.first_seq, *first);
+        match had < first && deleted_note::kept_from(self.journal, self.id)? < first {
+            false => Ok(()),
+            true => {
+                let (path, journal) = (self.store.directory.clone(), self.journal.to_owned());
+                Err(BackupError::HasMore { path, journal, had, first })
+            }
+        }
     }
 
     /// A journal that lost its end is not backed up over a backup that has it.

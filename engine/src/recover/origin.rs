@@ -16,6 +16,7 @@ use super::{RecoveryReport, known::Known};
 use crate::{
     EngineConfig, JournalError,
     backup::AnyPolicy,
+    deleted_note,
     past::{Room, Runs},
     segment::{self, JournalId},
     segment_frames::ChainEnd,
@@ -33,7 +34,7 @@ pub(crate) struct Origin {
 /// Begins as early as it gets.
 ///
 /// # Errors
-/// When the beginning is gone and no snapshot can stand in for it, or `scratch` can't be used.
+/// When the beginning was lost, or is gone and no snapshot can stand in for it, or `scratch` can't be used.
 pub(crate) fn origin(
     directory: &Path,
     scratch: &Path,
@@ -43,6 +44,7 @@ pub(crate) fn origin(
 ) -> Result<Origin, JournalError> {
     let segments = segment::list(directory)?;
     let first = segments.first().map_or(EventSeq::FIRST, |(first, _)| *first);
+    deleted_note::check_beginning(directory, &segments)?;
     let config = |runs: &Runs| LedgerConfig {
         generation_payments_max,
         history: Arc::new(runs.clone()),

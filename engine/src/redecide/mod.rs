@@ -105,7 +105,7 @@ fn redecide(
     report.bytes = report.segments as u64 * FIRST_FRAME;
     report.head = from.head;
     let mut read_to = report.first_seq;
-    let mut scan = JournalScan::open_at(directory, Start::Oldest)?;
+    let mut scan = JournalScan::open_at(directory, Start::Oldest)?.with_any_end();
     let mut stopped = None;
     for frame in &mut scan {
         let done = frame.and_then(|frame| {
