@@ -21,6 +21,42 @@ fn nats() -> Option<Nats> {
     required(Nats::start())
 }
 
+/// What the stream holds was lost, and is published again while the sink, which has it, is connected: as
+/// many messages as may be unacknowledged, and more, of which it commits none.
+#[test]
+fn a_sink_passes_over_what_it_has_already() {
+    let Some(nats) = nats() else { return };
+    let config = StreamConfig { consumer_messages: 4, ..config(nats.url()) };
+    let mut bank = Bank::open(47);
+    let publisher = Publisher::spawn(&config, &bank.feed()).expect("starts");
+    until_published(&publisher, &bank.feed());
+    publisher.stop();
+    publisher.join();
+    bank.trade(200);
+    let kept = Kept::default();
+    kept.lock().expect("not poisoned").extend(bank.events());
+    operate(&nats.url(), async |context| {
+        let stream = context.get_stream(&config.stream).await.expect("is there");
+        let wanted = stream.cached_info().config.clone();
+        context.delete_stream(&config.stream).await.expect("is deleted");
+        context.create_stream(wanted).await.expect("is made");
+    });
+    let source = StreamSource::new(&config, "keeper").expect("starts");
+    let sink = spawn(Box::new(Keeper { kept: Arc::clone(&kept) }), source);
+    eventually("the sink waits for messages", || {
+        operate(&nats.url(), async |context| {
+            let stream = context.get_stream(&config.stream).await.expect("is there");
+            stream.consumer_info("keeper").await.is_ok_and(|info| info.num_waiting > 0)
+        })
+    });
+    let publisher = Publisher::spawn(&config, &bank.feed()).expect("starts");
+    bank.trade(10);
+    until_published(&publisher, &bank.feed());
+    eventually("the sink has what is new", || sink.applied_seq() >= bank.feed().durable_seq());
+    assert_eq!(sink.error(), None);
+    assert_same(&kept.lock().expect("not poisoned").clone(), &bank.events());
+}
+
 /// Runs something against the server as an operator would.
 fn operate<T, F: Future<Output = T>>(url: &str, act: impl FnOnce(jetstream::Context) -> F) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -141,6 +141,16 @@ impl Nats {
         Ok(())
     }
 
+    /// Stops it, with all that it has open, as if its machine hung; [`Nats::go_on`] lets it go on.
+    pub fn pause(&self) {
+        self.server.iter().for_each(|server| server.signal(Signal::STOP));
+    }
+
+    /// Lets it go on after [`Nats::pause`].
+    pub fn go_on(&self) {
+        self.server.iter().for_each(|server| server.signal(Signal::CONT));
+    }
+
     /// Kills it, as if its power went.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {

@@ -129,13 +129,18 @@ impl Server {
         Ok(server)
     }
 
+    /// Sends the signal to this process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It may have ended by itself.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
     /// Sends the signal to this process and waits for its end.
     pub(crate) fn end(&mut self, signal: Signal) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        // It may end by itself meanwhile.
-        let _ = kill_process(Pid::from_child(&self.child), signal);
+        self.signal(signal);
         let started = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if started.elapsed() > WAIT_MAX {

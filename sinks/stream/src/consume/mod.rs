@@ -13,7 +13,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_nats::jetstream::message::Acker;
@@ -57,6 +57,8 @@ pub struct StreamReader {
     /// The event that is due.
     expected: EventSeq,
     ready: VecDeque<FeedBatch>,
+    /// What the sink has committed ends before this event.
+    committed: EventSeq,
     /// The last event of each message that was received, until the sink has committed it.
     unacknowledged: Vec<(EventSeq, Acker)>,
     end: End,
@@ -127,6 +129,7 @@ impl Source for StreamSource {
             pump,
             expected: from,
             ready: VecDeque::new(),
+            committed: from,
             unacknowledged: Vec::new(),
             end: self.end.clone(),
             watched,
@@ -157,14 +160,16 @@ impl Source for StreamSource {
 
 impl StreamReader {
     fn next(&mut self, timeout: Duration) -> Result<Option<FeedBatch>, StreamError> {
+        let until = Instant::now() + timeout;
         loop {
             if let Some(batch) = self.ready.pop_front() {
                 return Ok(Some(batch));
             }
+            let left = until.saturating_duration_since(Instant::now());
             let received = match self.received.try_recv() {
-                Err(mpsc::error::TryRecvError::Empty) if !timeout.is_zero() => {
+                Err(mpsc::error::TryRecvError::Empty) if !left.is_zero() => {
                     let received = self.received.recv();
-                    let received = async { tokio::time::timeout(timeout, received).await };
+                    let received = async { tokio::time::timeout(left, received).await };
                     let Ok(received) = self.runtime.block_on(received) else { return Ok(None) };
                     received
                 }
@@ -174,6 +179,10 @@ impl StreamReader {
             // It told why it ended before it did.
             let Some(received) = received else { return Err(self.ended()) };
             self.take(received?)?;
+            // Many messages in a row may be none that the sink needs: a stop is not kept waiting.
+            if self.ready.is_empty() && left.is_zero() {
+                return Ok(None);
+            }
         }
     }
 
@@ -205,7 +214,9 @@ impl StreamReader {
         self.lag.set(pending as f64);
         self.end.note(label.last);
         if label.last < self.expected {
-            return Ok(());
+            // The sink commits nothing because of it; and a server that waits for too many
+            // acknowledgements sends no more.
+            return self.acknowledge(self.committed);
         }
         self.watched.note_published(label.last.0 - self.expected.0 + 1, bytes);
         for mut batch in batches {
@@ -219,6 +230,7 @@ impl StreamReader {
     }
 
     fn acknowledge(&mut self, next_seq: EventSeq) -> Result<(), StreamError> {
+        self.committed = self.committed.max(next_seq);
         let committed = self.unacknowledged.extract_if(.., |(last, _)| *last < next_seq);
         let stream = &self.stream;
         self.runtime.block_on(async {

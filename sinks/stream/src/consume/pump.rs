@@ -28,6 +28,8 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long it keeps a request for more.
 const EXPIRES: Duration = Duration::from_secs(30);
+/// How long a new consumer may take to answer: longer than the 9 s in which its servers choose a leader.
+const MADE_WAIT: Duration = Duration::from_secs(12);
 /// How long a server's answer to a deletion is waited for. What is asked after it comes after it.
 const DELETE_WAIT: Duration = Duration::from_secs(1);
 
@@ -98,7 +100,8 @@ impl Pump {
         let find = async {
             let stream = find_stream(&connection, &name).await?;
             let start = seek::find(&stream, durable, &name, from).await?;
-            let consumer = consumer_at(&stream, &name, wanted(config, durable, start)).await?;
+            let consumer =
+                consumer_at(&connection, &stream, &name, wanted(config, durable, start)).await?;
             Ok((stream, consumer))
         };
         let (stream, consumer) = connection.during(find).await?;
@@ -186,6 +189,7 @@ fn wanted(config: &StreamConfig, durable: &str, start: u64) -> pull::Config {
 /// again. And in a cluster that lost a server it may have no leader and get none while the server is
 /// away: then it can be neither looked at nor changed.
 async fn consumer_at(
+    connection: &Connection,
     stream: &Stream,
     name: &str,
     wanted: pull::Config,
@@ -195,6 +199,7 @@ async fn consumer_at(
     // Mostly there is none. One without a leader is deleted without an answer; where nothing was
     // deleted, making it says why.
     let _ = tokio::time::timeout(DELETE_WAIT, deleted).await;
-    let made = stream.create_consumer(wanted).await;
+    let context = ContextBuilder::new().timeout(MADE_WAIT).build(connection.client.clone());
+    let made = context.create_consumer_on_stream(wanted, name).await;
     made.map_err(|error| request("make a consumer of", name, error))
 }
