@@ -44,7 +44,7 @@ fn decide(
     shards: usize,
     mut gate: impl Gate,
 ) {
-    let crew = Crew::new(shards);
+    let crew = Crew::new(shards).expect("starts");
     let accounts = ledger.account_count() as u32;
     let mut group = criterion.benchmark_group("decide");
     group.throughput(Throughput::Elements(u64::from(BATCH))).sample_size(30);

@@ -122,9 +122,9 @@ mod tests {
         ledger.begin_batch(Timestamp(now().0 + 3_600 * S), &mut Vec::new());
         let log = SegmentWriter::create(directory.path(), 1 << 16).expect("creates");
         let feed = Feed::new(directory.path(), EventSeq(0));
-        let (workers, upkeep) = (Crew::new(1), Upkeep::none());
+        let (workers, upkeep) = (Crew::new(1).expect("starts"), Upkeep::none());
         let state = Recovered { ledger, gate: ApproveAll, workers, upkeep };
-        let engine = Engine::start_with(&config, state, log, feed, None);
+        let engine = Engine::start_with(&config, state, log, feed, None).expect("starts");
         let account = |id| AccountSpec {
             id: AccountId(id),
             ledger: LedgerId(203),

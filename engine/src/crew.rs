@@ -5,7 +5,7 @@
 //! the next one often follows at once, and waking up takes longer than resolving a thousand payments.
 
 use std::{
-    hint,
+    hint, io,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -15,6 +15,8 @@ use std::{
 };
 
 use millrace_ledger::Workers;
+
+use crate::{JournalError, threads::none_left};
 
 /// How long a thread stays awake for the next request. It gives way to all that wants to run.
 const AWAKE: Duration = Duration::from_micros(500);
@@ -45,19 +47,18 @@ struct Turn {
 impl Crew {
     /// So many threads, the calling one included.
     ///
-    /// # Panics
+    /// # Errors
     /// If the system has no threads left.
-    #[must_use]
-    pub fn new(threads: usize) -> Self {
-        let pool = (threads > 1).then(|| Pool {
-            threads: rayon::ThreadPoolBuilder::new()
-                .num_threads(threads - 1)
-                .thread_name(|number| format!("shard-{number}"))
-                .build()
-                .expect("the system has threads for us"),
-            turn: Arc::default(),
-        });
-        Self { pool }
+    pub fn new(threads: usize) -> Result<Self, JournalError> {
+        if threads <= 1 {
+            return Ok(Self { pool: None });
+        }
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads - 1)
+            .thread_name(|number| format!("shard-{number}"))
+            .build()
+            .map_err(|error| none_left("shard")(io::Error::other(error)))?;
+        Ok(Self { pool: Some(Pool { threads, turn: Arc::default() }) })
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn every_job_is_done_beside() {
         for threads in [1, 2, 4] {
-            let crew = Crew::new(threads);
+            let crew = Crew::new(threads).expect("starts");
             assert_eq!(crew.threads_beside(), threads - 1);
             for round in 0..200 {
                 if round % 20 == 0 {
@@ -155,6 +156,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "a job that fails")]
     fn a_panic_comes_through() {
-        Crew::new(2).beside(&mut [()], |()| panic!("a job that fails"), || {});
+        Crew::new(2).expect("starts").beside(&mut [()], |()| panic!("a job that fails"), || {});
     }
 }

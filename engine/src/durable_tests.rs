@@ -148,8 +148,10 @@ async fn nothing_is_answered_and_nothing_streamed_before_the_sync_is_over() {
     let log = SegmentWriter::create_on(disk, directory.path(), 1 << 16).expect("creates");
     let feed = Feed::new(Path::new("unused"), EventSeq(0));
     let (ledger, gate) = (Ledger::new(0), ApproveAll);
-    let state = Recovered { ledger, gate, workers: Crew::new(1), upkeep: Upkeep::none() };
-    let engine = Engine::start_with(&EngineConfig::new("unused"), state, log, feed, None);
+    let state =
+        Recovered { ledger, gate, workers: Crew::new(1).expect("starts"), upkeep: Upkeep::none() };
+    let engine =
+        Engine::start_with(&EngineConfig::new("unused"), state, log, feed, None).expect("starts");
     for id in 1..=3 {
         let (reply, mut answer) = oneshot::channel();
         let command = Command::CreateAccounts { specs: vec![spec(id)], acts: Vec::new(), reply };

@@ -50,6 +50,17 @@ pub enum JournalError {
         /// The latest version that is understood here.
         supported: u32,
     },
+    /// The system has no thread left.
+    #[error(
+        "could not start the thread {name}: {source}. Raise the limit of threads (ulimit -u, TasksMax= \
+         in a systemd unit, pids.max of a container), then start again: nothing acknowledged is lost"
+    )]
+    NoThread {
+        /// What it is called.
+        name: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Bytes inside the journal are not what was written.
     #[error(
         "the journal is damaged: {} at offset {offset}: {what}. Nothing was changed. Restore this \
@@ -207,7 +218,11 @@ impl JournalError {
     /// permission, for instance. Nothing is known to be wrong with the file then. All else is damage.
     pub(crate) fn may_pass(&self) -> bool {
         use io::ErrorKind as Kind;
-        let Self::Io { source, .. } = self else { return false };
+        let source = match self {
+            Self::NoThread { .. } => return true,
+            Self::Io { source, .. } => source,
+            _ => return false,
+        };
         let passes = matches!(
             source.kind(),
             Kind::PermissionDenied

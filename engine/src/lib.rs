@@ -65,6 +65,7 @@ mod snapshot;
 mod stats;
 pub mod submission;
 mod suspect_runs;
+mod threads;
 pub mod trial_balance;
 #[cfg(test)]
 mod two_accounts;

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use millrace_ledger::{HoldMemory, Ledger};
 
+use crate::{JournalError, threads};
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct MemorySupply {
@@ -20,7 +22,7 @@ pub(crate) struct MemorySupply {
 }
 
 impl MemorySupply {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start() -> Result<Self, JournalError> {
         let (wishes, wished) = bounded(1);
         let (made, ready) = bounded(1);
         let supply = move || {
@@ -30,9 +32,8 @@ impl MemorySupply {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("memory".to_owned()).spawn(supply);
-        let thread = thread.expect("the system has a thread for us");
-        Self { wishes: Some(wishes), ready, is_wished: false, thread: Some(thread) }
+        let thread = threads::spawn("memory", supply)?;
+        Ok(Self { wishes: Some(wishes), ready, is_wished: false, thread: Some(thread) })
     }
 
     /// Gives the ledger what is ready, and has more made ready where it wants some. Waits for nothing.
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn a_ledger_that_wants_memory_gets_it() {
         let mut ledger = ledger_of_two(LedgerConfig::default());
-        let mut supply = MemorySupply::start();
+        let mut supply = MemorySupply::start().expect("starts");
         supply.supply(&mut ledger);
         assert!(!supply.is_wished, "an empty ledger wants none");
         let hold = |id| Payment { operation: Operation::Authorize, ..payment(id) };

@@ -59,9 +59,14 @@ fn decided(ledger: Ledger, limits: BatchLimits, payments: Vec<Payment>) -> Vec<B
         queue.send(Message::Submission(submission)).expect("open");
     }
     queue.send(Message::Stop).expect("open");
-    let state =
-        Recovered { ledger, gate: ApproveAll, workers: Crew::new(1), upkeep: Upkeep::none() };
+    let state = Recovered {
+        ledger,
+        gate: ApproveAll,
+        workers: Crew::new(1).expect("starts"),
+        upkeep: Upkeep::none(),
+    };
     Sequencer::new(state, limits, queued, committer, spares, EngineStats::default())
+        .expect("starts")
         .run()
         .expect("no history is read");
     committed.iter().collect()
@@ -169,13 +174,13 @@ fn a_batch_that_waits_takes_nothing_after_a_while() {
     let state = Recovered {
         ledger: with_holds(&[]),
         gate: ApproveAll,
-        workers: Crew::new(1),
+        workers: Crew::new(1).expect("starts"),
         upkeep: Upkeep::none(),
     };
     let limits = BatchLimits { behind_max, ..LIMITS };
     let stats = EngineStats::default();
     let sequencer = Sequencer::new(state, limits, queued, committer, spares, stats);
-    let sequencer = thread::spawn(move || sequencer.run());
+    let sequencer = thread::spawn(move || sequencer.expect("starts").run());
     submit(1);
     thread::sleep(2 * behind_max);
     submit(2);
@@ -186,4 +191,33 @@ fn a_batch_that_waits_takes_nothing_after_a_while() {
     assert_eq!((first.answers, second.answers), (1, 1));
     assert!(second.time.0 - first.time.0 >= 2 * behind_max.as_nanos() as u64);
     sequencer.join().expect("no panic").expect("no history is read");
+}
+
+/// Holds of many generations that expire at once fill generations as payments do, though they have no
+/// rows of their own: else the one that is open would grow with them.
+#[test]
+fn expiries_fill_generations() {
+    let config = LedgerConfig { generation_payments_max: 1_000, ..LedgerConfig::default() };
+    let mut ledger = ledger_of_two(config);
+    ledger.begin_batch(Timestamp(S), &mut Vec::new());
+    for request in 0..20 {
+        let hold =
+            |id| Payment { operation: Operation::Authorize, timeout_s: 1_000, ..payment(id) };
+        let holds: Vec<_> = (request * 1_000 + 1..=request * 1_000 + 1_000).map(hold).collect();
+        ledger.decide(&holds, &mut ApproveAll, |_| {}).expect("no history is asked");
+        assert!(ledger.generation_is_full());
+        ledger.close_generation().expect("it has payments");
+    }
+    let time = Timestamp(2_000 * S);
+    let (mut all, mut expired, mut changed) = (0, Vec::new(), Vec::new());
+    while ledger.next_expiry().is_some_and(|at| at <= time) {
+        expired.clear();
+        ledger.begin_batch_within(time, 100, &mut expired);
+        all += expired.len();
+        if ledger.generation_is_full() {
+            let generation = ledger.close_generation().expect("it has payments");
+            changed.push(generation.payments().count());
+        }
+    }
+    assert_eq!((all, changed), (20_000, vec![1_000; 20]));
 }

@@ -25,6 +25,7 @@ use crate::{
     sequence::Sequencer,
     stats::EngineStats,
     suspect_runs,
+    threads::spawn,
     upkeep::{Upkeep, UpkeepLimits, UpkeepStats},
 };
 
@@ -126,9 +127,9 @@ impl Engine {
             snapshot_bytes: config.snapshot_bytes,
             snapshot_interval: config.snapshot_interval,
         };
-        let upkeep = Upkeep::new(limits, runs, snapshotter, report.bytes);
-        let state = Recovered { ledger, gate, workers: Crew::new(config.shards), upkeep };
-        let engine = Self::start_with(config, state, writer, feed, Some(lock));
+        let upkeep = Upkeep::new(limits, runs, snapshotter, report.bytes)?;
+        let state = Recovered { ledger, gate, workers: Crew::new(config.shards)?, upkeep };
+        let engine = Self::start_with(config, state, writer, feed, Some(lock))?;
         Ok((Self { readers, ..engine }, report))
     }
 
@@ -139,7 +140,7 @@ impl Engine {
         log: impl Log,
         feed: Feed,
         lock: Option<DirectoryLock>,
-    ) -> Self {
+    ) -> Result<Self, JournalError> {
         let stats = state.upkeep.stats();
         // 1. The queue; bounded by the weight that the submitter lets in.
         let (queue_in, queue_out) = unbounded();
@@ -154,18 +155,19 @@ impl Engine {
         };
         let counted = EngineStats::default();
         let sequencer =
-            Sequencer::new(state, limits, queue_out, batches_in, spares_out, counted.clone());
+            Sequencer::new(state, limits, queue_out, batches_in, spares_out, counted.clone())?;
         let journal = config.directory.clone();
         let sequencer = spawn("sequencer", move || {
             let stopped = sequencer.run();
             stopped.inspect_err(|error| suspect_runs::mark_if_due(&journal, error))
-        });
+        })?;
         // 3. The committer, which releases replies and feed.
         let committer_feed = feed.clone();
-        let committer =
-            spawn("committer", move || commit::run(log, &batches_out, &spares_in, &committer_feed));
+        let committer = spawn("committer", move || {
+            commit::run(log, &batches_out, &spares_in, &committer_feed)
+        })?;
         let readers = ReadersNeed::default();
-        Self { submitter, feed, sequencer, committer, stats, counted, readers, _lock: lock }
+        Ok(Self { submitter, feed, sequencer, committer, stats, counted, readers, _lock: lock })
     }
 
     /// Puts commands into the engine's queue.
@@ -221,10 +223,6 @@ impl Engine {
         let decided = joined(self.sequencer);
         joined(self.committer).and(decided)
     }
-}
-
-fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    thread::Builder::new().name(name.to_owned()).spawn(run).expect("the system has a thread for us")
 }
 
 /// Random, so that nobody can choose ids that meet in one bucket. Outcomes do not depend on it.
@@ -287,8 +285,13 @@ mod tests {
         let config = EngineConfig::new("unused");
         let feed = Feed::new(Path::new("unused"), EventSeq(0));
         let (ledger, gate) = (Ledger::new(0), ApproveAll);
-        let state = Recovered { ledger, gate, workers: Crew::new(1), upkeep: Upkeep::none() };
-        let engine = Engine::start_with(&config, state, log, feed, None);
+        let state = Recovered {
+            ledger,
+            gate,
+            workers: Crew::new(1).expect("starts"),
+            upkeep: Upkeep::none(),
+        };
+        let engine = Engine::start_with(&config, state, log, feed, None).expect("starts");
         (engine, events)
     }
 

@@ -10,7 +10,7 @@ use std::{sync::Arc, thread::JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use millrace_ledger::{History, PaymentId, PaymentView, StoredPayment};
 
-use crate::{PaymentReadError, submission::Reply};
+use crate::{JournalError, PaymentReadError, submission::Reply, threads};
 
 /// So many runs are read at once.
 pub(crate) const THREADS: usize = 4;
@@ -48,17 +48,15 @@ pub(crate) struct Readers {
 
 impl Readers {
     /// Starts the threads. Their answers come out of the channel.
-    pub(crate) fn start() -> (Self, Receiver<Recalled>) {
+    pub(crate) fn start() -> Result<(Self, Receiver<Recalled>), JournalError> {
         let (questions, asked) = bounded(QUESTIONS_MAX);
         let (answers, recalled) = unbounded();
         let reader = |number: usize| {
             let (asked, answers) = (asked.clone(), answers.clone());
-            let thread = std::thread::Builder::new().name(format!("reader-{number}"));
-            let thread = thread.spawn(move || read_all(&asked, &answers));
-            thread.expect("the system has a thread for us")
+            threads::spawn(&format!("reader-{number}"), move || read_all(&asked, &answers))
         };
-        let threads = (0..THREADS).map(reader).collect();
-        (Self { ways: Some((questions, answers)), given_up: asked, threads }, recalled)
+        let threads = (0..THREADS).map(reader).collect::<Result<_, _>>()?;
+        Ok((Self { ways: Some((questions, answers)), given_up: asked, threads }, recalled))
     }
 
     /// Has a payment looked for.

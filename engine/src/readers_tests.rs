@@ -91,11 +91,11 @@ fn engine(history: &Stuck, directory: &Path) -> Engine {
     let state = Recovered {
         ledger: Ledger::with_config(config),
         gate: ApproveAll,
-        workers: Crew::new(1),
+        workers: Crew::new(1).expect("starts"),
         upkeep: Upkeep::none(),
     };
     let feed = Feed::new(directory, EventSeq(0));
-    Engine::start_with(&EngineConfig::new(directory), state, Nowhere, feed, None)
+    Engine::start_with(&EngineConfig::new(directory), state, Nowhere, feed, None).expect("starts")
 }
 
 type Answer<T> = oneshot::Receiver<Result<T, Expired>>;

@@ -16,6 +16,7 @@ use millrace_ledger::Generation;
 use crate::{
     JournalError,
     past::{Run, Runs},
+    threads,
 };
 
 /// Writes closed generations to runs, and merges runs, on a thread for each: a merge of many runs
@@ -38,7 +39,7 @@ enum Task {
 }
 
 impl Sealer {
-    pub(crate) fn start(runs: Runs) -> Self {
+    pub(crate) fn start(runs: Runs) -> Result<Self, JournalError> {
         // Two generations may wait to be written: their memory is what a slow disk costs.
         let (tasks, incoming) = bounded(2);
         let (done, sealed) = crossbeam_channel::unbounded();
@@ -46,17 +47,18 @@ impl Sealer {
         let stopping = Arc::new(AtomicBool::new(false));
         let broken = Arc::new(AtomicBool::new(false));
         let (all_runs, stop, breaks) = (runs.clone(), stopping.clone(), broken.clone());
-        let threads = vec![
-            spawn("sealer", move || seal_all(&runs, &incoming, &done, &grown, &breaks)),
-            spawn("merger", move || {
-                // Payments don't wait for merges: behind a busy engine they take a quarter of a
-                // processor. Where the system does not allow it, they compete like any other thread.
-                let _ = rustix::process::nice(5);
-                let stop = || stop.load(Ordering::Relaxed);
-                merge_after(growth.iter(), || all_runs.merge_beside_payments(&stop));
-            }),
-        ];
-        Self { tasks: Some(tasks), sealed, threads, stopping, broken }
+        let mut sealer = Self { tasks: Some(tasks), sealed, threads: Vec::new(), stopping, broken };
+        let seal = move || seal_all(&runs, &incoming, &done, &grown, &breaks);
+        sealer.threads.push(threads::spawn("sealer", seal)?);
+        let merge = move || {
+            // Payments don't wait for merges: behind a busy engine they take a quarter of a
+            // processor. Where the system does not allow it, they compete like any other thread.
+            let _ = rustix::process::nice(5);
+            let stop = || stop.load(Ordering::Relaxed);
+            merge_after(growth.iter(), || all_runs.merge_beside_payments(&stop));
+        };
+        sealer.threads.push(threads::spawn("merger", merge)?);
+        Ok(sealer)
     }
 
     pub(crate) fn seal(&self, generation: Arc<Generation>) -> Result<(), JournalError> {
@@ -196,11 +198,6 @@ impl Pause {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    thread.expect("the system has a thread for us")
-}
-
 #[cfg(test)]
 mod tests {
     use millrace_ledger::{ApproveAll, LedgerConfig};
@@ -227,7 +224,7 @@ mod tests {
             let runs = Runs::open(directory.path(), [0; 16], &[], 1 << 20, Room::reserving(0))
                 .expect("opens");
             drop(directory);
-            let sealer = Sealer::start(runs);
+            let sealer = Sealer::start(runs).expect("starts");
             let asked = sealer.seal(generation()).and_then(|()| sealer.runs());
             let error = match asked {
                 Ok(runs) => {

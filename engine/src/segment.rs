@@ -23,7 +23,7 @@ use std::{
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,7 @@ use millrace_ledger::{EventSeq, Timestamp};
 use crate::{
     JournalError,
     frame::{FrameBuffer, FrameHash},
-    page_cache,
+    page_cache, threads,
 };
 
 pub(crate) use crate::segment_reader::{Found, SegmentReader, list};
@@ -172,7 +172,7 @@ impl SegmentWriter {
             len: segment.len,
             last,
             sealed: VecDeque::new(),
-            preparer: Preparer::start(directory, segment_bytes),
+            preparer: Preparer::start(directory, segment_bytes)?,
             begun: Instant::now(),
         })
     }
@@ -204,7 +204,7 @@ impl<D: Disk> SegmentWriter<D> {
             len: segment_bytes,
             last: FrameHash::default(),
             sealed: VecDeque::new(),
-            preparer: Preparer::start(directory, segment_bytes),
+            preparer: Preparer::start(directory, segment_bytes)?,
             begun: Instant::now(),
         })
     }
@@ -326,7 +326,7 @@ impl Drop for Preparer {
 }
 
 impl Preparer {
-    fn start(directory: &Path, segment_bytes: u64) -> Self {
+    fn start(directory: &Path, segment_bytes: u64) -> Result<Self, JournalError> {
         let (wanted, requests) = bounded::<(Blocks, Vec<File>)>(1);
         let (blanks, ready) = bounded(1);
         let directory = directory.to_owned();
@@ -339,11 +339,10 @@ impl Preparer {
                 spent.iter().for_each(page_cache::release);
             }
         };
-        let thread = thread::Builder::new().name("segments".to_owned()).spawn(prepare_all);
-        let thread = thread.expect("the system has a thread for us");
+        let thread = threads::spawn("segments", prepare_all)?;
         let preparer = Self { wanted: Some(wanted), ready, thread: Some(thread) };
         preparer.request(Blocks::Written, Vec::new());
-        preparer
+        Ok(preparer)
     }
 
     /// The next segment, or why there is none, if that is known by now.

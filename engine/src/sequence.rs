@@ -39,10 +39,10 @@ impl<G: Gate> Sequencer<G> {
         committer: Sender<Batch>,
         spares: Receiver<Batch>,
         stats: EngineStats,
-    ) -> Self {
-        let (readers, recalled) = Readers::start();
+    ) -> Result<Self, JournalError> {
+        let (readers, recalled) = Readers::start()?;
         let desk = Desk::new(state, limits, readers, spares, stats);
-        Self { queue, recalled, committer, desk, stopping: false }
+        Ok(Self { queue, recalled, committer, desk, stopping: false })
     }
 
     /// Runs until it is told to stop and the queue is empty, or the committer is gone.
@@ -87,11 +87,17 @@ impl<G: Gate> Sequencer<G> {
             while desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {}
             return false;
         }
+        let expiry = desk.ledger.next_expiry().map(|at| desk.clock.until(at));
+        if expiry == Some(Duration::ZERO) {
+            desk.begin();
+            return true;
+        }
         // A snapshot that is under way goes on while nobody asks for anything.
         if desk.upkeep.go_on(&mut desk.ledger, &mut desk.gate) {
             return true;
         }
-        let expiry = desk.ledger.next_expiry().map(|at| desk.clock.until(at));
+        // The clock may be set forward, or the machine may sleep.
+        let expiry = expiry.map(|left| left.min(Duration::from_secs(1)));
         let snapshot = desk.upkeep.snapshot_due_in(&desk.ledger);
         let timer = expiry.into_iter().chain(snapshot).min().map_or_else(never, after);
         select! {

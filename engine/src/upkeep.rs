@@ -22,6 +22,7 @@ use crate::{
     commit::Batch,
     memory::MemorySupply,
     past::Runs,
+    recover::KeepsFiles,
     sealer::Sealer,
     snapshot::{Snapshotter, Taking},
 };
@@ -132,11 +133,13 @@ impl Upkeep {
         runs: Runs,
         snapshotter: Snapshotter,
         bytes_since: u64,
-    ) -> Self {
+    ) -> Result<Self, JournalError> {
+        // Without a thread there is no engine, and what the snapshots name has to stay.
+        let files = KeepsFiles::of(&runs);
         let store = Store {
             limits,
-            sealer: Sealer::start(runs.clone()),
-            memory: MemorySupply::start(),
+            sealer: Sealer::start(runs.clone())?,
+            memory: MemorySupply::start()?,
             runs,
             taking: None,
             gate_due: false,
@@ -145,7 +148,8 @@ impl Upkeep {
             covered: snapshotter.newest_seq(),
             snapshotter,
         };
-        Self { store: Some(store), stats: UpkeepStats::default() }
+        files.disarm();
+        Ok(Self { store: Some(store), stats: UpkeepStats::default() })
     }
 
     pub(crate) fn stats(&self) -> UpkeepStats {
@@ -182,9 +186,13 @@ impl Upkeep {
             let asked = Instant::now();
             let runs = store.sealer.runs()?;
             waited += asked.elapsed();
-            let taking = store.snapshotter.take(begun, runs, arrives);
-            (store.taking, store.gate_due) = (Some(taking), true);
-            counters.snapshot_is_under_way.store(true, Ordering::Relaxed);
+            match store.snapshotter.take(begun, runs, arrives) {
+                Ok(taking) => {
+                    (store.taking, store.gate_due) = (Some(taking), true);
+                    counters.snapshot_is_under_way.store(true, Ordering::Relaxed);
+                }
+                Err(error) => tracing::warn!(%error, "could not take a snapshot"),
+            }
             (store.bytes_since, store.last_snapshot) = (0, Instant::now());
         }
         store.hand_out_slice(ledger, gate, rows_max);

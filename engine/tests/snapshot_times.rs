@@ -12,12 +12,15 @@ use std::{
 };
 
 use millrace_engine::{
-    Engine, EngineConfig, recover, scan::JournalScan, trial_balance::trial_balance,
+    Command, Engine, EngineConfig, recover, scan::JournalScan, trial_balance::trial_balance,
 };
-use millrace_ledger::{ApproveAll, EventSeq};
+use millrace_ledger::{
+    AccountId, AccountSpec, ApproveAll, Code, Event, EventSeq, LedgerId, Operation, Payment,
+};
 use support::{
+    ask,
     backups::{config, fill},
-    files, open_accounts, state_hash,
+    files, open_accounts, payment, state_hash,
 };
 
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -122,4 +125,37 @@ fn a_snapshot_by_time_has_the_time_of_the_last_batch() {
         assert_eq!((balance.as_of, balance.time), (EventSeq(13), last.time), "{at:?}");
         assert_eq!(balance.snapshot, Some(EventSeq(13)), "{at:?}");
     }
+}
+
+/// A snapshot that takes long, as of many accounts, does not keep holds of an idle engine from expiring.
+#[test]
+fn holds_expire_while_a_snapshot_is_written_and_nobody_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = EngineConfig { snapshot_bytes_per_s: 128 << 10, ..by_time(directory.path()) };
+    let engine = start(&config);
+    let account = |id| AccountSpec {
+        id: AccountId(id),
+        ledger: LedgerId(203),
+        code: Code(1),
+        ..AccountSpec::default()
+    };
+    for from in (0..80_000_u128).step_by(8_000) {
+        let specs = (from + 1..=from + 8_000).map(account).collect();
+        ask(&engine, |reply| Command::CreateAccounts { specs, acts: Vec::new(), reply });
+    }
+    let started = Instant::now();
+    while !engine.stats().snapshot_is_under_way() {
+        assert!(started.elapsed() < Duration::from_secs(120), "no snapshot");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let taken = engine.stats().snapshots();
+    let hold = Payment { operation: Operation::Authorize, timeout_s: 1, ..payment(1) };
+    let (payments, contexts) = (vec![hold], Vec::new());
+    let replies = ask(&engine, |reply| Command::Payments { payments, contexts, reply });
+    let mut events = engine.feed().reader(EventSeq(replies[0].seq.0 + 1));
+    let expired = events.next(Duration::from_secs(120)).unwrap().expect("it expires");
+    assert!(matches!(expired.events[0].event, Event::HoldExpired(_)));
+    assert!(engine.stats().snapshot_is_under_way(), "written at 128 KiB/s, it takes half a minute");
+    assert_eq!(engine.stats().snapshots(), taken);
+    engine.stop().expect("stops");
 }

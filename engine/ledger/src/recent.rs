@@ -159,6 +159,12 @@ impl Recent {
         self.generation.rows.len() as u32
     }
 
+    /// How much it holds: new payments, or older ones that changed, whichever are more. Holds that
+    /// expire have no row of their own.
+    pub(crate) fn fill(&self) -> u32 {
+        self.len().max(self.generation.newer.len() as u32)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0 && self.generation.newer.len() == 0
     }

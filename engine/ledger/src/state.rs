@@ -252,7 +252,7 @@ impl Ledger {
     /// Whether the open generation has as many payments as it is meant to have.
     #[must_use]
     pub fn generation_is_full(&self) -> bool {
-        self.books.recent.len() >= self.generation_payments_max
+        self.books.recent.fill() >= self.generation_payments_max
     }
 
     /// Closes the open generation and begins the next one. Only between batches. `None` when it is

@@ -166,7 +166,7 @@ fn recover_once<G: Gate + Clone>(
     Runs::remove_unlisted(&runs_directory(config), &keep)?;
     // A start that fails leaves the snapshots as they are, so what they name has to stay.
     let files = KeepsFiles(beginning.runs.clone());
-    let mut sealing = beginning.runs.clone().map(Sealing::start);
+    let mut sealing = beginning.runs.clone().map(Sealing::start).transpose()?;
     let end = beginning.read_on(directory, known, &mut report, |ledger| match &mut sealing {
         Some(sealing) => sealing.after_frame(ledger),
         None => Ok(()),
@@ -232,8 +232,8 @@ fn newest_journal(directory: &Path) -> Result<Option<JournalId>, JournalError> {
 struct Sealing(Sealer);
 
 impl Sealing {
-    fn start(runs: Runs) -> Self {
-        Self(Sealer::start(runs))
+    fn start(runs: Runs) -> Result<Self, JournalError> {
+        Sealer::start(runs).map(Self)
     }
 
     fn after_frame(&mut self, ledger: &mut Ledger) -> Result<(), JournalError> {
@@ -258,10 +258,14 @@ impl Sealing {
 }
 
 /// Where it is dropped without having been disarmed, no file of a run is deleted any more.
-struct KeepsFiles(Option<Runs>);
+pub(crate) struct KeepsFiles(Option<Runs>);
 
 impl KeepsFiles {
-    fn disarm(mut self) {
+    pub(crate) fn of(runs: &Runs) -> Self {
+        Self(Some(runs.clone()))
+    }
+
+    pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     scan::check_follows,
     segment::{self, JournalId, SegmentReader},
     segment_frames::{ChainEnd, Frame, SegmentFrames},
+    threads::none_left,
 };
 
 /// Accounts are fetched from memory so many events before they are needed, and what says where they are
@@ -121,7 +122,7 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
         let path = frames.segment.path.clone();
         thread::scope(|scope| {
             let (decoded, to_apply) = bounded(FRAMES_AHEAD);
-            scope.spawn(move || {
+            let decode_all = move || {
                 while let Some(frame) = decode_next(frames).transpose() {
                     let failed = frame.is_err();
                     // Whoever applies them has stopped, and says why.
@@ -129,7 +130,9 @@ impl<G: Gate, F: FnMut(&mut Ledger) -> Result<(), JournalError>> Tail<'_, G, F> 
                         return;
                     }
                 }
-            });
+            };
+            let thread = thread::Builder::new().name("decoder".to_owned());
+            thread.spawn_scoped(scope, decode_all).map_err(none_left("decoder"))?;
             for frame in to_apply {
                 last_frame = self.apply_frame(&path, frame?)?;
             }

@@ -69,7 +69,8 @@ pub(crate) fn directory(journal: &Path) -> PathBuf {
 /// The snapshots of a journal, newest first, each with its last event.
 pub(crate) fn list(journal: &Path) -> Result<Vec<(EventSeq, PathBuf)>, JournalError> {
     let directory = directory(journal);
-    if !directory.exists() {
+    // Not to be known is another thing than not to be there.
+    if !directory.try_exists().map_err(JournalError::io("can't look for", &directory))? {
         return Ok(Vec::new());
     }
     let entries = fs::read_dir(&directory).map_err(JournalError::io("can't list", &directory))?;

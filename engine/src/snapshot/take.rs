@@ -22,6 +22,7 @@ use crate::{
     past::Run,
     retention::Aftercare,
     segment::JournalId,
+    threads,
 };
 
 /// Slices that wait to be written at most.
@@ -132,14 +133,13 @@ impl Snapshotter {
         begun: SnapshotBegun,
         runs: Receiver<Vec<Arc<Run>>>,
         head: Receiver<FrameHash>,
-    ) -> Taking {
+    ) -> Result<Taking, JournalError> {
         let (slices, incoming) = bounded(SLICES_MAX);
         let (written, spares) = bounded(SLICES_MAX);
         let this = self.clone();
         let take = move || this.write(begun, &runs, (&incoming, &written), &head);
-        let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(take);
-        let thread = thread.expect("the system has a thread for us");
-        Taking { slices: Some(slices), spares, waiting: None, thread }
+        let thread = threads::spawn("snapshot", take)?;
+        Ok(Taking { slices: Some(slices), spares, waiting: None, thread })
     }
 
     fn write(
