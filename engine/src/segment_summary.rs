@@ -39,6 +39,15 @@ pub struct SegmentSummary {
     pub damage: Option<JournalError>,
 }
 
+/// The first event that a journal still has, by the name of its oldest segment; `None` where there is no
+/// segment, so nothing that could be read. Opens no segment.
+///
+/// # Errors
+/// When the directory can't be listed, or its newest segment is missing.
+pub fn oldest_event(directory: &Path) -> Result<Option<EventSeq>, JournalError> {
+    Ok(segment::list(directory)?.first().map(|(first, _)| *first))
+}
+
 /// Goes over the segments of a journal and reads every frame.
 #[derive(Debug)]
 pub struct SegmentSummaries {

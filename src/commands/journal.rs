@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Subcommand;
+use millrace_engine::segment_summary::oldest_event;
 use millrace_ledger::EventSeq;
 
 use super::{journal_export, journal_inspect, journal_verify};
@@ -42,6 +43,26 @@ pub(crate) fn journal_dir(data_dir: &Path) -> Result<PathBuf, Failure> {
     }
     let data_dir = data_dir.display();
     Err(format!("there is no journal in {data_dir}: name a data directory with --data-dir").into())
+}
+
+/// The journal of a data directory, where there is something in it to be read, and its first event.
+pub(crate) fn segments_in(data_dir: &Path) -> Result<(PathBuf, EventSeq), Failure> {
+    let journal = journal_dir(data_dir)?;
+    match oldest_event(&journal)? {
+        Some(first) => Ok((journal, first)),
+        None => Err(without_segment(&journal)),
+    }
+}
+
+/// Refuses a journal without a segment. Each millrace that starts makes one, so a volume may not be
+/// mounted there.
+pub(crate) fn without_segment(journal: &Path) -> Failure {
+    let journal = journal.display();
+    format!(
+        "there is no segment in {journal}, so nothing was read and nothing was checked: look whether its \
+         volume is mounted there, or name another data directory with --data-dir"
+    )
+    .into()
 }
 
 /// Refuses an event that an argument names and the journal does not have.

@@ -7,7 +7,7 @@ use millrace_engine::scan::{self, JournalScan, ScannedFrame, Start};
 use millrace_ledger::{EventSeq, Timestamp};
 
 use super::{
-    journal::{self, journal_dir},
+    journal::{self, segments_in},
     journal_output::{Format, RowWriter, Target, unwritable},
     journal_row::Row,
 };
@@ -64,7 +64,7 @@ enum Stop {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let directory = journal_dir(&args.data_dir)?;
+    let (directory, _) = segments_in(&args.data_dir)?;
     let last = scan::last_seq(&directory)?;
     let range = Range::new(args, last)?;
     let scan = JournalScan::open_at(&directory, range.start)?;

@@ -14,7 +14,7 @@ use millrace_engine::{
 use millrace_ledger::{EventSeq, Timestamp};
 
 use super::{
-    journal::{check_seq, end_of_stdout, journal_dir},
+    journal::{check_seq, end_of_stdout, segments_in},
     journal_row::{Cell, Row, hex, time_text},
 };
 use crate::Failure;
@@ -75,7 +75,7 @@ impl From<io::Error> for Stop {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let directory = journal_dir(&args.data_dir)?;
+    let (directory, _) = segments_in(&args.data_dir)?;
     let last = scan::last_seq(&directory);
     for (name, seq) in [("--from", args.from), ("--event", args.event)] {
         match (&last, seq) {

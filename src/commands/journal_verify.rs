@@ -16,7 +16,12 @@ use millrace_ledger::{ApproveAll, BalanceSums, Ledger, LedgerId};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use super::{journal::journal_dir, journal_export::bar, journal_row::hex, money, say};
+use super::{
+    journal::{journal_dir, without_segment},
+    journal_export::bar,
+    journal_row::hex,
+    money, say,
+};
 use crate::Failure;
 
 /// Check every frame, the hash chain, and that balances follow from the events
@@ -30,7 +35,7 @@ Examples:
 Reads only; safe beside a running millrace, whose last frame may then count as torn. Snapshots and
 the runs that they name are checked, too. With --redecide, every event is decided again with the
 rules of this millrace; what risk said is taken from the journal. The exit code is 1 if anything is
-not right, or would be decided differently.")]
+not right, or would be decided differently, or if there is no segment that could be checked.")]
 pub(crate) struct Args {
     /// Data directory of the millrace that wrote it
     #[arg(long, value_name = "DIR", default_value = "millrace-data")]
@@ -53,6 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     if !args.redecide {
         let (report, ledger) = recover::verify_within(&journal, scratch.path(), &mut ApproveAll)?;
+        check_read(&report, &journal)?;
         tell(args, &report, &ledger, None, started);
         return checked(&report);
     }
@@ -61,6 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         redecide::redecide_within(&journal, scratch.path(), |seq| bar.set_position(seq.0));
     bar.finish_and_clear();
     let redecision = redecided?;
+    check_read(&redecision.report, &journal)?;
     tell(args, &redecision.report, &redecision.ledger, Some(&redecision), started);
     match (&redecision.stopped, redecision.differences.is_empty()) {
         (Some(error), _) => Err(format!(
@@ -71,6 +78,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .into()),
         (None, false) => Err("today's rules decide differently: see the differences above".into()),
         (None, true) => checked(&redecision.report),
+    }
+}
+
+/// Of nothing it can't be said that it is right. What the durable note or a snapshot knows was missed
+/// before, if there is one.
+fn check_read(report: &RecoveryReport, journal: &Path) -> Result<(), Failure> {
+    match report.segments {
+        0 => Err(without_segment(journal)),
+        _ => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use millrace_ledger::{BalanceSums, Currency, LedgerId, Sum, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{
-    journal::journal_dir,
+    journal::segments_in,
     journal_export::{bar, parse_time},
     journal_row::time_text,
     say,
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let journal = journal_dir(&args.data_dir)?;
+    let (journal, _) = segments_in(&args.data_dir)?;
     let bar = bar(1, scan::last_seq(&journal)?.0);
     let balance = trial_balance::trial_balance(&journal, args.at, |seq| bar.set_position(seq.0));
     bar.finish_and_clear();

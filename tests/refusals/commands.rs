@@ -195,6 +195,31 @@ fn a_configuration_that_can_not_work() {
     }
     let missing = scratch.file("missing.toml");
     let finished = millrace(["serve", "--config", &missing]);
+/// Guards against a volume that is not mounted, and a nightly check that finds all of it right.
+#[test]
+fn a_journal_without_a_segment() {
+    let scratch = Scratch::new();
+    let (data_dir, journal) = (scratch.join("data"), scratch.join("data/journal"));
+    fs::create_dir_all(&journal).expect("is made");
+    for file in [None, Some("data/journal/readme.txt")] {
+        file.map(|file| scratch.write(file, "The volume is mounted here."));
+        for args in [
+            &["journal", "verify"][..],
+            &["journal", "verify", "--json"],
+            &["journal", "verify", "--redecide"],
+            &["journal", "inspect"],
+            &["journal", "inspect", "--frames"],
+            &["journal", "inspect", "--event", "1"],
+            &["journal", "export"],
+            &["report", "trial-balance"],
+        ] {
+            let finished = millrace(args.iter().copied().chain(["--data-dir", text(&data_dir)]));
+            let parts = [text(&journal), "no segment", "nothing was checked", "mounted"];
+            assert_one_sentence(&finished, &parts);
+        }
+    }
+}
+
     let parts =
         ["can't be read", "No such file", "check the path", "configs/dev.toml has every key"];
     assert_one_sentence(&finished, &[&[missing.as_str()], &parts[..]].concat());
