@@ -104,14 +104,15 @@ fn an_export_tells_what_the_audit_log_tells() {
 #[test]
 fn csv_and_json_lines_tell_the_same() {
     let data_dir = demonstrated("8000");
-    let file = data_dir.path().join("events.csv");
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let file = elsewhere.path().join("events.csv");
     fs::write(&file, "what was there before").expect("is written");
     let args = ["--format", "csv", "--with-context", "--output", text(&file)];
     let finished = journal("export", data_dir.path(), &args);
     let rows = json_lines(&printed(journal("export", data_dir.path(), &["--with-context"])));
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
     assert_eq!(finished.stderr, format!("{} events in {}\n", rows.len(), file.display()));
-    assert!(!data_dir.path().join("events.csv.unfinished").exists());
+    assert!(!elsewhere.path().join("events.csv.unfinished").exists());
     let mut table = csv::Reader::from_path(&file).expect("opens");
     let columns = table.headers().expect("a header").clone();
     for row in &rows {

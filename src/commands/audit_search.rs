@@ -21,7 +21,7 @@ use super::{
     journal_row::time_text,
     say,
 };
-use crate::Failure;
+use crate::{Failure, data_dir::is_within};
 
 /// What entries have to have.
 #[derive(clap::Args)]
@@ -162,7 +162,8 @@ pub(crate) struct Export {
     /// How lines look
     #[arg(long, value_enum, default_value_t = Format::Jsonl)]
     format: Format,
-    /// Write to this file, in place of one of that name; without it, to standard output
+    /// Write to this file outside of the data directory, in place of one of that name; without it, to
+    /// standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -201,6 +202,14 @@ pub(crate) fn export(args: &Export) -> Result<ExitCode, Failure> {
     }
     let query = args.filter.query()?;
     let reader = reader(&args.data_dir)?;
+    if let Some(path) = args.output.as_deref().filter(|path| is_within(path, &args.data_dir)) {
+        let (path, data_dir) = (path.display(), args.data_dir.display());
+        return Err(format!(
+            "{path} lies in {data_dir}, whose files only millrace writes: name a file elsewhere with \
+             --output"
+        )
+        .into());
+    }
     let target = match &args.output {
         None => Target::stdout(),
         Some(path) => Target::file(path, "--output")?,

@@ -59,6 +59,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         )
         .into());
     }
+    if let Some(around) = data_dir::around(&args.to) {
+        let to = args.to.display();
+        return Err(format!(
+            "--to {to} lies in {around}, whose files only millrace writes: name a directory elsewhere"
+        )
+        .into());
+    }
     let started = Instant::now();
     let bar = bar();
     let progress = |progress: Progress| show(&bar, progress);

@@ -50,7 +50,8 @@ pub(crate) struct Args {
     /// rule that kept it from being approved; and acts as they were journaled. Personal, so only on demand
     #[arg(long)]
     with_context: bool,
-    /// Write to this file, in place of one of that name; without it, to standard output
+    /// Write to this file outside of the data directory, in place of one of that name; without it, to
+    /// standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

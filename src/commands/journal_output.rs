@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::journal_row::{COLUMNS, CONTEXT_COLUMNS, Row};
+use crate::data_dir;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -37,10 +38,16 @@ impl Target {
         Self::Stdout(BufWriter::with_capacity(1 << 16, io::stdout().lock()))
     }
 
-    /// A file that replaces what is called `path` once it is finished. `option` is the one that
-    /// named it.
+    /// A file that replaces what is called `path` once it is finished; never one of a journal or a
+    /// backup. `option` is the one that named it.
     pub(crate) fn file(path: &Path, option: &str) -> Result<Self, String> {
         let name = path.display();
+        if let Some(around) = data_dir::around(path) {
+            return Err(format!(
+                "{name} lies in {around}, whose files only millrace writes: name a file elsewhere \
+                 with {option}"
+            ));
+        }
         if path.exists() && !path.is_file() {
             return Err(format!("{name} is no regular file: name another one with {option}"));
         }

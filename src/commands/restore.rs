@@ -17,7 +17,7 @@ use super::{
     journal_row::{hex, time_text},
     say,
 };
-use crate::Failure;
+use crate::{Failure, data_dir};
 
 /// Make a data directory from a backup, whole or as it was at some event or time
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Directory of the backup
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// Data directory to make: a new one, or an empty one
+    /// Data directory to make: a new one, or an empty one, in no backup and no other data directory
     #[arg(long, value_name = "DATA_DIR")]
     to: PathBuf,
     /// Restore up to this event
@@ -54,6 +54,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if let Some(around) = data_dir::around(&args.to) {
+        let to = args.to.display();
+        return Err(format!(
+            "--to {to} lies in {around}, whose files only millrace writes: name a directory elsewhere"
+        )
+        .into());
+    }
     check_free(&args.to)?;
     let until = match (args.to_event, args.to_time) {
         (Some(seq), _) => Some(Until::Event(EventSeq(seq))),

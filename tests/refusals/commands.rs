@@ -104,6 +104,40 @@ fn a_backup_or_a_journal_in_the_place_of_a_data_directory() {
     assert!(!data_dir.join("backups").exists(), "nothing was made");
 }
 
+/// Guards a journal and a backup against what is written among their files: an export took the place of
+/// a segment, a report would have, and a backup with a restored journal in it can't be restored again.
+#[test]
+fn what_is_written_among_the_files_of_a_journal_or_a_backup() {
+    let scratch = Scratch::new();
+    let config = Settings::dev().write(scratch.path());
+    let (data_dir, backup) = (scratch.file("data"), scratch.file("backup"));
+    Server::start(&config, &scratch.join("data")).stop();
+    millrace(["backup", "--data-dir", &data_dir, "--to", &backup]).done();
+    let segment = scratch.file("data/journal/00000000000000000001.segment");
+    let log = scratch.file("data/audit");
+    let before = fs::read(&segment).expect("is there");
+    for (args, named, within) in [
+        (["journal", "export", "--data-dir", &data_dir, "--output"], "", "data/journal"),
+        (["audit", "export", "--data-dir", &data_dir, "--output"], "", "data/journal"),
+        (["risk", "generate", "--payments", "50", "--out"], "", "data/journal"),
+        (["journal", "export", "--data-dir", &data_dir, "--output"], "data/events.csv", "data"),
+        (["audit", "export", "--data-dir", &log, "--output"], "data/audit/audit.jsonl", "audit"),
+        (["restore", "--from", &backup, "--json", "--to"], "backup/restored", "backup"),
+        (["restore", "--from", &backup, "--json", "--to"], "data/restored", "data"),
+        (["restore", "--from", &backup, "--json", "--to"], "data/journal/restored", "journal"),
+        (["backup", "--data-dir", &data_dir, "--json", "--to"], "backup/deeper", "backup"),
+    ] {
+        let named = if named.is_empty() { segment.clone() } else { scratch.file(named) };
+        let was_there = scratch.join(&named).exists();
+        let finished = millrace(args.into_iter().chain([named.as_str()]));
+        let parts = [&named, within, "only millrace writes", "elsewhere"];
+        assert_one_sentence(&finished, &parts);
+        assert_eq!(scratch.join(&named).exists(), was_there, "nothing was made");
+    }
+    assert!(fs::read(&segment).expect("is there") == before, "nothing was changed");
+    millrace(["restore", "--from", &backup, "--to", &scratch.file("restored")]).done();
+}
+
 /// Guards against a data directory that can't be one: a file stands in its place, or in the place
 /// of its parent.
 #[test]
@@ -161,6 +195,31 @@ fn a_journal_that_is_behind_its_sinks() {
     assert_one_sentence(&finished, &["up to 1", "the journal ends with 0", "delete that sink's"]);
 }
 
+/// Guards against a volume that is not mounted, and a nightly check that finds all of it right.
+#[test]
+fn a_journal_without_a_segment() {
+    let scratch = Scratch::new();
+    let (data_dir, journal) = (scratch.join("data"), scratch.join("data/journal"));
+    fs::create_dir_all(&journal).expect("is made");
+    for file in [None, Some("data/journal/readme.txt")] {
+        file.map(|file| scratch.write(file, "The volume is mounted here."));
+        for args in [
+            &["journal", "verify"][..],
+            &["journal", "verify", "--json"],
+            &["journal", "verify", "--redecide"],
+            &["journal", "inspect"],
+            &["journal", "inspect", "--frames"],
+            &["journal", "inspect", "--event", "1"],
+            &["journal", "export"],
+            &["report", "trial-balance"],
+        ] {
+            let finished = millrace(args.iter().copied().chain(["--data-dir", text(&data_dir)]));
+            let parts = [text(&journal), "no segment", "nothing was checked", "mounted"];
+            assert_one_sentence(&finished, &parts);
+        }
+    }
+}
+
 /// Guards against a misspelt setting that is silently its default.
 #[test]
 fn an_unknown_configuration_key() {
@@ -195,31 +254,6 @@ fn a_configuration_that_can_not_work() {
     }
     let missing = scratch.file("missing.toml");
     let finished = millrace(["serve", "--config", &missing]);
-/// Guards against a volume that is not mounted, and a nightly check that finds all of it right.
-#[test]
-fn a_journal_without_a_segment() {
-    let scratch = Scratch::new();
-    let (data_dir, journal) = (scratch.join("data"), scratch.join("data/journal"));
-    fs::create_dir_all(&journal).expect("is made");
-    for file in [None, Some("data/journal/readme.txt")] {
-        file.map(|file| scratch.write(file, "The volume is mounted here."));
-        for args in [
-            &["journal", "verify"][..],
-            &["journal", "verify", "--json"],
-            &["journal", "verify", "--redecide"],
-            &["journal", "inspect"],
-            &["journal", "inspect", "--frames"],
-            &["journal", "inspect", "--event", "1"],
-            &["journal", "export"],
-            &["report", "trial-balance"],
-        ] {
-            let finished = millrace(args.iter().copied().chain(["--data-dir", text(&data_dir)]));
-            let parts = [text(&journal), "no segment", "nothing was checked", "mounted"];
-            assert_one_sentence(&finished, &parts);
-        }
-    }
-}
-
     let parts =
         ["can't be read", "No such file", "check the path", "configs/dev.toml has every key"];
     assert_one_sentence(&finished, &[&[missing.as_str()], &parts[..]].concat());
