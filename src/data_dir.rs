@@ -11,8 +11,8 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotADataDir {
     #[error(
-        "{} holds a backup, and no server runs on one. Restore it with `millrace restore --from {} \
-         --to DIR`, and start with --data-dir DIR",
+        "{} holds a backup, which is no data directory. Restore it with `millrace restore --from {} \
+         --to DIR`, and go on with --data-dir DIR",
         .0.display(),
         .0.display()
     )]
@@ -25,7 +25,8 @@ pub(crate) enum NotADataDir {
     Journal(PathBuf),
 }
 
-/// Checks a directory that a server is to write in. One that is not there will be made.
+/// Checks a directory that a server is to write in, or whose journal is to be read. One that is not there
+/// is none of those.
 pub(crate) fn check(data_dir: &Path) -> Result<(), NotADataDir> {
     if data_dir.join("backup.manifest").exists() {
         return Err(NotADataDir::Backup(data_dir.to_owned()));

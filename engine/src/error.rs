@@ -13,7 +13,7 @@ use crate::open_files::is_out_of_files;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The operating system refused something.
-    #[error("{what} {}: {source}. {}", path.display(), remedy(source))]
+    #[error("{what} {}: {source}. {}", path.display(), remedy(what, source))]
     Io {
         /// What was tried, as in "can't write".
         what: &'static str,
@@ -262,11 +262,15 @@ fn broken_at(broken: &Option<(PathBuf, u64)>) -> String {
     }
 }
 
-fn remedy(source: &io::Error) -> &'static str {
+fn remedy(what: &str, source: &io::Error) -> &'static str {
+    let reads = ["can't open", "can't read", "can't list"].iter().any(|it| what.starts_with(it));
     match source.kind() {
         _ if is_out_of_files(source) => {
             "Raise the limit of open files (ulimit -n, LimitNOFILE= in a systemd unit), then start \
              again: nothing acknowledged is lost"
+        }
+        io::ErrorKind::PermissionDenied if reads => {
+            "Give the user that runs millrace read access to it, or choose another data_dir"
         }
         io::ErrorKind::PermissionDenied => {
             "Give the user that runs millrace write access to it, or choose another data_dir"
@@ -291,16 +295,27 @@ mod tests {
     /// What the system says, and what the operator is told to do about it.
     #[test]
     fn a_refusal_of_the_system_names_its_remedy() {
-        for (errno, want) in [
-            (Errno::MFILE, "Raise the limit of open files (ulimit -n, LimitNOFILE="),
-            (Errno::NFILE, "Raise the limit of open files (ulimit -n, LimitNOFILE="),
-            (Errno::NOSPC, "Free space on the file system"),
-            (Errno::ROFS, "Mount it writable"),
-            (Errno::IO, "Check the disk and the path"),
+        let create = "can't create";
+        for (what, errno, want) in [
+            (create, Errno::MFILE, "Raise the limit of open files (ulimit -n, LimitNOFILE="),
+            (create, Errno::NFILE, "Raise the limit of open files (ulimit -n, LimitNOFILE="),
+            (create, Errno::NOSPC, "Free space on the file system"),
+            (create, Errno::ROFS, "Mount it writable"),
+            (create, Errno::IO, "Check the disk and the path"),
+            (create, Errno::ACCESS, "Give the user that runs millrace write access to it"),
+            ("can't write", Errno::PERM, "Give the user that runs millrace write access to it"),
+            ("can't open", Errno::ACCESS, "Give the user that runs millrace read access to it"),
+            ("can't read", Errno::ACCESS, "Give the user that runs millrace read access to it"),
+            (
+                "can't read the note in",
+                Errno::ACCESS,
+                "Give the user that runs millrace read access",
+            ),
+            ("can't list", Errno::ACCESS, "Give the user that runs millrace read access to it"),
         ] {
-            let error = JournalError::io("can't create", "journal/1.segment")(errno.into());
+            let error = JournalError::io(what, "journal/1.segment")(errno.into());
             let text = error.to_string();
-            assert!(text.starts_with("can't create journal/1.segment: "), "{text}");
+            assert!(text.starts_with(&format!("{what} journal/1.segment: ")), "{text}");
             assert!(text.contains(&format!(". {want}")), "{errno}: {text}");
         }
     }

@@ -39,7 +39,7 @@ impl DirectoryLock {
             .truncate(false)
             .write(true)
             .open(&path)
-            .map_err(JournalError::io("can't open", &path))?;
+            .map_err(JournalError::io("can't create", &path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(directory)),

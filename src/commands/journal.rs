@@ -1,7 +1,7 @@
 //! `millrace journal`: looks at a journal without changing it.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -11,7 +11,7 @@ use millrace_engine::segment_summary::oldest_event;
 use millrace_ledger::EventSeq;
 
 use super::{journal_export, journal_inspect, journal_verify};
-use crate::Failure;
+use crate::{Failure, data_dir};
 
 /// Look at a journal
 #[derive(clap::Args)]
@@ -38,11 +38,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// The journal of a data directory, if it has one.
 pub(crate) fn journal_dir(data_dir: &Path) -> Result<PathBuf, Failure> {
     let journal = data_dir.join("journal");
-    if journal.is_dir() {
-        return Ok(journal);
+    let error = match fs::read_dir(&journal) {
+        Ok(_) => return Ok(journal),
+        Err(error) => error,
+    };
+    let (named, journal) = (data_dir.display(), journal.display());
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            data_dir::check(data_dir)?;
+            Err(format!("there is no journal in {named}: name a data directory with --data-dir"))?
+        }
+        io::ErrorKind::NotADirectory => Err(format!(
+            "there is no journal in {named}: {journal} can't be listed: {error}. Name a data directory \
+             with --data-dir"
+        ))?,
+        io::ErrorKind::PermissionDenied => Err(format!(
+            "{journal} can't be listed: {error}. Give the user that runs this command read access to it"
+        ))?,
+        _ => Err(format!("{journal} can't be listed: {error}. Check the disk and the path"))?,
     }
-    let data_dir = data_dir.display();
-    Err(format!("there is no journal in {data_dir}: name a data directory with --data-dir").into())
 }
 
 /// The journal of a data directory, where there is something in it to be read, and its first event.

@@ -1,13 +1,13 @@
 //! `millrace restore`: makes a data directory from a backup, whole or as it was at some point.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
 
-use millrace_engine::backup::{Progress, RestoreReport, Until, restore};
+use millrace_engine::backup::{BackupError, Progress, RestoreReport, Until, restore};
 use millrace_ledger::{EventSeq, Timestamp};
 use serde_json::json;
 
@@ -89,7 +89,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// Refuses a data directory that holds anything. Sinks that are in it would be ahead of the journal,
 /// or of another one. What an interrupted restore left is no obstacle.
 fn check_free(data_dir: &Path) -> Result<(), Failure> {
-    let Ok(entries) = fs::read_dir(data_dir) else { return Ok(()) };
+    let entries = match fs::read_dir(data_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => {
+            let (what, path) = ("can't list", data_dir.to_owned());
+            return Err(BackupError::Io { what, path, source }.into());
+        }
+        Ok(entries) => entries,
+    };
     // The audit log's key knows no events.
     let ours = ["journal", "journal.restoring", "shelf", "audit.key"];
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());

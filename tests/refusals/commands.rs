@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     net::TcpListener,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, symlink},
 };
 
 use millrace_services::free_port;
@@ -98,6 +98,13 @@ fn a_backup_or_a_journal_in_the_place_of_a_data_directory() {
         let finished = serve(&scratch, &Settings::dev(), name);
         assert_one_sentence(&finished, &[text(&scratch.join(name)), remedy]);
         assert!(!scratch.join(name).join("journal").exists(), "nothing was begun");
+        let named = scratch.file(name);
+        for args in
+            [&["journal", "verify"][..], &["journal", "export"], &["report", "trial-balance"]]
+        {
+            let finished = millrace(args.iter().copied().chain(["--data-dir", &named]));
+            assert_one_sentence(&finished, &[&named, "is no data directory", remedy]);
+        }
     }
     let within = data_dir.join("backups/first");
     assert_one_sentence(&back_up(text(&within)), &[text(&within), "name a directory elsewhere"]);
@@ -193,6 +200,42 @@ fn a_journal_that_is_behind_its_sinks() {
 
     let finished = serve(&scratch, &Settings::dev(), "data");
     assert_one_sentence(&finished, &["up to 1", "the journal ends with 0", "delete that sink's"]);
+}
+
+/// Guards against a message that tells an operator what is not so: that there is no journal, where it
+/// can't be looked at, or that a place to restore to is not empty.
+#[test]
+fn a_place_that_can_not_be_looked_at() {
+    let scratch = Scratch::new();
+    let config = Settings::dev().write(scratch.path());
+    let (data_dir, backup) = (scratch.file("data"), scratch.file("backup"));
+    Server::start(&config, &scratch.join("data")).stop();
+    millrace(["backup", "--data-dir", &data_dir, "--to", &backup]).done();
+    let file = scratch.write("file", "not a directory");
+    // What root can't read either.
+    symlink("loop", scratch.join("loop")).expect("is made");
+    for (named, parts) in [
+        (file, ["there is no journal in", "Not a directory"]),
+        (scratch.file("loop"), ["can't be listed", "symbolic links"]),
+    ] {
+        for command in ["verify", "inspect", "export"] {
+            let finished = millrace(["journal", command, "--data-dir", &named]);
+            assert_one_sentence(&finished, &[&[named.as_str()], &parts[..]].concat());
+        }
+    }
+    for (named, parts) in [
+        ("file", ["Not a directory", "Name another directory, or move that file away"]),
+        ("file/restored", ["Not a directory", "Name another directory, or move that file away"]),
+        ("loop", ["symbolic links", "Check the disk and the path"]),
+    ] {
+        let finished = millrace(["restore", "--from", &backup, "--to", &scratch.file(named)]);
+        assert_one_sentence(&finished, &[&[text(&scratch.join(named))], &parts[..]].concat());
+        assert!(!finished.stderr.contains("not empty"), "{finished:?}");
+    }
+    for (named, part) in [("file", "it is no directory"), ("loop", "symbolic links")] {
+        let (from, to) = (scratch.file(named), scratch.file("restored"));
+        assert_one_sentence(&millrace(["restore", "--from", &from, "--to", &to]), &[&from, part]);
+    }
 }
 
 /// Guards against a volume that is not mounted, and a nightly check that finds all of it right.

@@ -39,8 +39,13 @@ pub fn restore(
     progress: &dyn Fn(Progress),
 ) -> Result<RestoreReport, BackupError> {
     let none = |what| BackupError::NoBackup { path: backup.to_owned(), what };
-    if !backup.is_dir() {
-        return Err(none("there is no such directory"));
+    match fs::metadata(backup) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(none("it is no directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(none("there is no such directory"));
+        }
+        Err(error) => return Err(BackupError::io("can't read", backup)(error)),
     }
     let manifest = Manifest::read(backup)?.ok_or_else(|| {
         none("it has no backup.manifest, which is written last, when all else is there")
@@ -279,12 +284,11 @@ struct Building {
 
 impl Building {
     fn begin(journal: &Path) -> Result<Self, BackupError> {
-        let is_free = match fs::read_dir(journal) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        if !is_free {
-            return Err(BackupError::NotEmpty { path: journal.to_owned() });
+        match fs::read_dir(journal).map(Iterator::count) {
+            Ok(0) => {}
+            Ok(_) => return Err(BackupError::NotEmpty { path: journal.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(BackupError::io("can't list", journal)(error)),
         }
         let mut directory = journal.as_os_str().to_owned();
         directory.push(".restoring");
