@@ -153,6 +153,8 @@ fn bad_input_is_told_in_a_sentence() {
         "{table:?}"
     );
     let last = verified_journal(&data)["events"].to_string();
+    let export = ["journal", "export", "--to", "1", "--data-dir", text(&data)];
+    let first = millrace(export).json()["time"].as_str().expect("is text").to_owned();
     let new = at("new");
     fs::create_dir(at("occupied")).expect("is made");
     fs::write(at("occupied/notes.txt"), "notes").expect("is written");
@@ -172,19 +174,30 @@ fn bad_input_is_told_in_a_sentence() {
         (
             bring_back(&backup, &new, &["--to-event", "78000"]),
             1,
-            ["event 78000 is beyond", &beyond],
+            ["event 78000 is beyond", &format!("{beyond}. Name that one or an earlier one")],
         ),
         (
             bring_back(&backup, &new, &["--to-time", "2001-01-01T00:00:00Z"]),
             1,
-            ["before the first event", "nothing to restore"],
+            [
+                "--to-time 2001-01-01T00:00:00.000000000Z is before the first event",
+                &format!("event 1 is of {first}. Name that time or a later one"),
+            ],
         ),
         (
             bring_back(&backup, &new, &["--to-time", "2500-01-01T00:00:00Z"]),
             1,
-            ["after the backup was taken", &beyond],
+            [
+                "--to-time 2500-01-01T00:00:00.000000000Z is after the backup was taken, at 2",
+                &format!("{beyond}. Name an earlier time"),
+            ],
         ),
-        (bring_back(&backup, &new, &["--to-time", "noon"]), 2, ["--to-time", "RFC 3339"]),
+        (
+            bring_back(&backup, &new, &["--to-time", "2001-01-01"]),
+            1,
+            ["--to-time 2001-01-01T23:59:59.999999999Z", &first],
+        ),
+        (bring_back(&backup, &new, &["--to-time", "noon"]), 2, ["RFC 3339", "no date"]),
         (bring_back(&backup, &new, &["--to-event", "0"]), 2, ["--to-event", "0 is not in 1.."]),
         (
             bring_back(&backup, &new, &["--to-event", "1", "--to-time", "2026-01-01T00:00:00Z"]),

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::{
     audit::reader,
     journal,
-    journal_export::parse_time,
     journal_output::{Format, Target, unwritable},
     journal_row::time_text,
     say,
+    times::parse_time,
 };
 use crate::{Failure, data_dir::is_within};
 

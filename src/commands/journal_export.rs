@@ -10,6 +10,7 @@ use super::{
     journal::{self, segments_in},
     journal_output::{Format, RowWriter, Target, unwritable},
     journal_row::Row,
+    times::parse_time,
 };
 use crate::Failure;
 
@@ -178,12 +179,4 @@ pub(crate) fn bar(first: u64, last: u64) -> ProgressBar {
     let template = "{bar:40} {human_pos}/{human_len} events  {per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).expect("a constant template");
     ProgressBar::new((last + 1).saturating_sub(first)).with_style(style)
-}
-
-pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|_| "is no time as in RFC 3339, such as 2026-01-31T12:00:00Z".to_owned())?;
-    let time = u64::try_from(time.as_nanosecond());
-    time.map(Timestamp).map_err(|_| "is before 1970 or after 2554".to_owned())
 }

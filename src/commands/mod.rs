@@ -27,6 +27,7 @@ pub(crate) mod serve;
 pub(crate) mod sinks;
 pub(crate) mod submit;
 mod submitted;
+mod times;
 
 use std::io::{self, Write as _};
 

@@ -11,10 +11,7 @@ use millrace_ledger::{BalanceSums, Currency, LedgerId, Sum, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{
-    journal::segments_in,
-    journal_export::{bar, parse_time},
-    journal_row::time_text,
-    say,
+    journal::segments_in, journal_export::bar, journal_row::time_text, say, times::parse_until,
 };
 use crate::Failure;
 
@@ -35,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = "millrace-data")]
     data_dir: PathBuf,
     /// As of this time, as in RFC 3339, or of the end of this day in UTC; without it, as of now
-    #[arg(long, value_name = "TIME", value_parser = parse_at)]
+    #[arg(long, value_name = "TIME", value_parser = parse_until)]
     at: Option<Timestamp>,
     /// Print one JSON object instead of a table
     #[arg(long, conflicts_with = "csv")]
@@ -95,21 +92,6 @@ fn explained(error: TrialBalanceError, at: Option<Timestamp>) -> Failure {
         .into(),
         (error, _) => error.into(),
     }
-}
-
-/// A time, or the last nanosecond of a day in UTC.
-fn parse_at(text: &str) -> Result<Timestamp, String> {
-    let date = (text.len() == "2026-01-31".len()).then(|| text.parse::<jiff::civil::Date>());
-    let Some(Ok(date)) = date else {
-        return parse_time(text).map_err(|why| match why.starts_with("is no time") {
-            true => format!("{why}, and no date, such as 2026-01-31"),
-            false => why,
-        });
-    };
-    let end = date.at(23, 59, 59, 999_999_999).to_zoned(jiff::tz::TimeZone::UTC);
-    let end = end.map_err(|_| "is no day that can be told in UTC".to_owned())?;
-    let nanoseconds = u64::try_from(end.timestamp().as_nanosecond());
-    nanoseconds.map(Timestamp).map_err(|_| "is before 1970 or after 2554".to_owned())
 }
 
 fn ledger_name(ledger: LedgerId) -> String {
@@ -279,24 +261,6 @@ mod tests {
             let failure = check(&made).expect_err("is uneven").to_string();
             assert!(failure.starts_with("debits do not equal credits in EUR (ledger 978)"));
             assert_eq!(json_object(&made, None)["balanced"], false);
-        }
-    }
-
-    #[test]
-    fn a_date_is_the_end_of_that_day() {
-        for (text, expected) in [
-            ("1970-01-01", Ok(86_399_999_999_999)),
-            ("1970-01-02", Ok(2 * 86_400_000_000_000 - 1)),
-            ("1970-01-01T00:00:01Z", Ok(1_000_000_000)),
-            ("1970-01-01T02:00:01+02:00", Ok(1_000_000_000)),
-            ("1969-12-31", Err("is before 1970 or after 2554")),
-        ] {
-            let expected = expected.map(Timestamp).map_err(str::to_owned);
-            assert_eq!(parse_at(text), expected, "{text}");
-        }
-        for text in ["yesterday", "2026-02-30", "2026-11-2", "20261120", ""] {
-            let why = parse_at(text).expect_err("is no time");
-            assert!(why.ends_with("and no date, such as 2026-01-31"), "{text}: {why}");
         }
     }
 }

@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::{
     backup,
-    journal_export::parse_time,
     journal_row::{hex, time_text},
     say,
+    times::parse_until,
 };
 use crate::{Failure, data_dir};
 
@@ -25,6 +25,7 @@ use crate::{Failure, data_dir};
 Examples:
   millrace restore --from /backups/millrace --to restored-data
   millrace restore --from /backups/millrace --to as-of-noon --to-time 2026-01-31T12:00:00Z
+  millrace restore --from /backups/millrace --to january --to-time 2026-01-31
   millrace restore --from /backups/millrace --to before --to-event 119370 --json
   millrace serve --data-dir restored-data
 
@@ -45,8 +46,8 @@ pub(crate) struct Args {
     /// Restore up to this event
     #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
     to_event: Option<u64>,
-    /// Restore up to this time, as in RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "to_event")]
+    /// Restore up to this time, as in RFC 3339, or up to the end of this day in UTC
+    #[arg(long, value_name = "TIME", value_parser = parse_until, conflicts_with = "to_event")]
     to_time: Option<Timestamp>,
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let report =
         restore(&args.from, &args.to.join("journal"), &args.to.join("shelf"), until, &progress);
     bar.finish_and_clear();
-    let report = report?;
+    let report = report.map_err(|error| explained(error, args))?;
     for reason in &report.passed_over {
         crate::commands::tell!(
             "warning: recovery passed over a snapshot: {reason}. The journal says the same"
@@ -84,6 +85,30 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         false => print_table(&report, &args.to, seconds),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The library knows neither what the options are called nor how times are written.
+fn explained(error: BackupError, args: &Args) -> Failure {
+    match (error, args.to_time.map(time_text)) {
+        (BackupError::NotYet { last, taken }, Some(asked)) => format!(
+            "--to-time {asked} is after the backup was taken, at {}, and nobody knows from it what \
+             happened in between: its last event is {last}. Name an earlier time, or leave --to-time \
+             out to restore all of it",
+            time_text(taken)
+        )
+        .into(),
+        (BackupError::BeforeBeginning { first, time: Some(time) }, Some(asked)) => format!(
+            "--to-time {asked} is before the first event that the backup has, so there is nothing to \
+             restore: event {first} is of {}. Name that time or a later one",
+            time_text(time)
+        )
+        .into(),
+        (error @ BackupError::BeyondEnd { .. }, _) => format!(
+            "{error}. Name that one or an earlier one, or leave --to-event out to restore all of it"
+        )
+        .into(),
+        (error, _) => error.into(),
+    }
 }
 
 /// Refuses a data directory that holds anything. Sinks that are in it would be ahead of the journal,

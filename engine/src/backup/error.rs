@@ -190,7 +190,7 @@ pub enum BackupError {
     NotYet {
         /// The backup's last event.
         last: EventSeq,
-        /// When it was taken.
+        /// Until when it knows: when it was taken, or the time of its last event if that is later.
         taken: Timestamp,
     },
     /// The time is before the first event.
@@ -201,6 +201,8 @@ pub enum BackupError {
     BeforeBeginning {
         /// The backup's first event.
         first: EventSeq,
+        /// Its time; `None` where there is no event.
+        time: Option<Timestamp>,
     },
     /// The backup no longer has the journal up to there.
     #[error(

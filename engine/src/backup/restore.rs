@@ -110,6 +110,7 @@ enum Point {
 impl Point {
     fn new(manifest: &Manifest, until: Option<Until>) -> Result<Self, BackupError> {
         let (first, last) = (manifest.first_seq, manifest.last_seq);
+        let taken = manifest.taken.max(manifest.last_time);
         match until {
             None => Ok(Self::End),
             Some(Until::Event(asked)) if asked > last => {
@@ -117,17 +118,15 @@ impl Point {
             }
             Some(Until::Event(asked)) if asked == last && asked.0 > 0 => Ok(Self::End),
             Some(Until::Event(asked)) => check_reach(manifest, asked).map(|()| Self::Event(asked)),
-            Some(Until::Time(time)) if time > manifest.taken.max(manifest.last_time) => {
-                Err(BackupError::NotYet { last, taken: manifest.taken })
-            }
-            Some(Until::Time(time)) => {
-                let begins = |place: &Place| place.has_frames() && place.first_time <= time;
-                match manifest.segments().iter().any(|(_, _, place)| begins(place)) {
-                    false => Err(BackupError::BeforeBeginning { first }),
-                    true if time >= manifest.last_time => Ok(Self::End),
-                    true => Ok(Self::Time(time)),
+            Some(Until::Time(asked)) if asked > taken => Err(BackupError::NotYet { last, taken }),
+            Some(Until::Time(asked)) => match first_time(manifest) {
+                Some(time) if time > asked => {
+                    Err(BackupError::BeforeBeginning { first, time: Some(time) })
                 }
-            }
+                None => Err(BackupError::BeforeBeginning { first, time: None }),
+                Some(_) if asked >= manifest.last_time => Ok(Self::End),
+                Some(_) => Ok(Self::Time(asked)),
+            },
         }
     }
 
@@ -139,6 +138,13 @@ impl Point {
             Self::Time(time) => place.has_frames() && place.first_time <= time,
         }
     }
+}
+
+/// Time of the first event that the backup has.
+fn first_time(manifest: &Manifest) -> Option<Timestamp> {
+    let segments = manifest.segments();
+    let first = segments.iter().find(|(_, _, place)| place.has_frames());
+    first.map(|(_, _, place)| place.first_time)
 }
 
 /// Whether a journal that ends with this event can be recovered: from its beginning, or from a
@@ -195,7 +201,8 @@ impl Restoring<'_> {
             self.copy(name, entry)?;
         }
         let Some((name, entry, place)) = segments.last() else {
-            return Err(BackupError::BeforeBeginning { first: self.manifest.first_seq });
+            let (first, time) = (self.manifest.first_seq, first_time(self.manifest));
+            return Err(BackupError::BeforeBeginning { first, time });
         };
         let path = self.directory.join(name);
         let last = match point {

@@ -17,10 +17,10 @@ use super::{
 use crate::{
     Failure,
     commands::{
-        journal_export::parse_time,
         money::{id_bytes, joined, text},
         payment::outcome_text,
         say,
+        times::parse_time,
     },
 };
 

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Failure,
-    commands::{journal_export::parse_time, say},
+    commands::{say, times::parse_time},
 };
 
 /// Check, import and export the lists that rules name
