@@ -407,4 +407,15 @@ fn bad_input_is_told_in_a_sentence() {
     }
     let both = journal("inspect", data_dir.path(), &["--event", "1", "--frames"]);
     assert_complains(&both, 2, &["cannot be used with"]);
+
+    // As if what was before event 7 had been deleted.
+    let directory = data_dir.path().join("journal");
+    let [first, later] = [1, 7].map(|seq| directory.join(format!("{seq:020}.segment")));
+    fs::rename(first, later).expect("is renamed");
+    for args in [["--to", "5"], ["--to", "6"]] {
+        let parts = [args[0], "the journal begins with event 7", "a backup may have it"];
+        assert_complains(&export(&args), 1, &parts);
+    }
+    let from = journal("export", data_dir.path(), &["--from", "5", "--to", "8"]);
+    assert_complains(&from, 1, &["begins with event 7, and event 5 is needed"]);
 }

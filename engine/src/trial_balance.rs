@@ -42,11 +42,14 @@ pub enum TrialBalanceError {
     /// What came first was deleted, and no snapshot stands in for it.
     #[error(
         "the journal begins with event {first}, and there is no snapshot early enough to stand in \
-         for what was before it. Put the segments before it back, or ask for a later time"
+         for what was before it. Put the segments before it back{}",
+        if earliest.is_some() { ", or ask for a later time" } else { "" }
     )]
     BeginningMissing {
         /// The first event that is there.
         first: EventSeq,
+        /// The earliest time that can be asked for: that of the oldest snapshot that is whole.
+        earliest: Option<Timestamp>,
     },
 }
 
@@ -165,6 +168,7 @@ fn begin(directory: &Path, at: Timestamp) -> Result<Standing, TrialBalanceError>
         return Err(TrialBalanceError::NoEvent);
     };
     let journal = SegmentReader::open(newest)?.header.journal;
+    let mut later = Vec::new();
     for (seq, path) in snapshots {
         // A snapshot whose events come after a gap is of no use.
         if seq.next() < *first {
@@ -181,13 +185,19 @@ fn begin(directory: &Path, at: Timestamp) -> Result<Standing, TrialBalanceError>
                     }
                 };
             }
-            Ok(None) => {}
+            Ok(None) => later.push(path),
             Err(error) => tracing::warn!(%error, "passing over a snapshot"),
         }
     }
     match *first {
         EventSeq::FIRST => Ok(Standing::default()),
-        first => Err(TrialBalanceError::BeginningMissing { first }),
+        first => {
+            let whole = |path: &PathBuf| snapshot::read_accounts(path, |_| {}).is_ok();
+            let oldest = later.iter().rev().find(|path| whole(path));
+            let earliest = oldest.map(|path| snapshot::read_head(path)).transpose()?;
+            let earliest = earliest.map(|head| head.time);
+            Err(TrialBalanceError::BeginningMissing { first, earliest })
+        }
     }
 }
 

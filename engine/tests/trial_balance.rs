@@ -244,7 +244,13 @@ fn without_its_beginning_it_needs_a_snapshot_that_is_early_enough() {
     assert_eq!((balance.as_of, &by_code(&balance)), (*last, plain));
     let early = trial_balance(directory.path(), Some(expected[0].0), |_| {});
     let error = early.expect_err("too early");
-    assert!(matches!(error, TrialBalanceError::BeginningMissing { .. }), "{error}");
+    let TrialBalanceError::BeginningMissing { earliest: Some(earliest), .. } = error else {
+        panic!("{error}");
+    };
+    let balance = at(directory.path(), Some(earliest));
+    assert_eq!((balance.as_of.0, balance.time), (known, earliest), "that can be told");
+    let before = Timestamp(earliest.0 - 1);
+    trial_balance(directory.path(), Some(before), |_| {}).expect_err("and nothing before it");
     fs::remove_dir_all(directory.path().join("snapshots")).unwrap();
     let error = trial_balance(directory.path(), None, |_| {}).expect_err("nothing to begin with");
     assert!(error.to_string().contains("the journal begins with event"), "{error}");

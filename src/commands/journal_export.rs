@@ -66,9 +66,9 @@ enum Stop {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let (directory, _) = segments_in(&args.data_dir)?;
+    let (directory, oldest) = segments_in(&args.data_dir)?;
     let last = scan::last_seq(&directory)?;
-    let range = Range::new(args, last)?;
+    let range = Range::new(args, oldest, last)?;
     let scan = JournalScan::open_at(&directory, range.start)?;
     let (target, bar) = match &args.output {
         None => (Target::stdout(), ProgressBar::hidden()),
@@ -103,7 +103,7 @@ struct Range {
 }
 
 impl Range {
-    fn new(args: &Args, end: EventSeq) -> Result<Self, Failure> {
+    fn new(args: &Args, oldest: EventSeq, end: EventSeq) -> Result<Self, Failure> {
         for (name, seq) in [("--from", args.from), ("--to", args.to)] {
             if let Some(seq) = seq {
                 journal::check_seq(name, seq, end)?;
@@ -118,6 +118,14 @@ impl Range {
             && from >= to
         {
             return Err("--from-time is not before --to-time: swap them".into());
+        }
+        if let Some(to) = args.to.filter(|to| *to < oldest.0) {
+            return Err(format!(
+                "--to {to}: the journal begins with event {oldest}, so there is nothing to export. What \
+                 was before was deleted by archive_retention_days or archive_keep_mib, or is missing: a \
+                 backup may have it"
+            )
+            .into());
         }
         let start = match (args.from, args.from_time) {
             (Some(seq), _) => Start::Seq(EventSeq(seq)),

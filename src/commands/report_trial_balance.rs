@@ -90,6 +90,15 @@ fn explained(error: TrialBalanceError, at: Option<Timestamp>) -> Failure {
             time_text(first)
         )
         .into(),
+        (TrialBalanceError::BeginningMissing { first, earliest: Some(earliest) }, Some(at)) => {
+            format!(
+                "--at {}: the journal begins with event {first}, and there is no snapshot early enough to \
+                 stand in for what was before it. Ask for {} or later, or put the segments before it back",
+                time_text(at),
+                time_text(earliest)
+            )
+            .into()
+        }
         (error, _) => error.into(),
     }
 }
@@ -261,6 +270,24 @@ mod tests {
             let failure = check(&made).expect_err("is uneven").to_string();
             assert!(failure.starts_with("debits do not equal credits in EUR (ledger 978)"));
             assert_eq!(json_object(&made, None)["balanced"], false);
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_too_early_is_told_with_the_earliest_one() {
+        let at = Some(Timestamp(1_000_000_000));
+        let missing =
+            |earliest| TrialBalanceError::BeginningMissing { first: EventSeq(7), earliest };
+        for (error, parts) in [
+            (TrialBalanceError::BeforeFirst { first: Timestamp(2_000_000_000) }, ["01.0", "02.0"]),
+            (missing(Some(Timestamp(9_000_000_000))), ["01.0", "Ask for 1970-01-01T00:00:09.0"]),
+            (missing(None), ["begins with event 7", "Put the segments before it back"]),
+        ] {
+            let told = explained(error, at).to_string();
+            for part in parts {
+                assert!(told.contains(part), "no {part:?} in: {told}");
+            }
+            assert!(!told.contains("later time"), "{told}");
         }
     }
 }
