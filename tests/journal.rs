@@ -18,7 +18,7 @@ use support::{
     config::Settings,
     data_dir::{demonstrated, verified_journal},
     dice::Dice,
-    orders,
+    eventually, orders,
     process::{Finished, millrace},
     server::Server,
     text,
@@ -342,6 +342,48 @@ fn a_lost_end_and_an_unusable_snapshot_make_verify_fail() {
         let parts = ["was durable", text(&segment), "is damaged at offset"];
         assert_complains(&finished, 1, &parts);
     }
+}
+
+/// What is said of a snapshot with a wrong bit is so: its bytes are wrong, a start does without it, and
+/// later ones take its place.
+#[test]
+fn a_snapshot_with_a_wrong_bit_is_told_with_what_comes_of_it() {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = scratch.path().join("data");
+    let snapshots = data_dir.join("journal/snapshots");
+    let config = Settings::unlimited().with("engine.snapshot_interval_s", 1).write(scratch.path());
+    let newest = |suffix: &str| {
+        let entries = fs::read_dir(&snapshots).into_iter().flatten().flatten();
+        let path = |entry: fs::DirEntry| entry.path();
+        entries.map(path).filter(|path| path.extension().is_some_and(|it| it == suffix)).max()
+    };
+    let file = scratch.path().join("orders.csv");
+    let mut dice = Dice::seeded("orders");
+    let mut run = || {
+        fs::write(&file, orders::generated(50, &mut dice)).expect("is written");
+        let server = Server::start(&config, &data_dir);
+        millrace(["submit", "--open-accounts", "--file", text(&file), "--target", &server.url()])
+            .done();
+        eventually("a snapshot", || newest("snapshot"));
+        server.stop();
+    };
+    run();
+    let snapshot = newest("snapshot").expect("was there");
+    let mut bytes = fs::read(&snapshot).expect("is read");
+    *bytes.last_mut().expect("has some") ^= 1;
+    fs::write(&snapshot, bytes).expect("is written");
+    let finished = journal("verify", &data_dir, &[]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    for part in [
+        text(&snapshot),
+        "its bytes do not match its hash. One whose bytes are wrong is passed over by a start",
+        "the next two take its place",
+    ] {
+        assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
+    }
+    run();
+    assert!(newest("unusable").is_some(), "it was passed over");
+    verified_journal(&data_dir);
 }
 
 /// `millrace journal export | head -1`.

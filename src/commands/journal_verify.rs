@@ -95,7 +95,9 @@ fn checked(report: &RecoveryReport) -> Result<ExitCode, Failure> {
     match &report.snapshots_passed_over[..] {
         [] => Ok(ExitCode::SUCCESS),
         unusable => Err(format!(
-            "the journal is right, but a start could not use its snapshots: {}",
+            "the journal is right, but a start could not use its snapshots: {}. One whose bytes are wrong \
+             is passed over by a start, which reads more of the journal instead, and the next two take \
+             its place",
             unusable.join("; ")
         )
         .into()),
