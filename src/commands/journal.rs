@@ -37,26 +37,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 /// The journal of a data directory, if it has one.
 pub(crate) fn journal_dir(data_dir: &Path) -> Result<PathBuf, Failure> {
+    journal_of(data_dir, "--data-dir")
+}
+
+/// The same. `option` is the one that named the data directory.
+pub(crate) fn journal_of(data_dir: &Path, option: &str) -> Result<PathBuf, Failure> {
     let journal = data_dir.join("journal");
-    let error = match fs::read_dir(&journal) {
-        Ok(_) => return Ok(journal),
-        Err(error) => error,
-    };
+    let Err(error) = fs::read_dir(&journal) else { return Ok(journal) };
     let (named, journal) = (data_dir.display(), journal.display());
-    match error.kind() {
+    let what = match error.kind() {
         io::ErrorKind::NotFound => {
             data_dir::check(data_dir)?;
-            Err(format!("there is no journal in {named}: name a data directory with --data-dir"))?
+            format!(
+                "there is no journal in {named}: name the data directory of a millrace with {option}"
+            )
         }
-        io::ErrorKind::NotADirectory => Err(format!(
-            "there is no journal in {named}: {journal} can't be listed: {error}. Name a data directory \
-             with --data-dir"
-        ))?,
-        io::ErrorKind::PermissionDenied => Err(format!(
+        io::ErrorKind::NotADirectory => format!(
+            "there is no journal in {named}: {journal} can't be listed: {error}. Name the data directory \
+             of a millrace with {option}"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
             "{journal} can't be listed: {error}. Give the user that runs this command read access to it"
-        ))?,
-        _ => Err(format!("{journal} can't be listed: {error}. Check the disk and the path"))?,
-    }
+        ),
+        _ => format!("{journal} can't be listed: {error}. Check the disk and the path"),
+    };
+    Err(what.into())
 }
 
 /// The journal of a data directory, where there is something in it to be read, and its first event.

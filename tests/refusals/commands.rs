@@ -222,6 +222,9 @@ fn a_place_that_can_not_be_looked_at() {
             let finished = millrace(["journal", command, "--data-dir", &named]);
             assert_one_sentence(&finished, &[&[named.as_str()], &parts[..]].concat());
         }
+        let days = ["--before", "2026-01-01..2026-01-02", "--now", "2026-01-03..2026-01-04"];
+        let finished = millrace(["risk", "drift", "--journal", &named].into_iter().chain(days));
+        assert_one_sentence(&finished, &[&[named.as_str()], &parts[..]].concat());
     }
     for (named, parts) in [
         ("file", ["Not a directory", "Name another directory, or move that file away"]),

@@ -33,7 +33,7 @@ use super::{
     progress,
     source::{Decided, Source},
 };
-use crate::Failure;
+use crate::{Failure, commands::journal::journal_of};
 
 /// Columns that a payment's context fills, as files of payments call them.
 const CONTEXTS: [&str; 6] = ["device", "ip", "country", "channel", "currency", "mcc"];
@@ -56,12 +56,7 @@ fn read_told(
     exempt_payers: &[Uuid],
     bar: &ProgressBar,
 ) -> Result<Source, Failure> {
-    let directory = data_dir.join("journal");
-    if !directory.is_dir() {
-        let named = data_dir.display();
-        let what = "name the data directory of a millrace with --journal; it has a folder journal";
-        return Err(format!("there is no journal in {named}: {what}").into());
-    }
+    let directory = journal_of(data_dir, "--journal")?;
     bar.set_length(scan::last_seq(&directory)?.0);
     let exempt_payers = exempt_payers.iter().map(Uuid::as_u128).collect();
     let mut reading = Reading { exempt_payers, ..Reading::default() };
