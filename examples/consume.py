@@ -146,7 +146,7 @@ async def consume(args, payments, stream, start):
 
 async def run(args):
     payments = Payments(args.database)
-    client = await nats.connect(args.url, name="consume.py")
+    client = await nats.connect(args.url, name="consume.py", connect_timeout=30)
     stream = client.jetstream()
     hint = payments.cursor()[2]
     try:

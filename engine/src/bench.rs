@@ -187,7 +187,7 @@ impl Snapshots {
         let begun = ledger.begin_snapshot();
         let (runs_in, runs) = bounded(1);
         let (head_in, head) = bounded(1);
-        let mut taking = self.snapshotter.take(begun, runs, head);
+        let mut taking = self.snapshotter.take(begun, runs, head)?;
         // An end that is gone has failed, and tells why when it is joined.
         let _ = (runs_in.send(Vec::new()), head_in.send(FrameHash::default()));
         loop {

@@ -23,7 +23,7 @@ use millrace_sinks::{
 use tokio::runtime::Runtime;
 
 const SIZE: Size = Size { accounts: 20, batches: 60, batch_payments: 10, step_s_max: 600 };
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -16,7 +16,8 @@ use async_nats::jetstream::{
     stream::ClusterInfo,
 };
 use common::{
-    Bank, Keeper, Kept, assert_same, config, events_of, eventually, read_stream, until_published,
+    Bank, Keeper, Kept, assert_same, config, connect, events_of, eventually, read_stream,
+    until_published,
 };
 use millrace_ledger::{Event, EventSeq};
 use millrace_services::{Nats, required};
@@ -61,8 +62,7 @@ fn leader_with_all_in_sync(servers: &[Nats], stream: &str) -> usize {
 fn server_of_new_consumer(nats: &Nats, stream: &str, name: &str) -> usize {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let client = async_nats::connect(nats.url()).await.expect("connects");
-        let mut context = jetstream::new(client);
+        let mut context = jetstream::new(connect(&nats.url()).await);
         context.set_timeout(Duration::from_secs(60));
         let stream = context.get_stream(stream).await.expect("is there");
         let config = pull::Config {

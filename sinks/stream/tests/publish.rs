@@ -6,8 +6,8 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use async_nats::jetstream;
 use common::{
-    Bank, Keeper, Kept, assert_same, config, events_of, eventually, flat, read_stream, refusal,
-    until_published,
+    Bank, Keeper, Kept, assert_same, config, connect, events_of, eventually, flat, read_stream,
+    refusal, until_published,
 };
 use millrace_engine::{Engine, EngineConfig, Feed};
 use millrace_ledger::{ApproveAll, Event, EventSeq, Status};
@@ -61,8 +61,7 @@ fn a_sink_passes_over_what_it_has_already() {
 fn operate<T, F: Future<Output = T>>(url: &str, act: impl FnOnce(jetstream::Context) -> F) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let client = async_nats::connect(url).await.expect("connects");
-        let mut context = jetstream::new(client);
+        let mut context = jetstream::new(connect(url).await);
         context.set_timeout(Duration::from_secs(60));
         act(context).await
     })

@@ -16,7 +16,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take to answer, or to stop.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(240);
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
 /// A program that a test needs is not on this machine.

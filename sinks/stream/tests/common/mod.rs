@@ -296,14 +296,19 @@ impl Held {
     }
 }
 
+/// Connects as a stranger would, with patience for a slow machine.
+pub(crate) async fn connect(url: &str) -> async_nats::Client {
+    let options = async_nats::ConnectOptions::new().connection_timeout(Duration::from_secs(60));
+    options.connect(url).await.expect("connects")
+}
+
 /// Reads a stream as a stranger would, with a consumer that keeps nothing on the server.
 pub(crate) fn read_stream(url: &str, stream: &str, filter: &str) -> Vec<Held> {
     use async_nats::jetstream::{self, consumer::pull};
     use futures_util::StreamExt as _;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let client = async_nats::connect(url).await.expect("connects");
-        let mut context = jetstream::new(client);
+        let mut context = jetstream::new(connect(url).await);
         context.set_timeout(Duration::from_secs(60));
         let stream = context.get_stream(stream).await.expect("is there");
         let config = pull::OrderedConfig {
