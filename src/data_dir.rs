@@ -52,7 +52,10 @@ pub(crate) fn around(path: &Path) -> Option<String> {
     // A file that replaces a link is where the link is.
     let place = match absolute.is_dir() {
         true => resolved(&absolute)?,
-        false => resolved(absolute.parent()?)?.join(absolute.file_name()?),
+        false => match (absolute.parent(), absolute.file_name()) {
+            (Some(parent), Some(name)) => resolved(parent)?.join(name),
+            _ => resolved(&absolute)?,
+        },
     };
     place.ancestors().skip(1).find_map(|above| {
         let what = match check(above) {

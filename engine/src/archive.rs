@@ -100,10 +100,13 @@ pub fn delete_archived(directory: &Path, below: EventSeq) -> Result<Vec<PathBuf>
         |pair: &&[(EventSeq, PathBuf)]| pair[1].0 <= below && archive_file::is_archived(&pair[0].1);
     let count = segments.windows(2).take_while(goes).count();
     let (deleted, kept) = segments.split_at(count);
-    let (Some((_, oldest)), Some((first, _))) = (deleted.first(), kept.first()) else {
+    let (false, Some((first, _)), Some((_, newest))) =
+        (deleted.is_empty(), kept.first(), kept.last())
+    else {
         return Ok(Vec::new());
     };
-    deleted_note::write(directory, SegmentReader::open(oldest)?.header.journal, *first)?;
+    // The newest one is never archived: only its header is read, and one that is damaged can go.
+    deleted_note::write(directory, SegmentReader::open(newest)?.header.journal, *first)?;
     for (_, path) in deleted {
         fs::remove_file(path).map_err(JournalError::io("can't remove", path))?;
         // Each before the next one, so that a crash leaves no gap either.

@@ -51,10 +51,13 @@ pub(crate) fn check_beginning(
     directory: &Path,
     segments: &[(EventSeq, PathBuf)],
 ) -> Result<(), JournalError> {
-    let Some((first, path)) = segments.first().filter(|(first, _)| *first > EventSeq::FIRST) else {
+    let (Some((first, _)), Some((_, newest))) =
+        (segments.first().filter(|(first, _)| *first > EventSeq::FIRST), segments.last())
+    else {
         return Ok(());
     };
-    let journal = SegmentReader::open(path)?.header.journal;
+    // It is never archived: its header is read, and nothing else.
+    let journal = SegmentReader::open(newest)?.header.journal;
     let kept = kept_from(directory, journal)?;
     match *first <= kept {
         true => Ok(()),

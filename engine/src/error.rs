@@ -263,7 +263,9 @@ fn broken_at(broken: &Option<(PathBuf, u64)>) -> String {
 }
 
 fn remedy(what: &str, source: &io::Error) -> &'static str {
-    let reads = ["can't open", "can't read", "can't list"].iter().any(|it| what.starts_with(it));
+    let reads = ["can't open", "can't read", "can't list", "can't look for"]
+        .iter()
+        .any(|it| what.starts_with(it));
     match source.kind() {
         _ if is_out_of_files(source) => {
             "Raise the limit of open files (ulimit -n, LimitNOFILE= in a systemd unit), then start \

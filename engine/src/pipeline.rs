@@ -163,9 +163,17 @@ impl Engine {
         })?;
         // 3. The committer, which releases replies and feed.
         let committer_feed = feed.clone();
-        let committer = spawn("committer", move || {
-            commit::run(log, &batches_out, &spares_in, &committer_feed)
-        })?;
+        let committer =
+            spawn("committer", move || commit::run(log, &batches_out, &spares_in, &committer_feed));
+        let committer = match committer {
+            Ok(committer) => committer,
+            Err(error) => {
+                // It must not touch the directory when another engine may hold it.
+                drop(submitter);
+                let _ = sequencer.join();
+                return Err(error);
+            }
+        };
         let readers = ReadersNeed::default();
         Ok(Self { submitter, feed, sequencer, committer, stats, counted, readers, _lock: lock })
     }

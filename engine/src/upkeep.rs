@@ -175,7 +175,8 @@ impl Upkeep {
         store.memory.supply(ledger);
         // No fewer than the batch had payments: an answer weighs one at least.
         let rows_max = SLICE_ROWS.max(batch.answers as usize);
-        let carrying = ledger.carry_on(rows_max);
+        // Holds that expire fill the open generation, too, and are no answers.
+        let carrying = ledger.carry_on(rows_max.max(batch.frame.event_count() as usize));
         // Closing another generation would carry on at once all that is left.
         if !carrying && store.snapshot_is_due(ledger) {
             waited += store.close_generation(ledger, counters)?;

@@ -79,6 +79,24 @@ fn a_lost_beginning_is_told_and_does_not_shrink_the_backup() {
     back_up(directory, &target).expect("they are back");
 }
 
+/// A damaged segment that nobody wants any more does not keep retention from deleting it.
+#[test]
+fn a_damaged_archived_segment_is_deleted_like_others() {
+    let directory = journal();
+    let directory = directory.path();
+    archive_segments(directory, ALL, || false).expect("archives");
+    let [oldest, _, kept, ..] = &support::archived(directory)[..] else { panic!("three at least") };
+    let mut bytes = fs::read(oldest).unwrap();
+    let at = bytes.len() - 10;
+    bytes[at] ^= 1;
+    fs::write(oldest, bytes).unwrap();
+    let nothing = Retention { age_max: None, bytes_max: Some(0) };
+    let kept = first_seq(kept);
+    let deleted = delete_unwanted(directory, nothing, Timestamp(u64::MAX), kept).expect("deletes");
+    assert_eq!((deleted.len(), oldest.exists()), (2, false));
+    verified(directory).expect("is as it should be");
+}
+
 /// What retention deleted is not missed, and goes from the backup, too. More than that is.
 #[test]
 fn what_retention_deleted_is_not_missed() {

@@ -69,17 +69,17 @@ pub(crate) fn segments_in(data_dir: &Path) -> Result<(PathBuf, EventSeq), Failur
     let journal = journal_dir(data_dir)?;
     match oldest_event(&journal)? {
         Some(first) => Ok((journal, first)),
-        None => Err(without_segment(&journal)),
+        None => Err(without_segment(&journal, "--data-dir")),
     }
 }
 
 /// Refuses a journal without a segment. Each millrace that starts makes one, so a volume may not be
 /// mounted there.
-pub(crate) fn without_segment(journal: &Path) -> Failure {
+pub(crate) fn without_segment(journal: &Path, option: &str) -> Failure {
     let journal = journal.display();
     format!(
         "there is no segment in {journal}, so nothing was read and nothing was checked: look whether its \
-         volume is mounted there, or name another data directory with --data-dir"
+         volume is mounted there, or name another data directory with {option}"
     )
     .into()
 }

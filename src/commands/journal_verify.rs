@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// before, if there is one.
 fn check_read(report: &RecoveryReport, journal: &Path) -> Result<(), Failure> {
     match report.segments {
-        0 => Err(without_segment(journal)),
+        0 => Err(without_segment(journal, "--data-dir")),
         _ => Ok(()),
     }
 }

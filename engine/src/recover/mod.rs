@@ -23,7 +23,7 @@
 //! | bytes that are no whole frame | a sealed segment | damaged: refused |
 //! | a whole frame that does not continue the chain | anywhere | damaged: refused |
 //! | a segment whose name, header or chain does not follow | after another | missing, swapped, duplicated or foreign segment: refused; foreign to each other, before a snapshot or run is touched |
-//! | a first segment that starts after the one that the note of what was deleted tells, or after event 1 without such a note | first | told as an error; goes on, if it is not the row below. [`verify`] and a backup that has more refuse |
+//! | a first segment that starts after the one that the note of what was deleted tells, or after event 1 without such a note | first | told as an error; goes on, if it is not the row below. `verify` and a backup that has more refuse |
 //! | a first segment that starts after the event to go on with | first; with event 1, if no snapshot is usable | what is missing was deleted or lost: refused before a snapshot or run is touched |
 //! | a frame or segment of a later version | anywhere | refused |
 //! | events that do not follow from each other | anywhere | refused: a defect |
@@ -155,9 +155,15 @@ fn recover_once<G: Gate + Clone>(
     if !beginning.passed_over.is_empty() {
         check_of_one_journal(&segments, beginning.from.next_seq)?;
     }
-    if let Err(error) = deleted_note::check_beginning(directory, &segments) {
+    match deleted_note::check_beginning(directory, &segments) {
+        Ok(()) => {}
         // Payments have no need of it. Who reads the past does, and is to know in time.
-        tracing::error!(%error, "the beginning of the journal is missing; going on without it");
+        Err(error @ JournalError::BeginningLost { .. }) => {
+            tracing::error!(%error, "the beginning of the journal is missing; going on without it");
+        }
+        Err(error) => {
+            tracing::warn!(%error, "can't tell whether the journal begins where it should");
+        }
     }
     put_aside(&beginning.passed_over)?;
     remove(&beginning.superfluous)?;

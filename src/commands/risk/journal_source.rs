@@ -14,6 +14,7 @@ use indicatif::ProgressBar;
 use millrace_engine::{
     FeedEvent,
     scan::{self, JournalScan, Start},
+    segment_summary::oldest_event,
 };
 use millrace_ledger::{Currency, Event, Operation, PaymentEvent, RiskDecision, Status, Timestamp};
 use millrace_protos::v1::PaymentContext;
@@ -33,7 +34,10 @@ use super::{
     progress,
     source::{Decided, Source},
 };
-use crate::{Failure, commands::journal::journal_of};
+use crate::{
+    Failure,
+    commands::journal::{journal_of, without_segment},
+};
 
 /// Columns that a payment's context fills, as files of payments call them.
 const CONTEXTS: [&str; 6] = ["device", "ip", "country", "channel", "currency", "mcc"];
@@ -57,6 +61,9 @@ fn read_told(
     bar: &ProgressBar,
 ) -> Result<Source, Failure> {
     let directory = journal_of(data_dir, "--journal")?;
+    if oldest_event(&directory)?.is_none() {
+        return Err(without_segment(&directory, "--journal"));
+    }
     bar.set_length(scan::last_seq(&directory)?.0);
     let exempt_payers = exempt_payers.iter().map(Uuid::as_u128).collect();
     let mut reading = Reading { exempt_payers, ..Reading::default() };

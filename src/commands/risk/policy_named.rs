@@ -10,7 +10,7 @@ use millrace_risk::{
     policy::PolicyDocument,
 };
 
-use crate::Failure;
+use crate::{Failure, commands::journal::segments_in};
 
 /// So many digits of a BLAKE3 tell policies apart.
 const DIGITS_MIN: usize = 6;
@@ -74,7 +74,7 @@ fn on_shelf(called: &str, shelf: &Path) -> Result<BTreeSet<String>, Failure> {
 
 /// The policy that was set as this one in the journal: numbers count from 1.
 fn by_number(number: usize, data_dir: &Path) -> Result<String, Failure> {
-    let journal = data_dir.join("journal");
+    let (journal, _) = segments_in(data_dir)?;
     let mut set = Vec::new();
     for frame in JournalScan::open_at(&journal, Start::Oldest)? {
         for event in frame?.events()? {
