@@ -70,4 +70,51 @@ tables! {
         refund    r2 q4                         -> settled 251300
         balance alice-eur                       -> 0/10000 0/25000
     ";
+
+    /// A leg that risk wants looked at: reserved together, and settled when the review is closed. See
+    /// "All or nothing with a review in between" in docs/LEDGER.md.
+    a_leg_waits_for_its_review = "
+        open world-eur  EUR
+        open world-czk  CZK
+        open alice-eur  EUR no-overdraft
+        open alice-czk  CZK no-overdraft
+        open desk-eur   EUR no-overdraft
+        open desk-czk   CZK no-overdraft
+        open fees-czk   CZK
+        pay  e1 world-eur alice-eur   15000 ledger=EUR  -> settled 15000
+        pay  e2 world-czk desk-czk  1000000             -> settled 1000000
+        # Sent as payments, the desk has paid while her euros are only held, and may go back to her.
+        pay  x1 alice-eur desk-eur     7000 ledger=EUR linked -> held 7000
+        pay  x2 desk-czk  alice-czk  175910 linked            -> settled 175910
+        pay  x3 alice-czk fees-czk     2500                   -> settled 2500
+        void x4 x1                              -> voided 7000
+        balance alice-eur                       -> 0/0 0/15000
+        balance alice-czk                       -> 0/2500 0/175910
+        # Reserved together instead: nothing moves before the review is closed.
+        authorize a1 alice-eur desk-eur    7000 ledger=EUR timeout=300 linked -> held 7000
+        authorize a2 desk-czk  alice-czk 175910 timeout=300                   -> held 175910
+        capture   a3 a1 linked                  -> RISK_REVIEW_OPEN
+        capture   a4 a2                         -> GROUP_MEMBER_FAILED
+        # Approved, which captures that leg: the others follow without it.
+        capture   a5 a1 resolves                -> settled 7000
+        capture   a6 a1 linked                  -> HOLD_CAPTURED
+        capture   a7 a2                         -> GROUP_MEMBER_FAILED
+        capture   a8 a2 linked                  -> settled 175910
+        pay       a9 alice-czk fees-czk 2500    -> settled 2500
+        balance desk-eur                        -> 0/0 0/7000
+        # Declined: the others are given back.
+        authorize b1 alice-eur desk-eur    7000 ledger=EUR timeout=300 linked -> held 7000
+        authorize b2 desk-czk  alice-czk 175910 timeout=300                   -> held 175910
+        void      b3 b1                         -> voided 7000
+        void      b4 b2                         -> voided 175910
+        balance alice-eur                       -> 0/7000 0/15000
+        balance desk-czk                        -> 0/351820 0/1000000
+        # Not waited for: all are voided at once, unless somebody was faster.
+        authorize d1 alice-eur desk-eur    7000 ledger=EUR timeout=300 linked -> held 7000
+        authorize d2 desk-czk  alice-czk 175910 timeout=300                   -> held 175910
+        void      d3 d1 linked                  -> voided 7000
+        void      d4 d2                         -> voided 175910
+        void      d5 d1 linked                  -> HOLD_VOIDED
+        void      d6 d2                         -> GROUP_MEMBER_FAILED
+    ";
 }
