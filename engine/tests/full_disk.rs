@@ -125,16 +125,20 @@ fn pay(engine: &Engine, numbers: std::ops::Range<u128>) -> Option<Vec<PaymentRep
     })
 }
 
+/// The next segment is made ready beside: it is to have its space before the disk is filled.
+fn until_next_segment_is_ready(config: &EngineConfig) {
+    let next = config.directory.join("next.unfinished");
+    while !fs::metadata(&next).is_ok_and(|file| file.len() == config.segment_bytes) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Pays until the disk is full; what was answered is known after a restart, before and after there
 /// is space again.
 fn stops_and_goes_on(config: &EngineConfig, left: u64, named: &[&str]) {
     let engine = start(config).expect("starts");
     open_accounts(&engine);
-    // The next segment is made ready beside: it is to have its space.
-    let next = config.directory.join("next.unfinished");
-    while !fs::metadata(&next).is_ok_and(|file| file.len() == config.segment_bytes) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until_next_segment_is_ready(config);
     let ballast = fill_up(config.directory.parent().unwrap(), left);
     let mut answered = 1;
     while let Some(replies) = pay(&engine, answered..answered + 50) {
@@ -216,6 +220,7 @@ fn a_snapshot_without_space_holds_nobody_up(directory: &Path) {
     // Generations are large: only a snapshot closes one, to which a run is written.
     let runs = || support::files(&directory.join("journal/runs"), ".run").len();
     let runs_before = runs();
+    until_next_segment_is_ready(&config);
     let ballast = fill_up(directory, 2 << 20);
     let mut number = 2;
     while runs() == runs_before {
